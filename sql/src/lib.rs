@@ -1,1 +1,16 @@
-//! Weir.
+//! Weir's SQL: ksqlDB's language from text to physical plan.
+//!
+//! Text is parsed into [`ast`], resolved against the [`metastore`] into typed [`expr::ir`] expressions, and planned
+//! into [`plan::physical`] steps, which the engine runs. Functions live in [`functions`]: signature and vectorised
+//! implementation together, one file per family. Nothing here knows Kafka bytes, state stores, threads, files or clocks.
+
+pub mod error;
+pub mod expr;
+pub mod format;
+pub mod functions;
+pub mod plan;
+pub mod schema;
+pub mod span;
+pub mod types;
+pub mod value;
+pub mod window;

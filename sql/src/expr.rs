@@ -1,0 +1,3 @@
+//! Typed expressions and their compilation.
+
+pub mod ir;

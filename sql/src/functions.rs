@@ -1,0 +1,3 @@
+//! SQL functions: signature and vectorised implementation together, one file per family.
+
+pub mod aggregate;

@@ -1,0 +1,3 @@
+//! Plans: what a statement becomes.
+
+pub mod physical;

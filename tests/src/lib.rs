@@ -1,1 +1,1 @@
-//! Weir.
+//! Harnesses that cross crates.

@@ -1,0 +1,54 @@
+# Two commands: `make demo` and `make test`. Both set the machine up first; a second run skips what is there.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# In CI the target directory outlives the checkout, so that RocksDB and DataFusion compile once per machine.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/weir/target
+endif
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
+WEIR := $(TARGET)/release/weir
+VENV := $(HOME)/.cache/weir/venv
+CARGO := cargo
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# The C++ compiler and libclang are for RocksDB, kcat and Python for the tests with real clients.
+APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv
+
+.PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench clean
+
+help:
+	@echo "make demo    set up, build, and run January 2013's flights through Weir"
+	@echo "make test    set up, build, and run every check"
+	@echo "make build   build $(WEIR)"
+	@echo "make bench   measure the workloads beside DuckDB"
+
+setup:
+	@missing=$$(for p in $(APT_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing: $$missing"; $(SUDO) apt-get update -q; \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $$missing; fi
+	@command -v cargo >/dev/null || { echo "Rust is needed: see https://rustup.rs" >&2; exit 1; }
+
+setup-clients: setup
+	@test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	@$(VENV)/bin/python -c 'import confluent_kafka' 2>/dev/null || $(VENV)/bin/pip install -q confluent-kafka
+
+build: setup
+	$(CARGO) build --release --locked -p weir-repl
+
+demo: build
+	$(WEIR) demo --examples examples/flights
+
+test: setup-clients
+	./tests/run.sh "$(WEIR)" "$(VENV)/bin/python"
+
+fmt:
+	$(CARGO) fmt --all
+
+bench: build
+	./tests/bench/run.sh "$(WEIR)"
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,8 @@
+CREATE TABLE airlines (carrier STRING PRIMARY KEY, name STRING)
+    WITH (KAFKA_TOPIC = 'airlines', PARTITIONS = 4, VALUE_FORMAT = 'JSON');
+
+CREATE TABLE airports (faa STRING PRIMARY KEY, name STRING, lat DOUBLE, lon DOUBLE, tzone STRING)
+    WITH (KAFKA_TOPIC = 'airports', PARTITIONS = 4, VALUE_FORMAT = 'JSON');
+
+CREATE TABLE planes (tailnum STRING PRIMARY KEY, year INT, manufacturer STRING, model STRING, seats INT)
+    WITH (KAFKA_TOPIC = 'planes', PARTITIONS = 4, VALUE_FORMAT = 'JSON');

@@ -1,1 +1,5 @@
 //! Weir.
+
+pub mod client;
+pub mod net;
+pub mod protocol;

@@ -1,0 +1,3 @@
+//! Talking to a broker, in this process or elsewhere.
+
+pub mod transport;

@@ -1,0 +1,1 @@
+//! Round trips, comparison with another codec, and hostile input.

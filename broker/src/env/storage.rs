@@ -1,0 +1,89 @@
+//! Files, as a trait: the machine's own, or memory with injected faults and crashes.
+
+pub mod memory;
+pub mod system;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading; it must exist.
+    Read,
+    /// For reading and writing; it must exist.
+    Write,
+    /// For reading and writing; made, or cut to nothing if it exists.
+    Create,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Names which are not UTF-8 are left out of listings: Weir makes none.
+    pub name: String,
+    pub len: u64,
+    pub is_dir: bool,
+}
+
+/// A file system. Threads: any; calls block.
+pub trait Storage: Debug + Send + Sync {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>>;
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Entries in no particular order.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+    /// Renames a file or directory, replacing a file that is in the way. Durable after [`Storage::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    fn exists(&self, path: &Path) -> bool;
+    /// Makes creations, renames and removals in directory `path` durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Takes an exclusive lock on a file, made if missing; `None` if another process or opener holds it.
+    /// The lock ends when the value is dropped or the process dies.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>>;
+
+    /// Reads a whole file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.open(path, OpenMode::Read)?;
+        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        let read = read_full_at(file.as_ref(), &mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
+/// An open file. Threads: any; positions are explicit, so there is no shared cursor.
+pub trait StorageFile: Debug + Send + Sync {
+    /// Reads up to `buf.len()` bytes at `position`; 0 at the end of the file.
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` at `position`, or fails after writing some of them.
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Makes the contents (and the length) durable.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A held lock on a file.
+pub trait StorageLock: Debug + Send + Sync {}
+
+/// Reads until `buf` is full or the file ends; returns the bytes read.
+pub fn read_full_at(file: &dyn StorageFile, buf: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buf.len() {
+        match file.read_at(&mut buf[read..], position + read as u64) {
+            Ok(0) => break,
+            Ok(n) => read += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}

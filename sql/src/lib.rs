@@ -4,6 +4,7 @@
 //! into [`plan::physical`] steps, which the engine runs. Functions live in [`functions`]: signature and vectorised
 //! implementation together, one file per family. Nothing here knows Kafka bytes, state stores, threads, files or clocks.
 
+pub mod ast;
 pub mod error;
 pub mod expr;
 pub mod format;

@@ -1,3 +1,4 @@
 //! Typed expressions and their compilation.
 
+pub mod compile;
 pub mod ir;

@@ -1,3 +1,9 @@
 //! SQL functions: signature and vectorised implementation together, one file per family.
 
 pub mod aggregate;
+pub(crate) mod call;
+pub mod error;
+pub mod registry;
+pub(crate) mod scalar;
+pub mod signature;
+pub mod table;

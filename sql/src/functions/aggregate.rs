@@ -1,11 +1,14 @@
 //! What the engine asks of aggregate functions.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
+use crate::functions::error::FunctionError;
+use crate::functions::signature::Signature;
 use crate::types::SqlType;
-use crate::value::SqlValue;
+use crate::value::{Literal, SqlValue};
 
 /// A row that an aggregate could not take: the row keeps its group as it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,4 +75,44 @@ pub struct ResolvedAggregate {
     pub intermediate_type: SqlType,
     /// True if rows can be taken back, which sources that are tables need.
     pub supports_undo: bool,
+}
+
+/// One way to call an aggregate: the trailing `constants` parameters must be literals.
+#[derive(Clone, Debug)]
+pub(crate) struct AggregateSignature {
+    pub(crate) signature: Signature,
+    pub(crate) constants: usize,
+}
+
+impl AggregateSignature {
+    pub(crate) fn new(signature: &str, constants: usize) -> AggregateSignature {
+        AggregateSignature { signature: Signature::parse(signature), constants }
+    }
+}
+
+/// An aggregate function of the registry.
+pub(crate) trait AggregateFunction: fmt::Debug + Send + Sync {
+    fn name(&self) -> &'static str;
+
+    fn overview(&self) -> &'static str;
+
+    fn signatures(&self) -> Vec<AggregateSignature>;
+
+    /// Result, state and abilities for arguments that fit one of the signatures.
+    fn resolve(
+        &self,
+        argument_types: Vec<SqlType>,
+        constants: &[Literal],
+    ) -> Result<ResolvedAggregate, FunctionError>;
+
+    fn accumulator(
+        &self,
+        argument_types: &[SqlType],
+        constants: &[Literal],
+    ) -> Result<Box<dyn GroupsAccumulator>, FunctionError>;
+}
+
+/// Every aggregate function.
+pub(crate) fn all() -> Vec<Arc<dyn AggregateFunction>> {
+    Vec::new()
 }

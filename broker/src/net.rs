@@ -1,3 +1,8 @@
 //! Sockets: accepting connections, and answering the requests that arrive on them.
 
+pub mod config;
+pub mod connection;
+pub(crate) mod frame_io;
 pub mod handler;
+pub mod listener;
+pub mod metrics;

@@ -1,5 +1,6 @@
 //! The `ApiVersions` API.
 
+use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::message::message;
 
@@ -42,5 +43,19 @@ message! {
         name: String,
         max_version_level: i16,
         min_version_level: i16,
+    }
+}
+
+impl ApiVersion {
+    /// What the broker advertises: an entry for every API it serves.
+    pub fn served() -> Vec<Self> {
+        let entry = |api_key: &ApiKey| {
+            api_key.served_versions().map(|served| Self {
+                api_key: api_key.code(),
+                min_version: served.min,
+                max_version: served.max,
+            })
+        };
+        ApiKey::ALL.iter().filter_map(entry).collect()
     }
 }

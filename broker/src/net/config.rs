@@ -1,0 +1,48 @@
+//! Limits of a listener.
+
+use std::time::Duration;
+
+/// What a listener accepts and how long it waits. The names of Kafka's settings are given where they exist.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// Host and port to bind; port 0 takes a free one.
+    pub address: String,
+    /// Connections open at a time; further ones are closed at once (`max.connections`).
+    pub connections_max: usize,
+    /// Longest request, in bytes (`socket.request.max.bytes`).
+    pub request_bytes_max: usize,
+    /// Longest request of a connection that has not yet sent a valid one, in bytes.
+    pub first_request_bytes_max: usize,
+    /// Requests of one connection being answered at a time; further ones wait in the socket.
+    pub in_flight_requests_max: usize,
+    /// Bytes of requests of one connection being answered at a time. A single longer request is let through.
+    pub in_flight_bytes_max: usize,
+    /// Bytes of requests of all connections being read or answered at a time (`queued.max.request.bytes`).
+    pub in_flight_bytes_max_total: usize,
+    /// Bytes of responses waiting for a slow reader; while there are more, its requests wait.
+    pub unsent_bytes_max: usize,
+    /// A connection without requests for this long is closed (`connections.max.idle.ms`).
+    pub idle_timeout: Duration,
+    /// A request must arrive completely within this time of its first byte, and a response must make progress.
+    pub stall_timeout: Duration,
+    /// How long a shutdown waits for requests being answered.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:9092".to_owned(),
+            connections_max: 20_000,
+            request_bytes_max: 100 * 1024 * 1024,
+            first_request_bytes_max: 1024 * 1024,
+            in_flight_requests_max: 16,
+            in_flight_bytes_max: 64 * 1024 * 1024,
+            in_flight_bytes_max_total: 256 * 1024 * 1024,
+            unsent_bytes_max: 64 * 1024 * 1024,
+            idle_timeout: Duration::from_secs(600),
+            stall_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! One connection: requests in, responses out in the same order.
+//!
+//! A connection is one task that owns its socket, its buffers and the futures of the requests being answered. It reads
+//! only while it can answer, so a peer that sends faster than it is served, or does not read its responses, waits in
+//! its own socket.
+
+use std::io;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesOrdered;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::net::config::ListenerConfig;
+use crate::net::frame_io::{Frame, FrameReader, FrameWriter, ReadError};
+use crate::net::handler::{RequestContext, RequestHandler, Session};
+use crate::net::metrics::NetMetrics;
+use crate::protocol::api_key::ApiKey;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::frame::{EncodedFrame, RequestError, decode_request, encode_response};
+use crate::protocol::header::{HeaderError, RequestHeader};
+use crate::protocol::messages::api_versions::{ApiVersion, ApiVersionsResponse};
+use crate::protocol::primitive::EncodeError;
+use crate::protocol::request::Request;
+use crate::protocol::response::Response;
+
+/// What the connections of a listener have in common.
+pub(crate) struct Shared {
+    pub(crate) config: ListenerConfig,
+    pub(crate) handler: Arc<dyn RequestHandler>,
+    pub(crate) metrics: Arc<NetMetrics>,
+    /// One permit per byte of requests being read or answered.
+    pub(crate) budget: Arc<Semaphore>,
+    /// No further requests are read.
+    pub(crate) draining: CancellationToken,
+    /// Connections end at once.
+    pub(crate) killed: CancellationToken,
+}
+
+/// Why a connection ended, other than by its peer or a shutdown.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectionError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("writing failed")]
+    Write(#[source] io::Error),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("{api_key} version {api_version} is not served")]
+    NotServed { api_key: ApiKey, api_version: i16 },
+    #[error("{api_key} response cannot be encoded in version {api_version}")]
+    Response { api_key: ApiKey, api_version: i16, source: EncodeError },
+    #[error("{what} for too long")]
+    TimedOut { what: &'static str },
+    #[error("shut down before every request was answered")]
+    Killed,
+}
+
+/// A request that was answered; `frame` is `None` when there is nothing to send.
+struct Answer {
+    frame: Option<EncodedFrame>,
+    request_len: usize,
+}
+
+type AnswerFuture = BoxFuture<'static, Result<Answer, ConnectionError>>;
+
+pub(crate) struct Connection<R, W> {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    reader: FrameReader<R>,
+    writer: FrameWriter<W>,
+    in_flight: FuturesOrdered<AnswerFuture>,
+    in_flight_bytes: usize,
+    /// A valid request was read.
+    proven: bool,
+    /// The peer sends nothing more, or is not to.
+    read_closed: bool,
+    active_at: Instant,
+    client_id: Option<Arc<str>>,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    pub(crate) fn new(shared: Arc<Shared>, session: Session, source: R, sink: W) -> Self {
+        let reader = FrameReader::new(source, shared.budget.clone(), shared.config.in_flight_bytes_max_total);
+        Self {
+            shared,
+            session: Arc::new(session),
+            reader,
+            writer: FrameWriter::new(sink),
+            in_flight: FuturesOrdered::new(),
+            in_flight_bytes: 0,
+            proven: false,
+            read_closed: false,
+            active_at: Instant::now(),
+            client_id: None,
+        }
+    }
+
+    /// Answers requests until the peer closes, misbehaves or is silent for too long, or the listener shuts down.
+    pub(crate) async fn run(mut self) -> Result<(), ConnectionError> {
+        let result = self.serve().await;
+        match &result {
+            Ok(()) => {}
+            Err(ConnectionError::Read(ReadError::Length { .. })) => {
+                self.shared.metrics.connections_oversize.increment()
+            }
+            Err(ConnectionError::Request(_) | ConnectionError::NotServed { .. }) => {
+                self.shared.metrics.connections_malformed.increment();
+            }
+            Err(ConnectionError::TimedOut { .. }) => self.shared.metrics.connections_timed_out.increment(),
+            Err(
+                ConnectionError::Read(ReadError::Io(_) | ReadError::UnexpectedEnd)
+                | ConnectionError::Write(_)
+                | ConnectionError::Response { .. }
+                | ConnectionError::Killed,
+            ) => {}
+        }
+        // The peer may be gone already; there is nobody to tell.
+        let _ = self.writer.shutdown().await;
+        result
+    }
+
+    async fn serve(&mut self) -> Result<(), ConnectionError> {
+        let shared = self.shared.clone();
+        let config = &shared.config;
+        let tick = config.idle_timeout.min(config.stall_timeout) / 2;
+        let timer: Sleep = sleep_until(Instant::now() + tick);
+        tokio::pin!(timer);
+        loop {
+            if self.read_closed && self.in_flight.is_empty() && self.writer.is_idle() {
+                return Ok(());
+            }
+            let can_answer = self.writer.pending() < config.unsent_bytes_max;
+            let can_read = can_answer
+                && !self.read_closed
+                && self.in_flight.len() < config.in_flight_requests_max
+                && self.in_flight_bytes < config.in_flight_bytes_max;
+            let length_max =
+                if self.proven { config.request_bytes_max } else { config.first_request_bytes_max };
+            tokio::select! {
+                // Answers come first: before another request is read, the futures of those before it are polled.
+                biased;
+                () = shared.killed.cancelled() => return Err(ConnectionError::Killed),
+                () = shared.draining.cancelled(), if !self.read_closed => self.read_closed = true,
+                Some(answer) = self.in_flight.next(), if can_answer && !self.in_flight.is_empty() => {
+                    let answer = answer?;
+                    self.in_flight_bytes -= answer.request_len;
+                    self.active_at = Instant::now();
+                    if let Some(frame) = answer.frame {
+                        self.writer.push(frame);
+                    }
+                }
+                written = self.writer.write_some(), if !self.writer.is_idle() => {
+                    shared.metrics.bytes_sent.add(written.map_err(ConnectionError::Write)? as u64);
+                }
+                frame = self.reader.next_frame(length_max), if can_read => {
+                    shared.metrics.bytes_received.add(self.reader.take_bytes_read());
+                    match frame? {
+                        Some(frame) => self.accept(frame)?,
+                        None => self.read_closed = true,
+                    }
+                }
+                () = &mut timer => {
+                    self.check_timeouts(can_read)?;
+                    timer.as_mut().reset(Instant::now() + tick);
+                }
+            }
+        }
+    }
+
+    fn check_timeouts(&self, can_read: bool) -> Result<(), ConnectionError> {
+        let config = &self.shared.config;
+        if !self.writer.is_idle() {
+            if self.writer.progress_at().elapsed() >= config.stall_timeout {
+                return Err(ConnectionError::TimedOut { what: "peer did not take its response" });
+            }
+            return Ok(());
+        }
+        if !can_read {
+            return Ok(());
+        }
+        match self.reader.partial_since() {
+            Some(since) if since.elapsed() >= config.stall_timeout => {
+                Err(ConnectionError::TimedOut { what: "request did not arrive completely" })
+            }
+            Some(_) => Ok(()),
+            None if self.in_flight.is_empty() && self.active_at.elapsed() >= config.idle_timeout => {
+                Err(ConnectionError::TimedOut { what: "connection was idle" })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Begins answering one request.
+    fn accept(&mut self, frame: Frame) -> Result<(), ConnectionError> {
+        self.active_at = Instant::now();
+        let Frame { bytes, permit } = frame;
+        let request_len = bytes.len();
+        let answer = match decode_request(bytes) {
+            Ok((header, request)) => self.answer(header, request, request_len, permit)?,
+            Err(RequestError::Header(HeaderError::UnknownVersion {
+                api_key: ApiKey::ApiVersions,
+                api_version: _,
+                correlation_id,
+            })) => api_versions_downgrade(correlation_id, request_len)?,
+            Err(error) => return Err(error.into()),
+        };
+        self.in_flight_bytes += request_len;
+        self.in_flight.push_back(answer);
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        header: RequestHeader,
+        request: Request,
+        request_len: usize,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<AnswerFuture, ConnectionError> {
+        let RequestHeader { api_key, api_version, correlation_id, client_id } = header;
+        if !api_key.served_versions().is_some_and(|served| served.contains(api_version)) {
+            return match api_key {
+                ApiKey::ApiVersions => api_versions_downgrade(correlation_id, request_len),
+                _ => Err(ConnectionError::NotServed { api_key, api_version }),
+            };
+        }
+        self.proven = true;
+        if self.client_id.as_deref() != client_id.as_deref() {
+            self.client_id = client_id.map(Arc::from);
+        }
+        let shared = self.shared.clone();
+        shared.metrics.api(api_key).requests.increment();
+        let context =
+            RequestContext { api_version, client_id: self.client_id.clone(), session: self.session.clone() };
+        let started_at = Instant::now();
+        let response = shared.handler.handle(context, request);
+        Ok(async move {
+            let response = response.await;
+            // The bytes of the request count for as long as the handler may hold on to them.
+            drop(permit);
+            shared.metrics.api(api_key).latency.record(started_at.elapsed());
+            let frame = response
+                .map(|response| encode_response(correlation_id, api_version, &response))
+                .transpose()
+                .map_err(|source| ConnectionError::Response { api_key, api_version, source })?;
+            Ok(Answer { frame, request_len })
+        }
+        .boxed())
+    }
+}
+
+/// The answer to a version of `ApiVersions` nobody here knows: version 0, which every client can read (KIP-511).
+fn api_versions_downgrade(correlation_id: i32, request_len: usize) -> Result<AnswerFuture, ConnectionError> {
+    let response = Response::ApiVersions(ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion,
+        api_keys: ApiVersion::served(),
+        ..ApiVersionsResponse::default()
+    });
+    let frame = encode_response(correlation_id, 0, &response).map_err(|source| {
+        ConnectionError::Response { api_key: ApiKey::ApiVersions, api_version: 0, source }
+    })?;
+    Ok(async move { Ok(Answer { frame: Some(frame), request_len }) }.boxed())
+}

@@ -1,0 +1,146 @@
+//! Accepting connections.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::net::config::ListenerConfig;
+use crate::net::connection::{Connection, Shared};
+use crate::net::handler::{RequestHandler, Session};
+use crate::net::metrics::NetMetrics;
+
+/// Pause after a failed accept, so that running out of file descriptors does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Connection ids are unique within the process; 0 is for in-process callers.
+static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Why a listener cannot be opened.
+#[derive(Debug, Error)]
+#[error("listening on \"{address}\" failed")]
+pub struct ListenError {
+    pub address: String,
+    pub source: io::Error,
+}
+
+/// A bound address whose connections are being answered. Dropping it ends them at once.
+pub struct Listener {
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    _kill_on_drop: DropGuard,
+}
+
+impl Listener {
+    /// Binds the address of `config` and begins answering requests with `handler`.
+    ///
+    /// Threads: within a tokio runtime, on which the connections run.
+    pub async fn bind(
+        config: ListenerConfig,
+        handler: Arc<dyn RequestHandler>,
+        metrics: Arc<NetMetrics>,
+    ) -> Result<Self, ListenError> {
+        let address = config.address.clone();
+        let bound = async {
+            let socket = TcpListener::bind(&address).await?;
+            let local_addr = socket.local_addr()?;
+            Ok((socket, local_addr))
+        };
+        let (socket, local_addr) = bound.await.map_err(|source| ListenError { address, source })?;
+        let killed = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            budget: Arc::new(Semaphore::new(config.in_flight_bytes_max_total)),
+            config,
+            handler,
+            metrics,
+            draining: CancellationToken::new(),
+            killed: killed.clone(),
+        });
+        let tasks = TaskTracker::new();
+        tasks.spawn(accept_loop(socket, shared.clone(), tasks.clone()));
+        Ok(Self { local_addr, shared, tasks, _kill_on_drop: killed.drop_guard() })
+    }
+
+    /// The bound address, with the port that was taken when the configured one is 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops accepting and reading, answers the requests already read, and ends what is left after the grace period.
+    pub async fn shutdown(&self) {
+        self.shared.draining.cancel();
+        self.tasks.close();
+        if timeout(self.shared.config.shutdown_grace, self.tasks.wait()).await.is_err() {
+            warn!(listener = %self.local_addr, connections = self.tasks.len(), "connections ended before they were done");
+            self.shared.killed.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
+}
+
+async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) {
+    let connections_max = shared.config.connections_max as u64;
+    loop {
+        let accepted = tokio::select! {
+            () = shared.draining.cancelled() => return,
+            () = shared.killed.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) if shared.metrics.connections.enter(connections_max) => {
+                shared.metrics.connections_accepted.increment();
+                tasks.spawn(connection_task(stream, peer, shared.clone()));
+            }
+            Ok((_, peer)) => {
+                shared.metrics.connections_refused.increment();
+                debug!(%peer, connections_max, "connection refused, too many are open");
+            }
+            Err(error) => {
+                warn!(%error, "accepting a connection failed");
+                sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Takes a connection out of the gauge however its task ends.
+struct OpenConnection(Arc<Shared>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.metrics.connections.leave();
+    }
+}
+
+async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    let _open = OpenConnection(shared.clone());
+    // Only latency is lost without it.
+    let _ = stream.set_nodelay(true);
+    let connection_id = NEXT_CONNECTION_ID.fetch_add(1, Ordering::Relaxed);
+    let (source, sink) = stream.into_split();
+    let session = Session::new(connection_id, Some(peer));
+    match Connection::new(shared, session, source, sink).run().await {
+        Ok(()) => debug!(connection = connection_id, %peer, "connection closed"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            debug!(connection = connection_id, %peer, error, "connection ended");
+        }
+    }
+}

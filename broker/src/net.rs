@@ -6,3 +6,6 @@ pub(crate) mod frame_io;
 pub mod handler;
 pub mod listener;
 pub mod metrics;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -93,7 +93,7 @@ impl Request {
     }
 
     /// Highest version that can carry what this request says: topics named but without an id cannot be sent where only
-    /// ids are (KIP-516).
+    /// ids are (KIP-516), and clients add partitions for one transaction, not in batches (KIP-890).
     pub fn version_max(&self) -> i16 {
         let ids_missing = match self {
             Self::Produce(request) => request.topic_data.iter().any(|topic| topic.topic_id.is_nil()),
@@ -113,6 +113,7 @@ impl Request {
         match self {
             Self::Produce(_) | Self::Fetch(_) if ids_missing => 12,
             Self::OffsetCommit(_) | Self::OffsetFetch(_) if ids_missing => 9,
+            Self::AddPartitionsToTxn(request) if request.transactions.is_empty() => 3,
             _ => known.max,
         }
     }

@@ -7,6 +7,7 @@
 //! those bytes announce. See [`primitive`].
 
 pub mod api_key;
+pub mod consumer_protocol;
 pub mod error_code;
 pub mod frame;
 pub mod header;

@@ -3,12 +3,13 @@
 use std::fmt;
 
 macro_rules! error_codes {
-    ($($variant:ident = $code:literal, $name:literal, $retriable:literal;)*) => {
+    ($($(#[$meta:meta])* $variant:ident = $code:literal, $name:literal, $retriable:literal;)*) => {
         /// Outcome of a request or of a part of one. Source: "Error Codes" of the Kafka protocol guide.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
         pub enum ErrorCode {
             $(
                 #[doc = concat!("`", $name, "` (", $code, ")")]
+                $(#[$meta])*
                 $variant,
             )*
         }
@@ -51,6 +52,7 @@ macro_rules! error_codes {
 
 error_codes! {
     UnknownServerError = -1, "UNKNOWN_SERVER_ERROR", false;
+    #[default]
     None = 0, "NONE", false;
     OffsetOutOfRange = 1, "OFFSET_OUT_OF_RANGE", false;
     CorruptMessage = 2, "CORRUPT_MESSAGE", true;
@@ -196,12 +198,6 @@ impl ErrorCode {
     /// `Err(self)` unless the code is `None`.
     pub const fn into_result(self) -> Result<(), Self> {
         if self.is_err() { Err(self) } else { Ok(()) }
-    }
-}
-
-impl Default for ErrorCode {
-    fn default() -> Self {
-        Self::None
     }
 }
 

@@ -11,6 +11,13 @@ use crate::protocol::request::Request;
 use crate::protocol::response::Response;
 use crate::protocol::sample::Samples;
 
+/// 2,000 cases, or as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 2_000 };
+    ProptestConfig { cases, ..default }
+}
+
 fn decode_both(api: ApiKey, version: i16, bytes: &Bytes) {
     // Only the absence of panics, hangs and huge allocations counts.
     let _ = Request::decode(api, version, bytes.clone());
@@ -91,7 +98,7 @@ fn elements_that_are_larger_in_memory_than_on_the_wire_are_bounded() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn random_bytes_are_no_trouble(
@@ -120,8 +127,9 @@ proptest! {
         let response = encode_response(&Response::sample(api, version, samples), version);
         for bytes in [request, response] {
             let mut bytes = bytes.to_vec();
-            for (at, byte) in inserted.iter().filter(|_| !bytes.is_empty()).map(|(i, b)| (i.index(bytes.len()), *b)).collect::<Vec<_>>() {
-                bytes.insert(at, byte);
+            for (at, byte) in &inserted {
+                let at = at.index(bytes.len() + 1);
+                bytes.insert(at, *byte);
             }
             for (at, byte) in &mutations {
                 if !bytes.is_empty() {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::tcp::driver::{Driver, Outgoing};
 use crate::client::transport::{Transport, TransportError};
+use crate::env::spawn;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
 
@@ -69,7 +70,7 @@ impl TcpTransport {
         let address = address.into();
         let (outgoing, incoming) = mpsc::channel(config.in_flight_max.max(1));
         let request_timeout = config.request_timeout;
-        tokio::spawn(Driver::new(address.clone(), config, incoming).run());
+        spawn::task("tcp transport", Driver::new(address.clone(), config, incoming).run());
         Self { address, request_timeout, outgoing }
     }
 

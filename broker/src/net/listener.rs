@@ -13,10 +13,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use crate::env::spawn;
 use crate::net::config::ListenerConfig;
-use crate::net::connection::{Connection, Shared};
+use crate::net::connection::{Connection, ConnectionError, Shared};
 use crate::net::handler::{RequestHandler, Session};
 use crate::net::metrics::NetMetrics;
 
@@ -68,7 +69,7 @@ impl Listener {
             killed: killed.clone(),
         });
         let tasks = TaskTracker::new();
-        tasks.spawn(accept_loop(socket, shared.clone(), tasks.clone()));
+        spawn::task("listener", tasks.track_future(accept_loop(socket, shared.clone(), tasks.clone())));
         Ok(Self { local_addr, shared, tasks, _kill_on_drop: killed.drop_guard() })
     }
 
@@ -106,7 +107,7 @@ async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracke
         match accepted {
             Ok((stream, peer)) if shared.metrics.connections.enter(connections_max) => {
                 shared.metrics.connections_accepted.increment();
-                tasks.spawn(connection_task(stream, peer, shared.clone()));
+                spawn::task("connection", tasks.track_future(connection_task(stream, peer, shared.clone())));
             }
             Ok((_, peer)) => {
                 shared.metrics.connections_refused.increment();
@@ -138,6 +139,11 @@ async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared
     let session = Session::new(connection_id, Some(peer));
     match Connection::new(shared, session, source, sink).run().await {
         Ok(()) => debug!(connection = connection_id, %peer, "connection closed"),
+        // Nothing a peer does leads here: the handler answered with something the version cannot say.
+        Err(error @ ConnectionError::Response { .. }) => {
+            let error = &error as &dyn std::error::Error;
+            error!(connection = connection_id, %peer, error, "connection ended");
+        }
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             debug!(connection = connection_id, %peer, error, "connection ended");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::Rng;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -15,6 +14,7 @@ use tracing::debug;
 use crate::client::tcp::TcpTransportConfig;
 use crate::client::tcp::versions::BrokerVersions;
 use crate::client::transport::TransportError;
+use crate::env::rng::{Rng, SystemRng};
 use crate::net::frame_io::{FrameReader, FrameWriter, ReadError};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -120,8 +120,9 @@ impl Driver {
         let pause = self.config.backoff_min.saturating_mul(1 << self.failures.min(16));
         let pause = pause.min(self.config.backoff_max);
         self.failures = self.failures.saturating_add(1);
-        // A fifth either way, so that clients that lost the same broker do not come back at once.
-        self.retry_at = Instant::now() + pause.mul_f64(rand::rng().random_range(0.8..1.2));
+        // Up to a fifth more, so that clients that lost the same broker do not come back at once.
+        let jitter_us = SystemRng.below(1 + pause.as_micros() as u64 / 5);
+        self.retry_at = Instant::now() + pause + Duration::from_micros(jitter_us);
     }
 
     /// Fails every request that waits for the connection.

@@ -4,13 +4,17 @@
 //! into [`plan::physical`] steps, which the engine runs. Functions live in [`functions`]: signature and vectorised
 //! implementation together, one file per family. Nothing here knows Kafka bytes, state stores, threads, files or clocks.
 
+pub mod analyzer;
 pub mod ast;
 pub mod error;
 pub mod expr;
 pub mod format;
+pub mod format_props;
 pub mod functions;
+pub mod metastore;
 pub mod plan;
 pub mod schema;
+pub mod session;
 pub mod span;
 pub mod types;
 pub mod value;

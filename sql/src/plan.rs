@@ -1,3 +1,4 @@
 //! Plans: what a statement becomes.
 
+pub mod command;
 pub mod physical;

@@ -7,6 +7,16 @@ use crate::error::{Error, Result};
 use crate::record::batch::TimestampType;
 use crate::record::compression::Compression;
 
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The data is on the disk: fsync comes first, in groups.
+    #[default]
+    Fsync,
+    /// The data is in the page cache and reaches the disk within a second or so: a power cut may take it.
+    Relaxed,
+}
+
 /// What happens to old records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -129,7 +139,9 @@ impl LogConfig {
             "max.compaction.lag.ms" => self.max_compaction_lag_ms = setting.at_least(1)?,
             "max.message.bytes" => self.max_message_bytes = setting.narrow(0, u32::MAX >> 1)? as usize,
             "message.timestamp.after.max.ms" => self.message_timestamp_after_max_ms = setting.at_least(0)?,
-            "message.timestamp.before.max.ms" => self.message_timestamp_before_max_ms = setting.at_least(0)?,
+            "message.timestamp.before.max.ms" => {
+                self.message_timestamp_before_max_ms = setting.at_least(0)?
+            }
             "message.timestamp.type" => {
                 self.message_timestamp_type = match value {
                     "CreateTime" => TimestampType::CreateTime,
@@ -223,8 +235,9 @@ mod tests {
             assert!(config.set(key, "nonsense").is_err(), "{key}");
         }
         assert!(!config.set("min.insync.replicas", "2").expect("not ours"));
-        let properties = [("cleanup.policy", "compact, delete"), ("retention.ms", "-1"), ("retention.bytes", "5")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let properties =
+            [("cleanup.policy", "compact, delete"), ("retention.ms", "-1"), ("retention.bytes", "5")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()));
         let config = LogConfig::from_properties(&BTreeMap::from(properties)).expect("good");
         assert!(config.cleanup_policy.compact && config.cleanup_policy.delete);
         assert_eq!((config.retention_ms, config.retention_bytes), (None, Some(5)));

@@ -145,7 +145,7 @@ impl Compression {
 
     fn decompress_snappy(self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<()> {
         if !input.starts_with(&XERIAL_MAGIC) {
-            return self.decompress_snappy_block(input, out, limit).map(|_| ());
+            return self.decompress_snappy_block(input, out, limit, limit).map(|_| ());
         }
         let mut rest = input.get(XERIAL_HEADER_BYTES..).ok_or_else(|| self.malformed(&"header cut short"))?;
         let mut budget = limit;
@@ -157,15 +157,22 @@ impl Compression {
                 return Err(self.malformed(&"block cut short"));
             }
             let (block, after) = after.split_at(len);
-            budget -= self.decompress_snappy_block(block, out, budget)?;
+            budget -= self.decompress_snappy_block(block, out, budget, limit)?;
             rest = after;
         }
         Ok(())
     }
 
-    fn decompress_snappy_block(self, block: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<usize> {
+    /// Appends one block if it has at most `budget` bytes, what is left of `limit`; returns its length.
+    fn decompress_snappy_block(
+        self,
+        block: &[u8],
+        out: &mut Vec<u8>,
+        budget: usize,
+        limit: usize,
+    ) -> Result<usize> {
         let len = snap::raw::decompress_len(block).map_err(|error| self.malformed(&error))?;
-        if len > limit {
+        if len > budget {
             return Err(self.too_large(limit));
         }
         if len > block.len().saturating_mul(SNAPPY_EXPANSION_MAX) {

@@ -1,0 +1,383 @@
+//! Opening a log: what a crash left behind is checked, completed or cut off.
+//!
+//! After a clean shutdown the files are trusted. After any other, every batch of the segments which may not have been
+//! flushed is checked. A bad batch with nothing good behind it is a torn write: it was never acknowledged and is cut
+//! off. A bad batch with good ones behind it is damage, and the log is refused unless the operator decides otherwise.
+
+pub(crate) mod leftovers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::env::storage::{Storage, read_full_at};
+use crate::error::{BatchDefect, Error, Result};
+use crate::ids::{Offset, TopicPartition};
+use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
+use crate::log::partition_log::maintain::{CleanState, remove_if_present};
+use crate::log::partition_log::{LoadedLog, LogContext};
+use crate::log::producer_state::{CompletedTxn, ProducerStates};
+use crate::log::scan::ScanError;
+use crate::log::segment::{Indexes, Segment};
+use crate::log::txn_index::TxnEntry;
+use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
+use crate::record::control::MarkerKind;
+
+/// What to do about a bad batch with good ones behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CorruptionPolicy {
+    /// Refuse to open the log, naming file and offset.
+    #[default]
+    Refuse,
+    /// Cut the log off before the bad batch. What was behind it is lost.
+    Truncate,
+}
+
+/// What is known about a log before it is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadRequest {
+    pub(crate) tp: TopicPartition,
+    pub(crate) dir: Arc<Path>,
+    /// Everything before it was flushed, with its indexes.
+    pub(crate) recovery_point: Offset,
+    pub(crate) log_start: Offset,
+    /// Set after a clean shutdown.
+    pub(crate) clean: Option<CleanState>,
+    pub(crate) on_corruption: CorruptionPolicy,
+    pub(crate) index_interval_bytes: u32,
+}
+
+/// Opens the log of `request`.
+///
+/// # Errors
+/// [`Error::CorruptLog`] for damage, [`Error::Io`].
+pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<LoadedLog> {
+    let listing = leftovers::clear_away(context, &request.dir)?;
+    let now_ms = context.clock.now_ms();
+    let mut damaged = BTreeSet::new();
+    let mut segments = BTreeMap::new();
+    for (&base, &lens) in &listing.segments {
+        let (segment, whole) = Segment::open(&context.files, &request.dir, base, lens, now_ms);
+        if !whole {
+            damaged.insert(base);
+        }
+        segments.insert(base, Arc::new(segment));
+    }
+    let first_base = segments.keys().next().copied();
+    let log_start = request.log_start.max(first_base.unwrap_or(0));
+    let Some((&active_base, active)) = segments.last_key_value() else {
+        return start_at(context, request, log_start);
+    };
+    if let Some(clean) = request.clean
+        && (clean.active_base, clean.active_size) == (active_base, active.size_bytes())
+        && damaged.is_empty_but(active_base, active.is_empty())
+    {
+        let producers = clean_producers(context, request, &clean, &segments)?;
+        return Ok(LoadedLog { log_start, log_end: clean.log_end, segments, producers, fresh: None });
+    }
+    let recovery =
+        Recovery { context, request, segments, producers: ProducerStates::default(), unsynced: false };
+    let loaded = recovery.run(&damaged, log_start)?;
+    if loaded.log_end < loaded.log_start {
+        tracing::warn!(tp = %request.tp, log_end = loaded.log_end, log_start, "log ends before its start, starting anew");
+        for segment in loaded.segments.values() {
+            segment.close();
+            for path in segment.paths("") {
+                remove_if_present(context.storage(), &path)?;
+            }
+        }
+        return start_at(context, request, log_start);
+    }
+    Ok(loaded)
+}
+
+trait DamagedExt {
+    fn is_empty_but(&self, active_base: Offset, active_is_empty: bool) -> bool;
+}
+
+impl DamagedExt for BTreeSet<Offset> {
+    /// An active segment without data has no index files, and needs none.
+    fn is_empty_but(&self, active_base: Offset, active_is_empty: bool) -> bool {
+        self.iter().all(|base| active_is_empty && *base == active_base)
+    }
+}
+
+/// An empty log in an empty directory; nothing is synced.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn create(context: &LogContext, dir: &Arc<Path>) -> Result<LoadedLog> {
+    create_at(context, dir, 0)
+}
+
+fn create_at(context: &LogContext, dir: &Arc<Path>, log_start: Offset) -> Result<LoadedLog> {
+    let segment = Segment::create(&context.files, dir, log_start, context.clock.now_ms())?;
+    let segments = BTreeMap::from([(log_start, Arc::new(segment))]);
+    let producers = ProducerStates::default();
+    Ok(LoadedLog { segments, log_start, log_end: log_start, producers, fresh: None })
+}
+
+fn start_at(context: &LogContext, request: &LoadRequest, log_start: Offset) -> Result<LoadedLog> {
+    let loaded = create_at(context, &request.dir, log_start)?;
+    let synced = context.storage().sync_dir(&request.dir);
+    synced.map_err(|error| Error::io("sync directory", &request.dir, error))?;
+    Ok(loaded)
+}
+
+fn clean_producers(
+    context: &LogContext,
+    request: &LoadRequest,
+    clean: &CleanState,
+    segments: &BTreeMap<Offset, Arc<Segment>>,
+) -> Result<ProducerStates> {
+    if !clean.has_producers {
+        return Ok(ProducerStates::default());
+    }
+    let segments: Vec<_> = segments.values().map(Arc::clone).collect();
+    replay_producers(context.storage(), &request.dir, &segments, clean.log_end)
+}
+
+/// The producers as of `log_end`: the newest good snapshot and the batches after it.
+pub(crate) fn replay_producers(
+    storage: &dyn Storage,
+    dir: &Path,
+    segments: &[Arc<Segment>],
+    log_end: Offset,
+) -> Result<ProducerStates> {
+    let (mut producers, from) = newest_snapshot(storage, dir, log_end)?;
+    for (index, segment) in segments.iter().enumerate() {
+        let next_base = segments.get(index + 1).map_or(log_end, |next| next.base_offset());
+        if next_base > from {
+            replay_segment(segment, &mut producers, from)?;
+        }
+    }
+    Ok(producers)
+}
+
+fn replay_segment(segment: &Segment, producers: &mut ProducerStates, from: Offset) -> Result<()> {
+    let (position, _) = segment.position_of(from)?;
+    let mut scan = segment.scan(position)?;
+    while let Some((_, batch)) = scan.next_batch().map_err(|error| segment.scan_error(from, error))? {
+        producers.replay(&batch)?;
+    }
+    Ok(())
+}
+
+/// The newest good snapshot at or before `offset`, and its offset; bad ones are removed.
+fn newest_snapshot(storage: &dyn Storage, dir: &Path, offset: Offset) -> Result<(ProducerStates, Offset)> {
+    let entries = storage.read_dir(dir).map_err(|error| Error::io("list", dir, error))?;
+    let mut offsets: Vec<Offset> = entries
+        .iter()
+        .filter_map(|entry| parse_name(&entry.name))
+        .filter(|(at, suffix)| *suffix == SNAPSHOT_SUFFIX && *at <= offset)
+        .map(|(at, _)| at)
+        .collect();
+    offsets.sort_unstable();
+    for at in offsets.into_iter().rev() {
+        let path = path_of(dir, at, SNAPSHOT_SUFFIX);
+        let bytes = storage.read(&path).map_err(|error| Error::io("read", &path, error))?;
+        match ProducerStates::decode(&bytes, &path) {
+            Ok(producers) => return Ok((producers, at)),
+            Err(error) => {
+                tracing::warn!(%error, "ignoring a producer snapshot");
+                remove_if_present(storage, &path)?;
+            }
+        }
+    }
+    Ok((ProducerStates::default(), 0))
+}
+
+struct Recovery<'a> {
+    context: &'a LogContext,
+    request: &'a LoadRequest,
+    segments: BTreeMap<Offset, Arc<Segment>>,
+    producers: ProducerStates,
+    unsynced: bool,
+}
+
+/// A bad batch, and what should have been there.
+struct Damage {
+    position: u64,
+    expected_offset: Offset,
+    error: Error,
+}
+
+impl Recovery<'_> {
+    fn run(mut self, damaged: &BTreeSet<Offset>, log_start: Offset) -> Result<LoadedLog> {
+        let bases: Vec<Offset> = self.segments.keys().copied().collect();
+        let first_unflushed = bases
+            .windows(2)
+            .find(|pair| pair[1] > self.request.recovery_point)
+            .map_or(bases[bases.len() - 1], |pair| pair[0]);
+        let recover_from = damaged.first().map_or(first_unflushed, |first| first_unflushed.min(*first));
+        let (producers, snapshot_offset) =
+            newest_snapshot(self.context.storage(), &self.request.dir, recover_from)?;
+        self.producers = producers;
+        let mut log_end = bases[0];
+        for (index, &base) in bases.iter().enumerate() {
+            let next_base = bases.get(index + 1).copied();
+            if base < recover_from {
+                if next_base.is_some_and(|next| next > snapshot_offset) {
+                    replay_segment(&self.segments[&base], &mut self.producers, snapshot_offset)?;
+                }
+                continue;
+            }
+            let segment = Arc::clone(&self.segments[&base]);
+            let (end, damage) = self.check_segment(&segment, next_base)?;
+            log_end = end;
+            if let Some(damage) = damage {
+                self.cut(&segment, &damage)?;
+                break;
+            }
+            if next_base.is_some() {
+                for file in segment.persist_indexes(Indexes::Seal)? {
+                    file.sync_data()
+                        .map_err(|error| Error::io("sync the indexes of", segment.path(), error))?;
+                }
+            }
+        }
+        self.remove_snapshots_after(log_end)?;
+        if self.unsynced || log_end > self.request.recovery_point {
+            self.sync(recover_from)?;
+        }
+        let Recovery { segments, producers, .. } = self;
+        Ok(LoadedLog { log_start, log_end, segments, producers, fresh: None })
+    }
+
+    /// Checks and indexes every batch of a segment. Returns the offset after the last good one.
+    fn check_segment(
+        &mut self,
+        segment: &Segment,
+        next_base: Option<Offset>,
+    ) -> Result<(Offset, Option<Damage>)> {
+        segment.clear_indexes();
+        let mut scan = segment.scan(0)?;
+        let mut expected = segment.base_offset();
+        loop {
+            match scan.next_batch() {
+                Ok(None) => return Ok((expected, None)),
+                Ok(Some((position, batch))) => {
+                    if let Some(error) = out_of_order(batch.header(), expected, next_base) {
+                        return Ok((expected, Some(Damage { position, expected_offset: expected, error })));
+                    }
+                    segment.index_batch(position, batch.header(), self.request.index_interval_bytes)?;
+                    self.replay(segment, &batch)?;
+                    expected = batch.header().next_offset();
+                }
+                Err(ScanError::Defect { position, error }) => {
+                    return Ok((expected, Some(Damage { position, expected_offset: expected, error })));
+                }
+                Err(error @ ScanError::Io(_)) => return Err(segment.scan_error(expected, error)),
+            }
+        }
+    }
+
+    fn replay(&mut self, segment: &Segment, batch: &RecordBatch) -> Result<()> {
+        match self.producers.replay(batch)? {
+            Some(txn) if txn.kind == MarkerKind::Abort => {
+                segment.append_txn(txn_entry(&self.producers, &txn))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Cuts a torn write off, or refuses damage.
+    fn cut(&mut self, segment: &Arc<Segment>, damage: &Damage) -> Result<()> {
+        let offset = damage.expected_offset;
+        let later: Vec<_> = self
+            .segments
+            .range(segment.base_offset() + 1..)
+            .map(|(_, segment)| Arc::clone(segment))
+            .collect();
+        let mut torn = !has_good_batch(segment, damage.position + 1, offset)?;
+        for segment in &later {
+            torn = torn && !has_good_batch(segment, 0, offset)?;
+        }
+        if !torn && self.request.on_corruption == CorruptionPolicy::Refuse {
+            return Err(Error::CorruptLog {
+                path: segment.path().to_owned(),
+                position: damage.position,
+                offset,
+                reason: damage.error.to_string(),
+            });
+        }
+        let bytes = segment.size_bytes() - damage.position;
+        tracing::warn!(
+            tp = %self.request.tp, offset, bytes, torn, reason = %damage.error,
+            path = %segment.path().display(), "cutting off the end of a log"
+        );
+        segment.truncate(damage.position, offset)?;
+        for segment in later {
+            self.segments.remove(&segment.base_offset());
+            segment.close();
+            for path in segment.paths("") {
+                remove_if_present(self.context.storage(), &path)?;
+            }
+        }
+        self.unsynced = true;
+        Ok(())
+    }
+
+    fn remove_snapshots_after(&self, log_end: Offset) -> Result<()> {
+        let (storage, dir) = (self.context.storage(), &self.request.dir);
+        for entry in storage.read_dir(dir).map_err(|error| Error::io("list", dir, error))? {
+            if let Some((at, SNAPSHOT_SUFFIX)) = parse_name(&entry.name)
+                && at > log_end
+            {
+                remove_if_present(storage, &dir.join(&entry.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was recovered is about to count as durable, so it must be.
+    fn sync(&self, recovered_from: Offset) -> Result<()> {
+        for segment in self.segments.range(recovered_from..).map(|(_, segment)| segment) {
+            segment.sync()?;
+        }
+        let dir = &self.request.dir;
+        self.context.storage().sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))
+    }
+}
+
+/// The index entry of an aborted transaction.
+pub(crate) fn txn_entry(producers: &ProducerStates, txn: &CompletedTxn) -> TxnEntry {
+    TxnEntry {
+        producer_id: txn.producer_id,
+        first_offset: txn.first_offset,
+        last_offset: txn.last_offset,
+        last_stable_offset: producers.last_stable_offset_after(txn),
+    }
+}
+
+/// Only compaction leaves gaps between batches, and it never touches the last segment.
+fn out_of_order(header: &BatchHeader, expected: Offset, next_base: Option<Offset>) -> Option<Error> {
+    let actual = header.base_offset;
+    let good = match next_base {
+        None => actual == expected,
+        Some(next_base) => actual >= expected && header.next_offset() <= next_base,
+    };
+    (!good).then_some(Error::CorruptBatch { reason: BatchDefect::OffsetOrder { expected, actual } })
+}
+
+/// How far behind a bad batch good ones are looked for. More than one flush round ever has in flight.
+const SEARCHED_BYTES_MAX: usize = 64 << 20;
+
+/// Whether a whole batch of later records begins anywhere at or after `position`.
+fn has_good_batch(segment: &Segment, position: u64, after: Offset) -> Result<bool> {
+    let left = segment.size_bytes().saturating_sub(position);
+    let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(SEARCHED_BYTES_MAX)];
+    let file = segment.open_log()?;
+    let read = read_full_at(file.as_ref(), &mut bytes, position);
+    bytes.truncate(read.map_err(|error| Error::io("read", segment.path(), error))?);
+    let good_at = |start: usize| {
+        let rest = &bytes[start..];
+        BatchHeader::parse(rest).is_ok_and(|header| {
+            header.base_offset >= after
+                && header.base_offset - after <= i64::from(u32::MAX)
+                && header.size_bytes() <= rest.len()
+                && verify_crc(&header, &rest[..header.size_bytes()]).is_ok()
+        })
+    };
+    Ok((0..bytes.len().saturating_sub(HEADER_BYTES - 1)).any(good_at))
+}

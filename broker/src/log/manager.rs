@@ -1,0 +1,467 @@
+//! All logs of one data directory.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `.lock` | held by the one process that uses the directory |
+//! | `TOPIC-PARTITION/` | a log |
+//! | `recovery-point-offset-checkpoint` | up to where each log is known to be on disk |
+//! | `log-start-offset-checkpoint` | where each log begins, if not at its first segment |
+//! | `replication-offset-checkpoint` | the high watermarks |
+//! | `cleaner-offset-checkpoint` | up to where each log is compacted |
+//! | `clean-shutdown` | written last, removed first: the logs need no recovery |
+//! | `…-delete/` | a log on its way out |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::env::clock::Clock;
+use crate::env::spawn;
+use crate::env::storage::{OpenMode, Storage, StorageLock};
+use crate::error::{Error, Result};
+use crate::ids::{TopicId, TopicPartition, validate_topic_name};
+use crate::log::checkpoint::{
+    self, CLEAN_SHUTDOWN_FILE, CLEANER_FILE, Checkpoint, HIGH_WATERMARK_FILE, LOG_START_FILE,
+    RECOVERY_POINT_FILE,
+};
+use crate::log::cleaner::{self, CleanerConfig};
+use crate::log::config::{Durability, LogConfig};
+use crate::log::failure::DirHealth;
+use crate::log::files::FileCache;
+use crate::log::flusher::{Flusher, FlusherConfig};
+use crate::log::loader::{self, CorruptionPolicy, LoadRequest};
+use crate::log::partition_log::maintain::{CleanState, remove_if_present};
+use crate::log::partition_log::{FreshFiles, Log, LogContext};
+use crate::log::retention;
+
+/// Settings of a [`LogManager`].
+#[derive(Debug, Clone)]
+pub struct LogManagerConfig {
+    pub data_dir: PathBuf,
+    pub durability: Durability,
+    /// `None` takes the one that fits the durability.
+    pub flusher: Option<FlusherConfig>,
+    pub on_corruption: CorruptionPolicy,
+    /// Settings of logs found at start, until [`Log::set_config`].
+    pub log_defaults: LogConfig,
+    pub cleaner: CleanerConfig,
+    pub background: Background,
+    pub open_files_max: usize,
+    pub load_threads: usize,
+    pub checkpoint_interval_ms: u64,
+    pub retention_interval_ms: u64,
+    pub producer_expiration_ms: i64,
+}
+
+/// Who does the work that nobody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// Threads of the manager.
+    Threads,
+    /// The caller, by [`LogManager::flush`], [`LogManager::housekeep`] and [`LogManager::clean`]: tests and simulators.
+    Manual,
+}
+
+impl LogManagerConfig {
+    /// The defaults for logs in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        LogManagerConfig {
+            data_dir: data_dir.into(),
+            durability: Durability::Fsync,
+            flusher: None,
+            on_corruption: CorruptionPolicy::Refuse,
+            log_defaults: LogConfig::default(),
+            cleaner: CleanerConfig::default(),
+            background: Background::Threads,
+            open_files_max: 512,
+            load_threads: 8,
+            checkpoint_interval_ms: 60_000,
+            retention_interval_ms: 300_000,
+            producer_expiration_ms: 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
+/// All logs of one data directory. Threads: any.
+#[derive(Debug)]
+pub struct LogManager {
+    config: LogManagerConfig,
+    context: Arc<LogContext>,
+    logs: RwLock<HashMap<TopicPartition, LogEntry>>,
+    /// Held while logs are made and deleted.
+    changing: Mutex<()>,
+    deletions: AtomicU64,
+    housekeeper: Mutex<Vec<JoinHandle<()>>>,
+    stop: Arc<StopSignal>,
+    _lock: Box<dyn StorageLock>,
+}
+
+#[derive(Debug, Clone)]
+struct LogEntry {
+    log: Arc<Log>,
+    topic_id: TopicId,
+}
+
+#[derive(Debug, Default)]
+struct StopSignal {
+    stopped: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl StopSignal {
+    /// Waits; returns whether to stop.
+    fn wait(&self, timeout: Duration) -> bool {
+        let mut stopped = self.stopped.lock();
+        if !*stopped {
+            self.wake.wait_for(&mut stopped, timeout);
+        }
+        *stopped
+    }
+}
+
+const METADATA_FILE: &str = "partition.metadata";
+const DELETE_SUFFIX: &str = "-delete";
+
+impl LogManager {
+    /// Locks the data directory and opens every log in it.
+    ///
+    /// Retention and compaction start with [`LogManager::start_housekeeping`], when the logs have their settings.
+    ///
+    /// # Errors
+    /// [`Error::DirLocked`]; [`Error::CorruptLog`] for the first damaged log; [`Error::Io`].
+    pub fn open(
+        config: LogManagerConfig,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<LogManager>> {
+        let dir = config.data_dir.clone();
+        storage.create_dir_all(&dir).map_err(|error| Error::io("create directory", &dir, error))?;
+        let lock_path = dir.join(".lock");
+        let lock = storage.lock(&lock_path).map_err(|error| Error::io("lock", &lock_path, error))?;
+        let lock = lock.ok_or_else(|| Error::DirLocked { dir: dir.clone() })?;
+        let flusher_config = config.flusher.unwrap_or(match config.durability {
+            Durability::Fsync => FlusherConfig::FSYNC,
+            Durability::Relaxed => FlusherConfig::RELAXED,
+        });
+        let flusher = match config.background {
+            Background::Threads => Flusher::start(flusher_config, Arc::clone(&clock))?,
+            Background::Manual => Flusher::manual(flusher_config, Arc::clone(&clock)),
+        };
+        let context = Arc::new(LogContext {
+            clock,
+            files: FileCache::new(storage, config.open_files_max),
+            flusher,
+            health: DirHealth::new(&dir),
+            durability: config.durability,
+        });
+        let logs = open_logs(&config, &context)?;
+        Ok(Arc::new(LogManager {
+            config,
+            context,
+            logs: RwLock::new(logs),
+            changing: Mutex::new(()),
+            deletions: AtomicU64::new(0),
+            housekeeper: Mutex::default(),
+            stop: Arc::default(),
+            _lock: lock,
+        }))
+    }
+
+    /// Makes the log of `tp`. It is durable with its first flushed append.
+    ///
+    /// # Errors
+    /// [`Error::PartitionExists`], [`Error::InvalidTopicName`], [`Error::Io`].
+    pub fn create(&self, tp: &TopicPartition, topic_id: TopicId, config: LogConfig) -> Result<Arc<Log>> {
+        validate_topic_name(&tp.topic)?;
+        self.context.health.check()?;
+        let _changing = self.changing.lock();
+        if self.logs.read().contains_key(tp) {
+            return Err(Error::PartitionExists(tp.clone()));
+        }
+        let storage = self.context.storage();
+        let dir: Arc<Path> = self.config.data_dir.join(tp.to_string()).into();
+        storage.create_dir_all(&dir).map_err(|error| Error::io("create directory", &dir, error))?;
+        let metadata_path = dir.join(METADATA_FILE);
+        let write = || {
+            let file = storage.open(&metadata_path, OpenMode::Create)?;
+            file.write_all_at(format!("version: 0\ntopic_id: {topic_id}\n").as_bytes(), 0)?;
+            Ok(file)
+        };
+        let metadata = write().map_err(|error| Error::io("write", &metadata_path, error))?;
+        let mut loaded = loader::create(&self.context, &dir)?;
+        loaded.fresh = Some(FreshFiles {
+            files: vec![metadata],
+            dirs: vec![Arc::clone(&dir), self.config.data_dir.as_path().into()],
+        });
+        let log = Log::new(tp.clone(), dir, Arc::clone(&self.context), Arc::new(config), loaded);
+        self.logs.write().insert(tp.clone(), LogEntry { log: Arc::clone(&log), topic_id });
+        Ok(log)
+    }
+
+    pub fn get(&self, tp: &TopicPartition) -> Option<Arc<Log>> {
+        self.logs.read().get(tp).map(|entry| Arc::clone(&entry.log))
+    }
+
+    /// Every log with the id of its topic, in no particular order.
+    pub fn logs(&self) -> Vec<(Arc<Log>, TopicId)> {
+        self.logs.read().values().map(|entry| (Arc::clone(&entry.log), entry.topic_id)).collect()
+    }
+
+    /// Deletes a log: it is gone at once, its files shortly after.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`], [`Error::Io`].
+    pub fn delete(&self, tp: &TopicPartition) -> Result<()> {
+        let _changing = self.changing.lock();
+        let entry = self.logs.write().remove(tp).ok_or_else(|| Error::UnknownPartition(tp.clone()))?;
+        entry.log.abandon();
+        let number = self.deletions.fetch_add(1, Ordering::Relaxed);
+        let doomed =
+            self.config.data_dir.join(format!("{}.{number}{DELETE_SUFFIX}", self.context.clock.now_ms()));
+        let storage = self.context.storage();
+        let dir = entry.log.dir();
+        storage.rename(dir, &doomed).map_err(|error| Error::io("rename", dir, error))?;
+        let data_dir = &self.config.data_dir;
+        storage.sync_dir(data_dir).map_err(|error| Error::io("sync directory", data_dir, error))?;
+        storage.remove_dir_all(&doomed).map_err(|error| Error::io("remove", &doomed, error))
+    }
+
+    /// # Errors
+    /// [`Error::StorageFailed`] once a write or fsync has failed.
+    pub fn check_health(&self) -> Result<()> {
+        self.context.health.check()
+    }
+
+    /// Runs one round of group commit, if there is no thread for it.
+    pub fn flush(&self) {
+        self.context.flusher.run_round();
+    }
+
+    /// Applies retention to every log and forgets silent producers.
+    pub fn housekeep(&self) {
+        let now_ms = self.context.clock.now_ms();
+        for (log, _) in self.logs() {
+            log.expire_producers(now_ms, self.config.producer_expiration_ms);
+            if let Err(error) = retention::apply(&log, now_ms)
+                && !log.is_closed()
+            {
+                tracing::warn!(tp = %log.topic_partition(), %error, "cannot apply retention");
+            }
+        }
+    }
+
+    /// Compacts the logs that need it, the dirtiest first. Returns how many were compacted.
+    ///
+    /// # Errors
+    /// Those of the checkpoint file; a log that cannot be compacted is reported and left alone.
+    pub fn clean(&self) -> Result<usize> {
+        let path = self.file(CLEANER_FILE);
+        let mut cleaned_to: Checkpoint<1> = checkpoint_or_nothing(self.context.storage(), &path);
+        let now_ms = self.context.clock.now_ms();
+        let logs: Vec<_> = self.logs().into_iter().map(|(log, _)| log).collect();
+        cleaned_to.retain(|tp, _| logs.iter().any(|log| log.topic_partition() == tp));
+        let mut count = 0;
+        for (log, dirty) in cleaner::find_dirty(&logs, &cleaned_to, now_ms) {
+            match cleaner::clean(&log, &dirty, &self.config.cleaner, now_ms) {
+                Ok(clean_end) => {
+                    cleaned_to.insert(log.topic_partition().clone(), [clean_end]);
+                    checkpoint::write(self.context.storage(), &path, &cleaned_to)?;
+                    count += 1;
+                }
+                Err(_) if log.is_closed() => {}
+                Err(error) => tracing::warn!(tp = %log.topic_partition(), %error, "cannot compact a log"),
+            }
+            if *self.stop.stopped.lock() {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Writes recovery points, log starts and high watermarks down, so that the next start has less to check.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn checkpoint(&self) -> Result<()> {
+        let mut recovery_points = Checkpoint::new();
+        let mut log_starts = Checkpoint::new();
+        let mut high_watermarks = Checkpoint::new();
+        for (log, _) in self.logs() {
+            let (tp, offsets) = (log.topic_partition(), log.offsets());
+            recovery_points.insert(tp.clone(), [offsets.durable]);
+            high_watermarks.insert(tp.clone(), [offsets.high_watermark]);
+            if log.segments().first().is_some_and(|first| first.base_offset() < offsets.log_start) {
+                log_starts.insert(tp.clone(), [offsets.log_start]);
+            }
+        }
+        let storage = self.context.storage();
+        checkpoint::write(storage, &self.file(LOG_START_FILE), &log_starts)?;
+        checkpoint::write(storage, &self.file(HIGH_WATERMARK_FILE), &high_watermarks)?;
+        checkpoint::write(storage, &self.file(RECOVERY_POINT_FILE), &recovery_points)
+    }
+
+    /// Starts the threads for checkpoints, retention and compaction.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if no thread can be started.
+    pub fn start_housekeeping(self: &Arc<Self>) -> Result<()> {
+        if self.config.background == Background::Manual {
+            return Ok(());
+        }
+        let keep = |name: &'static str, interval_ms: u64, work: fn(&LogManager)| {
+            let (manager, stop) = (Arc::downgrade(self), Arc::clone(&self.stop));
+            let body = move || {
+                while !stop.wait(Duration::from_millis(interval_ms)) {
+                    let Some(manager) = manager.upgrade() else { return };
+                    work(&manager);
+                }
+            };
+            spawn::thread(name, body).map_err(|error| Error::io("start the thread", name.as_ref(), error))
+        };
+        let mut threads = self.housekeeper.lock();
+        threads.push(keep("log-checkpoint", self.config.checkpoint_interval_ms, |manager| {
+            if let Err(error) = manager.checkpoint() {
+                tracing::warn!(%error, "cannot write the checkpoints");
+            }
+        })?);
+        threads.push(keep("log-retention", self.config.retention_interval_ms, LogManager::housekeep)?);
+        threads.push(keep("log-cleaner", self.config.cleaner.interval_ms, |manager| {
+            if let Err(error) = manager.clean() {
+                tracing::warn!(%error, "cannot write the cleaner's checkpoint");
+            }
+        })?);
+        Ok(())
+    }
+
+    /// Flushes and closes every log, and leaves word that no recovery is needed.
+    ///
+    /// # Errors
+    /// The first failure; the next start recovers then.
+    pub fn shutdown(&self) -> Result<()> {
+        *self.stop.stopped.lock() = true;
+        self.stop.wake.notify_all();
+        for thread in std::mem::take(&mut *self.housekeeper.lock()) {
+            let _ = thread.join();
+        }
+        let _changing = self.changing.lock();
+        self.context.flusher.stop();
+        let logs: Vec<_> = self.logs().into_iter().map(|(log, _)| log).collect();
+        let states = in_parallel(self.config.load_threads, &logs, |log| log.close());
+        self.checkpoint()?;
+        let mut clean = Checkpoint::new();
+        for (log, state) in logs.iter().zip(states) {
+            let CleanState { log_end, active_base, active_size, has_producers } = state?;
+            let size = i64::try_from(active_size).unwrap_or(i64::MAX);
+            clean.insert(
+                log.topic_partition().clone(),
+                [log_end, active_base, size, i64::from(has_producers)],
+            );
+        }
+        checkpoint::write(self.context.storage(), &self.file(CLEAN_SHUTDOWN_FILE), &clean)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.config.data_dir.join(name)
+    }
+}
+
+fn open_logs(
+    config: &LogManagerConfig,
+    context: &Arc<LogContext>,
+) -> Result<HashMap<TopicPartition, LogEntry>> {
+    let storage = context.storage();
+    let dir = &config.data_dir;
+    let recovery_points: Checkpoint<1> = checkpoint_or_nothing(storage, &dir.join(RECOVERY_POINT_FILE));
+    let log_starts: Checkpoint<1> = checkpoint_or_nothing(storage, &dir.join(LOG_START_FILE));
+    let high_watermarks: Checkpoint<1> = checkpoint_or_nothing(storage, &dir.join(HIGH_WATERMARK_FILE));
+    let clean_path = dir.join(CLEAN_SHUTDOWN_FILE);
+    let clean: Checkpoint<4> = checkpoint_or_nothing(storage, &clean_path);
+    // From here on a crash is a crash.
+    remove_if_present(storage, &clean_path)?;
+    storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
+
+    let mut found = Vec::new();
+    for entry in storage.read_dir(dir).map_err(|error| Error::io("list", dir, error))? {
+        if entry.is_dir && entry.name.ends_with(DELETE_SUFFIX) {
+            let path = dir.join(&entry.name);
+            storage.remove_dir_all(&path).map_err(|error| Error::io("remove", &path, error))?;
+        } else if entry.is_dir {
+            found.extend(TopicPartition::parse(&entry.name));
+        }
+    }
+    let log_config = Arc::new(config.log_defaults.clone());
+    let opened = in_parallel(config.load_threads, &found, |tp| {
+        let first = |checkpoint: &Checkpoint<1>| checkpoint.get(tp).map_or(0, |numbers| numbers[0]);
+        let request = LoadRequest {
+            tp: tp.clone(),
+            dir: dir.join(tp.to_string()).into(),
+            recovery_point: first(&recovery_points),
+            log_start: first(&log_starts),
+            clean: clean.get(tp).map(|numbers| CleanState {
+                log_end: numbers[0],
+                active_base: numbers[1],
+                active_size: u64::try_from(numbers[2]).unwrap_or(0),
+                has_producers: numbers[3] != 0,
+            }),
+            on_corruption: config.on_corruption,
+            index_interval_bytes: log_config.index_interval_bytes,
+        };
+        let topic_id = read_topic_id(storage, &request.dir.join(METADATA_FILE))?;
+        let loaded = loader::load(context, &request)?;
+        let (log_end, seen) = (loaded.log_end, first(&high_watermarks));
+        if log_end < seen {
+            tracing::error!(%tp, log_end, high_watermark = seen, "records which readers may have seen are gone");
+        }
+        let log = Log::new(tp.clone(), request.dir, Arc::clone(context), Arc::clone(&log_config), loaded);
+        Ok(LogEntry { log, topic_id })
+    });
+    found.into_iter().zip(opened).map(|(tp, entry)| Ok((tp, entry?))).collect()
+}
+
+/// A checkpoint only shortens work: without it everything is checked.
+fn checkpoint_or_nothing<const N: usize>(storage: &dyn Storage, path: &Path) -> Checkpoint<N> {
+    checkpoint::read(storage, path).unwrap_or_else(|error| {
+        tracing::warn!(%error, "ignoring a checkpoint");
+        Checkpoint::new()
+    })
+}
+
+fn read_topic_id(storage: &dyn Storage, path: &Path) -> Result<TopicId> {
+    let bytes = match storage.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(TopicId::NONE),
+        Err(error) => return Err(Error::io("read", path, error)),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let id = text.lines().find_map(|line| line.strip_prefix("topic_id: ")?.parse().ok());
+    // A torn file belongs to a log without durable records; whoever knows the topic gives it its id again.
+    Ok(id.map_or(TopicId::NONE, TopicId))
+}
+
+/// Applies `work` to every item on a few threads; the results are in the order of the items.
+fn in_parallel<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let run = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return };
+            let result = work(item);
+            results.lock().push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            scope.spawn(run);
+        }
+        run();
+    });
+    let mut results = results.into_inner();
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,512 @@
+//! The log of one partition.
+//!
+//! ```text
+//!  log start      last stable   high watermark   log end
+//!     |----visible to read-committed--|---visible---|---in the page cache, not durable yet---|
+//! ```
+//!
+//! Invariant: log start <= last stable <= high watermark <= log end; synced <= log end. With one replica and
+//! [`Durability::Fsync`] the high watermark is the synced offset, so nobody sees what a crash could take back.
+//!
+//! Threads: any. One lock per append, never per record; reads hold it only to learn the offsets.
+
+pub(crate) mod maintain;
+pub(crate) mod read;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::sync::Notify;
+
+use crate::env::clock::Clock;
+use crate::env::storage::{OpenMode, Storage, StorageFile};
+use crate::error::{Error, Result};
+use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicPartition};
+use crate::log::access::{ActiveProducer, AppendOrigin, Appended, LogOffsets};
+use crate::log::config::{Durability, LogConfig};
+use crate::log::failure::DirHealth;
+use crate::log::files::{FileCache, SNAPSHOT_SUFFIX, path_of};
+use crate::log::flush_ticket::{DurableWatermark, FlushTicket};
+use crate::log::flusher::{Flush, Flusher};
+use crate::log::loader::txn_entry;
+use crate::log::producer_state::ProducerStates;
+use crate::log::segment::{Indexes, Segment};
+use crate::log::validate::{ValidatedBatches, validate};
+use crate::record::batch::{BatchHeader, RecordBatch, stamp};
+use crate::record::control::MarkerKind;
+
+/// What all logs of one directory share.
+#[derive(Debug)]
+pub(crate) struct LogContext {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) files: Arc<FileCache>,
+    pub(crate) flusher: Flusher,
+    pub(crate) health: Arc<DirHealth>,
+    pub(crate) durability: Durability,
+}
+
+impl LogContext {
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        self.files.storage()
+    }
+}
+
+/// A log as the loader found it.
+#[derive(Debug)]
+pub(crate) struct LoadedLog {
+    /// Never empty.
+    pub(crate) segments: BTreeMap<Offset, Arc<Segment>>,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
+    pub(crate) producers: ProducerStates,
+    /// Set for a log that was just made.
+    pub(crate) fresh: Option<FreshFiles>,
+}
+
+/// Files and directories of a new log, which become durable with the first flush.
+#[derive(Debug)]
+pub(crate) struct FreshFiles {
+    pub(crate) files: Vec<Arc<dyn StorageFile>>,
+    pub(crate) dirs: Vec<Arc<Path>>,
+}
+
+/// The log of one partition.
+#[derive(Debug)]
+pub struct Log {
+    tp: TopicPartition,
+    dir: Arc<Path>,
+    context: Arc<LogContext>,
+    config: RwLock<Arc<LogConfig>>,
+    state: Mutex<LogState>,
+    watermark: Arc<DurableWatermark>,
+    /// Held during a flush, so that an older one cannot finish after a newer one.
+    flushing: Mutex<()>,
+    /// Held while segments are deleted, replaced or cut; appends go on.
+    maintenance: Mutex<()>,
+    /// Who wants to know when more becomes visible.
+    waiters: Mutex<Vec<Weak<Notify>>>,
+}
+
+#[derive(Debug)]
+struct LogState {
+    /// By base offset; the last is the active one. Never empty.
+    segments: BTreeMap<Offset, Arc<Segment>>,
+    log_start: Offset,
+    log_end: Offset,
+    synced: Offset,
+    high_watermark: Offset,
+    producers: ProducerStates,
+    /// Files written since the last flush, held open.
+    unsynced: Vec<Arc<dyn StorageFile>>,
+    /// The active segment's file is among them.
+    active_unsynced: bool,
+    /// Directories in which files were made since the last flush.
+    unsynced_dirs: Vec<Arc<Path>>,
+    flush_queued: bool,
+    closed: bool,
+}
+
+impl LogState {
+    fn active(&self) -> &Arc<Segment> {
+        self.segments.last_key_value().expect("a log always has a segment").1
+    }
+
+    fn last_stable(&self) -> Offset {
+        self.producers
+            .first_unstable_offset()
+            .map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    fn raise_high_watermark(&mut self, offset: Offset) {
+        if offset > self.high_watermark {
+            self.high_watermark = offset;
+            self.producers.on_high_watermark(offset);
+        }
+    }
+}
+
+impl Log {
+    /// A log over what was loaded; everything loaded counts as synced.
+    pub(crate) fn new(
+        tp: TopicPartition,
+        dir: Arc<Path>,
+        context: Arc<LogContext>,
+        config: Arc<LogConfig>,
+        loaded: LoadedLog,
+    ) -> Arc<Self> {
+        let LoadedLog { segments, log_start, log_end, mut producers, fresh } = loaded;
+        producers.on_high_watermark(log_end);
+        let (unsynced, unsynced_dirs) = fresh.map(|fresh| (fresh.files, fresh.dirs)).unwrap_or_default();
+        let state = LogState {
+            segments,
+            log_start,
+            log_end,
+            synced: log_end,
+            high_watermark: log_end,
+            producers,
+            unsynced,
+            unsynced_dirs,
+            active_unsynced: false,
+            flush_queued: false,
+            closed: false,
+        };
+        Arc::new(Log {
+            tp,
+            dir,
+            context,
+            config: RwLock::new(config),
+            state: Mutex::new(state),
+            watermark: DurableWatermark::new(log_end),
+            flushing: Mutex::new(()),
+            maintenance: Mutex::new(()),
+            waiters: Mutex::default(),
+        })
+    }
+
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.tp
+    }
+
+    pub(crate) fn dir(&self) -> &Arc<Path> {
+        &self.dir
+    }
+
+    pub(crate) fn context(&self) -> &LogContext {
+        &self.context
+    }
+
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Changes the settings; what is stored already is not rewritten.
+    pub fn set_config(&self, config: LogConfig) {
+        *self.config.write() = Arc::new(config);
+    }
+
+    /// The offsets, consistent with each other.
+    pub fn offsets(&self) -> LogOffsets {
+        let state = self.state.lock();
+        LogOffsets {
+            log_start: state.log_start,
+            last_stable: state.last_stable(),
+            high_watermark: state.high_watermark,
+            durable: state.synced,
+            log_end: state.log_end,
+        }
+    }
+
+    /// Size of the segments on disk, indexes not counted.
+    pub fn size_bytes(&self) -> u64 {
+        self.state.lock().segments.values().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// First offset of the transaction which `producer_id` has open here. Source: KIP-890.
+    pub fn ongoing_txn(&self, producer_id: ProducerId) -> Option<Offset> {
+        self.state.lock().producers.ongoing_txn(producer_id)
+    }
+
+    /// The producers this log knows.
+    pub fn producers(&self) -> Vec<ActiveProducer> {
+        self.state.lock().producers.describe()
+    }
+
+    /// The last offset of data of each producer.
+    pub(crate) fn last_data_offsets(&self) -> HashMap<ProducerId, Offset> {
+        self.state.lock().producers.last_data_offsets()
+    }
+
+    /// Forgets producers silent for longer than `expiration_ms`.
+    pub(crate) fn expire_producers(&self, now_ms: i64, expiration_ms: i64) {
+        self.state.lock().producers.expire(now_ms, expiration_ms);
+    }
+
+    /// Asks for one notification when more becomes visible to readers, or the log closes. Read again after
+    /// registering: what happened before is not told. A waiter that is dropped is forgotten.
+    pub fn register_waiter(&self, waiter: &Arc<Notify>) {
+        let mut waiters = self.waiters.lock();
+        if waiters.len() == waiters.capacity() {
+            waiters.retain(|waiter| waiter.strong_count() > 0);
+        }
+        waiters.push(Arc::downgrade(waiter));
+    }
+
+    fn wake_waiters(&self) {
+        let waiters = std::mem::take(&mut *self.waiters.lock());
+        for waiter in waiters.into_iter().filter_map(|waiter| waiter.upgrade()) {
+            waiter.notify_one();
+        }
+    }
+
+    fn lock_open(&self) -> Result<MutexGuard<'_, LogState>> {
+        let state = self.state.lock();
+        if state.closed {
+            return Err(Error::PartitionClosed(self.tp.clone()));
+        }
+        Ok(state)
+    }
+
+    /// Appends one or more whole batches at the end and gives them their offsets.
+    ///
+    /// The data is in the page cache when this returns: wait for [`Appended::flush`] before acknowledging it.
+    ///
+    /// # Errors
+    /// Those of validation (nothing was appended); [`Error::OutOfOrderSequence`], [`Error::InvalidProducerEpoch`],
+    /// [`Error::InvalidTxnState`], [`Error::TransactionCoordinatorFenced`]; [`Error::Io`] when the disk is full (worth
+    /// a retry); [`Error::StorageFailed`] after any other failed write.
+    pub fn append(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        origin: AppendOrigin,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Appended> {
+        self.context.health.check()?;
+        let config = self.config();
+        let valid = validate(&self.tp, bytes, origin, &config, self.context.clock.now_ms())?;
+        let mut state = self.lock_open()?;
+        if let Some(duplicate) = self.check_producers(&state, &valid, origin)? {
+            return Ok(duplicate);
+        }
+        let size: usize = valid.batches.iter().map(|batch| batch.bytes().len()).sum();
+        self.roll_if_needed(&mut state, &config, size as u64, &valid.batches)?;
+        let base_offset = state.log_end;
+        let (bytes, headers) = stamp_batches(valid.batches, base_offset, leader_epoch);
+        let file = match state.active().append(&bytes, &headers, config.index_interval_bytes) {
+            Ok(file) => file,
+            Err(error) => return Err(self.write_failed(state.active(), error)),
+        };
+        for header in &headers {
+            match valid.marker {
+                None if header.is_control() => {}
+                None => state.producers.apply_data(header),
+                Some(marker) => {
+                    let completed = state.producers.apply_marker(header, marker);
+                    if let Some(txn) = completed.filter(|txn| txn.kind == MarkerKind::Abort) {
+                        let noted = state.active().append_txn(txn_entry(&state.producers, &txn));
+                        noted.map_err(|error| self.fail(&error))?;
+                    }
+                }
+            }
+        }
+        let log_end = headers.last().map_or(base_offset, BatchHeader::next_offset);
+        state.log_end = log_end;
+        if !std::mem::replace(&mut state.active_unsynced, true) {
+            state.unsynced.push(file);
+        }
+        let appended = Appended {
+            base_offset,
+            last_offset: log_end - 1,
+            log_append_time: valid.log_append_time,
+            log_start_offset: state.log_start,
+            flush: self.ticket(log_end),
+            duplicate: false,
+        };
+        self.after_append(state, bytes.len() as u64);
+        Ok(appended)
+    }
+
+    /// Lets readers and the flusher know, as the durability demands.
+    fn after_append(self: &Arc<Self>, mut state: MutexGuard<'_, LogState>, bytes: u64) {
+        let relaxed = self.context.durability == Durability::Relaxed;
+        if relaxed {
+            let log_end = state.log_end;
+            state.raise_high_watermark(log_end);
+        }
+        let queued = std::mem::replace(&mut state.flush_queued, true);
+        drop(state);
+        self.context.flusher.queue((!queued).then(|| Arc::clone(self) as Arc<dyn Flush>), bytes);
+        if relaxed {
+            self.wake_waiters();
+        }
+    }
+
+    fn ticket(&self, offset: Offset) -> FlushTicket {
+        let wait = self.context.durability == Durability::Fsync;
+        FlushTicket::new(wait.then(|| Arc::clone(&self.watermark)), offset)
+    }
+
+    /// Checks sequences and epochs. Returns the answer of the first attempt if the batch is a duplicate.
+    fn check_producers(
+        &self,
+        state: &LogState,
+        valid: &ValidatedBatches,
+        origin: AppendOrigin,
+    ) -> Result<Option<Appended>> {
+        for batch in &valid.batches {
+            let header = batch.header();
+            if origin == AppendOrigin::Client
+                && let Some(original) = state.producers.duplicate_of(header)
+            {
+                return Ok(Some(Appended {
+                    base_offset: original.base_offset,
+                    last_offset: original.last_offset,
+                    log_append_time: valid.log_append_time.map(|_| original.timestamp),
+                    log_start_offset: state.log_start,
+                    flush: self.ticket(original.last_offset + 1),
+                    duplicate: true,
+                }));
+            }
+            state.producers.check(&self.tp, header, origin)?;
+            if let Some(marker) = valid.marker {
+                state.producers.check_marker(&self.tp, header.producer_id, marker)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_failed(&self, segment: &Segment, error: io::Error) -> Error {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let error = Error::io("append to", segment.path(), error);
+        // A full disk is a state, not a defect: what did not fit is cut off, and later appends may succeed.
+        if full && segment.cut_unpublished().is_ok() {
+            return error;
+        }
+        self.fail(&error)
+    }
+
+    /// Takes the directory offline, and answers everyone who waits for this log.
+    fn fail(&self, cause: &Error) -> Error {
+        let error = self.context.health.fail(cause);
+        self.watermark.fail(&error);
+        error
+    }
+
+    // Rolling.
+
+    fn roll_if_needed(
+        &self,
+        state: &mut LogState,
+        config: &LogConfig,
+        bytes: u64,
+        batches: &[RecordBatch],
+    ) -> Result<()> {
+        let active = state.active();
+        if active.is_empty() {
+            return Ok(());
+        }
+        let offsets: i64 = batches.iter().map(|batch| i64::from(batch.header().last_offset_delta) + 1).sum();
+        let full = active.size_bytes() + bytes > u64::from(config.segment_bytes)
+            || state.log_end + offsets - active.base_offset() > i64::from(i32::MAX)
+            || active.index_bytes() >= config.segment_index_bytes as usize;
+        if full || self.is_old(active, config, batches)? {
+            self.roll(state)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the active segment has been written to for long enough: by the timestamps of the records, or by the
+    /// clock if they have none. Source: `segment.ms`.
+    fn is_old(&self, active: &Segment, config: &LogConfig, batches: &[RecordBatch]) -> Result<bool> {
+        let newest = batches.iter().map(|batch| batch.header().max_timestamp).max().unwrap_or(-1);
+        let age_ms = match active.first_timestamp()? {
+            Some(first) if first >= 0 && newest >= 0 => newest.saturating_sub(first),
+            _ => self.context.clock.now_ms().saturating_sub(active.created_ms()),
+        };
+        let compact = config.cleanup_policy.compact;
+        let limit_ms =
+            if compact { config.segment_ms.min(config.max_compaction_lag_ms) } else { config.segment_ms };
+        Ok(age_ms > limit_ms)
+    }
+
+    /// Seals the active segment and begins another.
+    fn roll(&self, state: &mut LogState) -> Result<()> {
+        let base_offset = state.log_end;
+        let sealed = state.active().persist_indexes(Indexes::Seal)?;
+        let snapshot = self.write_snapshot(&state.producers, base_offset)?;
+        let now_ms = self.context.clock.now_ms();
+        let segment = Segment::create(&self.context.files, &self.dir, base_offset, now_ms)?;
+        state.segments.insert(base_offset, Arc::new(segment));
+        state.unsynced.extend(sealed);
+        state.unsynced.push(snapshot);
+        state.active_unsynced = false;
+        state.unsynced_dirs.push(Arc::clone(&self.dir));
+        Ok(())
+    }
+
+    fn write_snapshot(&self, producers: &ProducerStates, offset: Offset) -> Result<Arc<dyn StorageFile>> {
+        let path = path_of(&self.dir, offset, SNAPSHOT_SUFFIX);
+        let write = || {
+            let file = self.context.storage().open(&path, OpenMode::Create)?;
+            file.write_all_at(&producers.encode(), 0)?;
+            Ok(file)
+        };
+        write().map_err(|error| Error::io("write producer snapshot", &path, error))
+    }
+
+    // Flushing.
+
+    /// Makes everything appended so far durable, lets readers see it and answers those who wait for it.
+    ///
+    /// # Errors
+    /// [`Error::StorageFailed`].
+    pub(crate) fn sync(&self) -> Result<()> {
+        let _one_at_a_time = self.flushing.lock();
+        let (files, dirs, log_end) = {
+            let mut state = self.state.lock();
+            state.flush_queued = false;
+            state.active_unsynced = false;
+            (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_dirs), state.log_end)
+        };
+        let synced = self.context.health.check().and_then(|()| self.sync_files(&files, &dirs));
+        if let Err(error) = synced {
+            let error = self.fail(&error);
+            self.wake_waiters();
+            return Err(error);
+        }
+        let mut state = self.state.lock();
+        state.synced = state.synced.max(log_end);
+        if self.context.durability == Durability::Fsync {
+            state.raise_high_watermark(log_end);
+        }
+        drop(state);
+        self.watermark.advance(log_end);
+        self.wake_waiters();
+        Ok(())
+    }
+
+    fn sync_files(&self, files: &[Arc<dyn StorageFile>], dirs: &[Arc<Path>]) -> Result<()> {
+        let synced = files
+            .iter()
+            .try_for_each(|file| file.sync_data())
+            .and_then(|()| dirs.iter().try_for_each(|dir| self.context.storage().sync_dir(dir)));
+        synced.map_err(|error| Error::io("sync", &self.dir, error))
+    }
+}
+
+impl Flush for Log {
+    fn flush(&self) {
+        // Those who wait have the error, and the directory is offline.
+        let _ = self.sync();
+    }
+}
+
+/// Joins the batches and writes offsets and leader epoch into them; a single batch nobody else holds is not copied.
+fn stamp_batches(
+    batches: Vec<RecordBatch>,
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+) -> (BytesMut, Vec<BatchHeader>) {
+    let mut headers = Vec::with_capacity(batches.len());
+    let mut offset = base_offset;
+    let mut joined = BytesMut::new();
+    for batch in batches {
+        let mut header = *batch.header();
+        header.base_offset = offset;
+        header.partition_leader_epoch = leader_epoch;
+        offset = header.next_offset();
+        headers.push(header);
+        let mut bytes = BytesMut::from(batch.into_bytes());
+        stamp(&mut bytes, header.base_offset, leader_epoch);
+        if joined.is_empty() {
+            joined = bytes;
+        } else {
+            joined.extend_from_slice(&bytes);
+        }
+    }
+    (joined, headers)
+}

@@ -1,0 +1,235 @@
+//! Changing what a log holds other than by appending: deletion, truncation, replacement, closing.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::{Log, LogState};
+use crate::env::storage::Storage;
+use crate::error::{Error, Result};
+use crate::ids::Offset;
+use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
+use crate::log::loader;
+use crate::log::segment::{Indexes, Segment};
+
+/// Held while segments are deleted, replaced or cut.
+pub(crate) type Maintenance<'a> = MutexGuard<'a, ()>;
+
+/// The state of a log at a clean shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CleanState {
+    pub(crate) log_end: Offset,
+    pub(crate) active_base: Offset,
+    pub(crate) active_size: u64,
+    /// Whether there is a snapshot of producers at the log end; without one there were no producers.
+    pub(crate) has_producers: bool,
+}
+
+impl Log {
+    /// Keeps others from deleting or replacing segments.
+    pub(crate) fn begin_maintenance(&self) -> Maintenance<'_> {
+        self.maintenance.lock()
+    }
+
+    /// The segments in order; the last is the active one.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.state.lock().segments.values().map(Arc::clone).collect()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Moves the log start up: records before `offset` are gone for readers, and so are segments that lie before it.
+    /// Returns the new log start.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`] beyond the high watermark.
+    pub fn delete_records_before(&self, offset: Offset) -> Result<Offset> {
+        let maintenance = self.begin_maintenance();
+        let log_start = {
+            let mut state = self.lock_open()?;
+            let (start, end) = (state.log_start, state.high_watermark);
+            if offset > end {
+                return Err(Error::OffsetOutOfRange { partition: self.tp.clone(), offset, start, end });
+            }
+            state.log_start = start.max(offset);
+            state.log_start
+        };
+        self.delete_segments_before(log_start, &maintenance)?;
+        Ok(log_start)
+    }
+
+    /// Deletes the segments which end at or before `offset`, except the active one.
+    pub(crate) fn delete_segments_before(&self, offset: Offset, _: &Maintenance<'_>) -> Result<u64> {
+        let gone = {
+            let mut state = self.lock_open()?;
+            let bases: Vec<Offset> = state.segments.keys().copied().collect();
+            let mut gone = Vec::new();
+            for pair in bases.windows(2) {
+                let (base, next) = (pair[0], pair[1]);
+                if next > offset {
+                    break;
+                }
+                gone.extend(state.segments.remove(&base));
+                state.log_start = state.log_start.max(next);
+            }
+            gone
+        };
+        let bytes = gone.iter().map(|segment| segment.size_bytes()).sum();
+        for segment in gone {
+            self.remove_files(&segment)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Rolls if the active segment has data, so that retention can take it.
+    pub(crate) fn roll_active(&self, _: &Maintenance<'_>) -> Result<()> {
+        let mut state = self.lock_open()?;
+        if state.active().is_empty() { Ok(()) } else { self.roll(&mut state) }
+    }
+
+    fn remove_files(&self, segment: &Segment) -> Result<()> {
+        for path in segment.paths("") {
+            remove_if_present(self.context.storage(), &path)?;
+        }
+        // The snapshot at the start of a deleted segment shortens no replay.
+        remove_if_present(self.context.storage(), &path_of(&self.dir, segment.base_offset(), SNAPSHOT_SUFFIX))
+    }
+
+    /// Puts `replacement` in the place of `replaced`, which are neighbours and not active.
+    ///
+    /// The files of the replacement are on disk under their `.swap` names. From the rename to `.swap` on, a restart
+    /// finishes what is done here.
+    pub(crate) fn replace_segments(
+        &self,
+        replaced: &[Arc<Segment>],
+        open_replacement: impl FnOnce() -> Result<Segment>,
+        replacement_base: Offset,
+        _: &Maintenance<'_>,
+    ) -> Result<()> {
+        // Renames go under the lock: a reader must not open half of the old files and half of the new.
+        let mut state = self.lock_open()?;
+        for segment in replaced {
+            segment.close();
+            for path in segment.paths("") {
+                remove_if_present(self.context.storage(), &path)?;
+            }
+            if segment.base_offset() != replacement_base {
+                let snapshot = path_of(&self.dir, segment.base_offset(), SNAPSHOT_SUFFIX);
+                remove_if_present(self.context.storage(), &snapshot)?;
+            }
+            state.segments.remove(&segment.base_offset());
+        }
+        let replacement = open_replacement()?;
+        assert_eq!(
+            replacement.base_offset(),
+            replacement_base,
+            "a replacement starts where the replaced did"
+        );
+        state.segments.insert(replacement_base, Arc::new(replacement));
+        drop(state);
+        let synced = self.context.storage().sync_dir(&self.dir);
+        synced.map_err(|error| Error::io("sync directory", &self.dir, error))
+    }
+
+    /// Cuts off everything at and after `offset`, in whole batches.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::CorruptLog`].
+    pub fn truncate_to(&self, offset: Offset) -> Result<()> {
+        let _maintenance = self.begin_maintenance();
+        let _no_flush = self.flushing.lock();
+        let mut state = self.lock_open()?;
+        if offset >= state.log_end {
+            return Ok(());
+        }
+        self.truncate_segments(&mut state, offset)?;
+        let log_end = state.log_end;
+        state.log_start = state.log_start.min(log_end);
+        state.synced = state.synced.min(log_end);
+        state.high_watermark = state.high_watermark.min(log_end);
+        let segments: Vec<_> = state.segments.values().map(Arc::clone).collect();
+        state.producers = loader::replay_producers(self.context.storage(), &self.dir, &segments, log_end)?;
+        self.watermark.reset(log_end);
+        Ok(())
+    }
+
+    fn truncate_segments(&self, state: &mut LogState, offset: Offset) -> Result<()> {
+        while state.segments.len() > 1 && state.active().base_offset() >= offset {
+            let (_, segment) = state.segments.pop_last().expect("there are two");
+            self.remove_files(&segment)?;
+        }
+        let active = Arc::clone(state.active());
+        let (position, first_gone) = active.position_of(offset)?;
+        let log_end = first_gone.unwrap_or(offset).max(active.base_offset());
+        let file = active.truncate(position, log_end)?;
+        state.unsynced.push(file);
+        state.log_end = log_end;
+        let names = self.context.storage().read_dir(&self.dir);
+        for entry in names.map_err(|error| Error::io("list", &self.dir, error))? {
+            if let Some((at, SNAPSHOT_SUFFIX)) = parse_name(&entry.name)
+                && at > log_end
+            {
+                remove_if_present(self.context.storage(), &self.dir.join(&entry.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes, writes the indexes and the producers, and refuses any further use.
+    ///
+    /// # Errors
+    /// Those of the flush; the log is closed all the same.
+    pub(crate) fn close(&self) -> Result<CleanState> {
+        let _maintenance = self.begin_maintenance();
+        let flushed = self.sync();
+        let mut state = self.state.lock();
+        let already = std::mem::replace(&mut state.closed, true);
+        let clean = flushed.and_then(|()| {
+            if already || !state.unsynced.is_empty() {
+                return Err(Error::PartitionClosed(self.tp.clone()));
+            }
+            state.active().persist_indexes(Indexes::Stay)?;
+            let has_producers = !state.producers.is_empty();
+            if has_producers {
+                self.write_snapshot(&state.producers, state.log_end)?;
+            }
+            Ok(CleanState {
+                log_end: state.log_end,
+                active_base: state.active().base_offset(),
+                active_size: state.active().size_bytes(),
+                has_producers,
+            })
+        });
+        for segment in state.segments.values() {
+            segment.close();
+        }
+        drop(state);
+        self.wake_waiters();
+        clean
+    }
+
+    /// Refuses any further use of a log that is being deleted.
+    pub(crate) fn abandon(&self) {
+        let _maintenance = self.begin_maintenance();
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.unsynced.clear();
+        for segment in state.segments.values() {
+            segment.close();
+        }
+        drop(state);
+        self.watermark.fail(&Error::PartitionClosed(self.tp.clone()));
+        self.wake_waiters();
+    }
+}
+
+pub(crate) fn remove_if_present(storage: &dyn Storage, path: &Path) -> Result<()> {
+    match storage.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}

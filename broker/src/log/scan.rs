@@ -1,0 +1,95 @@
+//! Walks the batches of a `.log` file from front to back.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::env::storage::{StorageFile, read_full_at};
+use crate::error::Error;
+use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch};
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Why a walk stopped before the end of the file.
+#[derive(Debug)]
+pub(crate) enum ScanError {
+    Io(std::io::Error),
+    /// There is no good batch at this position.
+    Defect {
+        position: u64,
+        error: Error,
+    },
+}
+
+/// A walk over `[position, end)` of a file.
+#[derive(Debug)]
+pub(crate) struct BatchScan {
+    file: Arc<dyn StorageFile>,
+    position: u64,
+    end: u64,
+    /// Bytes of the file from `position` on.
+    buffer: Bytes,
+}
+
+impl BatchScan {
+    pub(crate) fn new(file: Arc<dyn StorageFile>, position: u64, end: u64) -> Self {
+        BatchScan { file, position, end, buffer: Bytes::new() }
+    }
+
+    /// The next header and the position of its batch; the checksum is not checked. `None` at the end.
+    pub(crate) fn next_header(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
+        let position = self.position;
+        let Some(header) = self.peek()? else { return Ok(None) };
+        self.skip(header.size_bytes());
+        Ok(Some((position, header)))
+    }
+
+    /// The next batch, checked, and its position. `None` at the end.
+    pub(crate) fn next_batch(&mut self) -> Result<Option<(u64, RecordBatch)>, ScanError> {
+        let position = self.position;
+        let Some(header) = self.peek()? else { return Ok(None) };
+        self.fill(header.size_bytes())?;
+        let bytes = self.buffer.slice(..header.size_bytes());
+        let (batch, _) = RecordBatch::parse(bytes).map_err(|error| ScanError::Defect { position, error })?;
+        self.skip(header.size_bytes());
+        Ok(Some((position, batch)))
+    }
+
+    fn peek(&mut self) -> Result<Option<BatchHeader>, ScanError> {
+        if self.position == self.end {
+            return Ok(None);
+        }
+        let left = self.end - self.position;
+        self.fill(HEADER_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX)))?;
+        let defect = |error| ScanError::Defect { position: self.position, error };
+        let header = BatchHeader::parse(&self.buffer).map_err(defect)?;
+        if header.size_bytes() as u64 > left {
+            let (needed, actual) = (header.size_bytes(), left as usize);
+            let reason = crate::error::BatchDefect::Truncated { needed, actual };
+            return Err(defect(Error::CorruptBatch { reason }));
+        }
+        Ok(Some(header))
+    }
+
+    /// Makes at least `wanted` bytes available, which the file is known to have.
+    fn fill(&mut self, wanted: usize) -> Result<(), ScanError> {
+        if self.buffer.len() >= wanted {
+            return Ok(());
+        }
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let mut fresh = BytesMut::zeroed(left.min(wanted.max(CHUNK_BYTES)));
+        let read = read_full_at(self.file.as_ref(), &mut fresh, self.position).map_err(ScanError::Io)?;
+        fresh.truncate(read);
+        if read < wanted {
+            return Err(ScanError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.buffer = fresh.freeze();
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.position += bytes as u64;
+        self.buffer = if bytes <= self.buffer.len() { self.buffer.slice(bytes..) } else { Bytes::new() };
+    }
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -42,6 +43,8 @@ pub(crate) struct Scripted {
     pub(crate) gate: Arc<Semaphore>,
     /// Record bytes of fetch responses.
     pub(crate) records: Bytes,
+    /// `min_bytes` of fetches, in the order in which their futures were first polled.
+    polled: Arc<Mutex<Vec<i32>>>,
     fetching: Arc<AtomicUsize>,
     pub(crate) fetching_peak: Arc<AtomicUsize>,
 }
@@ -53,6 +56,7 @@ impl Scripted {
             seen,
             gate: Arc::new(Semaphore::new(0)),
             records: Bytes::from(vec![42; 100_000]),
+            polled: Arc::default(),
             fetching: Arc::default(),
             fetching_peak: Arc::default(),
         };
@@ -89,10 +93,12 @@ impl RequestHandler for Scripted {
                 ProduceResponse { throttle_time_ms, ..ProduceResponse::default() }.into()
             }
             Request::Fetch(request) => {
-                let (gate, fetching) = (self.gate.clone(), self.fetching.clone());
+                let (gate, fetching, polled) =
+                    (self.gate.clone(), self.fetching.clone(), self.polled.clone());
                 self.fetching_peak.fetch_max(fetching.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let response = self.fetched(i64::from(request.min_bytes));
                 return async move {
+                    polled.lock().push(request.min_bytes);
                     gate.acquire().await.expect("never closed").forget();
                     fetching.fetch_sub(1, Ordering::SeqCst);
                     Some(response)

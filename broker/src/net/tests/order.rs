@@ -48,6 +48,22 @@ async fn many_requests_in_one_write_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn work_begins_in_the_order_of_the_requests() {
+    let (handler, _seen) = Scripted::new();
+    let (listener, _) = listen(config(), handler.clone()).await;
+    let mut peer = Peer::connect(listener.local_addr()).await;
+    // Some wait and some do not, so that there are always several to be polled.
+    handler.gate.add_permits(20);
+    let bytes: Vec<u8> = (0..100).flat_map(|id| frame(id, 12, &fetch(id))).collect();
+    peer.write(&bytes).await;
+    for id in 0..100 {
+        handler.gate.add_permits(1);
+        assert_eq!(peer.response(ApiKey::Fetch, 12).await.0, id);
+    }
+    assert_eq!(*handler.polled.lock(), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn requests_without_acknowledgement_get_no_response() {
     let (handler, _seen) = Scripted::new();
     let (listener, _) = listen(config(), handler).await;

@@ -8,6 +8,7 @@ message! {
 
     /// The `AddPartitionsToTxn` request, versions 0 to 5.
     pub struct AddPartitionsToTxnRequest {
+        /// Since version 4, which only brokers send; clients use the `v3_and_below` fields.
         transactions: Vec<AddPartitionsToTxnTransaction> [since(4).required()],
         v3_and_below_transactional_id: String [until(3).required()],
         v3_and_below_producer_id: i64 [until(3).required()],

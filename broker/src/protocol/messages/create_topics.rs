@@ -18,7 +18,9 @@ message! {
     /// An element of [`CreateTopicsRequest::topics`].
     pub struct CreatableTopic {
         name: String,
+        /// -1 for the default of the broker, or with `assignments`.
         num_partitions: i32,
+        /// -1 for the default of the broker, or with `assignments`.
         replication_factor: i16,
         assignments: Vec<CreatableReplicaAssignment>,
         configs: Vec<CreatableTopicConfig>,

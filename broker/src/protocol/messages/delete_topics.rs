@@ -10,6 +10,7 @@ message! {
 
     /// The `DeleteTopics` request, versions 1 to 6.
     pub struct DeleteTopicsRequest {
+        /// Names or ids, since version 6; before, `topic_names`.
         topics: Vec<DeleteTopicState> [since(6).required()],
         topic_names: Vec<String> [until(5)],
         timeout_ms: i32,

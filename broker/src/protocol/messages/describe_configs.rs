@@ -15,6 +15,7 @@ message! {
 
     /// An element of [`DescribeConfigsRequest::resources`].
     pub struct DescribeConfigsResource {
+        /// 2: topic; 4: broker; 8: broker logger; 32: group.
         resource_type: i8,
         resource_name: String,
         configuration_keys: Option<Vec<String>>,

@@ -11,6 +11,7 @@ message! {
         transactional_id: String,
         producer_id: i64,
         producer_epoch: i16,
+        /// Whether to commit; otherwise the transaction is aborted.
         committed: bool,
     }
 

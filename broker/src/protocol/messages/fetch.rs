@@ -11,12 +11,17 @@ message! {
 
     /// The `Fetch` request, versions 4 to 18.
     pub struct FetchRequest {
+        /// The follower that fetches; -1 for consumers. Moved to `replica_state` in version 15.
         replica_id: i32 [until(14).required()] = -1,
+        /// How long to wait for `min_bytes` to be there.
         max_wait_ms: i32,
         min_bytes: i32,
         max_bytes: i32 = i32::MAX,
+        /// 0: read uncommitted; 1: read committed.
         isolation_level: i8,
+        /// 0 asks for a session or for a full fetch (KIP-227).
         session_id: i32 [since(7)],
+        /// 0 begins a session, -1 ends it or does without.
         session_epoch: i32 [since(7)] = -1,
         topics: Vec<FetchTopic>,
         forgotten_topics_data: Vec<ForgottenTopic> [since(7).required()],
@@ -80,8 +85,10 @@ message! {
         high_watermark: i64,
         last_stable_offset: i64 = -1,
         log_start_offset: i64 [since(5)] = -1,
+        /// Null when the request is read uncommitted.
         aborted_transactions: Option<Vec<AbortedTransaction>>,
         preferred_read_replica: i32 [since(11).required()] = -1,
+        /// Record batches, as they are stored; the last may be cut off.
         records: Option<Bytes>,
         diverging_epoch: EpochEndOffset [since(12).tag(0)],
         current_leader: LeaderIdAndEpoch [since(12).tag(1)],

@@ -8,7 +8,9 @@ message! {
 
     /// The `FindCoordinator` request, versions 0 to 6.
     pub struct FindCoordinatorRequest {
+        /// Group or transactional id, up to version 3; later `coordinator_keys`.
         key: String [until(3).required()],
+        /// 0: group; 1: transaction; 2: share group.
         key_type: i8 [since(1).required()],
         coordinator_keys: Vec<String> [since(4).required()],
     }

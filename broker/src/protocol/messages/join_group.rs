@@ -12,6 +12,7 @@ message! {
     pub struct JoinGroupRequest {
         group_id: String,
         session_timeout_ms: i32,
+        /// How long members may take to rejoin; -1 means `session_timeout_ms`.
         rebalance_timeout_ms: i32 [since(1)] = -1,
         member_id: String,
         group_instance_id: Option<String> [since(5).required()],

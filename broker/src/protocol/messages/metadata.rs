@@ -10,6 +10,7 @@ message! {
 
     /// The `Metadata` request, versions 0 to 13.
     pub struct MetadataRequest {
+        /// Null asks for all topics; so does an empty array in version 0.
         topics: Option<Vec<MetadataRequestTopic>> [nullable(1)],
         allow_auto_topic_creation: bool [since(4).required()] = true,
         include_cluster_authorized_operations: bool [since(8).until(10).required()],
@@ -29,6 +30,7 @@ message! {
         cluster_id: Option<String> [since(2)],
         controller_id: i32 [since(1)] = -1,
         topics: Vec<MetadataResponseTopic>,
+        /// Bit n stands for ACL operation n; `i32::MIN` when not asked for.
         cluster_authorized_operations: i32 [since(8).until(10).required()] = i32::MIN,
         error_code: ErrorCode [since(13)],
     }
@@ -48,6 +50,7 @@ message! {
         topic_id: Uuid [since(10)],
         is_internal: bool [since(1)],
         partitions: Vec<MetadataResponsePartition>,
+        /// Bit n stands for ACL operation n; `i32::MIN` when not asked for.
         topic_authorized_operations: i32 [since(8).required()] = i32::MIN,
     }
 

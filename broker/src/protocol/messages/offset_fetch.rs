@@ -11,8 +11,10 @@ message! {
     /// The `OffsetFetch` request, versions 1 to 10.
     pub struct OffsetFetchRequest {
         group_id: String [until(7).required()],
+        /// Null asks for all topics of the group. Up to version 7; later `groups`.
         topics: Option<Vec<OffsetFetchRequestTopic>> [until(7).nullable(2).required()],
         groups: Vec<OffsetFetchRequestGroup> [since(8).required()],
+        /// Whether offsets of open transactions are an error instead of being left out (KIP-447).
         require_stable: bool [since(7).required()],
     }
 
@@ -27,6 +29,7 @@ message! {
         group_id: String,
         member_id: Option<String> [since(9)],
         member_epoch: i32 [since(9)] = -1,
+        /// Null asks for all topics of the group.
         topics: Option<Vec<OffsetFetchRequestTopics>>,
     }
 

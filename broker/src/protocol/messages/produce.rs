@@ -11,8 +11,11 @@ message! {
 
     /// The `Produce` request, versions 3 to 13.
     pub struct ProduceRequest {
+        /// Null for producers that are not transactional.
         transactional_id: Option<String>,
+        /// 0: answer nothing; 1: answer when the leader has the records; -1: when all in-sync replicas have them.
         acks: i16,
+        /// How long the broker may wait for replicas.
         timeout_ms: i32,
         topic_data: Vec<TopicProduceData>,
     }
@@ -27,6 +30,7 @@ message! {
     /// An element of [`TopicProduceData::partition_data`].
     pub struct PartitionProduceData {
         index: i32,
+        /// One record batch, as it will be stored. A slice of the frame.
         records: Option<Bytes>,
     }
 

@@ -2,3 +2,4 @@
 
 pub mod compile;
 pub mod ir;
+pub(crate) mod kernels;

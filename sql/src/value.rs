@@ -1,5 +1,11 @@
 //! One SQL value outside a column: literals, constants of INSERT VALUES, keys of pull queries, aggregate state.
 
+pub mod convert;
+pub mod decimal;
+pub mod order;
+pub mod text;
+pub mod time;
+
 use arrow::datatypes::i256;
 use serde::{Deserialize, Serialize};
 

@@ -19,6 +19,7 @@ use arrow::error::ArrowError;
 use crate::expr::ir::TimeUnit;
 use crate::types::SqlType;
 use crate::value::DecimalValue;
+use crate::value::decimal::power_of_ten_i256;
 
 /// What a kernel gives back. An `Err` is a defect of the program, never a bad row: those are reported and become NULL.
 pub(crate) type KernelResult = Result<ArrayRef, ArrowError>;
@@ -415,7 +416,7 @@ impl DecimalBuilder {
                 }
             }
             DecimalBuilder::Wide(builder, precision, scale) => {
-                let limit = i256::from_i128(10).pow_checked(u32::from(*precision));
+                let limit = power_of_ten_i256(u32::from(*precision));
                 match value {
                     None => builder.append_null(),
                     Some(v) if limit.is_none_or(|limit| v < limit && v > limit.wrapping_neg()) => {
@@ -446,15 +447,4 @@ impl DecimalBuilder {
 fn overflow(unscaled: i256, precision: u8, scale: u8) -> String {
     let value = DecimalValue { unscaled, scale };
     format!("numeric field overflow: {value} does not fit DECIMAL({precision}, {scale})")
-}
-
-/// `i256` to a power, where arrow only wraps.
-trait PowChecked: Sized {
-    fn pow_checked(self, exponent: u32) -> Option<Self>;
-}
-
-impl PowChecked for i256 {
-    fn pow_checked(self, exponent: u32) -> Option<i256> {
-        (0..exponent).try_fold(i256::ONE, |power, _| power.checked_mul(self))
-    }
 }

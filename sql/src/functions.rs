@@ -7,3 +7,4 @@ pub mod registry;
 pub(crate) mod scalar;
 pub mod signature;
 pub mod table;
+pub(crate) mod utf16;

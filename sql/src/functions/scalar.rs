@@ -1,6 +1,16 @@
 //! Scalar functions, one file per family. A family is a table of functions; a function is a name and its overloads, each
 //! a signature with the kernel that computes it.
 
+pub(crate) mod bytes;
+pub(crate) mod collect;
+pub(crate) mod elements;
+pub(crate) mod mask;
+pub(crate) mod math;
+pub(crate) mod null;
+pub(crate) mod regex;
+pub(crate) mod string;
+pub(crate) mod url;
+
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::signature::{Binding, Signature, substitute};
 use crate::types::SqlType;
@@ -66,5 +76,16 @@ impl Overload {
 
 /// Every scalar function.
 pub(crate) fn all() -> Vec<ScalarFunction> {
-    Vec::new()
+    [
+        bytes::functions(),
+        mask::functions(),
+        math::functions(),
+        null::functions(),
+        regex::functions(),
+        string::functions(),
+        url::functions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

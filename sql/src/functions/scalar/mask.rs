@@ -1,0 +1,93 @@
+//! Hiding characters: MASK and its kin.
+
+use crate::functions::call::{Call, KernelResult};
+use crate::functions::scalar::ScalarFunction;
+
+pub(crate) fn functions() -> Vec<ScalarFunction> {
+    let function = |name, overview| ScalarFunction::new(name, "STRING", overview);
+    let counted = |name, overview, kernel| {
+        function(name, overview)
+            .with("(STRING, INT) -> STRING", kernel)
+            .with("(STRING, INT, STRING, STRING, STRING, STRING) -> STRING", kernel)
+    };
+    vec![
+        function(
+            "MASK",
+            "Replaces upper case, lower case, digits and other characters by one character each.",
+        )
+        .with("(STRING) -> STRING", |c| mask(c, 1, |_, _, _| true))
+        .with("(STRING, STRING, STRING, STRING, STRING) -> STRING", |c| mask(c, 1, |_, _, _| true)),
+        counted("MASK_LEFT", "Masks the first characters.", |c| mask(c, 2, |at, _, n| at < n)),
+        counted("MASK_RIGHT", "Masks the last characters.", |c| mask(c, 2, |at, length, n| at + n >= length)),
+        counted("MASK_KEEP_LEFT", "Masks all but the first characters.", |c| mask(c, 2, |at, _, n| at >= n)),
+        counted("MASK_KEEP_RIGHT", "Masks all but the last characters.", |c| {
+            mask(c, 2, |at, length, n| at + n < length)
+        }),
+    ]
+}
+
+/// What takes the place of each class of characters; None leaves it.
+#[derive(Clone, Copy, Debug)]
+struct Masks {
+    upper: Option<char>,
+    lower: Option<char>,
+    digit: Option<char>,
+    other: Option<char>,
+}
+
+impl Masks {
+    fn apply(&self, c: char) -> char {
+        let mask = if c.is_uppercase() {
+            self.upper
+        } else if c.is_lowercase() {
+            self.lower
+        } else if c.is_numeric() {
+            self.digit
+        } else {
+            self.other
+        };
+        mask.unwrap_or(c)
+    }
+}
+
+/// Masks the characters for which `chosen(index, length, count)` holds. The mask characters begin at argument `first`.
+fn mask(call: &Call<'_>, first: usize, chosen: fn(usize, usize, usize) -> bool) -> KernelResult {
+    let texts = call.strings(0);
+    let counts = (first == 2).then(|| call.ints(1));
+    let given: Vec<_> = (first..call.count()).map(|i| call.strings(i)).collect();
+    call.build_strings(|i| {
+        let Some(text) = texts.get(i) else { return Ok(None) };
+        let count = match counts.as_ref().map(|c| c.get(i)) {
+            None => 0,
+            Some(None) => return Ok(None),
+            Some(Some(count)) => usize::try_from(count)
+                .map_err(|_| format!("masking of {count} characters is not possible"))?,
+        };
+        let masks = if given.is_empty() {
+            Masks { upper: Some('X'), lower: Some('x'), digit: Some('n'), other: Some('-') }
+        } else {
+            Masks {
+                upper: one(given[0].get(i))?,
+                lower: one(given[1].get(i))?,
+                digit: one(given[2].get(i))?,
+                other: one(given[3].get(i))?,
+            }
+        };
+        let length = text.chars().count();
+        let masked = text.chars().enumerate();
+        Ok(Some(
+            masked
+                .map(|(at, c)| if chosen(at, length, count) { masks.apply(c) } else { c })
+                .collect::<String>(),
+        ))
+    })
+}
+
+fn one(mask: Option<&str>) -> Result<Option<char>, String> {
+    let Some(mask) = mask else { return Ok(None) };
+    let mut chars = mask.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) => Ok(Some(c)),
+        _ => Err(format!("a mask must be one character, not \"{mask}\"")),
+    }
+}

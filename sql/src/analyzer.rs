@@ -1,7 +1,13 @@
 //! From syntax trees to typed, checked statements.
 
+mod aggregate;
 pub mod clause;
 pub mod coercion;
-pub mod display;
+pub(crate) mod display;
+mod join;
 pub(crate) mod magic_timestamp;
+pub mod projection;
+pub mod query;
+mod rewrite;
+pub mod scope;
 pub(crate) mod typing;

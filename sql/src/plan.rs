@@ -1,4 +1,5 @@
 //! Plans: what a statement becomes.
 
 pub mod command;
+pub mod logical;
 pub mod physical;

@@ -7,6 +7,7 @@ pub(crate) mod display;
 mod join;
 pub(crate) mod magic_timestamp;
 pub mod projection;
+pub mod pull;
 pub mod query;
 mod rewrite;
 pub mod scope;

@@ -13,6 +13,7 @@ pub mod format_props;
 pub mod functions;
 pub mod metastore;
 pub mod plan;
+pub mod planner;
 pub mod schema;
 pub mod session;
 pub mod span;

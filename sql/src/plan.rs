@@ -1,5 +1,9 @@
 //! Plans: what a statement becomes.
 
 pub mod command;
+pub mod explain;
 pub mod logical;
 pub mod physical;
+pub mod pull;
+pub mod statement;
+pub mod upgrade;

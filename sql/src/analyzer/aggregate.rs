@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::analyzer::clause::Clause;
 use crate::analyzer::display::{Names, show};
 use crate::analyzer::join::{Joined, refuse_kafka_values};
-use crate::analyzer::projection::{Item, KeyNoun, KeySlot, find_keys};
+use crate::analyzer::projection::{Item, KeyNoun, KeySlot, Purpose, find_keys};
 use crate::analyzer::query::{QueryContext, default_key_name, emit_final_misplaced, in_clause};
 use crate::analyzer::scope::{InputResolver, Scope, window_bounds_misplaced};
 use crate::analyzer::typing::call::function_error;
@@ -35,15 +35,14 @@ pub(crate) fn analyze(
 ) -> Result<LogicalQuery> {
     let query = shared.query;
     let grouping = grouping(shared)?;
-    let having = query
-        .having
-        .as_ref()
-        .map(|having| qualify_aggregated(shared, having, Clause::Having))
-        .transpose()?;
+    let having =
+        query.having.as_ref().map(|having| qualify_aggregated(shared, having, Clause::Having)).transpose()?;
     refuse_misplaced_bounds(shared)?;
     let items = shared.items(&[])?;
     refuse_ungrouped(shared, &items, &grouping, having.as_ref())?;
-    refuse_kafka_values(shared.scope, "GROUP BY")?;
+    if shared.purpose != Purpose::Pull {
+        refuse_kafka_values(shared.scope, "GROUP BY")?;
+    }
     let slots: Vec<KeySlot> = grouping
         .iter()
         .enumerate()
@@ -78,7 +77,9 @@ pub(crate) fn analyze(
         .transpose()
         .map_err(|e| in_clause(e, Clause::Having))?;
     let calls = resolver.calls.into_inner();
-    refuse_table_input(joined, &calls, query)?;
+    if shared.purpose != Purpose::Pull {
+        refuse_table_input(joined, &calls, query)?;
+    }
     let window = window_spec(query)?;
     if query.emit == Some(Emit::Final) && window.is_none() {
         return Err(emit_final_misplaced(query));
@@ -90,16 +91,19 @@ pub(crate) fn analyze(
         calls: calls.into_iter().map(|c| c.call).collect(),
         window,
         having,
-        key_names: outputs.keys,
+        key_names: outputs.keys.clone(),
         values,
     };
-    Ok(shared.finish(joins, filter, Vec::new(), Body::Aggregate(body), ResultKind::Table, outputs.items))
+    let output = outputs.labelled(&items);
+    Ok(shared.finish(joins, filter, Vec::new(), Body::Aggregate(body), ResultKind::Table, output))
 }
 
 /// The qualified expressions of GROUP BY.
 fn grouping(shared: &QueryContext<'_>) -> Result<Vec<ast::expr::Expr>> {
     let query = shared.query;
-    let Some(list) = &query.group_by else { return Err(missing_group_by(shared)) };
+    let Some(list) = &query.group_by else {
+        return if shared.purpose == Purpose::Pull { Ok(Vec::new()) } else { Err(missing_group_by(shared)) };
+    };
     if list.items.is_empty() {
         return Err(SqlError::analysis("GROUP BY requires at least one expression", list.place.span()));
     }
@@ -162,7 +166,8 @@ fn missing_group_by(shared: &QueryContext<'_>) -> SqlError {
         )
         .with_hint("Add a GROUP BY clause.");
     }
-    let statement = if shared.purpose.is_persistent() { "CREATE TABLE AS SELECT statement" } else { "SELECT" };
+    let statement =
+        if shared.purpose.is_persistent() { "CREATE TABLE AS SELECT statement" } else { "SELECT" };
     SqlError::analysis(
         format!(
             "{statement} does not support aggregate function [{}] without a GROUP BY clause.",
@@ -246,7 +251,9 @@ fn refuse_ungrouped(
         return Err(SqlError::analysis("Table functions cannot be used with aggregations.", item.span));
     }
     let aggregates = items.iter().map(|i| &i.expr).chain(having);
-    if !aggregates.into_iter().any(|e| shared.contains(e, FunctionKind::Aggregate)) {
+    if shared.purpose != Purpose::Pull
+        && !aggregates.into_iter().any(|e| shared.contains(e, FunctionKind::Aggregate))
+    {
         return Err(SqlError::analysis(
             "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
             shared.query.span(),
@@ -291,11 +298,7 @@ fn first_ungrouped<'e>(
     }
 }
 
-fn refuse_table_input(
-    joined: &Joined,
-    calls: &[ResolvedCall],
-    query: &ast::query::Query,
-) -> Result<()> {
+fn refuse_table_input(joined: &Joined, calls: &[ResolvedCall], query: &ast::query::Query) -> Result<()> {
     if joined.kind == ResultKind::Stream {
         return Ok(());
     }
@@ -438,8 +441,7 @@ impl Resolver for AggregateResolver<'_> {
         let mut resolved = resolved?;
         let mut calls = self.calls.borrow_mut();
         resolved.call.output.name = format!("KSQL_AGG_VARIABLE_{}", calls.len());
-        let column =
-            Expr::column(resolved.call.output.name.clone(), resolved.call.output.sql_type.clone());
+        let column = Expr::column(resolved.call.output.name.clone(), resolved.call.output.sql_type.clone());
         calls.push(resolved);
         Ok(Some(column))
     }

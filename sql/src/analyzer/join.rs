@@ -31,6 +31,17 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
+    /// Rows of a pull query, whose key does not matter.
+    pub(crate) fn unkeyed() -> Joined {
+        Joined {
+            kind: ResultKind::Table,
+            viable: Vec::new(),
+            equal: Vec::new(),
+            foreign_key: false,
+            window: None,
+        }
+    }
+
     /// True if rows are keyed by this column.
     pub(crate) fn is_key(&self, column: &SourceColumn) -> bool {
         self.equal.contains(column)
@@ -47,7 +58,11 @@ struct Condition<'e> {
 }
 
 /// Analyses the joins in written order. Sets the scope's synthetic key if the last join has one.
-pub(crate) fn analyze(context: Context<'_>, scope: &mut Scope, query: &Query) -> Result<(Vec<LogicalJoin>, Joined)> {
+pub(crate) fn analyze(
+    context: Context<'_>,
+    scope: &mut Scope,
+    query: &Query,
+) -> Result<(Vec<LogicalJoin>, Joined)> {
     refuse_repeated_sources(scope, query)?;
     let first = &scope.sources[0].source;
     let keys: Vec<SourceColumn> =
@@ -100,7 +115,10 @@ fn refuse_repeated_sources(scope: &Scope, query: &Query) -> Result<()> {
         let message = if query.joins.len() == 1 {
             format!("Can not join '{0}' to '{0}': self joins are not yet supported.", name.name)
         } else {
-            format!("N-way joins do not support multiple occurrences of the same source. Source: '{}'", name.name)
+            format!(
+                "N-way joins do not support multiple occurrences of the same source. Source: '{}'",
+                name.name
+            )
         };
         return Err(SqlError::analysis(message, name.span()));
     }
@@ -332,7 +350,12 @@ fn pair_rules(
     }
 }
 
-fn foreign_key_rules(scope: &Scope, condition: &Condition<'_>, kind: JoinKind, new: usize) -> Result<JoinPair> {
+fn foreign_key_rules(
+    scope: &Scope,
+    condition: &Condition<'_>,
+    kind: JoinKind,
+    new: usize,
+) -> Result<JoinPair> {
     let span = condition.join.place.span();
     let message = if new > 1 {
         format!(

@@ -19,8 +19,10 @@ use crate::types::quote_identifier;
 pub enum Purpose<'a> {
     /// Fills this stream or table.
     Persistent { sink: &'a str },
-    /// Answers a client.
-    Transient,
+    /// Answers a client for as long as it listens.
+    Push,
+    /// Answers a client once.
+    Pull,
 }
 
 impl Purpose<'_> {
@@ -231,7 +233,10 @@ pub(crate) fn refuse_reserved_aliases(query: &Query) -> Result<()> {
 
 fn reserved_in_select(name: &str, span: Span) -> SqlError {
     SqlError::analysis(
-        format!("Reserved column name in select: {}. Please remove or alias the column.", quote_identifier(name)),
+        format!(
+            "Reserved column name in select: {}. Please remove or alias the column.",
+            quote_identifier(name)
+        ),
         span,
     )
 }
@@ -289,8 +294,7 @@ pub(crate) fn find_keys(
     let mut missing = Vec::new();
     for slot in slots {
         let matching = slot.alternatives.iter().find_map(|alternative| {
-            let places: Vec<usize> =
-                (0..items.len()).filter(|i| items[*i].expr == *alternative).collect();
+            let places: Vec<usize> = (0..items.len()).filter(|i| items[*i].expr == *alternative).collect();
             (!places.is_empty()).then_some(places)
         });
         match matching {
@@ -322,7 +326,9 @@ fn repeated_key(items: &[&Item]) -> SqlError {
         ),
         items[1].span,
     )
-    .with_hint("Each key column must be in the projection exactly once. Copy it into the value with AS_VALUE(…).")
+    .with_hint(
+        "Each key column must be in the projection exactly once. Copy it into the value with AS_VALUE(…).",
+    )
 }
 
 fn missing_keys(scope: &Scope, missing: &[&KeySlot], noun: KeyNoun, sink: &str) -> SqlError {

@@ -22,7 +22,7 @@ use crate::expr::ir::Expr;
 use crate::functions::error::FunctionError;
 use crate::functions::registry::FunctionKind;
 use crate::functions::signature::ArgumentType;
-use crate::plan::logical::{Body, LogicalJoin, LogicalQuery, LogicalSource};
+use crate::plan::logical::{Body, LogicalJoin, LogicalQuery, LogicalSource, Output};
 use crate::plan::physical::{ResultKind, TableFunctionCall};
 use crate::schema::Column;
 use crate::session::Context;
@@ -85,11 +85,14 @@ fn refuse_windowed_tables(scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
     if !purpose.is_persistent() || scope.sources.iter().all(|s| !(s.source.is_table() && s.has_window())) {
         return Ok(());
     }
-    Err(SqlError::analysis("KSQL does not support persistent queries on windowed tables.", Default::default())
-        .with_hint("Declare a STREAM over the table's topic, with its WINDOW_TYPE."))
+    Err(SqlError::analysis(
+        "KSQL does not support persistent queries on windowed tables.",
+        Default::default(),
+    )
+    .with_hint("Declare a STREAM over the table's topic, with its WINDOW_TYPE."))
 }
 
-fn refuse_unknown_functions(context: Context<'_>, query: &Query) -> Result<()> {
+pub(crate) fn refuse_unknown_functions(context: Context<'_>, query: &Query) -> Result<()> {
     for expr in expressions(query) {
         let mut unknown = None;
         expr.visit(&mut |e| {
@@ -125,11 +128,14 @@ impl<'a> QueryContext<'a> {
     }
 
     /// The typed WHERE condition.
-    fn filter(&self) -> Result<Option<Expr>> {
+    pub(crate) fn filter(&self) -> Result<Option<Expr>> {
         let Some(filter) = &self.query.filter else { return Ok(None) };
         let qualified = self.scope.qualify(filter, Clause::Where)?;
         let resolver = self.input_resolver(Clause::Where);
-        self.typer(&resolver, Clause::Where).condition(&qualified).map(Some).map_err(|e| in_clause(e, Clause::Where))
+        self.typer(&resolver, Clause::Where)
+            .condition(&qualified)
+            .map(Some)
+            .map_err(|e| in_clause(e, Clause::Where))
     }
 
     pub(crate) fn is_kind(&self, expr: &ast::expr::Expr, kind: FunctionKind) -> bool {
@@ -137,7 +143,7 @@ impl<'a> QueryContext<'a> {
     }
 
     /// True if an expression of SELECT calls an aggregate function.
-    fn has_aggregates(&self) -> bool {
+    pub(crate) fn has_aggregates(&self) -> bool {
         self.query.projection.iter().any(|item| match &item.kind {
             ast::query::SelectKind::Expr { expr, .. } => self.contains(expr, FunctionKind::Aggregate),
             _ => false,
@@ -159,7 +165,10 @@ impl<'a> QueryContext<'a> {
             match typed.sql_type {
                 SqlType::Struct(fields) => Ok(fields.into_iter().map(|f| f.name).collect()),
                 other => Err(SqlError::analysis(
-                    format!("Can not select all fields of '{}': it is {other}, not a STRUCT", typer.show(base)),
+                    format!(
+                        "Can not select all fields of '{}': it is {other}, not a STRUCT",
+                        typer.show(base)
+                    ),
                     base.span(),
                 )),
             }
@@ -169,7 +178,12 @@ impl<'a> QueryContext<'a> {
     }
 
     /// A query that neither groups nor aggregates.
-    fn row_query(&self, joins: Vec<LogicalJoin>, joined: &Joined, filter: Option<Expr>) -> Result<LogicalQuery> {
+    fn row_query(
+        &self,
+        joins: Vec<LogicalJoin>,
+        joined: &Joined,
+        filter: Option<Expr>,
+    ) -> Result<LogicalQuery> {
         let partition_by = self.partition_by(joined)?;
         let by = partition_by.as_deref().unwrap_or_default();
         let items = self.items(by)?;
@@ -178,14 +192,18 @@ impl<'a> QueryContext<'a> {
             None => self.input_key_slots(joined),
         };
         let keys = find_keys(self.scope, &items, &slots, noun, self.purpose)?;
-        let resolver =
-            RowResolver { input: self.input_resolver(Clause::Select), calls: RefCell::default(), in_call: RefCell::new(false) };
+        let resolver = RowResolver {
+            input: self.input_resolver(Clause::Select),
+            calls: RefCell::default(),
+            in_call: RefCell::new(false),
+        };
         let outputs = self.name_outputs(&items, &keys, &slots);
         let mut values = Vec::new();
         for (i, item) in items.iter().enumerate() {
             if !keys.contains(&Some(i)) {
                 let typer = self.typer(&resolver, Clause::Select);
-                values.push((outputs.items[i].clone(), typer.value(&item.expr).map_err(|e| e.at(item.span))?));
+                values
+                    .push((outputs.items[i].clone(), typer.value(&item.expr).map_err(|e| e.at(item.span))?));
             }
         }
         let table_functions = resolver.calls.into_inner();
@@ -196,15 +214,15 @@ impl<'a> QueryContext<'a> {
             ));
         }
         let body = match partition_by {
-            None => Body::Project { key_names: outputs.keys, values },
+            None => Body::Project { key_names: outputs.keys.clone(), values },
             Some(exprs) => {
                 let resolver = self.input_resolver(Clause::PartitionBy);
                 let typer = self.typer(&resolver, Clause::PartitionBy);
                 let typed = exprs.iter().map(|e| typer.value(e)).collect::<Result<Vec<_>>>()?;
-                Body::PartitionBy { keys: outputs.keys.into_iter().zip(typed).collect(), values }
+                Body::PartitionBy { keys: outputs.keys.iter().cloned().zip(typed).collect(), values }
             }
         };
-        Ok(self.finish(joins, filter, table_functions, body, joined.kind, outputs.items))
+        Ok(self.finish(joins, filter, table_functions, body, joined.kind, outputs.labelled(&items)))
     }
 
     pub(crate) fn finish(
@@ -214,7 +232,7 @@ impl<'a> QueryContext<'a> {
         table_functions: Vec<TableFunctionCall>,
         body: Body,
         kind: ResultKind,
-        output: Vec<String>,
+        output: Vec<Output>,
     ) -> LogicalQuery {
         let used = self.scope.system_columns_used();
         let sources = self
@@ -239,7 +257,10 @@ impl<'a> QueryContext<'a> {
             return Err(SqlError::analysis("PARTITION BY requires at least one expression", span));
         }
         if joined.kind == ResultKind::Table {
-            return Err(SqlError::analysis("PARTITION BY is not supported on tables, only on streams.", span));
+            return Err(SqlError::analysis(
+                "PARTITION BY is not supported on tables, only on streams.",
+                span,
+            ));
         }
         if list.items.iter().any(|e| e.is_null_literal()) {
             if list.items.len() > 1 {
@@ -328,9 +349,9 @@ impl<'a> QueryContext<'a> {
         for (key, slot) in keys.iter().zip(slots) {
             let name = match key {
                 Some(item) => names[*item].clone(),
-                None => {
-                    unique_name(&slot.default_name, |n| names.iter().chain(&key_names).any(|known| known == n))
-                }
+                None => unique_name(&slot.default_name, |n| {
+                    names.iter().chain(&key_names).any(|known| known == n)
+                }),
             };
             key_names.push(name);
         }
@@ -341,6 +362,13 @@ impl<'a> QueryContext<'a> {
 pub(crate) struct Outputs {
     pub(crate) keys: Vec<String>,
     pub(crate) items: Vec<String>,
+}
+
+impl Outputs {
+    pub(crate) fn labelled(self, items: &[Item]) -> Vec<Output> {
+        let columns = self.items.into_iter();
+        items.iter().zip(columns).map(|(item, column)| Output { label: item.name.clone(), column }).collect()
+    }
 }
 
 fn unique_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
@@ -429,7 +457,9 @@ fn table_call(
         match argument {
             AstArgument::Expr(e) => {
                 let value = typer.infer(e)?;
-                types.push(value.as_ref().map_or(ArgumentType::Null, |v| ArgumentType::Value(v.sql_type.clone())));
+                types.push(
+                    value.as_ref().map_or(ArgumentType::Null, |v| ArgumentType::Value(v.sql_type.clone())),
+                );
                 typed.push(value);
             }
             AstArgument::Lambda(_) | AstArgument::Unit(_) => {

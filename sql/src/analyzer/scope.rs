@@ -79,10 +79,8 @@ impl Scope {
             let Some(found) = context.metastore.source(&name.name) else {
                 return Err(missing_source(context, name));
             };
-            sources.push(ScopeSource {
-                alias: source.alias_or_name().name.clone(),
-                source: Arc::clone(found),
-            });
+            sources
+                .push(ScopeSource { alias: source.alias_or_name().name.clone(), source: Arc::clone(found) });
         }
         let aliases = query
             .projection
@@ -140,9 +138,8 @@ impl Scope {
             }
             return Ok(SourceColumn { source, name: name.name.clone() });
         }
-        let found: Vec<usize> = (0..self.sources.len())
-            .filter(|i| self.sources[*i].column_type(&name.name).is_some())
-            .collect();
+        let found: Vec<usize> =
+            (0..self.sources.len()).filter(|i| self.sources[*i].column_type(&name.name).is_some()).collect();
         match found.as_slice() {
             [] => Err(self.unresolved(None, name, clause)),
             [source] => Ok(SourceColumn { source: *source, name: name.name.clone() }),
@@ -250,7 +247,9 @@ impl Scope {
 
     /// The column that a qualified expression is, if it is nothing but a column of a source.
     pub fn as_source_column(&self, expr: &ast::expr::Expr) -> Option<SourceColumn> {
-        let ast::expr::ExprKind::Column { qualifier: Some(qualifier), name } = &expr.kind else { return None };
+        let ast::expr::ExprKind::Column { qualifier: Some(qualifier), name } = &expr.kind else {
+            return None;
+        };
         let source = self.sources.iter().position(|s| s.alias == qualifier.name)?;
         Some(SourceColumn { source, name: name.name.clone() })
     }
@@ -339,10 +338,15 @@ pub(crate) fn missing_source(context: &Context<'_>, name: &Ident) -> SqlError {
 /// A hint naming the source that was probably meant.
 pub(crate) fn did_you_mean(context: &Context<'_>, name: &str) -> Option<String> {
     if let Some(known) = context.metastore.similar_source(name) {
-        let advice = if name.chars().any(char::is_lowercase) { "try removing double quotes from" } else { "try adding double quotes to" };
+        let advice = if name.chars().any(char::is_lowercase) {
+            "try removing double quotes from"
+        } else {
+            "try adding double quotes to"
+        };
         return Some(format!("Did you mean {known}? Hint: {advice} the source name."));
     }
-    nearest(name, context.metastore.sources().map(|s| s.name.as_str())).map(|known| format!("Did you mean {known}?"))
+    nearest(name, context.metastore.sources().map(|s| s.name.as_str()))
+        .map(|known| format!("Did you mean {known}?"))
 }
 
 /// The candidate that differs least from `name`, if it is close.

@@ -21,8 +21,17 @@ pub struct LogicalQuery {
     pub table_functions: Vec<TableFunctionCall>,
     pub body: Body,
     pub kind: ResultKind,
-    /// The columns of the result in written order, as names in the schema of the result.
-    pub output: Vec<String>,
+    /// The columns of the result in written order.
+    pub output: Vec<Output>,
+}
+
+/// One item of the projection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// As the statement names it; clients may ask for one name twice.
+    pub label: String,
+    /// The column of the result's schema that holds it.
+    pub column: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +46,11 @@ pub struct LogicalSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinPair {
     /// Units: ms.
-    StreamStream { before_ms: i64, after_ms: i64, grace_ms: Option<i64> },
+    StreamStream {
+        before_ms: i64,
+        after_ms: i64,
+        grace_ms: Option<i64>,
+    },
     StreamTable,
     TableTable,
     ForeignKey,
@@ -65,9 +78,15 @@ pub struct JoinSide {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// Shape: `key_names[i]` renames key column `i` of the input.
-    Project { key_names: Vec<String>, values: Vec<(String, Expr)> },
+    Project {
+        key_names: Vec<String>,
+        values: Vec<(String, Expr)>,
+    },
     /// A new key; none if `keys` is empty.
-    PartitionBy { keys: Vec<(String, Expr)>, values: Vec<(String, Expr)> },
+    PartitionBy {
+        keys: Vec<(String, Expr)>,
+        values: Vec<(String, Expr)>,
+    },
     Aggregate(AggregateBody),
 }
 

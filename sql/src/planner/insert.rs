@@ -1,0 +1,193 @@
+//! INSERT INTO … VALUES.
+
+use crate::analyzer::clause::Clause;
+use crate::analyzer::coercion::as_decimal;
+use crate::analyzer::typing::{Resolver, Typer, cast_to, null_of};
+use crate::ast;
+use crate::ast::ident::Ident;
+use crate::ast::statement::InsertValues;
+use crate::error::{Result, SqlError};
+use crate::expr::ir::Expr;
+use crate::metastore::source::{Source, kind_noun};
+use crate::plan::statement::InsertRow;
+use crate::planner::target::unknown_source;
+use crate::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME};
+use crate::session::Context;
+use crate::types::{SqlType, quote_identifier};
+
+/// Checks an insert and types its constants.
+pub(crate) fn insert_values(context: &Context<'_>, insert: &InsertValues) -> Result<InsertRow> {
+    let name = &insert.target;
+    let Some(source) = context.metastore.source(&name.name) else {
+        let message =
+            format!("Cannot insert values into an unknown stream/table: {}", quote_identifier(&name.name));
+        return Err(unknown_source(context, message, &name.name, name.span()));
+    };
+    refuse_target(context, source, name)?;
+    let columns = columns(source, insert)?;
+    if columns.len() != insert.values.len() {
+        return Err(SqlError::analysis(
+            format!(
+                "Expected number columns and values to match: {}, {}",
+                columns.len(),
+                insert.values.len()
+            ),
+            name.span(),
+        ));
+    }
+    let mut timestamp = None;
+    let mut given: Vec<(&str, Expr)> = Vec::with_capacity(columns.len());
+    for (column, value) in columns.iter().zip(&insert.values) {
+        let typed = typed_constant(context, value, &column.name, &column.sql_type)?;
+        if column.name == ROWTIME && source.schema.find(ROWTIME).is_none() {
+            timestamp = Some(typed);
+        } else {
+            given.push((&column.name, typed));
+        }
+    }
+    if source.is_table() {
+        let missing: Vec<&str> = source
+            .schema
+            .key
+            .iter()
+            .map(|c| c.name.as_str())
+            .filter(|key| given.iter().all(|(name, _)| name != key))
+            .collect();
+        if !missing.is_empty() {
+            return Err(SqlError::analysis(
+                format!(
+                    "Failed to insert values into '{}'. Value for primary key column(s) {} is required for tables",
+                    source.name,
+                    missing.join(", ")
+                ),
+                name.span(),
+            ));
+        }
+    }
+    let pick = |columns: &[Column]| {
+        columns
+            .iter()
+            .map(|c| match given.iter().find(|(name, _)| *name == c.name) {
+                Some((_, value)) => value.clone(),
+                None => null_of(c.sql_type.clone()),
+            })
+            .collect()
+    };
+    Ok(InsertRow {
+        source: source.name.clone(),
+        key: pick(&source.schema.key),
+        value: pick(&source.schema.value),
+        timestamp,
+    })
+}
+
+fn refuse_target(context: &Context<'_>, source: &Source, name: &Ident) -> Result<()> {
+    let message = if !context.session.insert_values_enabled {
+        "The server has disabled INSERT INTO ... VALUES functionality. To enable it, restart your ksqlDB server with \
+         'ksql.insert.into.values.enabled'=true"
+            .to_owned()
+    } else if source.read_only {
+        format!("Cannot insert values into read-only {}: {}", kind_noun(source.kind), source.name)
+    } else if source.window.is_some() {
+        "Cannot insert values into windowed stream/table".to_owned()
+    } else if context.topics.is_read_only(&source.topic) {
+        format!("Cannot insert values into read-only topic: {}", source.topic)
+    } else {
+        return Ok(());
+    };
+    Err(SqlError::analysis(message, name.span()))
+}
+
+/// The columns that values are given for.
+fn columns(source: &Source, insert: &InsertValues) -> Result<Vec<Column>> {
+    let headers: Vec<&str> = source.schema.headers.iter().map(|h| h.column.name.as_str()).collect();
+    let refuse_headers = |names: &[&str]| {
+        Err(SqlError::analysis(
+            format!("Cannot insert into HEADER columns: {}", names.join(", ")),
+            insert.target.span(),
+        ))
+    };
+    if insert.columns.is_empty() {
+        if !headers.is_empty() {
+            return refuse_headers(&headers);
+        }
+        return Ok(source.schema.key.iter().chain(&source.schema.value).cloned().collect());
+    }
+    let mut out: Vec<Column> = Vec::with_capacity(insert.columns.len());
+    for name in &insert.columns {
+        if headers.contains(&name.name.as_str()) {
+            return refuse_headers(&[&name.name]);
+        }
+        let column = match source.schema.find(&name.name) {
+            Some(column) => column.clone(),
+            None if name.name == ROWTIME => Column::new(ROWTIME, SqlType::Bigint),
+            None if [ROWPARTITION, ROWOFFSET].contains(&name.name.as_str()) => {
+                return Err(SqlError::analysis(
+                    format!("Inserting into column {} is not allowed.", quote_identifier(&name.name)),
+                    name.span(),
+                ));
+            }
+            None => {
+                return Err(SqlError::analysis(
+                    format!("Column name {} does not exist.", quote_identifier(&name.name)),
+                    name.span(),
+                ));
+            }
+        };
+        if out.iter().any(|known| known.name == column.name) {
+            return Err(SqlError::analysis(
+                format!("Column {} is listed twice.", quote_identifier(&name.name)),
+                name.span(),
+            ));
+        }
+        out.push(column);
+    }
+    Ok(out)
+}
+
+fn typed_constant(
+    context: &Context<'_>,
+    value: &ast::expr::Expr,
+    column: &str,
+    wanted: &SqlType,
+) -> Result<Expr> {
+    let typer = Typer::new(*context, &NoColumns, Clause::Values);
+    let Some(typed) = typer.infer(value)? else { return Ok(null_of(wanted.clone())) };
+    if !insertable(&typed.sql_type, wanted) {
+        return Err(SqlError::analysis(
+            format!(
+                "Expected type {wanted} for field {} but got {}({})",
+                quote_identifier(column),
+                typed.sql_type,
+                typer.show(value)
+            ),
+            value.span(),
+        ));
+    }
+    Ok(cast_to(typed, wanted))
+}
+
+/// True if a constant of `from` may be given for a column of `to`; whether a number fits a DECIMAL shows when it is computed.
+fn insertable(from: &SqlType, to: &SqlType) -> bool {
+    match (from, to) {
+        (_, SqlType::Decimal { scale, .. }) => as_decimal(from).is_some_and(|(_, s)| s <= *scale),
+        (SqlType::Array(a), SqlType::Array(b)) => insertable(a, b),
+        (SqlType::Map(k1, v1), SqlType::Map(k2, v2)) => insertable(k1, k2) && insertable(v1, v2),
+        (SqlType::Struct(a), SqlType::Struct(b)) => {
+            a.iter().all(|f| b.iter().any(|t| t.name == f.name && insertable(&f.sql_type, &t.sql_type)))
+        }
+        _ => crate::analyzer::coercion::widens_to(from, to),
+    }
+}
+
+/// Constants have no columns.
+struct NoColumns;
+
+impl Resolver for NoColumns {
+    fn column(&self, _: Option<&Ident>, name: &Ident) -> Result<Expr> {
+        Err(SqlError::analysis(
+            format!("Column references are not supported in VALUES: {}", name.name),
+            name.span(),
+        ))
+    }
+}

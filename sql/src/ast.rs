@@ -3,6 +3,7 @@
 //! Unquoted names are upper-cased already, quoted ones keep their case. Every node carries a [`place::Place`], which
 //! comparisons ignore: two nodes are equal when they mean the same text, wherever it stood.
 
+mod display;
 pub mod expr;
 pub mod ident;
 pub mod place;

@@ -6,12 +6,14 @@
 
 pub mod analyzer;
 pub mod ast;
+pub mod dialect;
 pub mod error;
 pub mod expr;
 pub mod format;
 pub mod format_props;
 pub mod functions;
 pub mod metastore;
+pub mod parser;
 pub mod plan;
 pub mod planner;
 pub mod schema;
@@ -19,4 +21,5 @@ pub mod session;
 pub mod span;
 pub mod types;
 pub mod value;
+pub mod variables;
 pub mod window;

@@ -1,0 +1,266 @@
+//! Primaries: literals, columns, calls, constructors, CASE, CAST, parentheses, and the `[…]` and `->` behind them.
+
+use std::collections::HashSet;
+
+use sqlparser::tokenizer::Token;
+
+use crate::ast::expr::{Argument, CaseBranch, Expr, ExprKind, Lambda, UnitWord};
+use crate::ast::ident::Ident;
+use crate::ast::place::Place;
+use crate::error::{Result, SqlError};
+use crate::expr::ir::TimeUnit;
+use crate::parser::cursor::Cursor;
+use crate::parser::syntax_error::syntax_error;
+use crate::span::Span;
+
+impl Cursor<'_> {
+    pub(super) fn primary(&mut self) -> Result<Expr> {
+        let start = self.span();
+        let mut expr = self.operand(start)?;
+        loop {
+            let kind = match self.peek() {
+                Token::LBracket => {
+                    self.deepen(1)?;
+                    self.advance();
+                    let index = Box::new(self.expr()?);
+                    self.expect_closer(&Token::RBracket)?;
+                    ExprKind::Subscript { base: Box::new(expr), index }
+                }
+                // `->*` belongs to the select list.
+                Token::Arrow if *self.peek_nth(1) != Token::Mul => {
+                    self.deepen(1)?;
+                    self.advance();
+                    ExprKind::Field { base: Box::new(expr), field: self.name()? }
+                }
+                _ => break,
+            };
+            expr = Expr::new(kind, self.span_since(start));
+        }
+        if self.is_keyword(0, "AT") && self.is_keyword(1, "TIME") {
+            return Err(SqlError::unsupported("AT TIME ZONE is not supported", self.span())
+                .with_hint("Use CONVERT_TZ(timestamp, from, to)."));
+        }
+        Ok(expr)
+    }
+
+    fn operand(&mut self, start: Span) -> Result<Expr> {
+        if let Some(literal) = self.literal_opt()? {
+            return Ok(Expr::new(ExprKind::Literal(literal), self.span_since(start)));
+        }
+        if *self.peek() == Token::LParen {
+            self.advance();
+            let inner = self.expr()?;
+            self.expect_closer(&Token::RParen)?;
+            return Ok(Expr { place: Place(self.span_since(start)), ..inner });
+        }
+        let keyword = self.word(0).map(|word| word.value.to_ascii_uppercase()).unwrap_or_default();
+        let kind = match (keyword.as_str(), self.peek_nth(1)) {
+            ("CASE", _) => self.case()?,
+            ("CAST", _) => self.cast()?,
+            ("ARRAY", Token::LBracket) => self.array()?,
+            ("MAP", Token::LParen) => self.map()?,
+            ("STRUCT", Token::LParen) => self.structure()?,
+            _ if self.is_name(0) => self.column_or_call(start)?,
+            _ => {
+                self.note_expected("expression");
+                // Reserved words are refused as the name they would have been.
+                return Err(self.name().err().unwrap_or_else(|| self.unexpected()));
+            }
+        };
+        Ok(Expr::new(kind, self.span_since(start)))
+    }
+
+    fn column_or_call(&mut self, start: Span) -> Result<ExprKind> {
+        match self.peek_nth(1) {
+            Token::LParen => return self.call(),
+            Token::SingleQuotedString(_) => {
+                let name = self.name()?;
+                return Err(syntax_error(&format!("Unknown type: {}", name.name), start)
+                    .with_hint("Typed literals exist for DECIMAL only; use CAST('…' AS type)."));
+            }
+            _ => {}
+        }
+        let first = self.name()?;
+        if *self.peek() != Token::Period {
+            return Ok(ExprKind::Column { qualifier: None, name: first });
+        }
+        self.advance();
+        Ok(ExprKind::Column { qualifier: Some(first), name: self.name()? })
+    }
+
+    fn call(&mut self) -> Result<ExprKind> {
+        let name = self.name()?;
+        let function = Ident { name: name.name.to_ascii_uppercase(), ..name };
+        self.expect(&Token::LParen)?;
+        if *self.peek() == Token::Mul && *self.peek_nth(1) == Token::RParen {
+            self.advance();
+        }
+        if self.eat(&Token::RParen) {
+            return Ok(ExprKind::Call { function, arguments: Vec::new() });
+        }
+        let mut arguments = Vec::new();
+        loop {
+            let argument = self.argument()?;
+            match (&argument, arguments.last()) {
+                (Argument::Lambda(lambda), None) => {
+                    return Err(lambda_place("a lambda cannot be the first argument", lambda.place.span()));
+                }
+                (Argument::Expr(_) | Argument::Unit(_), Some(Argument::Lambda(lambda))) => {
+                    return Err(lambda_place("lambdas must be the last arguments", lambda.place.span()));
+                }
+                _ => {}
+            }
+            arguments.push(argument);
+            if !self.eat(&Token::Comma) {
+                break;
+            }
+        }
+        self.expect_closer(&Token::RParen)?;
+        Ok(ExprKind::Call { function, arguments })
+    }
+
+    fn argument(&mut self) -> Result<Argument> {
+        if self.at_lambda() {
+            return self.lambda().map(Argument::Lambda);
+        }
+        let unit = self.word(0).and_then(|word| TimeUnit::from_name(&word.value));
+        match (unit, self.peek_nth(1)) {
+            (Some(unit), Token::Comma | Token::RParen) => {
+                let place = Place(self.span());
+                let column = if self.is_name(0) { Some(self.name()?) } else { None };
+                if column.is_none() {
+                    self.advance();
+                }
+                Ok(Argument::Unit(UnitWord { unit, column, place }))
+            }
+            _ => self.expr().map(Argument::Expr),
+        }
+    }
+
+    /// True at `x =>` and `(x, y) =>`.
+    fn at_lambda(&self) -> bool {
+        if self.is_name(0) {
+            return *self.peek_nth(1) == Token::RArrow;
+        }
+        if *self.peek() != Token::LParen {
+            return false;
+        }
+        let mut n = 1;
+        while self.is_name(n) {
+            match self.peek_nth(n + 1) {
+                Token::Comma => n += 2,
+                Token::RParen => return *self.peek_nth(n + 2) == Token::RArrow,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    fn lambda(&mut self) -> Result<Lambda> {
+        let start = self.span();
+        let parameters = if self.eat(&Token::LParen) {
+            let parameters = self.comma_separated(Self::name)?;
+            self.expect_closer(&Token::RParen)?;
+            parameters
+        } else {
+            vec![self.name()?]
+        };
+        if let Some(twice) = first_duplicate(&parameters) {
+            return Err(syntax_error(
+                &format!("Lambda parameter {} is declared twice", twice.name),
+                twice.span(),
+            ));
+        }
+        self.expect(&Token::RArrow)?;
+        let body = Box::new(self.expr()?);
+        Ok(Lambda { parameters, body, place: Place(self.span_since(start)) })
+    }
+
+    fn case(&mut self) -> Result<ExprKind> {
+        self.expect_keyword("CASE")?;
+        let operand = if self.is_keyword(0, "WHEN") { None } else { Some(Box::new(self.expr()?)) };
+        let mut branches = Vec::new();
+        self.expect_keyword("WHEN")?;
+        loop {
+            let when = self.expr()?;
+            self.expect_keyword("THEN")?;
+            let then = self.expr()?;
+            branches.push(CaseBranch { when, then });
+            if !self.eat_keyword("WHEN") {
+                break;
+            }
+        }
+        let otherwise = if self.eat_keyword("ELSE") { Some(Box::new(self.expr()?)) } else { None };
+        self.expect_keyword("END")?;
+        Ok(ExprKind::Case { operand, branches, otherwise })
+    }
+
+    fn cast(&mut self) -> Result<ExprKind> {
+        self.expect_keyword("CAST")?;
+        self.expect(&Token::LParen)?;
+        let operand = Box::new(self.expr()?);
+        self.expect_keyword("AS")?;
+        let target = self.type_name()?;
+        self.expect_closer(&Token::RParen)?;
+        Ok(ExprKind::Cast { operand, target })
+    }
+
+    fn array(&mut self) -> Result<ExprKind> {
+        self.advance();
+        self.expect(&Token::LBracket)?;
+        if self.eat(&Token::RBracket) {
+            return Ok(ExprKind::Array(Vec::new()));
+        }
+        let items = self.comma_separated(Self::expr)?;
+        self.expect_closer(&Token::RBracket)?;
+        Ok(ExprKind::Array(items))
+    }
+
+    fn map(&mut self) -> Result<ExprKind> {
+        self.advance();
+        self.expect(&Token::LParen)?;
+        if self.eat(&Token::RParen) {
+            return Ok(ExprKind::Map(Vec::new()));
+        }
+        let entries = self.comma_separated(|cursor| {
+            let key = cursor.expr()?;
+            cursor.expect(&Token::Assignment)?;
+            Ok((key, cursor.expr()?))
+        })?;
+        self.expect_closer(&Token::RParen)?;
+        Ok(ExprKind::Map(entries))
+    }
+
+    fn structure(&mut self) -> Result<ExprKind> {
+        let start = self.span();
+        self.advance();
+        self.expect(&Token::LParen)?;
+        if self.eat(&Token::RParen) {
+            return Ok(ExprKind::Struct(Vec::new()));
+        }
+        let fields = self.comma_separated(|cursor| {
+            let name = cursor.name()?;
+            cursor.expect(&Token::Assignment)?;
+            Ok((name, cursor.expr()?))
+        })?;
+        self.expect_closer(&Token::RParen)?;
+        let mut seen = HashSet::new();
+        if let Some((twice, _)) = fields.iter().find(|(name, _)| !seen.insert(&name.name)) {
+            let span = self.span_since(start);
+            return Err(SqlError::syntax(
+                format!("line {}: Duplicate field names found in STRUCT: '{}'", span.start, twice.name),
+                twice.span(),
+            ));
+        }
+        Ok(ExprKind::Struct(fields))
+    }
+}
+
+fn lambda_place(message: &str, span: Span) -> SqlError {
+    syntax_error(message, span).with_hint("Write the other arguments first: f(array, x => …).")
+}
+
+fn first_duplicate(names: &[Ident]) -> Option<&Ident> {
+    let mut seen = HashSet::new();
+    names.iter().find(|ident| !seen.insert(&ident.name))
+}

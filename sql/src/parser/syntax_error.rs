@@ -1,0 +1,128 @@
+//! What syntax errors say.
+
+use sqlparser::tokenizer::Token;
+
+use crate::dialect::{STATEMENT_WORDS, is_reserved};
+use crate::error::SqlError;
+use crate::span::Span;
+
+/// Alternatives that a message lists.
+const EXPECTED_MAX: usize = 5;
+
+/// The token that no rule accepted, and what would have been accepted in its place.
+pub(crate) struct Unexpected<'a> {
+    pub(crate) token: &'a Token,
+    pub(crate) span: Span,
+    pub(crate) expected: &'a [&'static str],
+    /// A name would have been accepted.
+    pub(crate) name_expected: bool,
+}
+
+/// A syntax error with its position in front: `line 1:8: Syntax Error`, then the detail.
+pub(crate) fn syntax_error(detail: &str, span: Span) -> SqlError {
+    SqlError::syntax(format!("line {}: Syntax Error\n{detail}", span.start), span)
+}
+
+impl Unexpected<'_> {
+    pub(crate) fn into_error(self) -> SqlError {
+        let shown = shown(self.token);
+        let reserved = match self.token {
+            Token::Word(word) if word.quote_style.is_none() => is_reserved(&word.value),
+            _ => false,
+        };
+        let near = format!("Syntax error at or near '{shown}' at line {}", self.span.start);
+        let expecting = (!self.expected.is_empty()).then(|| expecting(self.expected));
+        if reserved && self.name_expected {
+            let detail =
+                format!("{near}\n'{shown}' is a reserved keyword and must be escaped to serve as a name");
+            return syntax_error(&detail, self.span)
+                .with_hint(format!("Write it in back quotes: `{}`.", shown.to_ascii_uppercase()));
+        }
+        let detail = match (self.expected, expecting) {
+            ([closer @ ("')'" | "']'" | "'>'" | "';'" | "END")], _) => {
+                format!("missing {closer} at '{shown}'\n{near}")
+            }
+            (_, Some(expecting)) => format!("{expecting}\n{near}"),
+            (_, None) => near,
+        };
+        syntax_error(&detail, self.span)
+    }
+}
+
+fn expecting(expected: &[&'static str]) -> String {
+    let listed = expected.iter().take(EXPECTED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = if expected.len() > EXPECTED_MAX { ", …" } else { "" };
+    format!("Expecting {{{listed}{more}}}")
+}
+
+/// The error for a first word that begins no statement.
+pub(crate) fn unknown_statement(token: &Token, span: Span) -> SqlError {
+    let shown = shown(token);
+    let mut detail = format!("Unknown statement '{shown}'");
+    if let Some(near) = nearest(&shown, &STATEMENT_WORDS) {
+        detail.push_str(&format!("\nDid you mean '{near}'?"));
+    }
+    syntax_error(&detail, span)
+}
+
+/// The token as the user wrote it, shortened when long.
+pub(crate) fn shown(token: &Token) -> String {
+    let text = match token {
+        Token::EOF => "<EOF>".to_owned(),
+        Token::SingleQuotedString(text) => format!("'{}'", text.replace('\'', "''")),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= 60 {
+        return text;
+    }
+    let mut short: String = text.chars().take(59).collect();
+    short.push('…');
+    short
+}
+
+/// The candidate closest to `word`, if it is close enough to be what was meant.
+pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let upper = word.to_ascii_uppercase();
+    candidates
+        .iter()
+        .map(|candidate| (edit_distance(&upper, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len() / 2)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance in characters. Cost is bounded by cutting `a` at 64 characters.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substitute = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_edits() {
+        for (a, b, distance) in
+            [("", "AB", 2), ("SELEC", "SELECT", 1), ("KITTEN", "SITTING", 3), ("A", "A", 0)]
+        {
+            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn nearest_is_silent_when_nothing_is_near() {
+        assert_eq!(nearest("selct", &STATEMENT_WORDS), Some("SELECT"));
+        assert_eq!(nearest("foobarbaz", &STATEMENT_WORDS), None);
+    }
+}

@@ -1,7 +1,15 @@
 //! What the engine asks of aggregate functions.
 
+pub(crate) mod collect;
+pub(crate) mod count_distinct;
+pub(crate) mod extreme;
+pub(crate) mod fold;
+pub(crate) mod numeric;
+pub(crate) mod offset;
+pub(crate) mod statistics;
+pub(crate) mod topk;
+
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
@@ -90,29 +98,65 @@ impl AggregateSignature {
     }
 }
 
+/// Limits of a session, from its properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AggregateOptions {
+    /// `ksql.functions.collect_list.limit`; None is unlimited.
+    pub collect_list_limit: Option<usize>,
+    /// `ksql.functions.collect_set.limit`; None is unlimited.
+    pub collect_set_limit: Option<usize>,
+}
+
+/// What a call is made of, once its overload is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AggregateArguments<'a> {
+    pub(crate) types: &'a [SqlType],
+    pub(crate) constants: &'a [Literal],
+    pub(crate) options: AggregateOptions,
+}
+
 /// An aggregate function of the registry.
-pub(crate) trait AggregateFunction: fmt::Debug + Send + Sync {
-    fn name(&self) -> &'static str;
+#[derive(Debug)]
+pub(crate) struct AggregateFunction {
+    pub(crate) name: &'static str,
+    pub(crate) overview: &'static str,
+    pub(crate) signatures: Vec<AggregateSignature>,
+    pub(crate) supports_undo: bool,
+    /// The accumulator for arguments that fit one of the signatures, with result and state types.
+    pub(crate) build: fn(AggregateArguments<'_>) -> Result<BuiltAggregate, String>,
+}
 
-    fn overview(&self) -> &'static str;
+#[derive(Debug)]
+pub(crate) struct BuiltAggregate {
+    pub(crate) return_type: SqlType,
+    pub(crate) intermediate_type: SqlType,
+    pub(crate) accumulator: Box<dyn GroupsAccumulator>,
+}
 
-    fn signatures(&self) -> Vec<AggregateSignature>;
-
-    /// Result, state and abilities for arguments that fit one of the signatures.
-    fn resolve(
+impl AggregateFunction {
+    pub(crate) fn build(
         &self,
-        argument_types: Vec<SqlType>,
+        types: &[SqlType],
         constants: &[Literal],
-    ) -> Result<ResolvedAggregate, FunctionError>;
-
-    fn accumulator(
-        &self,
-        argument_types: &[SqlType],
-        constants: &[Literal],
-    ) -> Result<Box<dyn GroupsAccumulator>, FunctionError>;
+        options: AggregateOptions,
+    ) -> Result<BuiltAggregate, FunctionError> {
+        (self.build)(AggregateArguments { types, constants, options })
+            .map_err(|message| FunctionError::InvalidConstant { name: self.name.to_owned(), message })
+    }
 }
 
 /// Every aggregate function.
-pub(crate) fn all() -> Vec<Arc<dyn AggregateFunction>> {
-    Vec::new()
+pub(crate) fn all() -> Vec<AggregateFunction> {
+    [
+        collect::functions(),
+        count_distinct::functions(),
+        extreme::functions(),
+        numeric::functions(),
+        offset::functions(),
+        statistics::functions(),
+        topk::functions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

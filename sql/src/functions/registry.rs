@@ -1,9 +1,11 @@
 //! The catalogue of functions: looking them up, choosing overloads, describing them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use crate::functions::aggregate::{AggregateFunction, GroupsAccumulator, ResolvedAggregate};
+use crate::functions::aggregate::{
+    AggregateFunction, AggregateOptions, GroupsAccumulator, ResolvedAggregate,
+};
 use crate::functions::error::FunctionError;
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::signature::{ArgumentType, Binding, Matching, Signature};
@@ -58,7 +60,7 @@ pub struct FunctionVariation {
 #[derive(Debug)]
 pub struct FunctionRegistry {
     scalars: BTreeMap<&'static str, ScalarFunction>,
-    aggregates: BTreeMap<&'static str, Arc<dyn AggregateFunction>>,
+    aggregates: BTreeMap<&'static str, AggregateFunction>,
     tables: BTreeMap<&'static str, TableFunction>,
 }
 
@@ -73,7 +75,7 @@ impl FunctionRegistry {
     fn build() -> FunctionRegistry {
         FunctionRegistry {
             scalars: crate::functions::scalar::all().into_iter().map(|f| (f.name, f)).collect(),
-            aggregates: crate::functions::aggregate::all().into_iter().map(|f| (f.name(), f)).collect(),
+            aggregates: crate::functions::aggregate::all().into_iter().map(|f| (f.name, f)).collect(),
             tables: crate::functions::table::all().into_iter().map(|f| (f.name, f)).collect(),
         }
     }
@@ -131,21 +133,20 @@ impl FunctionRegistry {
         constants: &[Option<Literal>],
     ) -> Result<ResolvedAggregate, FunctionError> {
         let function = self.aggregate(name)?;
-        let signatures = function.signatures();
-        let references: Vec<&Signature> = signatures.iter().map(|s| &s.signature).collect();
-        let (index, binding) = choose(function.name(), &references, arguments)?;
-        let columns = arguments.len() - signatures[index].constants;
+        let references: Vec<&Signature> = function.signatures.iter().map(|s| &s.signature).collect();
+        let (index, binding) = choose(function.name, &references, arguments)?;
+        let columns = arguments.len() - function.signatures[index].constants;
         for (i, constant) in constants.iter().enumerate().skip(columns) {
             if constant.is_none() {
-                return Err(FunctionError::NotConstant { name: function.name().to_owned(), position: i + 1 });
+                return Err(FunctionError::NotConstant { name: function.name.to_owned(), position: i + 1 });
             }
         }
         let argument_types = binding.argument_types[..columns]
             .iter()
-            .map(|t| t.clone().ok_or_else(|| no_overload(function.name(), &references, arguments)))
+            .map(|t| t.clone().ok_or_else(|| no_overload(function.name, &references, arguments)))
             .collect::<Result<Vec<_>, _>>()?;
         let constants: Vec<Literal> = constants.iter().skip(columns).flatten().cloned().collect();
-        function.resolve(argument_types, &constants)
+        describe_call(function, argument_types, &constants)
     }
 
     /// The state of one aggregate call. `argument_types` are those that [`FunctionRegistry::resolve_aggregate`] gave.
@@ -155,7 +156,18 @@ impl FunctionRegistry {
         argument_types: &[SqlType],
         constants: &[Literal],
     ) -> Result<Box<dyn GroupsAccumulator>, FunctionError> {
-        self.aggregate(name)?.accumulator(argument_types, constants)
+        self.accumulator_with_options(name, argument_types, constants, AggregateOptions::default())
+    }
+
+    /// As [`FunctionRegistry::accumulator`], with the limits of a session.
+    pub fn accumulator_with_options(
+        &self,
+        name: &str,
+        argument_types: &[SqlType],
+        constants: &[Literal],
+        options: AggregateOptions,
+    ) -> Result<Box<dyn GroupsAccumulator>, FunctionError> {
+        Ok(self.aggregate(name)?.build(argument_types, constants, options)?.accumulator)
     }
 
     /// What [`FunctionRegistry::resolve_aggregate`] gave for a call of a plan, from its types alone.
@@ -165,7 +177,7 @@ impl FunctionRegistry {
         argument_types: &[SqlType],
         constants: &[Literal],
     ) -> Result<ResolvedAggregate, FunctionError> {
-        self.aggregate(name)?.resolve(argument_types.to_vec(), constants)
+        describe_call(self.aggregate(name)?, argument_types.to_vec(), constants)
     }
 
     /// Chooses the overload of a table function.
@@ -202,7 +214,7 @@ impl FunctionRegistry {
     /// Every function, by name.
     pub fn list(&self) -> Vec<FunctionSummary> {
         let scalars = self.scalars.values().map(|f| (f.name, FunctionKind::Scalar, f.category));
-        let aggregates = self.aggregates.values().map(|f| (f.name(), FunctionKind::Aggregate, "AGGREGATE"));
+        let aggregates = self.aggregates.values().map(|f| (f.name, FunctionKind::Aggregate, "AGGREGATE"));
         let tables = self.tables.values().map(|f| (f.name, FunctionKind::Table, "TABLE"));
         let mut all: Vec<FunctionSummary> = scalars
             .chain(aggregates)
@@ -230,12 +242,12 @@ impl FunctionRegistry {
         }
         if let Some(f) = self.aggregates.get(upper.as_str()) {
             return Ok(FunctionDescription {
-                name: f.name(),
+                name: f.name,
                 kind: FunctionKind::Aggregate,
                 author,
-                overview: f.overview(),
+                overview: f.overview,
                 category: "AGGREGATE",
-                variations: f.signatures().iter().map(|s| variation(&s.signature)).collect(),
+                variations: f.signatures.iter().map(|s| variation(&s.signature)).collect(),
             });
         }
         let f = self.table(name)?;
@@ -255,10 +267,9 @@ impl FunctionRegistry {
             .ok_or_else(|| self.missing(name, "a scalar function"))
     }
 
-    fn aggregate(&self, name: &str) -> Result<&dyn AggregateFunction, FunctionError> {
+    fn aggregate(&self, name: &str) -> Result<&AggregateFunction, FunctionError> {
         self.aggregates
             .get(name.to_ascii_uppercase().as_str())
-            .map(AsRef::as_ref)
             .ok_or_else(|| self.missing(name, "an aggregate function"))
     }
 
@@ -274,6 +285,20 @@ impl FunctionRegistry {
             None => FunctionError::Unknown { name: name.to_owned() },
         }
     }
+}
+
+fn describe_call(
+    function: &AggregateFunction,
+    argument_types: Vec<SqlType>,
+    constants: &[Literal],
+) -> Result<ResolvedAggregate, FunctionError> {
+    let built = function.build(&argument_types, constants, AggregateOptions::default())?;
+    Ok(ResolvedAggregate {
+        argument_types,
+        return_type: built.return_type,
+        intermediate_type: built.intermediate_type,
+        supports_undo: function.supports_undo,
+    })
 }
 
 fn variation(signature: &Signature) -> FunctionVariation {

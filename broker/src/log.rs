@@ -28,6 +28,10 @@ pub(crate) mod producer_state;
 pub(crate) mod retention;
 pub(crate) mod scan;
 pub(crate) mod segment;
+pub(crate) mod segment_index;
 pub(crate) mod time_index;
 pub(crate) mod txn_index;
 pub(crate) mod validate;
+
+#[cfg(test)]
+mod tests;

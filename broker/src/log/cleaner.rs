@@ -31,7 +31,8 @@ use crate::log::files::{CLEANED_SUFFIX, SEGMENT_SUFFIXES, SWAP_SUFFIX, path_of};
 use crate::log::loader::leftovers::finish_swap;
 use crate::log::partition_log::Log;
 use crate::log::partition_log::maintain::{Maintenance, remove_if_present};
-use crate::log::segment::{Indexes, Segment, SegmentFiles};
+use crate::log::segment::{Segment, SegmentFiles};
+use crate::log::segment_index::Indexes;
 use crate::log::txn_index::TxnEntry;
 use crate::record::batch::BatchHeader;
 use crate::record::compression::DecompressBuf;
@@ -174,8 +175,9 @@ fn build_map(
             scan.next_batch().map_err(|error| segment.scan_error(dirty.first_dirty, error))?
         {
             let header = batch.header();
-            if header.is_control() || tracker.observe(&batch)? == Disposition::Aborted {
-                continue;
+            match tracker.observe(&batch)? {
+                Disposition::Data => {}
+                Disposition::Aborted | Disposition::Control | Disposition::EmptyMarker => continue,
             }
             // Every batch has room, or the map ends before it; the first always fits.
             if !map.is_empty() && !map.has_room(header.records_count as usize) {

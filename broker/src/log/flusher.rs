@@ -83,6 +83,8 @@ struct Queue {
     appends: usize,
     /// When the oldest append of the round came, on the monotonic clock.
     since: Option<Duration>,
+    /// Appends of the last round: as many are expected for the next.
+    appends_expected: usize,
     stopping: bool,
 }
 
@@ -116,16 +118,17 @@ impl Flusher {
         queue.logs.extend(log);
         queue.bytes += bytes;
         queue.appends += 1;
+        let ready = queue.is_ready(&self.shared.config);
         drop(queue);
-        // The leader looks at the counters when it wakes; it sleeps at most a window.
-        self.shared.wake.notify_one();
+        if first || ready {
+            self.shared.wake.notify_one();
+        }
     }
 
     /// Flushes everything queued, on the calling thread.
     pub(crate) fn run_round(&self) {
-        for log in self.shared.queue.lock().take().logs {
-            log.flush();
-        }
+        let logs = self.shared.queue.lock().take();
+        logs.iter().for_each(|log| log.flush());
     }
 
     /// Ends the thread after a last round.
@@ -148,31 +151,34 @@ impl Drop for Flusher {
 }
 
 impl Queue {
-    fn take(&mut self) -> Round {
+    /// Whether a round should start before the window has passed.
+    fn is_ready(&self, config: &FlusherConfig) -> bool {
+        let company = match config.pace {
+            FlushPace::Eager => self.appends >= self.appends_expected,
+            FlushPace::Lazy => false,
+        };
+        company || self.bytes >= config.bytes_max || self.stopping
+    }
+
+    fn take(&mut self) -> Vec<Arc<dyn Flush>> {
         self.bytes = 0;
         self.since = None;
-        Round { logs: std::mem::take(&mut self.logs), appends: std::mem::take(&mut self.appends) }
+        self.appends_expected = std::mem::take(&mut self.appends);
+        std::mem::take(&mut self.logs)
     }
-}
-
-struct Round {
-    logs: Vec<Arc<dyn Flush>>,
-    appends: usize,
 }
 
 /// The leader's life.
 fn lead(shared: &Arc<Shared>) {
     let mut helpers = Helpers::new(shared.config.threads);
-    let mut appends_before = 1;
-    while let Some(round) = next_round(shared, appends_before) {
-        appends_before = round.appends;
-        helpers.flush_all(round.logs);
+    while let Some(logs) = next_round(shared) {
+        helpers.flush_all(logs);
     }
 }
 
 /// Waits for the next round; `None` at the end.
-fn next_round(shared: &Shared, appends_before: usize) -> Option<Round> {
-    let config = &shared.config;
+fn next_round(shared: &Shared) -> Option<Vec<Arc<dyn Flush>>> {
+    let window = shared.config.window;
     let mut queue = shared.queue.lock();
     loop {
         let Some(since) = queue.since else {
@@ -182,15 +188,11 @@ fn next_round(shared: &Shared, appends_before: usize) -> Option<Round> {
             shared.wake.wait(&mut queue);
             continue;
         };
-        let enough = match config.pace {
-            FlushPace::Eager => queue.appends >= appends_before,
-            FlushPace::Lazy => false,
-        };
         let waited = shared.clock.monotonic().saturating_sub(since);
-        if enough || queue.bytes >= config.bytes_max || waited >= config.window || queue.stopping {
+        if waited >= window || queue.is_ready(&shared.config) {
             return Some(queue.take());
         }
-        shared.wake.wait_for(&mut queue, config.window - waited);
+        shared.wake.wait_for(&mut queue, window - waited);
     }
 }
 

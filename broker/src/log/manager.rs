@@ -354,15 +354,19 @@ impl LogManager {
         let states = in_parallel(self.config.load_threads, &logs, |log| log.close());
         self.checkpoint()?;
         let mut clean = Checkpoint::new();
+        let mut failure = Ok(());
         for (log, state) in logs.iter().zip(states) {
-            let CleanState { log_end, active_base, active_size, has_producers } = state?;
-            let size = i64::try_from(active_size).unwrap_or(i64::MAX);
-            clean.insert(
-                log.topic_partition().clone(),
-                [log_end, active_base, size, i64::from(has_producers)],
-            );
+            match state {
+                Ok(CleanState { log_end, active_base, active_size, has_producers }) => {
+                    let size = i64::try_from(active_size).unwrap_or(i64::MAX);
+                    let numbers = [log_end, active_base, size, i64::from(has_producers)];
+                    clean.insert(log.topic_partition().clone(), numbers);
+                }
+                Err(error) => failure = failure.and(Err(error)),
+            }
         }
-        checkpoint::write(self.context.storage(), &self.file(CLEAN_SHUTDOWN_FILE), &clean)
+        checkpoint::write(self.context.storage(), &self.file(CLEAN_SHUTDOWN_FILE), &clean)?;
+        failure
     }
 
     fn file(&self, name: &str) -> PathBuf {

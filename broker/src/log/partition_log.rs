@@ -35,7 +35,8 @@ use crate::log::flush_ticket::{DurableWatermark, FlushTicket};
 use crate::log::flusher::{Flush, Flusher};
 use crate::log::loader::txn_entry;
 use crate::log::producer_state::ProducerStates;
-use crate::log::segment::{Indexes, Segment};
+use crate::log::segment::Segment;
+use crate::log::segment_index::Indexes;
 use crate::log::validate::{ValidatedBatches, validate};
 use crate::record::batch::{BatchHeader, RecordBatch, stamp};
 use crate::record::control::MarkerKind;
@@ -416,10 +417,11 @@ impl Log {
     /// Seals the active segment and begins another.
     fn roll(&self, state: &mut LogState) -> Result<()> {
         let base_offset = state.log_end;
-        let sealed = state.active().persist_indexes(Indexes::Seal)?;
-        let snapshot = self.write_snapshot(&state.producers, base_offset)?;
+        // If one of these fails for want of space, the log goes on with the segment it has.
         let now_ms = self.context.clock.now_ms();
         let segment = Segment::create(&self.context.files, &self.dir, base_offset, now_ms)?;
+        let snapshot = self.write_snapshot(&state.producers, base_offset)?;
+        let sealed = state.active().persist_indexes(Indexes::Seal)?;
         state.segments.insert(base_offset, Arc::new(segment));
         state.unsynced.extend(sealed);
         state.unsynced.push(snapshot);

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::ids::Offset;
 use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
 use crate::log::loader;
-use crate::log::segment::{Indexes, Segment};
+use crate::log::segment::Segment;
+use crate::log::segment_index::Indexes;
 
 /// Held while segments are deleted, replaced or cut.
 pub(crate) type Maintenance<'a> = MutexGuard<'a, ()>;
@@ -192,7 +193,9 @@ impl Log {
             if already || !state.unsynced.is_empty() {
                 return Err(Error::PartitionClosed(self.tp.clone()));
             }
-            state.active().persist_indexes(Indexes::Stay)?;
+            if !state.active().is_empty() {
+                state.active().persist_indexes(Indexes::Stay)?;
+            }
             let has_producers = !state.producers.is_empty();
             if has_producers {
                 self.write_snapshot(&state.producers, state.log_end)?;

@@ -19,7 +19,18 @@ use crate::types::quote_identifier;
 
 /// Keywords that cannot be mistaken for anything but a name where a name stands.
 const HARMLESS: [&str; 12] = [
-    "DATE", "ID", "INTEGER", "KEY", "MONTH", "SCHEMA", "STRING", "TIME", "TIMESTAMP", "TYPE", "TYPES", "YEAR",
+    "DATE",
+    "ID",
+    "INTEGER",
+    "KEY",
+    "MONTH",
+    "SCHEMA",
+    "STRING",
+    "TIME",
+    "TIMESTAMP",
+    "TYPE",
+    "TYPES",
+    "YEAR",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

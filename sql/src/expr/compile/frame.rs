@@ -1,27 +1,33 @@
 //! The rows an expression is evaluated over.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::{Array, ArrayRef, UInt32Array, make_array};
+use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use arrow::error::ArrowError;
 
 use crate::expr::compile::CompileContext;
-use crate::functions::call::Environment;
+use crate::functions::call::{Environment, Value};
 
 /// A batch of rows by column index. Only the columns an expression reads need to have `rows` rows.
+///
+/// A row whose value cannot be computed is *raised*: everything above is void for it, up to the next place that makes it
+/// NULL (see [`Frame::caught`]): an argument of a function, an element of a constructor, a CAST, the whole expression.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) columns: Vec<ArrayRef>,
     pub(crate) rows: usize,
     /// The row of the batch that each row of this frame belongs to; None if they are the same.
     origin: Option<Vec<u32>>,
+    raised: RefCell<Option<Vec<bool>>>,
     context: &'a CompileContext,
 }
 
 impl<'a> Frame<'a> {
     pub(crate) fn new(columns: Vec<ArrayRef>, rows: usize, context: &'a CompileContext) -> Frame<'a> {
-        Frame { columns, rows, origin: None, context }
+        Frame { columns, rows, origin: None, raised: RefCell::new(None), context }
     }
 
     /// Some of the rows. Only the `used` columns are carried over.
@@ -31,7 +37,7 @@ impl<'a> Frame<'a> {
         for &column in used {
             columns[column] = take(&self.columns[column], &indices, None)?;
         }
-        Ok(Frame { columns, rows: rows.len(), origin: Some(self.origins(rows)), context: self.context })
+        Ok(self.derived(columns, rows))
     }
 
     /// A frame of elements, element `i` belonging to row `rows[i]`. Its columns are the `captured` ones of this frame,
@@ -50,7 +56,45 @@ impl<'a> Frame<'a> {
             }
         }
         columns.extend(parameters);
-        Ok(Frame { columns, rows: rows.len(), origin: Some(self.origins(rows)), context: self.context })
+        Ok(self.derived(columns, rows))
+    }
+
+    fn derived(&self, columns: Vec<ArrayRef>, rows: &[u32]) -> Frame<'a> {
+        let origin = Some(self.origins(rows));
+        Frame { columns, rows: rows.len(), origin, raised: RefCell::new(None), context: self.context }
+    }
+
+    /// Raises a row, without a report.
+    pub(crate) fn raise(&self, row: usize) {
+        self.raised.borrow_mut().get_or_insert_with(|| vec![false; self.rows])[row] = true;
+    }
+
+    /// Raises the rows that were raised in a frame made of this one; its row `i` is `rows[i]` here.
+    pub(crate) fn absorb(&self, part: &Frame<'_>, rows: &[u32]) {
+        if let Some(raised) = part.raised.borrow().as_ref() {
+            rows.iter()
+                .zip(raised)
+                .filter(|(_, raised)| **raised)
+                .for_each(|(row, _)| self.raise(*row as usize));
+        }
+    }
+
+    /// Evaluates something whose raised rows become NULL and are raised no more.
+    pub(crate) fn caught(
+        &self,
+        evaluate: impl FnOnce() -> Result<Value, ArrowError>,
+    ) -> Result<Value, ArrowError> {
+        let before = self.raised.take();
+        let value = evaluate()?;
+        match self.raised.replace(before) {
+            None => Ok(value),
+            Some(raised) => {
+                let array = value.to_array(self.rows)?;
+                let kept: NullBuffer = raised.iter().map(|raised| !raised).collect();
+                let nulls = NullBuffer::union(array.nulls(), Some(&kept));
+                Ok(Value::column(make_array(array.to_data().into_builder().nulls(nulls).build()?)))
+            }
+        }
     }
 
     fn origins(&self, rows: &[u32]) -> Vec<u32> {
@@ -67,6 +111,7 @@ impl<'a> Frame<'a> {
 
 impl Environment for Frame<'_> {
     fn fail(&self, row: usize, message: &str) {
+        self.raise(row);
         let row = match &self.origin {
             None => row,
             Some(origin) => origin[row] as usize,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::expr::compile::CompileError;
 use crate::expr::compile::node::{CallOperand, LambdaNode, Lazy, Node, Pattern, Typed};
-use crate::expr::ir::{Argument, ArithmeticOp, CompareOp, Expr, ExprKind, Lambda};
+use crate::expr::ir::{Argument, CompareOp, Expr, ExprKind, Lambda};
 use crate::expr::kernels::cast::is_supported;
 use crate::expr::kernels::compare::Comparison;
 use crate::expr::kernels::like::LikePattern;
@@ -80,14 +80,12 @@ fn fallible(expr: &Expr) -> bool {
     let mut found = false;
     expr.visit(&mut |e| {
         found |= match &e.kind {
-            ExprKind::Call { .. } | ExprKind::Like { .. } | ExprKind::Case { .. } | ExprKind::Map(_) => true,
-            ExprKind::Arithmetic { op, .. } => match e.sql_type {
-                SqlType::Integer | SqlType::Bigint => {
-                    matches!(op, ArithmeticOp::Divide | ArithmeticOp::Modulus)
-                }
-                SqlType::Double => false,
-                _ => true,
-            },
+            ExprKind::Call { .. }
+            | ExprKind::Like { .. }
+            | ExprKind::Case { .. }
+            | ExprKind::Map(_)
+            | ExprKind::Arithmetic { .. }
+            | ExprKind::Negate(_) => true,
             ExprKind::Cast(operand) => !matches!(
                 (&operand.sql_type, &e.sql_type),
                 (SqlType::Integer, SqlType::Bigint | SqlType::Double) | (SqlType::Bigint, SqlType::Double)

@@ -157,8 +157,10 @@ struct BoundLambda<'a> {
 
 impl LambdaBody for BoundLambda<'_> {
     fn evaluate(&self, rows: &[u32], parameters: Vec<ArrayRef>) -> Result<ArrayRef, ArrowError> {
-        let frame = self.frame.elements(rows, &self.lambda.captured, parameters)?;
-        self.lambda.body.evaluate(&frame)?.to_array(rows.len())
+        let elements = self.frame.elements(rows, &self.lambda.captured, parameters)?;
+        let result = self.lambda.body.evaluate(&elements)?.to_array(rows.len());
+        self.frame.absorb(&elements, rows);
+        result
     }
 }
 
@@ -182,7 +184,7 @@ impl Node {
                 negate_if(*negated, value)
             }
             Node::IsNull { negated, operand } => {
-                let value = operand.evaluate(frame)?;
+                let value = operand.caught(frame)?;
                 let nulls = arrow::compute::is_null(&value.array)?;
                 negate_if(*negated, Value { array: Arc::new(nulls), scalar: value.scalar })
             }
@@ -197,17 +199,21 @@ impl Node {
             Node::Like { negated, operand, pattern } => like(*negated, operand, pattern, frame),
             Node::Arithmetic { op, left, right, result } => {
                 let (l, r) = (left.node.evaluate(frame)?, right.node.evaluate(frame)?);
-                arithmetic(*op, (&l, &left.sql_type), (&r, &right.sql_type), result, frame.rows, frame)
+                let value =
+                    arithmetic(*op, (&l, &left.sql_type), (&r, &right.sql_type), result, frame.rows, frame)?;
+                raise_nulls(&value, frame);
+                Ok(value)
             }
             Node::Negate(operand) => {
                 let value = operand.node.evaluate(frame)?;
+                raise_nulls(&value, frame);
                 Ok(Value { array: negate(&value.array, &operand.sql_type)?, scalar: value.scalar })
             }
             Node::Case { branches, otherwise, result } => case(branches, otherwise.as_ref(), result, frame),
-            Node::Cast { operand, to } => {
+            Node::Cast { operand, to } => frame.caught(|| {
                 let value = operand.node.evaluate(frame)?;
                 cast_value(&value, &operand.sql_type, to, frame.rows, frame)
-            }
+            }),
             Node::Call { kernel, operands, argument_types, result } => {
                 call(*kernel, operands, argument_types, result, frame)
             }
@@ -215,8 +221,8 @@ impl Node {
                 collection::array(&evaluate_all(items, frame)?, result, frame.rows)
             }
             Node::Map { entries, result } => {
-                let keys = entries.iter().map(|(k, _)| k.evaluate(frame)).collect::<Result<Vec<_>, _>>()?;
-                let values = entries.iter().map(|(_, v)| v.evaluate(frame)).collect::<Result<Vec<_>, _>>()?;
+                let keys = entries.iter().map(|(k, _)| k.caught(frame)).collect::<Result<Vec<_>, _>>()?;
+                let values = entries.iter().map(|(_, v)| v.caught(frame)).collect::<Result<Vec<_>, _>>()?;
                 collection::map(&keys, &values, result, frame)
             }
             Node::Struct { items, result } => structure(&evaluate_all(items, frame)?, result, frame.rows),
@@ -227,10 +233,30 @@ impl Node {
             Node::Field { base, index } => field(&base.evaluate(frame)?, *index),
         }
     }
+
+    /// As [`Node::evaluate`]; rows that could not be computed are NULL.
+    pub(crate) fn caught(&self, frame: &Frame<'_>) -> NodeResult {
+        match self {
+            Node::Column(_) | Node::Literal(_) => self.evaluate(frame),
+            _ => frame.caught(|| self.evaluate(frame)),
+        }
+    }
+}
+
+/// Arithmetic on NULL has no value.
+fn raise_nulls(value: &Value, frame: &Frame<'_>) {
+    if value.array.null_count() == 0 {
+        return;
+    }
+    for row in 0..frame.rows {
+        if value.array.is_null(if value.scalar { 0 } else { row }) {
+            frame.raise(row);
+        }
+    }
 }
 
 fn evaluate_all(nodes: &[Node], frame: &Frame<'_>) -> Result<Vec<Value>, ArrowError> {
-    nodes.iter().map(|n| n.evaluate(frame)).collect()
+    nodes.iter().map(|n| n.caught(frame)).collect()
 }
 
 fn boolean(array: BooleanArray, scalar: bool) -> NodeResult {
@@ -274,6 +300,7 @@ fn logical(op: LogicalOp, left: &Node, right: &Lazy, frame: &Frame<'_>) -> NodeR
     }
     let narrow = frame.select(&open, &right.columns)?;
     let part = right.node.evaluate(&narrow)?.to_array(open.len())?;
+    frame.absorb(&narrow, &open);
     combine(op, &left, &Value::column(scatter(&part, &open, frame.rows)?), frame.rows)
 }
 
@@ -333,7 +360,9 @@ fn like(negated: bool, operand: &Node, pattern: &Pattern, frame: &Frame<'_>) -> 
             }
         }
     }
-    boolean(builder.finish(), false)
+    let value = Value::column(Arc::new(builder.finish()));
+    raise_nulls(&value, frame);
+    Ok(value)
 }
 
 /// Evaluates a branch on some rows. Shape: a column of `rows.len()` rows, or one value.
@@ -341,7 +370,10 @@ fn on_rows(lazy: &Lazy, rows: &[u32], frame: &Frame<'_>) -> NodeResult {
     if rows.len() == frame.rows {
         return lazy.node.evaluate(frame);
     }
-    lazy.node.evaluate(&frame.select(rows, &lazy.columns)?)
+    let part = frame.select(rows, &lazy.columns)?;
+    let value = lazy.node.evaluate(&part);
+    frame.absorb(&part, rows);
+    value
 }
 
 fn case(
@@ -405,7 +437,7 @@ fn call(
         .map(|operand| {
             Ok(match operand {
                 CallOperand::Value(node) => {
-                    let value = node.evaluate(frame)?;
+                    let value = node.caught(frame)?;
                     constant &= value.scalar;
                     Operand::Value(value)
                 }

@@ -37,7 +37,7 @@ impl Program {
         columns: Vec<ArrayRef>,
         rows: usize,
     ) -> std::result::Result<Value, ArrowError> {
-        self.node.evaluate(&Frame::new(columns, rows, &self.context))
+        self.node.caught(&Frame::new(columns, rows, &self.context))
     }
 }
 

@@ -9,9 +9,6 @@ use crate::types::SqlType;
 use crate::value::SqlValue;
 
 pub(crate) fn functions() -> Vec<AggregateFunction> {
-    let deviation_state = || {
-        SqlType::structure([("SUM", SqlType::Double), ("COUNT", SqlType::Bigint), ("M2", SqlType::Double)])
-    };
     vec![
         AggregateFunction {
             name: "STDDEV_SAMP",
@@ -40,6 +37,10 @@ pub(crate) fn functions() -> Vec<AggregateFunction> {
             },
         },
     ]
+}
+
+fn deviation_state() -> SqlType {
+    SqlType::structure([("SUM", SqlType::Double), ("COUNT", SqlType::Bigint), ("M2", SqlType::Double)])
 }
 
 fn doubles<const N: usize>(value: &SqlValue) -> Option<[f64; N]> {

@@ -1,1 +1,10 @@
-//! Weir.
+//! The engine: runs physical plans over topics.
+//!
+//! Rows travel as [`batch::RowBatch`]es through [`operator`]s, which are synchronous and belong to one task. Operators
+//! keep their state in [`state`] stores, whose every update is a changelog record. [`topology`] turns a plan into
+//! sub-topologies; [`driver`] runs them without a broker.
+
+pub mod batch;
+pub mod error;
+pub mod processing_log;
+pub mod state;

@@ -1,0 +1,71 @@
+//! Where failing rows are reported.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use weir_sql::expr::compile::ErrorReporter;
+
+/// What happened to a row. Source: the `TYPE` field of the processing log, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessingError {
+    /// A record could not be read; it is skipped.
+    Deserialization { topic: String, is_key: bool, message: String, record: Option<Vec<u8>> },
+    /// An expression, an aggregate or a rule about keys failed for the row.
+    RecordProcessing { message: String },
+    /// A record could not be produced.
+    Production { topic: String, message: String },
+    /// A row could not be written in the sink's format; it is skipped.
+    Serialization { topic: String, is_key: bool, message: String },
+}
+
+/// Takes reports of failing rows. Threads: called by tasks while they process; must not block.
+pub trait ProcessingLog: Send + Sync + fmt::Debug {
+    /// `logger` names where it happened: `<query id>.<step>`.
+    fn report(&self, logger: &str, error: ProcessingError);
+}
+
+/// Drops every report.
+#[derive(Clone, Copy, Debug)]
+pub struct DiscardLog;
+
+impl ProcessingLog for DiscardLog {
+    fn report(&self, _logger: &str, _error: ProcessingError) {}
+}
+
+/// Keeps every report, for tests and the topology driver.
+#[derive(Debug, Default)]
+pub struct MemoryLog {
+    entries: Mutex<Vec<(String, ProcessingError)>>,
+}
+
+impl MemoryLog {
+    pub fn take(&self) -> Vec<(String, ProcessingError)> {
+        std::mem::take(&mut self.entries.lock())
+    }
+}
+
+impl ProcessingLog for MemoryLog {
+    fn report(&self, logger: &str, error: ProcessingError) {
+        self.entries.lock().push((logger.to_owned(), error));
+    }
+}
+
+/// Reports failures of the expressions of one step.
+#[derive(Clone, Debug)]
+pub struct StepReporter {
+    pub logger: Arc<str>,
+    pub log: Arc<dyn ProcessingLog>,
+}
+
+impl StepReporter {
+    pub fn record_error(&self, message: impl Into<String>) {
+        self.log.report(&self.logger, ProcessingError::RecordProcessing { message: message.into() });
+    }
+}
+
+impl ErrorReporter for StepReporter {
+    fn report(&self, _row: usize, message: &str) {
+        self.record_error(message);
+    }
+}

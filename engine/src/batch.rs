@@ -5,8 +5,8 @@ pub mod windows;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt32Array, new_null_array};
-use arrow::buffer::{BooleanBuffer, BooleanBufferBuilder, ScalarBuffer};
+use arrow::array::{ArrayRef, BooleanBufferBuilder, UInt32Array, new_null_array};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use weir_sql::schema::LogicalSchema;
 
 use crate::batch::windows::WindowColumns;
@@ -17,14 +17,13 @@ pub type RecordHeaders = Vec<(String, Option<Vec<u8>>)>;
 
 /// A micro-batch of stream rows or table changes.
 ///
-/// Shape: every column and buffer has [`RowBatch::len`] rows. `key[i]` is column `i` of `schema.key`; `value` holds the
+/// Shape: every column and buffer has as many rows as `rowtime`. `key[i]` is column `i` of `schema.key`; `value` holds the
 /// columns of `schema.value` and then those of `schema.headers`.
 ///
 /// Row `i` of a table is a change of the row under its key (and window): `value` is what it is now, or nothing where it is
 /// [absent](RowBatch::is_absent); `old` is what it was before, carried only where a consumer needs it.
 #[derive(Clone, Debug)]
 pub struct RowBatch {
-    rows: usize,
     pub key: Vec<ArrayRef>,
     pub value: Vec<ArrayRef>,
     /// Units: ms since epoch, UTC.
@@ -64,7 +63,6 @@ impl RowBatch {
         let rows = rowtime.len();
         debug_assert!(key.iter().chain(&value).all(|c| c.len() == rows));
         RowBatch {
-            rows,
             key,
             value,
             rowtime,
@@ -86,11 +84,11 @@ impl RowBatch {
     }
 
     pub fn len(&self) -> usize {
-        self.rows
+        self.rowtime.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.rowtime.is_empty()
     }
 
     pub fn is_absent(&self, row: usize) -> bool {
@@ -115,7 +113,6 @@ impl RowBatch {
         let columns = |c: &[ArrayRef]| c.iter().map(|a| a.slice(offset, length)).collect();
         let bits = |b: &Option<BooleanBuffer>| b.as_ref().map(|b| b.slice(offset, length));
         RowBatch {
-            rows: length,
             key: columns(&self.key),
             value: columns(&self.value),
             rowtime: self.rowtime.slice(offset, length),
@@ -127,10 +124,7 @@ impl RowBatch {
                 offset: o.offset.slice(offset, length),
             }),
             headers: self.headers.as_ref().map(|h| h[offset..offset + length].to_vec()),
-            old: self
-                .old
-                .as_ref()
-                .map(|o| OldRows { value: columns(&o.value), absent: bits(&o.absent) }),
+            old: self.old.as_ref().map(|o| OldRows { value: columns(&o.value), absent: bits(&o.absent) }),
         }
     }
 
@@ -155,7 +149,6 @@ impl RowBatch {
     /// As [`RowBatch::take`], but keeping only what travels beside the columns: `key`, `value` and `old` are empty.
     pub fn take_side(&self, indices: &[u32]) -> RowBatch {
         RowBatch {
-            rows: indices.len(),
             key: Vec::new(),
             value: Vec::new(),
             rowtime: take_values(&self.rowtime, indices),
@@ -166,17 +159,14 @@ impl RowBatch {
                 partition: indices.iter().map(|i| o.partition[*i as usize]).collect(),
                 offset: take_values(&o.offset, indices),
             }),
-            headers: self
-                .headers
-                .as_ref()
-                .map(|h| indices.iter().map(|i| h[*i as usize].clone()).collect()),
+            headers: self.headers.as_ref().map(|h| indices.iter().map(|i| h[*i as usize].clone()).collect()),
             old: None,
         }
     }
 
     /// The rows for which `keep` is set. Gives the batch itself if all are.
     pub fn filter(self, keep: &BooleanBuffer) -> Result<RowBatch> {
-        if keep.count_set_bits() == self.rows {
+        if keep.count_set_bits() == self.len() {
             return Ok(self);
         }
         let indices: Vec<u32> = keep.set_indices().map(|i| i as u32).collect();
@@ -194,7 +184,6 @@ impl RowBatch {
         if batches.len() == 1 {
             return Ok(Some(first.clone()));
         }
-        let rows = batches.iter().map(|b| b.rows).sum();
         let old = match &first.old {
             None => None,
             Some(old) => {
@@ -202,24 +191,28 @@ impl RowBatch {
                 let value = (0..old.value.len())
                     .map(|c| concat_column(olds.iter().map(|o| &o.value[c])))
                     .collect::<Result<_>>()?;
-                let absent = concat_bits(batches.iter().map(|b| {
-                    (b.rows, b.old.as_ref().and_then(|o| o.absent.as_ref()))
-                }));
+                let absent = concat_bits(
+                    batches.iter().map(|b| (b.len(), b.old.as_ref().and_then(|o| o.absent.as_ref()))),
+                );
                 Some(OldRows { value, absent })
             }
         };
         let headers = batches.iter().any(|b| b.headers.is_some()).then(|| {
-            batches
-                .iter()
-                .flat_map(|b| b.headers.clone().unwrap_or_else(|| vec![None; b.rows]))
-                .collect()
+            batches.iter().flat_map(|b| b.headers.clone().unwrap_or_else(|| vec![None; b.len()])).collect()
         });
         let origin = first.origin.is_some().then(|| Origin {
-            partition: batches.iter().filter_map(|b| b.origin.as_ref()).flat_map(|o| o.partition.iter().copied()).collect(),
-            offset: batches.iter().filter_map(|b| b.origin.as_ref()).flat_map(|o| o.offset.iter().copied()).collect(),
+            partition: batches
+                .iter()
+                .filter_map(|b| b.origin.as_ref())
+                .flat_map(|o| o.partition.iter().copied())
+                .collect(),
+            offset: batches
+                .iter()
+                .filter_map(|b| b.origin.as_ref())
+                .flat_map(|o| o.offset.iter().copied())
+                .collect(),
         });
         Ok(Some(RowBatch {
-            rows,
             key: (0..first.key.len())
                 .map(|c| concat_column(batches.iter().map(|b| &b.key[c])))
                 .collect::<Result<_>>()?,
@@ -228,8 +221,8 @@ impl RowBatch {
                 .collect::<Result<_>>()?,
             rowtime: batches.iter().flat_map(|b| b.rowtime.iter().copied()).collect(),
             window: WindowColumns::concat(batches.iter().filter_map(|b| b.window.as_ref())),
-            null_key: concat_bits(batches.iter().map(|b| (b.rows, b.null_key.as_ref()))),
-            absent: concat_bits(batches.iter().map(|b| (b.rows, b.absent.as_ref()))),
+            null_key: concat_bits(batches.iter().map(|b| (b.len(), b.null_key.as_ref()))),
+            absent: concat_bits(batches.iter().map(|b| (b.len(), b.absent.as_ref()))),
             origin,
             headers,
             old,

@@ -6,5 +6,6 @@
 
 pub mod batch;
 pub mod error;
+pub mod operator;
 pub mod processing_log;
 pub mod state;

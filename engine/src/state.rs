@@ -6,8 +6,11 @@
 
 pub mod backend;
 pub mod changelog;
+pub(crate) mod column_builder;
 pub mod column_reader;
 pub mod key_codec;
 pub mod memory;
+pub mod row_arena;
 pub mod row_codec;
+pub mod table_store;
 pub mod task_state;

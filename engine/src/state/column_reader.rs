@@ -63,7 +63,9 @@ impl<'a> ColumnReader<'a> {
                 let fields = structure.columns().iter().map(ColumnReader::new).collect::<Result<_>>()?;
                 ColumnReader::Struct(structure, fields)
             }
-            other => return Err(EngineError::Plan { reason: format!("columns of type {other} have no SQL type") }),
+            other => {
+                return Err(EngineError::Plan { reason: format!("columns of type {other} have no SQL type") });
+            }
         })
     }
 

@@ -19,7 +19,7 @@ use arrow::datatypes::i256;
 use weir_sql::types::SqlType;
 
 use crate::error::{EngineError, Result};
-use crate::serde::column::{ColumnBuilder, Values};
+use crate::state::column_builder::{ColumnBuilder, Values};
 use crate::state::column_reader::{ColumnReader, child_range};
 
 pub const NULL: u8 = 1;
@@ -50,14 +50,21 @@ impl EncodedKeys {
 
     /// Encodes row by row. Shape: one key per row of the columns, `rows` of them.
     pub fn encode(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let readers = ColumnReader::all(columns)?;
+        self.encode_with(rows, |row, out| encode_key(&readers, row, out))
+    }
+
+    /// Encodes `rows` keys, each by appending its bytes.
+    pub fn encode_with(
+        &mut self,
+        rows: usize,
+        mut encode: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
         self.data.clear();
         self.ends.clear();
         self.ends.reserve(rows);
-        let readers = ColumnReader::all(columns)?;
         for row in 0..rows {
-            for reader in &readers {
-                encode_value(reader, row, &mut self.data)?;
-            }
+            encode(row, &mut self.data)?;
             let end = u32::try_from(self.data.len())
                 .map_err(|_| EngineError::Plan { reason: "keys of a batch exceed 4 GiB".to_owned() })?;
             self.ends.push(end);
@@ -121,7 +128,9 @@ fn encode_value(reader: &ColumnReader<'_>, row: usize, out: &mut Vec<u8>) -> Res
                 encode_value(field, row, out)?;
             }
         }
-        ColumnReader::Map(..) => return Err(EngineError::Plan { reason: "MAP cannot be part of a key".to_owned() }),
+        ColumnReader::Map(..) => {
+            return Err(EngineError::Plan { reason: "MAP cannot be part of a key".to_owned() });
+        }
     }
     Ok(())
 }

@@ -44,7 +44,8 @@ impl StateReader for MemoryBackend {
             return Ok(());
         }
         let stores = self.stores.read();
-        let entries = stores[store.index()].entries.range::<Vec<u8>, _>((range.from.as_ref(), range.to.as_ref()));
+        let entries =
+            stores[store.index()].entries.range::<Vec<u8>, _>((range.from.as_ref(), range.to.as_ref()));
         for (key, value) in entries {
             if let ControlFlow::Break(()) = visit(key, value) {
                 break;
@@ -108,7 +109,10 @@ mod tests {
         let mut backend = MemoryBackend::new(1);
         let writes = [&b"a"[..], b"ab", b"b", &[0xff], &[0xff, 1]].map(|k| (k.to_vec(), Some(vec![1])));
         backend
-            .commit(CommitBatch { writes: vec![(StoreId(0), writes.to_vec())], positions: vec![(StoreId(0), 5)] })
+            .commit(CommitBatch {
+                writes: vec![(StoreId(0), writes.to_vec())],
+                positions: vec![(StoreId(0), 5)],
+            })
             .expect("memory");
         assert_eq!(keys(&backend, &KeyRange::prefix(b"a")), [b"a".to_vec(), b"ab".to_vec()]);
         assert_eq!(keys(&backend, &KeyRange::prefix(&[0xff])), [vec![0xff], vec![0xff, 1]]);

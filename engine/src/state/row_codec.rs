@@ -16,7 +16,7 @@ use arrow::datatypes::i256;
 use weir_sql::types::SqlType;
 
 use crate::error::{EngineError, Result};
-use crate::serde::column::{ColumnBuilder, Values};
+use crate::state::column_builder::{ColumnBuilder, Values};
 use crate::state::column_reader::{ColumnReader, child_range};
 
 pub const VERSION: u8 = 1;

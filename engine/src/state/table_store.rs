@@ -93,7 +93,12 @@ impl TableStore {
     }
 
     /// Reads the rows of these keys from the store unless they are in memory. Rows for which `skip` is true are left out.
-    pub fn load(&mut self, keys: &EncodedKeys, skip: impl Fn(usize) -> bool, state: &TaskState) -> Result<()> {
+    pub fn load(
+        &mut self,
+        keys: &EncodedKeys,
+        skip: impl Fn(usize) -> bool,
+        state: &TaskState,
+    ) -> Result<()> {
         self.open(state)?;
         if self.complete {
             return Ok(());
@@ -176,7 +181,12 @@ impl TableStore {
 
     /// Writes what changed since the last commit, then forgets rows beyond the bound.
     pub fn flush(&mut self, state: &mut TaskState) -> Result<()> {
-        let slots: Vec<u32> = self.dirty.iter().filter_map(|d| self.entries[*d as usize].as_ref()).map(|e| e.row.slot).collect();
+        let slots: Vec<u32> = self
+            .dirty
+            .iter()
+            .filter_map(|d| self.entries[*d as usize].as_ref())
+            .map(|e| e.row.slot)
+            .collect();
         let columns = self.arena.gather(&slots)?;
         let readers = ColumnReader::all(&columns)?;
         for (i, position) in self.dirty.iter().enumerate() {

@@ -1,0 +1,107 @@
+//! Operators: what a task does to rows.
+//!
+//! Operators are synchronous and belong to one task. Batches are for speed; the meaning is per record: what an operator
+//! emits does not depend on where its input was cut.
+
+pub mod aggregate;
+pub mod evaluator;
+pub mod filter;
+pub mod flat_map;
+pub mod keys;
+pub mod materialize;
+pub mod partition_by;
+pub mod project;
+
+use std::fmt;
+use std::sync::Arc;
+
+use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
+use weir_sql::functions::registry::FunctionRegistry;
+
+use crate::batch::RowBatch;
+use crate::error::Result;
+use crate::processing_log::{ProcessingLog, StepReporter};
+use crate::state::task_state::TaskState;
+
+/// What an operator may touch besides its own memory.
+#[derive(Debug)]
+pub struct OperatorContext<'a> {
+    pub state: &'a mut TaskState,
+}
+
+/// Takes the batches that an operator emits, in order.
+#[derive(Debug, Default)]
+pub struct Output {
+    batches: Vec<RowBatch>,
+}
+
+impl Output {
+    /// Empty batches are dropped.
+    pub fn emit(&mut self, batch: RowBatch) {
+        if !batch.is_empty() {
+            self.batches.push(batch);
+        }
+    }
+
+    pub fn take(&mut self) -> Vec<RowBatch> {
+        std::mem::take(&mut self.batches)
+    }
+}
+
+/// One step of a task. Threads: owned by the task's thread.
+pub trait Operator: Send + fmt::Debug {
+    /// Processes rows that arrived at an input. `port` counts the inputs of the step, left first.
+    fn process(
+        &mut self,
+        port: usize,
+        batch: RowBatch,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<()>;
+
+    /// Called at each commit, upstream operators first: emits what was withheld and hands changed state to the store.
+    fn flush(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What operators are built from.
+#[derive(Clone)]
+pub struct BuildContext {
+    pub query_id: String,
+    pub registry: &'static FunctionRegistry,
+    pub log: Arc<dyn ProcessingLog>,
+    /// Units: ms since epoch, UTC.
+    pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for BuildContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuildContext").field("query_id", &self.query_id).finish_non_exhaustive()
+    }
+}
+
+impl BuildContext {
+    /// Where failures of a step are reported.
+    pub fn reporter(&self, step: &str) -> StepReporter {
+        StepReporter { logger: format!("{}.{step}", self.query_id).into(), log: self.log.clone() }
+    }
+
+    pub fn compile_context(&self, step: &str) -> CompileContext {
+        CompileContext {
+            reporter: Arc::new(self.reporter(step)),
+            now_ms: self.now_ms.clone(),
+            random: self.random.clone(),
+        }
+    }
+
+    /// For values that were reported when they were new.
+    pub fn silent_context(&self) -> CompileContext {
+        CompileContext {
+            reporter: Arc::new(IgnoreErrors),
+            now_ms: self.now_ms.clone(),
+            random: self.random.clone(),
+        }
+    }
+}

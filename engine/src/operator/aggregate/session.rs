@@ -1,0 +1,421 @@
+//! Aggregation over session windows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+
+use arrow::array::{ArrayRef, UInt32Array};
+
+use crate::batch::windows::WindowColumns;
+use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
+use crate::error::Result;
+use crate::operator::aggregate::slots::Slots;
+use crate::operator::aggregate::{Emission, EmissionConfig};
+use crate::operator::{Operator, OperatorContext, Output};
+use crate::state::backend::KeyRange;
+use crate::state::key_codec::{EncodedKeys, split_window_start};
+use crate::state::row_codec::row_header;
+use crate::state::task_state::{META_KEY, TaskState};
+
+/// Units: ms. Session bounds are both inclusive: the times of the first and the last row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionWindows {
+    pub gap_ms: i64,
+    pub grace_ms: i64,
+    /// Sessions are kept until stream time reaches their end plus this.
+    pub retention_ms: i64,
+}
+
+/// Aggregates grouped rows of a stream. A row joins every session of its key that is no further away than the gap; they become
+/// one, and a tombstone takes back each session whose bounds no longer exist.
+#[derive(Debug)]
+pub struct SessionAggregateOperator {
+    slots: Slots,
+    windows: SessionWindows,
+    config: EmissionConfig,
+    stream_time: i64,
+    stored_time: i64,
+    /// Sessions of each key, sorted by start. Keys are encoded key columns.
+    sessions: HashMap<Box<[u8]>, Vec<u32>, foldhash::fast::FixedState>,
+    /// Slots by the end of their session.
+    by_end: BTreeMap<i64, BTreeSet<u32>>,
+    /// Sessions emitted since the last commit that no longer exist, with the time of their last row (deferred emission).
+    removed: Vec<Removed>,
+    opened: bool,
+    keys: EncodedKeys,
+}
+
+#[derive(Clone, Debug)]
+struct Removed {
+    key: Box<[u8]>,
+    start: i64,
+    end: i64,
+}
+
+/// What a row emits, in order.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// The session of these bounds is gone. Source row, start, end.
+    Gone(u32, i64, i64),
+    /// The pending update of this number gave a new result. Source row, number, start, end.
+    Updated(u32, u32, i64, i64),
+}
+
+/// Rows assigned to slots but not yet applied to the accumulators.
+#[derive(Debug, Default)]
+struct Pending {
+    rows: Vec<u32>,
+    slots: Vec<u32>,
+    changes: Vec<Change>,
+    /// Results of the sessions that the one pending row joined, if consumers need old values.
+    old: Option<Vec<ArrayRef>>,
+    /// True if that row left the bounds of its session as they were.
+    kept: bool,
+}
+
+impl SessionAggregateOperator {
+    pub fn new(slots: Slots, windows: SessionWindows, config: EmissionConfig) -> SessionAggregateOperator {
+        SessionAggregateOperator {
+            slots,
+            windows,
+            config,
+            stream_time: i64::MIN,
+            stored_time: i64::MIN,
+            sessions: HashMap::default(),
+            by_end: BTreeMap::new(),
+            removed: Vec::new(),
+            opened: false,
+            keys: EncodedKeys::default(),
+        }
+    }
+
+    /// Reads every session of the store: gaps and closing need them by key and by end.
+    fn open(&mut self, state: &TaskState) -> Result<()> {
+        if self.opened {
+            return Ok(());
+        }
+        self.opened = true;
+        let store = self.slots.store();
+        let mut stored: Vec<(Vec<u8>, i64, i64, Vec<u8>)> = Vec::new();
+        let mut time = None;
+        state.scan(store, &KeyRange::all(), &mut |key, value| {
+            if key == META_KEY {
+                time = value.first_chunk::<8>().map(|b| i64::from_le_bytes(*b));
+            } else if let (Some((key, start)), Some((_, end))) = (split_window_start(key), row_header(value))
+            {
+                stored.push((key.to_vec(), start, end, value.to_vec()));
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.stream_time = time.unwrap_or(i64::MIN);
+        self.stored_time = self.stream_time;
+        let (mut slots, mut rows) = (Vec::new(), Vec::new());
+        for (key, start, end, bytes) in stored {
+            slots.push(self.create(&key, start, end));
+            rows.push(bytes);
+        }
+        self.slots.load(&slots, &rows)
+    }
+
+    fn create(&mut self, key: &[u8], start: i64, end: i64) -> u32 {
+        let slot = self.slots.create(0, key, start, end);
+        let slots = &self.slots;
+        let list = self.sessions.entry(key.into()).or_default();
+        let at = list.partition_point(|s| slots.get(*s).window_start < start);
+        list.insert(at, slot);
+        self.by_end.entry(end).or_default().insert(slot);
+        slot
+    }
+
+    /// Takes a session out of the indexes; its slot stays.
+    fn unlink(&mut self, slot: u32) {
+        let entry = self.slots.get(slot);
+        let end = entry.window_end;
+        if let Some(list) = self.sessions.get_mut(entry.key.as_ref()) {
+            list.retain(|s| *s != slot);
+            if list.is_empty() {
+                self.sessions.remove(&entry.key);
+            }
+        }
+        if let Some(set) = self.by_end.get_mut(&end) {
+            set.remove(&slot);
+            if set.is_empty() {
+                self.by_end.remove(&end);
+            }
+        }
+    }
+
+    /// Removes a session everywhere.
+    fn forget(&mut self, slot: u32, state: &mut TaskState) {
+        state.put(self.slots.store(), self.slots.store_key(slot), None);
+        self.unlink(slot);
+        self.slots.release(slot);
+    }
+
+    /// Sessions of the key that a row at this time joins, in order of their start.
+    fn neighbours(&self, key: &[u8], time: i64) -> Vec<u32> {
+        let Some(list) = self.sessions.get(key) else { return Vec::new() };
+        list.iter()
+            .copied()
+            .filter(|s| {
+                let entry = self.slots.get(*s);
+                entry.window_end >= time - self.windows.gap_ms
+                    && entry.window_start <= time + self.windows.gap_ms
+            })
+            .collect()
+    }
+
+    fn process_row(
+        &mut self,
+        batch: &RowBatch,
+        row: usize,
+        pending: &mut Pending,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<()> {
+        let time = batch.rowtime[row];
+        self.stream_time = self.stream_time.max(time);
+        let close_time = self.stream_time - self.windows.grace_ms - self.windows.gap_ms;
+        let key = self.keys.get(row).to_vec();
+        let joined = self.neighbours(&key, time);
+        let bounds = joined.iter().map(|s| self.slots.get(*s)).map(|s| (s.window_start, s.window_end));
+        let (start, end) = bounds.fold((time, time), |(a, b), (start, end)| (a.min(start), b.max(end)));
+        if end < close_time {
+            return Ok(());
+        }
+        let slot = match joined.split_first() {
+            None => self.create(&key, time, time),
+            Some((first, others)) => {
+                if self.config.old_values && self.config.emission == Emission::EveryChange {
+                    self.apply(batch, pending, out)?;
+                    pending.old = Some(self.slots.calls.evaluate(&joined));
+                    pending.kept = (start, end) == (time, time);
+                }
+                if (start, end) != (time, time) {
+                    for slot in &joined {
+                        let old = self.slots.get(*slot);
+                        pending.changes.push(Change::Gone(row as u32, old.window_start, old.window_end));
+                        self.note_removed(*slot);
+                    }
+                }
+                if !others.is_empty() {
+                    self.apply(batch, pending, out)?;
+                }
+                for other in others {
+                    self.slots.calls.merge(*first, *other);
+                    self.forget(*other, context.state);
+                }
+                self.move_session(*first, start, end, context.state);
+                *first
+            }
+        };
+        self.slots.touch(slot);
+        self.slots.get_mut(slot).rowtime = end;
+        pending.changes.push(Change::Updated(row as u32, pending.rows.len() as u32, start, end));
+        pending.rows.push(row as u32);
+        pending.slots.push(slot);
+        if pending.old.is_some() {
+            self.apply(batch, pending, out)?;
+        }
+        Ok(())
+    }
+
+    fn note_removed(&mut self, slot: u32) {
+        if self.config.emission == Emission::OnCommit {
+            let entry = self.slots.get(slot);
+            self.removed.push(Removed {
+                key: entry.key.clone(),
+                start: entry.window_start,
+                end: entry.window_end,
+            });
+        }
+    }
+
+    /// Gives a session new bounds.
+    fn move_session(&mut self, slot: u32, start: i64, end: i64, state: &mut TaskState) {
+        let entry = self.slots.get(slot);
+        if (entry.window_start, entry.window_end) == (start, end) {
+            return;
+        }
+        if entry.window_start != start {
+            state.put(self.slots.store(), self.slots.store_key(slot), None);
+        }
+        self.unlink(slot);
+        let entry = self.slots.get_mut(slot);
+        entry.window_start = start;
+        entry.window_end = end;
+        let key = entry.key.clone();
+        let slots = &self.slots;
+        let list = self.sessions.entry(key).or_default();
+        let at = list.partition_point(|s| slots.get(*s).window_start < start);
+        list.insert(at, slot);
+        self.by_end.entry(end).or_default().insert(slot);
+    }
+
+    /// Applies pending rows to the accumulators and emits what they changed.
+    fn apply(&mut self, batch: &RowBatch, pending: &mut Pending, out: &mut Output) -> Result<()> {
+        if pending.rows.is_empty() {
+            return Ok(());
+        }
+        let Pending { rows, slots, changes, old, kept } = std::mem::take(pending);
+        let arguments = take_columns(&batch.value, &UInt32Array::from(rows))?;
+        if self.config.emission != Emission::EveryChange {
+            self.slots.calls.update(&slots, &arguments);
+            return Ok(());
+        }
+        let results = self.slots.calls.update_and_evaluate(&slots, &arguments);
+        let mut emitted = emitted(batch, &changes, &results)?;
+        if self.config.old_values {
+            emitted.old = Some(old_rows(&changes, old.as_deref(), kept, &results)?);
+        }
+        out.emit(emitted);
+        Ok(())
+    }
+
+    /// Emits and forgets sessions that ended before the close time.
+    fn emit_closed(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
+        let close_time =
+            self.stream_time.saturating_sub(self.windows.grace_ms).saturating_sub(self.windows.gap_ms);
+        let mut closed: Vec<u32> =
+            self.by_end.range(..close_time).flat_map(|(_, s)| s.iter().copied()).collect();
+        closed.sort_by(|a, b| {
+            let (a, b) = (self.slots.get(*a), self.slots.get(*b));
+            (a.window_end, a.window_start, &a.key).cmp(&(b.window_end, b.window_start, &b.key))
+        });
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let value = self.slots.calls.evaluate(&closed);
+        let mut rows = self.slots.rows(&closed, value)?;
+        if self.config.old_values {
+            let old =
+                rows.value.iter().map(|v| arrow::array::new_null_array(v.data_type(), v.len())).collect();
+            rows.old =
+                Some(OldRows { value: old, absent: Some(arrow::buffer::BooleanBuffer::new_set(rows.len())) });
+        }
+        out.emit(rows);
+        closed.into_iter().for_each(|slot| self.forget(slot, context.state));
+        Ok(())
+    }
+
+    fn expire(&mut self, state: &mut TaskState) {
+        let oldest = self.stream_time.saturating_sub(self.windows.retention_ms);
+        let expired: Vec<u32> = self.by_end.range(..=oldest).flat_map(|(_, s)| s.iter().copied()).collect();
+        expired.into_iter().for_each(|slot| self.forget(slot, state));
+    }
+}
+
+/// The changes as rows, in order.
+fn emitted(batch: &RowBatch, changes: &[Change], results: &[ArrayRef]) -> Result<RowBatch> {
+    let parts = |c: &Change| match *c {
+        Change::Gone(row, start, end) => (row, None, start, end),
+        Change::Updated(row, number, start, end) => (row, Some(number), start, end),
+    };
+    let rows: Vec<u32> = changes.iter().map(|c| parts(c).0).collect();
+    let numbers: UInt32Array = changes.iter().map(|c| parts(c).1).collect();
+    let value = take_columns(results, &numbers)?;
+    let absent: Vec<bool> = changes.iter().map(|c| parts(c).1.is_none()).collect();
+    Ok(RowBatch {
+        key: take_columns(&batch.key, &UInt32Array::from(rows.clone()))?,
+        value,
+        rowtime: changes.iter().map(|c| parts(c).3).collect(),
+        window: Some(WindowColumns {
+            start: changes.iter().map(|c| parts(c).2).collect(),
+            end: changes.iter().map(|c| parts(c).3).collect(),
+        }),
+        absent: some_bits(absent.into_iter().collect()),
+        null_key: None,
+        origin: None,
+        old: None,
+        ..batch.take_side(&rows)
+    })
+}
+
+/// What was before the changes of one row: the sessions it joined, in order, then the session it is in now, if its bounds are
+/// as they were.
+fn old_rows(
+    changes: &[Change],
+    joined: Option<&[ArrayRef]>,
+    kept: bool,
+    results: &[ArrayRef],
+) -> Result<OldRows> {
+    let mut gone = 0..;
+    let places: UInt32Array = changes
+        .iter()
+        .map(|c| match c {
+            Change::Gone(..) => gone.next(),
+            Change::Updated(..) => (kept && joined.is_some()).then_some(0),
+        })
+        .collect();
+    let value = match joined {
+        Some(joined) => take_columns(joined, &places)?,
+        None => results.iter().map(|r| arrow::array::new_null_array(r.data_type(), changes.len())).collect(),
+    };
+    let absent = places.iter().map(|p| p.is_none()).collect();
+    Ok(OldRows { value, absent: some_bits(absent) })
+}
+
+impl Operator for SessionAggregateOperator {
+    fn process(
+        &mut self,
+        _port: usize,
+        batch: RowBatch,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<()> {
+        self.open(context.state)?;
+        self.keys.encode(&batch.key, batch.len())?;
+        let mut pending = Pending::default();
+        for row in 0..batch.len() {
+            self.process_row(&batch, row, &mut pending, context, out)?;
+        }
+        self.apply(&batch, &mut pending, out)?;
+        match self.config.emission {
+            Emission::Final(_) => self.emit_closed(context, out),
+            Emission::EveryChange | Emission::OnCommit => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
+        self.open(context.state)?;
+        if self.config.emission == Emission::OnCommit {
+            self.emit_deferred(out)?;
+        }
+        self.slots.flush(context.state)?;
+        if self.stream_time > self.stored_time {
+            self.stored_time = self.stream_time;
+            let meta = self.stream_time.to_le_bytes().to_vec();
+            context.state.put(self.slots.store(), META_KEY.to_vec(), Some(meta));
+        }
+        self.expire(context.state);
+        Ok(())
+    }
+}
+
+impl SessionAggregateOperator {
+    /// Tombstones for sessions that are gone, then the sessions that changed.
+    fn emit_deferred(&mut self, out: &mut Output) -> Result<()> {
+        let dirty = self.slots.dirty();
+        let value = self.slots.calls.evaluate(&dirty);
+        let types: Vec<_> = value.iter().map(|v| v.data_type().clone()).collect();
+        let mut seen = BTreeSet::new();
+        let removed: Vec<Removed> = std::mem::take(&mut self.removed)
+            .into_iter()
+            .filter(|r| seen.insert((r.key.clone(), r.start, r.end)))
+            .filter(|r| {
+                !self.sessions.get(&r.key).is_some_and(|list| {
+                    list.iter()
+                        .map(|s| self.slots.get(*s))
+                        .any(|s| (s.window_start, s.window_end) == (r.start, r.end))
+                })
+            })
+            .collect();
+        if !removed.is_empty() {
+            out.emit(
+                self.slots.tombstones(removed.iter().map(|r| (r.key.as_ref(), r.start, r.end)), &types)?,
+            );
+        }
+        // Without old values: a filter above emits a tombstone for every session it does not keep.
+        out.emit(self.slots.rows(&dirty, value)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! The expressions of a step, compiled.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt32Array, new_null_array};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::DataType;
+use datafusion_physical_expr::PhysicalExpr;
+use weir_sql::expr::compile::compile;
+use weir_sql::expr::ir::Expr;
+
+use crate::batch::RowBatch;
+use crate::batch::input_schema::InputSchema;
+use crate::error::{EngineError, Result};
+use crate::operator::BuildContext;
+
+/// Computes columns from the rows of a batch, for the new and for the old values of tables.
+#[derive(Debug)]
+pub struct Evaluator {
+    step: String,
+    schema: InputSchema,
+    types: Vec<DataType>,
+    new: Vec<Arc<dyn PhysicalExpr>>,
+    old: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl Evaluator {
+    pub fn new<'a>(
+        expressions: impl IntoIterator<Item = &'a Expr>,
+        schema: InputSchema,
+        step: &str,
+        build: &BuildContext,
+    ) -> Result<Evaluator> {
+        let (reported, silent) = (build.compile_context(step), build.silent_context());
+        let mut evaluator =
+            Evaluator { step: step.to_owned(), schema, types: Vec::new(), new: Vec::new(), old: Vec::new() };
+        for expression in expressions {
+            let compiled = |context| {
+                compile(expression, evaluator.schema.arrow(), context)
+                    .map_err(|source| EngineError::Compile { step: step.to_owned(), source })
+            };
+            let (new, old) = (compiled(&reported)?, compiled(&silent)?);
+            evaluator.types.push(expression.sql_type.to_arrow());
+            evaluator.new.push(new);
+            evaluator.old.push(old);
+        }
+        Ok(evaluator)
+    }
+
+    pub fn len(&self) -> usize {
+        self.types.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    /// One column per expression, NULL where the row has no value.
+    pub fn evaluate(&self, batch: &RowBatch) -> Result<Vec<ArrayRef>> {
+        self.run(&self.new, batch, &batch.value, batch.absent.as_ref())
+    }
+
+    /// The same over the old values; NULL where there was no row.
+    pub fn evaluate_old(&self, batch: &RowBatch) -> Result<Option<Vec<ArrayRef>>> {
+        match &batch.old {
+            None => Ok(None),
+            Some(old) => self.run(&self.old, batch, &old.value, old.absent.as_ref()).map(Some),
+        }
+    }
+
+    fn run(
+        &self,
+        expressions: &[Arc<dyn PhysicalExpr>],
+        batch: &RowBatch,
+        value: &[ArrayRef],
+        absent: Option<&BooleanBuffer>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows = batch.len();
+        if rows == 0 {
+            return Ok(self.types.iter().map(|t| new_null_array(t, 0)).collect());
+        }
+        let record_batch = self.schema.record_batch(batch, value)?;
+        let absent = absent.filter(|a| a.count_set_bits() > 0);
+        let Some(absent) = absent else {
+            return expressions.iter().map(|e| self.evaluate_one(e, &record_batch)).collect();
+        };
+        if absent.count_set_bits() == rows {
+            return Ok(self.types.iter().map(|t| new_null_array(t, rows)).collect());
+        }
+        // Rows without a value must not reach the expressions: they could fail, or give something.
+        let present: Vec<u32> = (0..rows as u32).filter(|i| !absent.value(*i as usize)).collect();
+        let mut place = vec![None; rows];
+        present.iter().enumerate().for_each(|(to, from)| place[*from as usize] = Some(to as u32));
+        let place = UInt32Array::from(place);
+        let dense = arrow::compute::take_record_batch(&record_batch, &UInt32Array::from(present))?;
+        expressions
+            .iter()
+            .map(|e| Ok(arrow::compute::take(&self.evaluate_one(e, &dense)?, &place, None)?))
+            .collect()
+    }
+
+    fn evaluate_one(
+        &self,
+        expression: &Arc<dyn PhysicalExpr>,
+        batch: &arrow::array::RecordBatch,
+    ) -> Result<ArrayRef> {
+        expression
+            .evaluate(batch)
+            .and_then(|v| v.into_array(batch.num_rows()))
+            .map_err(|source| EngineError::Evaluate { step: self.step.clone(), source })
+    }
+}

@@ -1,9 +1,14 @@
 //! Scalar functions, one file per family. A family is a table of functions; a function is a name and its overloads, each
 //! a signature with the kernel that computes it.
 
+pub(crate) mod array;
 pub(crate) mod bytes;
 pub(crate) mod collect;
 pub(crate) mod elements;
+pub(crate) mod gather;
+pub(crate) mod json;
+pub(crate) mod lambda;
+pub(crate) mod map;
 pub(crate) mod mask;
 pub(crate) mod math;
 pub(crate) mod null;
@@ -77,7 +82,11 @@ impl Overload {
 /// Every scalar function.
 pub(crate) fn all() -> Vec<ScalarFunction> {
     [
+        array::functions(),
         bytes::functions(),
+        json::functions(),
+        lambda::functions(),
+        map::functions(),
         mask::functions(),
         math::functions(),
         null::functions(),

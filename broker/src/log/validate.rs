@@ -120,8 +120,7 @@ fn check_records(
     let latest = now_ms.saturating_add(config.message_timestamp_after_max_ms);
     let producer_stamps = config.message_timestamp_type == TimestampType::CreateTime;
     let mut max_timestamp = NO_TIMESTAMP;
-    let mut index = 0;
-    for record in batch.records(scratch)? {
+    for (index, record) in (0..).zip(batch.records(scratch)?) {
         let record = record.map_err(|error| match error {
             Error::CorruptBatch { reason } => invalid(reason),
             other => other,
@@ -138,7 +137,6 @@ fn check_records(
             return Err(Error::InvalidTimestamp { partition: tp.clone(), timestamp, earliest, latest });
         }
         max_timestamp = max_timestamp.max(timestamp);
-        index += 1;
     }
     Ok(max_timestamp)
 }

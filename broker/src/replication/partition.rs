@@ -15,14 +15,24 @@ use crate::log::access::{
 use crate::log::config::LogConfig;
 use crate::log::partition_log::Log;
 
-/// A partition led by this broker. Threads: any; calls are synchronous and touch the page cache, only the flush ticket
-/// of an append waits for the disk.
+/// A partition led by this broker. Threads: any; calls without `async` in their name touch the page cache on the
+/// calling thread; only the flush ticket of an append waits for the disk.
 #[derive(Debug)]
 pub struct Partition {
     topic_id: TopicId,
     leader: BrokerId,
     leader_epoch: AtomicI32,
     log: Arc<Log>,
+}
+
+/// So many bytes are appended and read without leaving the calling task: well below a millisecond.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 impl Partition {
@@ -91,6 +101,31 @@ impl Partition {
     /// As [`Log::append`].
     pub fn append(&self, batches: Bytes, origin: AppendOrigin) -> Result<Appended> {
         self.log.append(batches, origin, self.leader_epoch())
+    }
+
+    /// As [`Partition::append`], on a thread that may block if there is much to check and write.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub async fn append_async(self: &Arc<Self>, batches: Bytes, origin: AppendOrigin) -> Result<Appended> {
+        if batches.len() <= INLINE_BYTES_MAX {
+            return self.append(batches, origin);
+        }
+        let partition = Arc::clone(self);
+        on_blocking_thread(move || partition.append(batches, origin)).await
+    }
+
+    /// As [`Partition::read`], on a thread that may block: the records may be on disk only.
+    ///
+    /// # Errors
+    /// As [`Log::read`].
+    pub async fn read_async(self: &Arc<Self>, request: ReadRequest) -> Result<FetchData> {
+        let offsets = self.offsets();
+        if request.offset == offsets.high_watermark || request.bytes_max <= INLINE_BYTES_MAX {
+            return self.read(&request);
+        }
+        let partition = Arc::clone(self);
+        on_blocking_thread(move || partition.read(&request)).await
     }
 
     /// As [`Log::read`].

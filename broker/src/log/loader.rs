@@ -1,8 +1,9 @@
 //! Opening a log: what a crash left behind is checked, completed or cut off.
 //!
 //! After a clean shutdown the files are trusted. After any other, every batch of the segments which may not have been
-//! flushed is checked. A bad batch with nothing good behind it is a torn write: it was never acknowledged and is cut
-//! off. A bad batch with good ones behind it is damage, and the log is refused unless the operator decides otherwise.
+//! flushed is checked. A bad batch with nothing good behind it, where the disk had not been told to sync yet, is a torn
+//! write: it was never acknowledged and is cut off. Any other bad batch is damage, and the log is refused unless the
+//! operator decides otherwise. A relaxed log may have holes wherever it was not synced, so it is cut there as well.
 
 pub(crate) mod leftovers;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::env::storage::{Storage, read_full_at};
 use crate::error::{BatchDefect, Error, Result};
 use crate::ids::{Offset, TopicPartition};
+use crate::log::config::Durability;
 use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
 use crate::log::partition_log::maintain::{CleanState, remove_if_present};
 use crate::log::partition_log::{LoadedLog, LogContext};
@@ -24,7 +26,7 @@ use crate::log::txn_index::TxnEntry;
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
 use crate::record::control::MarkerKind;
 
-/// What to do about a bad batch with good ones behind it.
+/// What to do about a bad batch that is not a torn write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CorruptionPolicy {
     /// Refuse to open the log, naming file and offset.
@@ -294,7 +296,9 @@ impl Recovery<'_> {
         for segment in &later {
             torn = torn && !has_good_batch(segment, 0, offset)?;
         }
-        if !torn && self.request.on_corruption == CorruptionPolicy::Refuse {
+        let unsynced = offset >= self.request.recovery_point;
+        let expected = unsynced && (torn || self.context.durability == Durability::Relaxed);
+        if !expected && self.request.on_corruption == CorruptionPolicy::Refuse {
             return Err(Error::CorruptLog {
                 path: segment.path().to_owned(),
                 position: damage.position,
@@ -304,7 +308,7 @@ impl Recovery<'_> {
         }
         let bytes = segment.size_bytes() - damage.position;
         tracing::warn!(
-            tp = %self.request.tp, offset, bytes, torn, reason = %damage.error,
+            tp = %self.request.tp, offset, bytes, expected, reason = %damage.error,
             path = %segment.path().display(), "cutting off the end of a log"
         );
         segment.truncate(damage.position, offset)?;

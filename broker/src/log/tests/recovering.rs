@@ -9,7 +9,7 @@ use super::{Crash, Fixture, batch, log_file, manager_config, producer_batch};
 use crate::env::storage::memory::Verdict;
 use crate::error::Error;
 use crate::log::access::Isolation;
-use crate::log::config::{CleanupPolicy, LogConfig};
+use crate::log::config::{CleanupPolicy, Durability, LogConfig};
 use crate::log::loader::CorruptionPolicy;
 use crate::log::manager::LogManagerConfig;
 
@@ -88,6 +88,34 @@ fn damage_in_an_older_segment_is_refused() {
     storage.tamper(&log_file(1, ".log"), |bytes| bytes.truncate(20)).expect("tamper");
     let error = Fixture::open(storage, fixture.clock.clone(), manager_config()).err().expect("refused");
     assert!(matches!(error, Error::CorruptLog { offset: 1, .. }), "{error}");
+}
+
+#[test]
+fn damage_below_the_recovery_point_is_no_torn_write() {
+    let fixture = Fixture::new(LogConfig::default());
+    fixture.put(&["a"]);
+    fixture.put(&["b"]);
+    fixture.manager.checkpoint().expect("checkpoint");
+    fixture
+        .storage
+        .tamper(&log_file(0, ".log"), |bytes| *bytes.last_mut().expect("bytes") ^= 1)
+        .expect("tamper");
+    let error = fixture.crash(Crash::Process).err().expect("refused");
+    assert!(matches!(error, Error::CorruptLog { offset: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_relaxed_log_is_cut_at_the_first_hole() {
+    let config = LogManagerConfig { durability: Durability::Relaxed, ..manager_config() };
+    let fixture = Fixture::with_manager(config.clone(), LogConfig::default());
+    let sizes = ["a", "b", "c"].map(|value| {
+        fixture.put(&[value]);
+        fixture.log.size_bytes() as usize
+    });
+    fixture.storage.tamper(&log_file(0, ".log"), |bytes| bytes[sizes[0]..sizes[1]].fill(0)).expect("tamper");
+    let storage = fixture.storage.after_crash(Crash::Process);
+    assert_eq!(Fixture::open(storage, fixture.clock.clone(), config).expect("reopen").values(), ["a"]);
+    assert!(fixture.crash(Crash::Process).is_err(), "with fsync there are no holes");
 }
 
 #[test]

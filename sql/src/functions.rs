@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub(crate) mod call;
+pub mod datetime;
 pub mod error;
 pub mod registry;
 pub(crate) mod scalar;

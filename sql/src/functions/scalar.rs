@@ -4,6 +4,7 @@
 pub(crate) mod array;
 pub(crate) mod bytes;
 pub(crate) mod collect;
+pub(crate) mod datetime;
 pub(crate) mod elements;
 pub(crate) mod gather;
 pub(crate) mod json;
@@ -84,6 +85,7 @@ pub(crate) fn all() -> Vec<ScalarFunction> {
     [
         array::functions(),
         bytes::functions(),
+        datetime::functions(),
         json::functions(),
         lambda::functions(),
         map::functions(),

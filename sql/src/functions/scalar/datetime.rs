@@ -200,10 +200,7 @@ fn zone(id: &str) -> Result<Zone, String> {
 }
 
 /// The zone argument of a row: UTC if the call has none. Ok(None) if it is NULL.
-fn zone_of(
-    zones: Option<&Reader<'_, StringArray>>,
-    row: usize,
-) -> Result<Option<Zone>, String> {
+fn zone_of(zones: Option<&Reader<'_, StringArray>>, row: usize) -> Result<Option<Zone>, String> {
     match zones {
         None => Ok(Some(Zone::UTC)),
         Some(zones) => zones.get(row).map(zone).transpose(),
@@ -287,7 +284,8 @@ fn parse_timestamp<T: ArrowPrimitiveType<Native = i64>>(call: &Call<'_>) -> Kern
     let (texts, patterns) = (call.strings(0), call.strings(1));
     let zones = (call.count() > 2).then(|| call.strings(2));
     call.build::<T>(|i| {
-        let (Some(time), Some(pattern), Some(zone)) = (texts.get(i), patterns.get(i), zone_of(zones.as_ref(), i)?)
+        let (Some(time), Some(pattern), Some(zone)) =
+            (texts.get(i), patterns.get(i), zone_of(zones.as_ref(), i)?)
         else {
             return Ok(None);
         };

@@ -130,6 +130,15 @@ pub enum Error {
     PartitionClosed(TopicPartition),
     #[error("invalid topic name \"{name}\": {rule}")]
     InvalidTopicName { name: String, rule: &'static str },
+    #[error("topic \"{name}\" does not exist")]
+    UnknownTopic { name: String },
+    #[error("topic \"{name}\" already exists")]
+    TopicExists { name: String },
+    #[error("topic \"{topic}\" cannot have {count} partitions: {rule}")]
+    PartitionCount { topic: String, count: i32, rule: &'static str },
+    /// The work was cut short because the process is ending or a part of it panicked.
+    #[error("interrupted while trying to {action}")]
+    Interrupted { action: &'static str },
     #[error("invalid value \"{value}\" of setting \"{key}\": {expected} expected")]
     InvalidConfig { key: String, value: String, expected: &'static str },
 }
@@ -188,7 +197,7 @@ impl Error {
             | Error::CorruptLog { .. }
             | Error::CorruptFile { .. }
             | Error::PartitionClosed(_) => Fault::External,
-            Error::Compression { .. } => Fault::Internal,
+            Error::Compression { .. } | Error::Interrupted { .. } => Fault::Internal,
             Error::CorruptBatch { .. }
             | Error::InvalidRecord { .. }
             | Error::UnsupportedMagic { .. }
@@ -208,6 +217,9 @@ impl Error {
             | Error::PartitionExists(_)
             | Error::InconsistentTopicId { .. }
             | Error::InvalidTopicName { .. }
+            | Error::UnknownTopic { .. }
+            | Error::TopicExists { .. }
+            | Error::PartitionCount { .. }
             | Error::InvalidConfig { .. } => Fault::User,
         }
     }
@@ -222,6 +234,8 @@ impl Error {
             | Error::FencedLeaderEpoch { .. }
             | Error::UnknownLeaderEpoch { .. }
             | Error::UnknownPartition(_)
+            | Error::UnknownTopic { .. }
+            | Error::Interrupted { .. }
             | Error::InconsistentTopicId { .. }
             | Error::PartitionClosed(_) => Retry::Backoff,
             Error::CorruptLog { .. }
@@ -241,6 +255,8 @@ impl Error {
             | Error::TransactionCoordinatorFenced { .. }
             | Error::PartitionExists(_)
             | Error::InvalidTopicName { .. }
+            | Error::TopicExists { .. }
+            | Error::PartitionCount { .. }
             | Error::InvalidConfig { .. } => Retry::Never,
         }
     }

@@ -1,0 +1,7 @@
+//! Topics and their settings: durable before they are acknowledged, and whole after a crash.
+
+pub mod image;
+pub mod record;
+pub mod store;
+pub mod topic_config;
+pub mod topics;

@@ -1,0 +1,152 @@
+//! The metadata at one moment, immutable and shared.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::record::MetadataRecord;
+use super::topic_config::TopicConfig;
+use crate::error::Result;
+use crate::ids::TopicId;
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Topic {
+    pub name: Arc<str>,
+    pub id: TopicId,
+    /// Number of partitions; they are counted from 0.
+    pub partitions: i32,
+    pub config: TopicConfig,
+}
+
+impl Topic {
+    /// Topics of the broker itself, which clients may read but not write.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        is_internal(&self.name)
+    }
+}
+
+/// The topic that stores consumer groups.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The topic that stores transactions.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// Does the name belong to the broker itself?
+#[must_use]
+pub fn is_internal(name: &str) -> bool {
+    name == OFFSETS_TOPIC || name == TRANSACTIONS_TOPIC
+}
+
+/// A topic being removed from disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedTopic {
+    pub name: Arc<str>,
+    pub partitions: i32,
+}
+
+/// All metadata.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetadataImage {
+    pub cluster_id: Uuid,
+    topics: BTreeMap<Arc<str>, Arc<Topic>>,
+    names: HashMap<TopicId, Arc<str>>,
+    deleting: BTreeMap<Uuid, DeletedTopic>,
+    producer_id_next: i64,
+}
+
+impl MetadataImage {
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    #[must_use]
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get(self.names.get(&id)?)
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.topics.values()
+    }
+
+    #[must_use]
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Topics whose directories are still to be removed.
+    pub fn deleting(&self) -> impl Iterator<Item = (Uuid, &DeletedTopic)> {
+        self.deleting.iter().map(|(id, topic)| (*id, topic))
+    }
+
+    /// The lowest producer id that has never been given out.
+    #[must_use]
+    pub fn producer_id_next(&self) -> i64 {
+        self.producer_id_next
+    }
+
+    /// Applies one change. Changes of unknown topics are of no effect.
+    pub fn apply(&mut self, record: &MetadataRecord) -> Result<()> {
+        match record {
+            MetadataRecord::Cluster { cluster_id } => self.cluster_id = *cluster_id,
+            MetadataRecord::TopicCreated { name, id, partitions, configs } => {
+                let name: Arc<str> = name.as_str().into();
+                let config = TopicConfig::parse(configs)?;
+                let id = TopicId(*id);
+                let topic = Topic { name: name.clone(), id, partitions: *partitions, config };
+                self.names.insert(id, name.clone());
+                self.topics.insert(name, Arc::new(topic));
+            }
+            MetadataRecord::PartitionsAdded { name, partitions } => {
+                if let Some(topic) = self.topics.get_mut(name.as_str()) {
+                    Arc::make_mut(topic).partitions = *partitions;
+                }
+            }
+            MetadataRecord::ConfigsChanged { name, configs } => {
+                let config = TopicConfig::parse(configs)?;
+                if let Some(topic) = self.topics.get_mut(name.as_str()) {
+                    Arc::make_mut(topic).config = config;
+                }
+            }
+            MetadataRecord::TopicDeleting { name, id } => {
+                self.names.remove(&TopicId(*id));
+                if let Some(topic) = self.topics.remove(name.as_str()) {
+                    let deleted = DeletedTopic { name: topic.name.clone(), partitions: topic.partitions };
+                    self.deleting.insert(*id, deleted);
+                }
+            }
+            MetadataRecord::TopicDeleted { id } => {
+                self.deleting.remove(id);
+            }
+            MetadataRecord::ProducerIds { next } => self.producer_id_next = self.producer_id_next.max(*next),
+        }
+        Ok(())
+    }
+
+    /// The shortest list of changes that gives this image.
+    #[must_use]
+    pub fn records(&self) -> Vec<MetadataRecord> {
+        let mut records = vec![MetadataRecord::Cluster { cluster_id: self.cluster_id }];
+        for (id, topic) in &self.deleting {
+            let name = topic.name.to_string();
+            records.push(MetadataRecord::TopicCreated {
+                name: name.clone(),
+                id: *id,
+                partitions: topic.partitions,
+                configs: BTreeMap::new(),
+            });
+            records.push(MetadataRecord::TopicDeleting { name, id: *id });
+        }
+        records.extend(self.topics.values().map(|topic| MetadataRecord::TopicCreated {
+            name: topic.name.to_string(),
+            id: topic.id.0,
+            partitions: topic.partitions,
+            configs: topic.config.overrides().clone(),
+        }));
+        records.push(MetadataRecord::ProducerIds { next: self.producer_id_next });
+        records
+    }
+}

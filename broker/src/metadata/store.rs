@@ -1,0 +1,198 @@
+//! The metadata log: one file of checksummed frames, each a group of changes that happened together.
+//!
+//! | bytes | field                                   |
+//! |-------|-----------------------------------------|
+//! | 0..4  | payload length, big-endian              |
+//! | 4..8  | CRC-32C of the payload                  |
+//! | 8..   | payload: a JSON array of changes        |
+//!
+//! A frame is synced before the next is written. So only the last frame can be torn by a crash: it was never
+//! acknowledged and is cut off. Any other damage is refused.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
+
+use super::image::MetadataImage;
+use super::record::MetadataRecord;
+use crate::env::storage::{OpenMode, Storage, StorageFile};
+use crate::error::{Error, Result};
+
+const HEADER_BYTES: usize = 8;
+/// A log that grew this far beyond its last rewrite is rewritten.
+const REWRITE_BYTES: u64 = 4 << 20;
+
+#[derive(Debug)]
+struct Writer {
+    file: Arc<dyn StorageFile>,
+    bytes: u64,
+    rewrite_at: u64,
+    failed: bool,
+}
+
+/// Metadata on disk and in memory.
+///
+/// Invariant: what [`MetadataStore::image`] shows is durable.
+#[derive(Debug)]
+pub struct MetadataStore {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    image: RwLock<Arc<MetadataImage>>,
+}
+
+impl MetadataStore {
+    /// Opens the log in `dir`, or makes one for a new cluster.
+    ///
+    /// Errors: `CorruptFile` for damage other than a torn last frame.
+    pub fn open(storage: Arc<dyn Storage>, dir: &Path, new_cluster_id: Uuid) -> Result<Self> {
+        let path = dir.join("metadata.log");
+        let mut image = MetadataImage::default();
+        let bytes = if storage.exists(&path) {
+            storage.read(&path).map_err(|error| Error::io("read", &path, error))?
+        } else {
+            Vec::new()
+        };
+        let valid = load(&path, &bytes, &mut image)?;
+        let file = if valid > 0 {
+            let file =
+                storage.open(&path, OpenMode::Write).map_err(|error| Error::io("open", &path, error))?;
+            if valid < bytes.len() {
+                tracing::warn!(path = %path.display(), cut = bytes.len() - valid, "torn metadata frame cut off");
+                file.set_len(valid as u64).map_err(|error| Error::io("truncate", &path, error))?;
+                file.sync_data().map_err(|error| Error::io("sync", &path, error))?;
+            }
+            file
+        } else {
+            image.cluster_id = new_cluster_id;
+            replace(storage.as_ref(), &path, &image)?.0
+        };
+        let bytes = file.len().map_err(|error| Error::io("measure", &path, error))?;
+        let writer = Writer { file, bytes, rewrite_at: bytes + REWRITE_BYTES, failed: false };
+        let image = RwLock::new(Arc::new(image));
+        Ok(Self { storage, path, writer: Mutex::new(writer), image })
+    }
+
+    /// The metadata as it is now.
+    #[must_use]
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.image.read().clone()
+    }
+
+    /// Decides on changes from the current image, makes them durable together, and shows them.
+    ///
+    /// Threads: blocks on the disk; one caller at a time decides.
+    pub fn update<T>(
+        &self,
+        decide: impl FnOnce(&MetadataImage) -> Result<(Vec<MetadataRecord>, T)>,
+    ) -> Result<T> {
+        let mut writer = self.writer.lock();
+        let current = self.image();
+        let (records, answer) = decide(&current)?;
+        if records.is_empty() {
+            return Ok(answer);
+        }
+        if writer.failed {
+            let dir = self.path.clone();
+            return Err(Error::StorageFailed { dir, reason: "an earlier write of metadata failed".into() });
+        }
+        let mut next = MetadataImage::clone(&current);
+        for record in &records {
+            next.apply(record)?;
+        }
+        if let Err(error) = self.append(&mut writer, &records, &next) {
+            writer.failed = true;
+            return Err(error);
+        }
+        *self.image.write() = Arc::new(next);
+        Ok(answer)
+    }
+
+    fn append(&self, writer: &mut Writer, records: &[MetadataRecord], next: &MetadataImage) -> Result<()> {
+        if writer.bytes >= writer.rewrite_at {
+            let (file, bytes) = replace(self.storage.as_ref(), &self.path, next)?;
+            *writer = Writer { file, bytes, rewrite_at: bytes * 2 + REWRITE_BYTES, failed: false };
+            return Ok(());
+        }
+        let frame = encode(records);
+        writer
+            .file
+            .write_all_at(&frame, writer.bytes)
+            .map_err(|error| Error::io("write", &self.path, error))?;
+        writer.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))?;
+        writer.bytes += frame.len() as u64;
+        Ok(())
+    }
+}
+
+fn encode(records: &[MetadataRecord]) -> Vec<u8> {
+    let payload = serde_json::to_vec(records).expect("metadata records have string keys only");
+    let length = u32::try_from(payload.len()).expect("a change of metadata is smaller than 4 GiB");
+    let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len());
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&crc32c::crc32c(&payload).to_be_bytes());
+    frame.extend_from_slice(&payload);
+    frame
+}
+
+/// Applies all whole frames; returns the bytes they take.
+fn load(path: &Path, bytes: &[u8], image: &mut MetadataImage) -> Result<usize> {
+    let mut position = 0;
+    while position < bytes.len() {
+        let rest = &bytes[position..];
+        let Some(payload) = frame_payload(rest) else {
+            return if is_torn_tail(rest) {
+                Ok(position)
+            } else {
+                Err(corrupt(path, position, "checksum mismatch"))
+            };
+        };
+        let records: Vec<MetadataRecord> =
+            serde_json::from_slice(payload).map_err(|error| corrupt(path, position, &error.to_string()))?;
+        for record in &records {
+            image.apply(record)?;
+        }
+        position += HEADER_BYTES + payload.len();
+    }
+    Ok(position)
+}
+
+/// The payload of the frame at the start of `bytes`, if it is whole and its checksum right.
+fn frame_payload(bytes: &[u8]) -> Option<&[u8]> {
+    let length = usize::try_from(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
+    let crc = u32::from_be_bytes(bytes.get(4..HEADER_BYTES)?.try_into().ok()?);
+    let payload = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(length)?)?;
+    (length > 0 && crc32c::crc32c(payload) == crc).then_some(payload)
+}
+
+/// What follows the last whole frame is a write that a crash interrupted, unless another whole frame comes later.
+fn is_torn_tail(bytes: &[u8]) -> bool {
+    let is_frame = |at: usize| {
+        let json = bytes[at..].get(HEADER_BYTES..).is_some_and(|payload| payload.starts_with(b"[{"));
+        json && frame_payload(&bytes[at..]).is_some()
+    };
+    !(1..bytes.len()).any(is_frame)
+}
+
+fn corrupt(path: &Path, position: usize, reason: &str) -> Error {
+    Error::CorruptFile { path: path.to_owned(), reason: format!("frame at position {position}: {reason}") }
+}
+
+/// Writes the image to a new file that takes the old one's place.
+fn replace(storage: &dyn Storage, path: &Path, image: &MetadataImage) -> Result<(Arc<dyn StorageFile>, u64)> {
+    let dir = path.parent().expect("the metadata log is in a directory");
+    let temporary = path.with_extension("log.tmp");
+    let io = |action, error| Error::io(action, path, error);
+    let file = storage.open(&temporary, OpenMode::Create).map_err(|error| io("create", error))?;
+    let frame = encode(&image.records());
+    file.write_all_at(&frame, 0).map_err(|error| io("write", error))?;
+    file.sync_data().map_err(|error| io("sync", error))?;
+    storage.rename(&temporary, path).map_err(|error| io("replace", error))?;
+    storage.sync_dir(dir).map_err(|error| io("sync the directory of", error))?;
+    Ok((file, frame.len() as u64))
+}
+
+#[cfg(test)]
+mod tests;

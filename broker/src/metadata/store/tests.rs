@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::env::storage::system::SystemStorage;
+
+fn open(dir: &Path) -> Result<MetadataStore> {
+    MetadataStore::open(Arc::new(SystemStorage), dir, Uuid::from_u128(7))
+}
+
+fn create(store: &MetadataStore, name: &str, partitions: i32) {
+    let record = MetadataRecord::TopicCreated {
+        name: name.to_owned(),
+        id: Uuid::from_u128(u128::from(name.as_bytes()[0])),
+        partitions,
+        configs: BTreeMap::from([("retention.ms".to_owned(), "5".to_owned())]),
+    };
+    store.update(|_| Ok((vec![record], ()))).expect("created");
+}
+
+#[test]
+fn changes_survive_reopening() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let store = open(dir.path()).expect("opens");
+    create(&store, "a", 3);
+    create(&store, "b", 1);
+    let id = store.image().topic("a").expect("exists").id;
+    store
+        .update(|_| {
+            let delete = MetadataRecord::TopicDeleting { name: "b".into(), id: Uuid::from_u128(98) };
+            let grow = MetadataRecord::PartitionsAdded { name: "a".into(), partitions: 5 };
+            Ok((vec![delete, grow, MetadataRecord::ProducerIds { next: 1000 }], ()))
+        })
+        .expect("changed");
+    let before = store.image();
+    drop(store);
+    let after = open(dir.path()).expect("opens again").image();
+    assert_eq!(*before, *after);
+    assert_eq!(after.topic_by_id(id).expect("by id").partitions, 5);
+    assert_eq!(after.deleting().count(), 1);
+    let mut rebuilt = MetadataImage::default();
+    for record in after.records() {
+        rebuilt.apply(&record).expect("applies");
+    }
+    assert_eq!(rebuilt, *after, "a rewrite keeps everything");
+}
+
+#[test]
+fn a_torn_last_frame_is_cut_and_other_damage_refused() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let store = open(dir.path()).expect("opens");
+    create(&store, "a", 1);
+    let one = store.image();
+    create(&store, "b", 1);
+    drop(store);
+    let path = dir.path().join("metadata.log");
+    let storage = SystemStorage;
+    let whole = storage.read(&path).expect("reads");
+    let first_end = {
+        let mut image = MetadataImage::default();
+        let cut = &whole[..whole.len() - 1];
+        load(&path, cut, &mut image).expect("the tail is torn")
+    };
+    for length in first_end..whole.len() {
+        let file = storage.open(&path, OpenMode::Create).expect("creates");
+        file.write_all_at(&whole[..length], 0).expect("writes");
+        assert_eq!(*open(dir.path()).expect("opens").image(), *one, "cut to {length}");
+    }
+    let mut damaged = whole.clone();
+    damaged[20] ^= 1;
+    let file = storage.open(&path, OpenMode::Create).expect("creates");
+    file.write_all_at(&damaged, 0).expect("writes");
+    assert!(matches!(open(dir.path()), Err(Error::CorruptFile { .. })));
+}

@@ -1,0 +1,14 @@
+//! Consumer groups: the classic membership protocol and committed offsets.
+
+pub mod coordinator;
+pub mod join;
+pub mod message;
+pub mod offsets;
+pub mod rebalance;
+pub mod record;
+pub mod service;
+pub mod state;
+pub mod sync;
+
+#[cfg(test)]
+mod tests;

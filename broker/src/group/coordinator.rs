@@ -1,0 +1,412 @@
+//! The group coordinator of one `__consumer_offsets` partition: all its groups and their offsets.
+//!
+//! Free of IO: requests and time go in; records to append and answers to send come out.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::join::GroupLimits;
+use super::message::{Effects, JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
+use super::offsets::{CommittedOffset, OffsetKey, OffsetStore};
+use super::record::{self, GroupRecord};
+use super::state::{Group, GroupState, Ticket};
+use super::sync::{CommitKind, Committer};
+use crate::coordinator::codec::{CoordinatorRecord, RecordError};
+use crate::protocol::error_code::ErrorCode;
+
+/// Limits of the coordinator.
+#[derive(Debug, Clone)]
+pub struct CoordinatorLimits {
+    pub group: GroupLimits,
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max_ms: i32,
+    /// `offset.metadata.max.bytes`.
+    pub metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`, in ms: how long offsets outlive their group's last member.
+    pub offset_retention_ms: i64,
+}
+
+impl Default for CoordinatorLimits {
+    fn default() -> Self {
+        Self {
+            group: GroupLimits { members_max: 10_000, initial_rebalance_delay_ms: 0 },
+            session_timeout_min_ms: 6_000,
+            session_timeout_max_ms: 1_800_000,
+            metadata_bytes_max: 4_096,
+            offset_retention_ms: 7 * 24 * 3_600 * 1_000,
+        }
+    }
+}
+
+/// What a step causes: append `records`, and once they are durable send `replies`.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub records: Vec<CoordinatorRecord>,
+    pub replies: Vec<(Ticket, Reply)>,
+}
+
+/// One offset of a commit request.
+#[derive(Debug, Clone)]
+pub struct OffsetToCommit {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub leader_epoch: i32,
+    pub metadata: String,
+}
+
+/// The producer of a transactional commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetProducer {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
+/// What became of a commit: a code for each offset, in order, and the records to append.
+#[derive(Debug)]
+pub struct CommitStep {
+    pub errors: Vec<ErrorCode>,
+    pub records: Vec<CoordinatorRecord>,
+}
+
+/// All groups of one shard.
+#[derive(Debug)]
+pub struct GroupCoordinator {
+    limits: CoordinatorLimits,
+    groups: HashMap<String, Group>,
+    offsets: OffsetStore,
+}
+
+impl GroupCoordinator {
+    #[must_use]
+    pub fn new(limits: CoordinatorLimits) -> Self {
+        Self { limits, groups: HashMap::new(), offsets: OffsetStore::default() }
+    }
+
+    /// JoinGroup.
+    pub fn join(&mut self, group_id: &str, ticket: Ticket, request: JoinRequest, now: i64) -> Step {
+        let refuse = |error| Step {
+            records: Vec::new(),
+            replies: vec![(ticket, Reply::Join(JoinReply::refused(error, &request.member_id)))],
+        };
+        if group_id.is_empty() {
+            return refuse(ErrorCode::InvalidGroupId);
+        }
+        let allowed = self.limits.session_timeout_min_ms..=self.limits.session_timeout_max_ms;
+        if !allowed.contains(&request.session_timeout_ms) {
+            return refuse(ErrorCode::InvalidSessionTimeout);
+        }
+        if !self.groups.contains_key(group_id) {
+            if !request.member_id.is_empty() {
+                return refuse(ErrorCode::UnknownMemberId);
+            }
+            self.groups.insert(group_id.to_owned(), Group::new(group_id, now));
+        }
+        self.with_group(group_id, |group, limits, out| group.join(ticket, request, limits, now, out))
+    }
+
+    /// SyncGroup.
+    pub fn sync(&mut self, group_id: &str, ticket: Ticket, request: SyncRequest, now: i64) -> Step {
+        if let Err(error) = self.known(group_id) {
+            return Step {
+                records: Vec::new(),
+                replies: vec![(ticket, Reply::Sync(SyncReply::refused(error)))],
+            };
+        }
+        self.with_group(group_id, |group, _, out| group.sync(ticket, request, now, out))
+    }
+
+    /// Heartbeat.
+    pub fn heartbeat(
+        &mut self,
+        group_id: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+        now: i64,
+    ) -> ErrorCode {
+        match self.known(group_id) {
+            Err(error) => error,
+            Ok(()) => {
+                let group = self.groups.get_mut(group_id).expect("known");
+                group.heartbeat(member_id, instance_id, generation, now)
+            }
+        }
+    }
+
+    /// LeaveGroup for several members; a code for each, in order.
+    pub fn leave(
+        &mut self,
+        group_id: &str,
+        members: &[(String, Option<String>)],
+        now: i64,
+    ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
+        self.known(group_id)?;
+        let mut errors = Vec::with_capacity(members.len());
+        let step = self.with_group(group_id, |group, limits, out| {
+            for (member_id, instance_id) in members {
+                errors.push(group.leave(member_id, instance_id.as_deref(), limits, now, out));
+            }
+        });
+        Ok((errors, step))
+    }
+
+    /// The client that waited with this ticket has disconnected.
+    pub fn abandon(&mut self, group_id: &str, ticket: Ticket, now: i64) {
+        if let Some(group) = self.groups.get_mut(group_id) {
+            group.abandon(ticket, now);
+        }
+    }
+
+    /// The earliest moment at which [`GroupCoordinator::expire`] has something to do for the members.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.groups.values().filter_map(Group::next_deadline).min()
+    }
+
+    /// Lets time pass for the members of all groups.
+    pub fn expire(&mut self, now: i64) -> Step {
+        let due: Vec<String> = self
+            .groups
+            .values()
+            .filter(|group| group.next_deadline().is_some_and(|deadline| deadline <= now))
+            .map(|group| group.group_id.clone())
+            .collect();
+        let mut all = Step::default();
+        for group_id in due {
+            let step = self.with_group(&group_id, |group, limits, out| group.expire(limits, now, out));
+            all.records.extend(step.records);
+            all.replies.extend(step.replies);
+        }
+        all
+    }
+
+    fn known(&self, group_id: &str) -> Result<(), ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        if self.groups.contains_key(group_id) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
+    }
+
+    fn with_group(
+        &mut self,
+        group_id: &str,
+        act: impl FnOnce(&mut Group, &GroupLimits, &mut Effects),
+    ) -> Step {
+        let group = self.groups.get_mut(group_id).expect("the caller checked that the group exists");
+        let mut effects = Effects::default();
+        act(group, &self.limits.group, &mut effects);
+        let records = if effects.persist { vec![record::group_record(group)] } else { Vec::new() };
+        Step { records, replies: effects.replies }
+    }
+
+    /// OffsetCommit (`producer` is `None`) and TxnOffsetCommit.
+    ///
+    /// Errors: of the request as a whole, when the sender may not commit.
+    pub fn commit_offsets(
+        &mut self,
+        group_id: &str,
+        by: Committer<'_>,
+        producer: Option<OffsetProducer>,
+        offsets: Vec<OffsetToCommit>,
+        now: i64,
+    ) -> Result<CommitStep, ErrorCode> {
+        self.may_commit(group_id, by, now)?;
+        let mut step = CommitStep { errors: Vec::with_capacity(offsets.len()), records: Vec::new() };
+        for offset in offsets {
+            if offset.metadata.len() > self.limits.metadata_bytes_max {
+                step.errors.push(ErrorCode::OffsetMetadataTooLarge);
+                continue;
+            }
+            let key =
+                OffsetKey { group_id: group_id.to_owned(), topic: offset.topic, partition: offset.partition };
+            let value = CommittedOffset {
+                offset: offset.offset,
+                leader_epoch: offset.leader_epoch,
+                metadata: offset.metadata,
+                commit_timestamp: now,
+            };
+            step.records.push(record::offset_record(&key, Some(&value)));
+            step.errors.push(ErrorCode::None);
+            match producer {
+                Some(producer) => self.offsets.set_pending(producer.producer_id, key, value),
+                None => self.offsets.set(key, Some(value)),
+            }
+        }
+        Ok(step)
+    }
+
+    fn may_commit(&mut self, group_id: &str, by: Committer<'_>, now: i64) -> Result<(), ErrorCode> {
+        if group_id.is_empty() && by.kind == CommitKind::Transactional {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        if let Some(group) = self.groups.get_mut(group_id) {
+            return group.check_commit(by, now);
+        }
+        if by.generation >= 0 {
+            return Err(ErrorCode::IllegalGeneration);
+        }
+        // Offsets kept by hand make a group that never has members.
+        self.groups.insert(group_id.to_owned(), Group::new(group_id, now));
+        Ok(())
+    }
+
+    /// The transaction of `producer_id` ended in this shard.
+    pub fn end_transaction(&mut self, producer_id: i64, end: TransactionEnd) {
+        match end {
+            TransactionEnd::Commit => self.offsets.commit_pending(producer_id),
+            TransactionEnd::Abort => self.offsets.abort_pending(producer_id),
+        }
+    }
+
+    /// The committed offsets, for OffsetFetch.
+    #[must_use]
+    pub fn offsets(&self) -> &OffsetStore {
+        &self.offsets
+    }
+
+    #[must_use]
+    pub fn group(&self, group_id: &str) -> Option<&Group> {
+        self.groups.get(group_id)
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// DeleteGroups: only without members.
+    pub fn delete_group(&mut self, group_id: &str) -> Result<Vec<CoordinatorRecord>, ErrorCode> {
+        if group_id.is_empty() {
+            return Err(ErrorCode::InvalidGroupId);
+        }
+        let group = self.groups.get_mut(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+        if group.state != GroupState::Empty || self.offsets.has_pending(group_id) {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        let keys = self.offset_keys(group_id, |_| true);
+        let mut records = self.delete_offsets(keys);
+        records.push(record::group_tombstone(group_id));
+        self.groups.remove(group_id);
+        Ok(records)
+    }
+
+    /// OffsetDelete of one partition. Errors: `GroupSubscribedToTopic` while the group has members.
+    pub fn delete_offset(
+        &mut self,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Vec<CoordinatorRecord>, ErrorCode> {
+        let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+        if group.state != GroupState::Empty {
+            return Err(ErrorCode::GroupSubscribedToTopic);
+        }
+        let keys = self.offset_keys(group_id, |(name, number)| name == topic && *number == partition);
+        Ok(self.delete_offsets(keys))
+    }
+
+    /// Forgets the positions in a topic that has been deleted.
+    pub fn forget_topic(&mut self, topic: &str) -> Vec<CoordinatorRecord> {
+        let keys = self.offsets.keys_of_topic(topic);
+        self.delete_offsets(keys)
+    }
+
+    /// Forgets offsets of groups long without members, and groups without members and offsets.
+    pub fn expire_offsets(&mut self, now: i64) -> Vec<CoordinatorRecord> {
+        let retention = self.limits.offset_retention_ms;
+        let mut expired = Vec::new();
+        for group in self.groups.values().filter(|group| group.state == GroupState::Empty) {
+            let Some(offsets) = self.offsets.group(&group.group_id) else { continue };
+            // A group that had members keeps its offsets from when the last one left.
+            let since = if group.protocol_type.is_some() { group.state_since } else { i64::MIN };
+            let old =
+                offsets.iter().filter(|(_, offset)| now - offset.commit_timestamp.max(since) >= retention);
+            expired.extend(old.map(|((topic, partition), _)| OffsetKey {
+                group_id: group.group_id.clone(),
+                topic: topic.clone(),
+                partition: *partition,
+            }));
+        }
+        let mut records = self.delete_offsets(expired);
+        let gone: Vec<String> = self
+            .groups
+            .values()
+            .filter(|group| group.state == GroupState::Empty && group.pending_members.is_empty())
+            .filter(|group| now - group.state_since >= retention)
+            .filter(|group| self.offsets.group(&group.group_id).is_none())
+            .filter(|group| !self.offsets.has_pending(&group.group_id))
+            .map(|group| group.group_id.clone())
+            .collect();
+        for group_id in gone {
+            records.push(record::group_tombstone(&group_id));
+            self.groups.remove(&group_id);
+        }
+        records
+    }
+
+    fn offset_keys(&self, group_id: &str, select: impl Fn(&(String, i32)) -> bool) -> Vec<OffsetKey> {
+        let offsets = self.offsets.group(group_id).into_iter().flatten();
+        let selected = offsets.filter(|(key, _)| select(key));
+        let key = |((topic, partition), _): (&(String, i32), _)| OffsetKey {
+            group_id: group_id.to_owned(),
+            topic: topic.clone(),
+            partition: *partition,
+        };
+        selected.map(key).collect()
+    }
+
+    fn delete_offsets(&mut self, keys: Vec<OffsetKey>) -> Vec<CoordinatorRecord> {
+        let mut records = Vec::with_capacity(keys.len());
+        for key in keys {
+            records.push(record::offset_record(&key, None));
+            self.offsets.set(key, None);
+        }
+        records
+    }
+
+    /// Applies a record of the log at start; `producer_id` is that of the batch if it is transactional.
+    pub fn replay(
+        &mut self,
+        producer_id: Option<i64>,
+        key: Bytes,
+        value: Option<Bytes>,
+        now: i64,
+    ) -> Result<(), RecordError> {
+        match record::decode(key, value)? {
+            GroupRecord::Offset { key, value } => {
+                if value.is_some() && !self.groups.contains_key(&key.group_id) {
+                    let since = value.as_ref().map_or(now, |offset| offset.commit_timestamp);
+                    self.groups.insert(key.group_id.clone(), Group::new(&key.group_id, since));
+                }
+                match (producer_id, value) {
+                    (Some(producer_id), Some(value)) => self.offsets.set_pending(producer_id, key, value),
+                    (_, value) => self.offsets.set(key, value),
+                }
+            }
+            GroupRecord::Group { group_id, value: Some(mut group) } => {
+                // Members get a whole session to find the coordinator again.
+                for member in group.members.values_mut() {
+                    member.session_deadline = now + i64::from(member.session_timeout_ms);
+                }
+                self.groups.insert(group_id, *group);
+            }
+            GroupRecord::Group { group_id, value: None } => {
+                self.groups.remove(&group_id);
+            }
+            GroupRecord::Unknown { key_version } => {
+                tracing::warn!(key_version, "record of unknown kind in __consumer_offsets skipped");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionEnd {
+    Commit,
+    Abort,
+}

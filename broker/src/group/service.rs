@@ -1,0 +1,469 @@
+//! The group coordinators at work: shards of groups over the partitions of `__consumer_offsets`.
+//!
+//! A step is taken and its records are appended under the shard's lock, so the log has the order of the steps.
+//! Answers are sent once the records are durable. A request that waits for a rebalance holds no thread: its ticket
+//! is in the state machine and the way back to it in `waiters`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::coordinator::{
+    CoordinatorLimits, GroupCoordinator, OffsetProducer, OffsetToCommit, Step, TransactionEnd,
+};
+use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
+use super::offsets::CommittedOffset;
+use super::state::{Group, Ticket};
+use super::sync::Committer;
+use crate::coordinator::codec::CoordinatorRecord;
+use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem};
+use crate::env::clock::Clock;
+use crate::env::spawn;
+use crate::error::{Error, Result};
+use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
+
+/// One partition of `__consumer_offsets`.
+#[derive(Debug)]
+struct Shard {
+    state: Mutex<GroupCoordinator>,
+    log: CoordinatorLog,
+}
+
+/// All consumer groups of this broker.
+#[derive(Debug, Clone)]
+pub struct GroupService {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shards: Vec<Shard>,
+    clock: Arc<dyn Clock>,
+    ticket_next: AtomicU64,
+    waiters: Mutex<HashMap<Ticket, oneshot::Sender<Reply>>>,
+}
+
+/// Which committed offsets are asked for.
+#[derive(Debug, Clone)]
+pub struct OffsetQuery {
+    pub topic: String,
+    pub partitions: Vec<i32>,
+    /// Refuse offsets that an open transaction is about to replace (KIP-447).
+    pub require_stable: bool,
+}
+
+/// A committed offset, or why there is none to give.
+pub type OffsetResult = Result<CommittedOffset, ErrorCode>;
+
+impl GroupService {
+    /// Reads the logs, one for each partition of the topic in order, and is then ready.
+    pub fn start(
+        logs: Vec<CoordinatorLog>,
+        limits: &CoordinatorLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        assert!(!logs.is_empty(), "the offsets topic has at least one partition");
+        let now = clock.now_ms();
+        let mut shards = Vec::with_capacity(logs.len());
+        for log in logs {
+            let mut state = GroupCoordinator::new(limits.clone());
+            log.replay(|item| replay(&mut state, &log, item, now))?;
+            shards.push(Shard { state: Mutex::new(state), log });
+        }
+        let waiters = Mutex::new(HashMap::new());
+        let inner = Inner { shards, clock, ticket_next: AtomicU64::new(0), waiters };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The partition of `__consumer_offsets` that stores the group.
+    #[must_use]
+    pub fn partition_of(&self, group_id: &str) -> i32 {
+        let index = crate::coordinator::log::partition_for(group_id, self.inner.shards.len());
+        i32::try_from(index).expect("partitions are numbered with i32")
+    }
+
+    fn shard(&self, group_id: &str) -> &Shard {
+        &self.inner.shards[crate::coordinator::log::partition_for(group_id, self.inner.shards.len())]
+    }
+
+    fn now(&self) -> i64 {
+        self.inner.clock.now_ms()
+    }
+
+    fn register(&self) -> (Ticket, oneshot::Receiver<Reply>) {
+        let ticket = Ticket(self.inner.ticket_next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        self.inner.waiters.lock().insert(ticket, sender);
+        (ticket, receiver)
+    }
+
+    /// JoinGroup; waits as long as the rebalance takes.
+    pub async fn join(&self, group_id: &str, request: JoinRequest) -> JoinReply {
+        let member_id = request.member_id.clone();
+        let (ticket, receiver) = self.register();
+        let mut waiting = Waiting { service: self, group_id, ticket, done: false };
+        let now = self.now();
+        self.step(self.shard(group_id), |state| state.join(group_id, ticket, request, now));
+        let reply = receiver.await;
+        waiting.done = true;
+        match reply {
+            Ok(Reply::Join(reply)) => reply,
+            Ok(Reply::Sync(_)) | Err(_) => JoinReply::refused(ErrorCode::CoordinatorNotAvailable, &member_id),
+        }
+    }
+
+    /// SyncGroup; waits for the leader's assignment.
+    pub async fn sync(&self, group_id: &str, request: SyncRequest) -> SyncReply {
+        let (ticket, receiver) = self.register();
+        let mut waiting = Waiting { service: self, group_id, ticket, done: false };
+        let now = self.now();
+        self.step(self.shard(group_id), |state| state.sync(group_id, ticket, request, now));
+        let reply = receiver.await;
+        waiting.done = true;
+        match reply {
+            Ok(Reply::Sync(reply)) => reply,
+            Ok(Reply::Join(_)) | Err(_) => SyncReply::refused(ErrorCode::CoordinatorNotAvailable),
+        }
+    }
+
+    /// Takes a step, appends its records, and sees to it that its answers are sent when they are durable.
+    fn step(&self, shard: &Shard, act: impl FnOnce(&mut GroupCoordinator) -> Step) {
+        let mut state = shard.state.lock();
+        let step = act(&mut state);
+        if step.records.is_empty() {
+            drop(state);
+            self.deliver(step.replies);
+            return;
+        }
+        let appended = shard.log.append(&step.records, None);
+        drop(state);
+        let service = self.clone();
+        // On its own, because the request that caused the step may go away while others wait for their answers.
+        spawn::task("group-reply", async move {
+            let outcome = match appended {
+                Ok(durable) => durable.wait().await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(()) => service.deliver(step.replies),
+                Err(error) => {
+                    tracing::error!(%error, "group not stored");
+                    service.deliver(step.replies.into_iter().map(fail).collect());
+                }
+            }
+        });
+    }
+
+    fn deliver(&self, replies: Vec<(Ticket, Reply)>) {
+        if replies.is_empty() {
+            return;
+        }
+        let mut waiters = self.inner.waiters.lock();
+        for (ticket, reply) in replies {
+            if let Some(waiter) = waiters.remove(&ticket) {
+                // A waiter that has gone needs no answer.
+                drop(waiter.send(reply));
+            }
+        }
+    }
+
+    /// Heartbeat.
+    #[must_use]
+    pub fn heartbeat(
+        &self,
+        group_id: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> ErrorCode {
+        let now = self.now();
+        self.shard(group_id).state.lock().heartbeat(group_id, member_id, instance_id, generation, now)
+    }
+
+    /// LeaveGroup: a code for each member, in order.
+    pub async fn leave(
+        &self,
+        group_id: &str,
+        members: &[(String, Option<String>)],
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let now = self.now();
+        let mut outcome = Ok(Vec::new());
+        self.step(self.shard(group_id), |state| match state.leave(group_id, members, now) {
+            Ok((errors, step)) => {
+                outcome = Ok(errors);
+                step
+            }
+            Err(error) => {
+                outcome = Err(error);
+                Step::default()
+            }
+        });
+        outcome
+    }
+
+    /// OffsetCommit: a code for each offset, in order, once the offsets are durable.
+    pub async fn commit(
+        &self,
+        group_id: &str,
+        by: Committer<'_>,
+        offsets: Vec<OffsetToCommit>,
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let appended = self.append_commit(group_id, by, None, offsets);
+        match appended {
+            Ok((errors, None)) => Ok(errors),
+            Ok((errors, Some(durable))) => {
+                durable.wait().await.map(|()| errors).map_err(|error| storage_code(&error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// TxnOffsetCommit, as far as the append: the offsets stay pending until the producer's transaction ends.
+    pub(crate) fn append_txn_commit(
+        &self,
+        group_id: &str,
+        by: Committer<'_>,
+        producer: OffsetProducer,
+        offsets: Vec<OffsetToCommit>,
+    ) -> Result<(Vec<ErrorCode>, Option<Durable>), ErrorCode> {
+        self.append_commit(group_id, by, Some(producer), offsets)
+    }
+
+    fn append_commit(
+        &self,
+        group_id: &str,
+        by: Committer<'_>,
+        producer: Option<OffsetProducer>,
+        offsets: Vec<OffsetToCommit>,
+    ) -> Result<(Vec<ErrorCode>, Option<Durable>), ErrorCode> {
+        let shard = self.shard(group_id);
+        let now = self.now();
+        let mut state = shard.state.lock();
+        let step = state.commit_offsets(group_id, by, producer, offsets, now)?;
+        if step.records.is_empty() {
+            return Ok((step.errors, None));
+        }
+        let durable = shard.log.append(&step.records, producer).map_err(|error| storage_code(&error))?;
+        Ok((step.errors, Some(durable)))
+    }
+
+    /// Writes the end of a producer's transaction into a partition of `__consumer_offsets`.
+    pub(crate) fn append_marker(
+        &self,
+        partition: i32,
+        producer: OffsetProducer,
+        kind: MarkerKind,
+        coordinator_epoch: i32,
+    ) -> Result<Option<Durable>> {
+        let Some(shard) = usize::try_from(partition).ok().and_then(|index| self.inner.shards.get(index))
+        else {
+            return Ok(None);
+        };
+        let mut state = shard.state.lock();
+        let durable = shard.log.append_marker(producer, kind, coordinator_epoch)?;
+        state.end_transaction(producer.producer_id, end_of(kind));
+        Ok(Some(durable))
+    }
+
+    /// Committed offsets of one topic, in the order of the query.
+    pub async fn offsets(
+        &self,
+        group_id: &str,
+        query: &OffsetQuery,
+    ) -> Result<Vec<Result<Option<CommittedOffset>, ErrorCode>>, ErrorCode> {
+        let state = self.shard(group_id).state.lock();
+        let store = state.offsets();
+        let group = store.group(group_id);
+        let find = |partition: &i32| {
+            if query.require_stable && store.is_unstable(group_id, &query.topic, *partition) {
+                return Err(ErrorCode::UnstableOffsetCommit);
+            }
+            let key = (query.topic.clone(), *partition);
+            Ok(group.and_then(|offsets| offsets.get(&key)).cloned())
+        };
+        Ok(query.partitions.iter().map(find).collect())
+    }
+
+    /// All committed offsets of a group.
+    pub async fn all_offsets(
+        &self,
+        group_id: &str,
+        require_stable: bool,
+    ) -> Result<BTreeMap<(String, i32), OffsetResult>, ErrorCode> {
+        let state = self.shard(group_id).state.lock();
+        let store = state.offsets();
+        let answer = |(key, offset): (&(String, i32), &CommittedOffset)| {
+            let unstable = require_stable && store.is_unstable(group_id, &key.0, key.1);
+            let result = if unstable { Err(ErrorCode::UnstableOffsetCommit) } else { Ok(offset.clone()) };
+            (key.clone(), result)
+        };
+        Ok(store.group(group_id).into_iter().flatten().map(answer).collect())
+    }
+
+    /// OffsetDelete of one partition.
+    pub async fn delete_offset(&self, group_id: &str, topic: &str, partition: i32) -> ErrorCode {
+        let act = |state: &mut GroupCoordinator| state.delete_offset(group_id, topic, partition);
+        wait(append_records(self.shard(group_id), act)).await
+    }
+
+    /// DeleteGroups, one group.
+    pub async fn delete(&self, group_id: &str) -> ErrorCode {
+        wait(append_records(self.shard(group_id), |state| state.delete_group(group_id))).await
+    }
+
+    /// Forgets all positions in a deleted topic.
+    pub async fn forget_topic(&self, topic: &str) -> Result<()> {
+        for shard in &self.inner.shards {
+            let appended = {
+                let mut state = shard.state.lock();
+                let records = state.forget_topic(topic);
+                if records.is_empty() { None } else { Some(shard.log.append(&records, None)?) }
+            };
+            if let Some(durable) = appended {
+                durable.wait().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A view of every group.
+    pub fn list<T>(&self, view: impl Fn(&Group) -> T) -> Vec<T> {
+        let mut all = Vec::new();
+        for shard in &self.inner.shards {
+            all.extend(shard.state.lock().groups().map(&view));
+        }
+        all
+    }
+
+    /// Looks at one group.
+    pub fn with_group<T>(&self, group_id: &str, view: impl FnOnce(&Group) -> T) -> Option<T> {
+        self.shard(group_id).state.lock().group(group_id).map(view)
+    }
+
+    /// Visits every committed offset, for metrics.
+    pub fn visit_offsets(&self, mut visit: impl FnMut(&str, &str, i32, i64)) {
+        for shard in &self.inner.shards {
+            let state = shard.state.lock();
+            for group_id in state.offsets().group_ids() {
+                for ((topic, partition), offset) in state.offsets().group(group_id).into_iter().flatten() {
+                    visit(group_id, topic, *partition, offset.offset);
+                }
+            }
+        }
+    }
+
+    /// Lets time pass: ends sessions and overdue rebalances.
+    pub fn expire(&self) {
+        let now = self.now();
+        for shard in &self.inner.shards {
+            let due = shard.state.lock().next_deadline().is_some_and(|deadline| deadline <= now);
+            if due {
+                self.step(shard, |state| state.expire(now));
+            }
+        }
+    }
+
+    /// Forgets old offsets and empty groups.
+    pub fn expire_offsets(&self) -> Result<()> {
+        let now = self.now();
+        for shard in &self.inner.shards {
+            let mut state = shard.state.lock();
+            let records = state.expire_offsets(now);
+            if !records.is_empty() {
+                // Nobody waits for these: should they be lost, the offsets expire again.
+                drop(shard.log.append(&records, None)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers everybody who waits: the broker is going away.
+    pub fn shut_down(&self) {
+        self.inner.waiters.lock().clear();
+    }
+}
+
+/// Tells the state machine when a waiting request is dropped because its connection has ended.
+struct Waiting<'a> {
+    service: &'a GroupService,
+    group_id: &'a str,
+    ticket: Ticket,
+    done: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.service.inner.waiters.lock().remove(&self.ticket);
+            let now = self.service.now();
+            self.service.shard(self.group_id).state.lock().abandon(self.group_id, self.ticket, now);
+        }
+    }
+}
+
+fn append_records(
+    shard: &Shard,
+    act: impl FnOnce(&mut GroupCoordinator) -> Result<Vec<CoordinatorRecord>, ErrorCode>,
+) -> Result<Option<Durable>, ErrorCode> {
+    let mut state = shard.state.lock();
+    let records = act(&mut state)?;
+    if records.is_empty() {
+        return Ok(None);
+    }
+    shard.log.append(&records, None).map(Some).map_err(|error| storage_code(&error))
+}
+
+async fn wait(appended: Result<Option<Durable>, ErrorCode>) -> ErrorCode {
+    match appended {
+        Err(error) => error,
+        Ok(None) => ErrorCode::None,
+        Ok(Some(durable)) => {
+            durable.wait().await.map_or_else(|error| storage_code(&error), |()| ErrorCode::None)
+        }
+    }
+}
+
+fn fail((ticket, reply): (Ticket, Reply)) -> (Ticket, Reply) {
+    let reply = match reply {
+        Reply::Join(reply) => {
+            Reply::Join(JoinReply::refused(ErrorCode::CoordinatorNotAvailable, &reply.member_id))
+        }
+        Reply::Sync(_) => Reply::Sync(SyncReply::refused(ErrorCode::CoordinatorNotAvailable)),
+    };
+    (ticket, reply)
+}
+
+/// What a client of the coordinator is told when its log cannot be written.
+fn storage_code(error: &Error) -> ErrorCode {
+    match error {
+        Error::BatchTooLarge { .. } => ErrorCode::InvalidCommitOffsetSize,
+        Error::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        _ => {
+            tracing::error!(%error, "coordinator log not written");
+            ErrorCode::CoordinatorNotAvailable
+        }
+    }
+}
+
+fn end_of(kind: MarkerKind) -> TransactionEnd {
+    match kind {
+        MarkerKind::Commit => TransactionEnd::Commit,
+        MarkerKind::Abort => TransactionEnd::Abort,
+    }
+}
+
+fn replay(state: &mut GroupCoordinator, log: &CoordinatorLog, item: ReplayItem, now: i64) -> Result<()> {
+    match item {
+        ReplayItem::Record { producer_id, key, value } => {
+            state.replay(producer_id, key, value, now).map_err(|error| log.corrupt(&error))
+        }
+        ReplayItem::Marker { producer_id, kind } => {
+            state.end_transaction(producer_id, end_of(kind));
+            Ok(())
+        }
+    }
+}

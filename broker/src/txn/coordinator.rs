@@ -1,0 +1,431 @@
+//! The transaction coordinator of one `__transaction_state` partition.
+//!
+//! Free of IO: a step gives the record to append and, when a transaction ends, the plan of markers to write.
+//! The order the caller must keep for an end: append the `Prepare*` record and wait until it is durable, append the
+//! markers and wait until they are durable, then append the `Complete*` record ([`TxnCoordinator::complete`]).
+//!
+//! A partition joins a transaction without a durable record: the partition logs themselves tell at start which
+//! transactions are open ([`TxnCoordinator::adopt`]), and the `Prepare*` record names every partition.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::record;
+use super::state::{Transaction, TxnPartition, TxnState};
+use crate::coordinator::codec::{CoordinatorRecord, RecordError};
+use crate::group::coordinator::TransactionEnd;
+use crate::protocol::error_code::ErrorCode;
+
+/// Limits of the coordinator.
+#[derive(Debug, Clone)]
+pub struct TxnLimits {
+    /// `transaction.max.timeout.ms`.
+    pub timeout_max_ms: i32,
+    /// `transactional.id.expiration.ms`.
+    pub id_expiration_ms: i64,
+}
+
+impl Default for TxnLimits {
+    fn default() -> Self {
+        Self { timeout_max_ms: 900_000, id_expiration_ms: 7 * 24 * 3_600 * 1_000 }
+    }
+}
+
+/// Who a producer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProducerIdentity {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
+/// How transactions of the client's protocol generation behave (KIP-890).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TxnVersion {
+    /// Partitions are added by request; the epoch stays for all transactions.
+    V1,
+    /// Partitions are added by writing to them; every end raises the epoch, which fences late writes.
+    V2,
+}
+
+/// Markers to write for a decided transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndPlan {
+    pub transactional_id: String,
+    pub end: TransactionEnd,
+    pub producer_id: i64,
+    /// The epoch the markers carry; at least that of the transaction's records.
+    pub marker_epoch: i16,
+    pub partitions: Vec<TxnPartition>,
+}
+
+/// What InitProducerId leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InitStep {
+    /// Append the record, wait until it is durable, answer with the identity.
+    Ready { identity: ProducerIdentity, record: CoordinatorRecord },
+    /// A transaction of the former producer is open: end it as planned, then ask again.
+    EndFirst { plan: EndPlan, record: CoordinatorRecord },
+    /// A decided transaction is being finished: wait for that, then ask again.
+    Busy,
+}
+
+/// What EndTxn leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EndStep {
+    /// Append the record, wait until it is durable, carry out the plan, answer with the identity.
+    Prepare { plan: EndPlan, record: CoordinatorRecord, identity: ProducerIdentity },
+    /// Nothing to end; append the record if there is one, and answer with the identity.
+    Done { identity: ProducerIdentity, record: Option<CoordinatorRecord> },
+    /// The same end is being carried out: wait for that, then ask again.
+    Busy,
+}
+
+/// What adding partitions leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AddStep {
+    /// The partitions belong to the transaction; the record, if any, need not be durable yet.
+    Added { record: Option<CoordinatorRecord> },
+    /// The previous transaction is being finished: wait for that, then ask again.
+    Busy,
+}
+
+/// All transactional ids of one shard.
+#[derive(Debug, Default)]
+pub struct TxnCoordinator {
+    limits: TxnLimits,
+    transactions: HashMap<String, Transaction>,
+}
+
+impl TxnCoordinator {
+    #[must_use]
+    pub fn new(limits: TxnLimits) -> Self {
+        Self { limits, transactions: HashMap::new() }
+    }
+
+    #[must_use]
+    pub fn transaction(&self, transactional_id: &str) -> Option<&Transaction> {
+        self.transactions.get(transactional_id)
+    }
+
+    pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.transactions.values()
+    }
+
+    /// InitProducerId: a new incarnation of the producer fences all earlier ones.
+    ///
+    /// `expected` is the identity a client wants to replace (KIP-360). `allocate` gives an unused producer id.
+    pub fn init(
+        &mut self,
+        transactional_id: &str,
+        timeout_ms: i32,
+        expected: Option<ProducerIdentity>,
+        allocate: impl FnOnce() -> i64,
+        now: i64,
+    ) -> Result<InitStep, ErrorCode> {
+        if transactional_id.is_empty() {
+            return Err(ErrorCode::InvalidRequest);
+        }
+        if timeout_ms <= 0 || timeout_ms > self.limits.timeout_max_ms {
+            return Err(ErrorCode::InvalidTransactionTimeout);
+        }
+        let Some(transaction) = self.transactions.get_mut(transactional_id) else {
+            let transaction = Transaction::new(transactional_id, allocate(), timeout_ms, now);
+            let transaction = self.transactions.entry(transactional_id.to_owned()).or_insert(transaction);
+            transaction.producer_epoch = 0;
+            return Ok(ready(transaction));
+        };
+        if let Some(expected) = expected {
+            let asked = (expected.producer_id, expected.producer_epoch);
+            let current = (transaction.producer_id, transaction.producer_epoch);
+            let idle =
+                !matches!(transaction.state, TxnState::Ongoing) && transaction.state.prepared().is_none();
+            if asked != current && transaction.previous == Some(asked) && idle {
+                return Ok(ready(transaction));
+            }
+            if asked != current && transaction.previous != Some(asked) {
+                return Err(ErrorCode::ProducerFenced);
+            }
+        }
+        match transaction.state {
+            TxnState::PrepareCommit | TxnState::PrepareAbort => Ok(InitStep::Busy),
+            TxnState::Ongoing | TxnState::PrepareEpochFence => {
+                bump_for_fence(transaction);
+                let (plan, record) = prepare(transaction, TransactionEnd::Abort, now);
+                Ok(InitStep::EndFirst { plan, record })
+            }
+            TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort | TxnState::Dead => {
+                bump(transaction, allocate);
+                transaction.timeout_ms = timeout_ms;
+                transaction.state = TxnState::Empty;
+                transaction.start_ms = -1;
+                transaction.update_ms = now;
+                Ok(ready(transaction))
+            }
+        }
+    }
+
+    /// AddPartitionsToTxn, AddOffsetsToTxn, and writes of version 2 producers.
+    pub fn add_partitions(
+        &mut self,
+        transactional_id: &str,
+        by: ProducerIdentity,
+        partitions: impl IntoIterator<Item = TxnPartition>,
+        now: i64,
+    ) -> Result<AddStep, ErrorCode> {
+        let transaction = self.of_producer(transactional_id, by)?;
+        match transaction.state {
+            TxnState::PrepareCommit | TxnState::PrepareAbort => return Ok(AddStep::Busy),
+            TxnState::PrepareEpochFence | TxnState::Dead => return Err(ErrorCode::ProducerFenced),
+            TxnState::Ongoing => {}
+            TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort => {
+                transaction.state = TxnState::Ongoing;
+                transaction.partitions.clear();
+                transaction.start_ms = now;
+                transaction.update_ms = now;
+            }
+        }
+        let before = transaction.partitions.len();
+        transaction.partitions.extend(partitions);
+        let changed = transaction.partitions.len() != before;
+        if changed {
+            transaction.update_ms = now;
+        }
+        Ok(AddStep::Added { record: changed.then(|| record::transaction_record(transaction)) })
+    }
+
+    /// May this producer write to the partition as part of its open transaction?
+    ///
+    /// Errors: `InvalidTxnState` when the partition was not added.
+    pub fn verify(
+        &mut self,
+        transactional_id: &str,
+        by: ProducerIdentity,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(), ErrorCode> {
+        let transaction = self.of_producer(transactional_id, by)?;
+        let added = transaction.partitions.iter().any(|(name, number)| *number == partition && name == topic);
+        if transaction.state == TxnState::Ongoing && added { Ok(()) } else { Err(ErrorCode::InvalidTxnState) }
+    }
+
+    fn of_producer(
+        &mut self,
+        transactional_id: &str,
+        by: ProducerIdentity,
+    ) -> Result<&mut Transaction, ErrorCode> {
+        let transaction =
+            self.transactions.get_mut(transactional_id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        if transaction.producer_id != by.producer_id {
+            return Err(ErrorCode::InvalidProducerIdMapping);
+        }
+        if transaction.producer_epoch != by.producer_epoch {
+            return Err(ErrorCode::ProducerFenced);
+        }
+        Ok(transaction)
+    }
+
+    /// EndTxn.
+    pub fn end(
+        &mut self,
+        transactional_id: &str,
+        by: ProducerIdentity,
+        end: TransactionEnd,
+        version: TxnVersion,
+        allocate: impl FnOnce() -> i64,
+        now: i64,
+    ) -> Result<EndStep, ErrorCode> {
+        let transaction =
+            self.transactions.get_mut(transactional_id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        let repeated = version == TxnVersion::V2
+            && transaction.previous == Some((by.producer_id, by.producer_epoch))
+            && transaction.state != TxnState::Ongoing;
+        if !repeated && transaction.producer_id != by.producer_id {
+            return Err(ErrorCode::InvalidProducerIdMapping);
+        }
+        if !repeated && transaction.producer_epoch != by.producer_epoch {
+            return Err(ErrorCode::ProducerFenced);
+        }
+        let finished_alike = match end {
+            TransactionEnd::Commit => TxnState::CompleteCommit,
+            TransactionEnd::Abort => TxnState::CompleteAbort,
+        };
+        match transaction.state {
+            TxnState::Ongoing => {
+                if version == TxnVersion::V2 {
+                    bump_for_fence(transaction);
+                }
+                let (plan, record) = prepare(transaction, end, now);
+                if version == TxnVersion::V2 && transaction.producer_epoch == i16::MAX {
+                    // The markers still carry the exhausted epoch; the next transaction uses a new id.
+                    transaction.previous = Some((by.producer_id, by.producer_epoch));
+                    transaction.producer_id = allocate();
+                    transaction.producer_epoch = 0;
+                }
+                let identity = identity(transaction);
+                Ok(EndStep::Prepare { plan, record, identity })
+            }
+            TxnState::PrepareCommit | TxnState::PrepareAbort => {
+                if transaction.state.prepared() == Some(end) {
+                    Ok(EndStep::Busy)
+                } else {
+                    Err(ErrorCode::InvalidTxnState)
+                }
+            }
+            state if state == finished_alike && (repeated || version == TxnVersion::V1) => {
+                Ok(EndStep::Done { identity: identity(transaction), record: None })
+            }
+            TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort
+                if version == TxnVersion::V2 && end == TransactionEnd::Abort && !repeated =>
+            {
+                // Nothing was written, yet the client wants a clean start: late writes must be fenced.
+                bump(transaction, allocate);
+                transaction.state = TxnState::CompleteAbort;
+                transaction.update_ms = now;
+                let record = Some(record::transaction_record(transaction));
+                Ok(EndStep::Done { identity: identity(transaction), record })
+            }
+            TxnState::Empty
+            | TxnState::CompleteCommit
+            | TxnState::CompleteAbort
+            | TxnState::Dead
+            | TxnState::PrepareEpochFence => Err(ErrorCode::InvalidTxnState),
+        }
+    }
+
+    /// The markers of a decided transaction are durable. Gives the record that says so, which may be lazy.
+    pub fn complete(&mut self, transactional_id: &str, now: i64) -> Option<CoordinatorRecord> {
+        let transaction = self.transactions.get_mut(transactional_id)?;
+        transaction.state = match transaction.state.prepared()? {
+            TransactionEnd::Commit => TxnState::CompleteCommit,
+            TransactionEnd::Abort => TxnState::CompleteAbort,
+        };
+        transaction.partitions.clear();
+        transaction.start_ms = -1;
+        transaction.update_ms = now;
+        Some(record::transaction_record(transaction))
+    }
+
+    /// The earliest end of an open transaction's time. Units: ms since epoch.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.transactions.values().filter_map(Transaction::deadline).min()
+    }
+
+    /// Aborts transactions that are older than their timeout; their producers are fenced.
+    pub fn expire(&mut self, now: i64) -> Vec<(EndPlan, CoordinatorRecord)> {
+        let due = self
+            .transactions
+            .values_mut()
+            .filter(|txn| txn.deadline().is_some_and(|deadline| deadline <= now));
+        let abort = |transaction: &mut Transaction| {
+            bump_for_fence(transaction);
+            prepare(transaction, TransactionEnd::Abort, now)
+        };
+        due.map(abort).collect()
+    }
+
+    /// Forgets transactional ids that have not been used for long.
+    pub fn expire_ids(&mut self, now: i64) -> Vec<CoordinatorRecord> {
+        let limit = self.limits.id_expiration_ms;
+        let idle = |txn: &Transaction| {
+            let ended =
+                matches!(txn.state, TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort);
+            ended && now - txn.update_ms >= limit
+        };
+        let ids: Vec<String> = self
+            .transactions
+            .values()
+            .filter(|txn| idle(txn))
+            .map(|txn| txn.transactional_id.clone())
+            .collect();
+        for id in &ids {
+            self.transactions.remove(id);
+        }
+        ids.iter().map(|id| record::transaction_tombstone(id)).collect()
+    }
+
+    /// Applies a record of the log at start.
+    pub fn replay(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), RecordError> {
+        match record::decode(key, value)? {
+            Some((id, Some(transaction))) => {
+                self.transactions.insert(id, transaction);
+            }
+            Some((id, None)) => {
+                self.transactions.remove(&id);
+            }
+            None => tracing::warn!("record of unknown kind in __transaction_state skipped"),
+        }
+        Ok(())
+    }
+
+    /// At start: a partition's log has an open transaction of this producer. It joins the transaction if the
+    /// producer is current; otherwise `false` says the records are nobody's and must be aborted.
+    pub fn adopt(&mut self, producer: ProducerIdentity, partition: TxnPartition, now: i64) -> bool {
+        let owner = self.transactions.values_mut().find(|txn| txn.producer_id == producer.producer_id);
+        let Some(transaction) = owner else { return false };
+        if transaction.state.prepared().is_some() {
+            return transaction.partitions.contains(&partition);
+        }
+        if transaction.producer_epoch != producer.producer_epoch {
+            return false;
+        }
+        if transaction.state != TxnState::Ongoing {
+            transaction.state = TxnState::Ongoing;
+            transaction.start_ms = now;
+            transaction.partitions.clear();
+        }
+        transaction.partitions.insert(partition);
+        true
+    }
+
+    /// At start: the decided transactions whose markers may be missing.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<EndPlan> {
+        self.transactions.values().filter_map(|txn| Some(plan(txn, txn.state.prepared()?))).collect()
+    }
+}
+
+fn identity(transaction: &Transaction) -> ProducerIdentity {
+    ProducerIdentity { producer_id: transaction.producer_id, producer_epoch: transaction.producer_epoch }
+}
+
+fn ready(transaction: &Transaction) -> InitStep {
+    InitStep::Ready { identity: identity(transaction), record: record::transaction_record(transaction) }
+}
+
+/// The next epoch, or a new producer id when epochs are used up. The last epoch is left for fencing.
+fn bump(transaction: &mut Transaction, allocate: impl FnOnce() -> i64) {
+    transaction.previous = Some((transaction.producer_id, transaction.producer_epoch));
+    if transaction.producer_epoch >= i16::MAX - 1 {
+        transaction.producer_id = allocate();
+        transaction.producer_epoch = 0;
+    } else {
+        transaction.producer_epoch += 1;
+    }
+}
+
+/// The next epoch of the same producer id, for markers that must fence the producer that wrote the records.
+fn bump_for_fence(transaction: &mut Transaction) {
+    transaction.previous = Some((transaction.producer_id, transaction.producer_epoch));
+    transaction.producer_epoch = transaction.producer_epoch.saturating_add(1);
+}
+
+fn prepare(transaction: &mut Transaction, end: TransactionEnd, now: i64) -> (EndPlan, CoordinatorRecord) {
+    transaction.state = match end {
+        TransactionEnd::Commit => TxnState::PrepareCommit,
+        TransactionEnd::Abort => TxnState::PrepareAbort,
+    };
+    transaction.update_ms = now;
+    (plan(transaction, end), record::transaction_record(transaction))
+}
+
+fn plan(transaction: &Transaction, end: TransactionEnd) -> EndPlan {
+    EndPlan {
+        transactional_id: transaction.transactional_id.clone(),
+        end,
+        producer_id: transaction.producer_id,
+        marker_epoch: transaction.producer_epoch,
+        partitions: transaction.partitions.iter().cloned().collect(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The records of `__transaction_state`, in Kafka's own format.
+//!
+//! | part  | fields                                                                                              |
+//! |-------|-----------------------------------------------------------------------------------------------------|
+//! | key   | version 0, transactional id                                                                         |
+//! | value | version 0, producer id, epoch, timeout, state, partitions by topic (nullable), last update, start   |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::state::{Transaction, TxnState};
+use crate::coordinator::codec::{CoordinatorRecord, FieldReader, FieldWriter, RecordError};
+
+const KEY_VERSION: i16 = 0;
+const VALUE_VERSION: i16 = 0;
+
+fn key(transactional_id: &str) -> Bytes {
+    FieldWriter::new().i16(KEY_VERSION).string(transactional_id).finish()
+}
+
+/// The record that stores a transaction.
+#[must_use]
+pub fn transaction_record(transaction: &Transaction) -> CoordinatorRecord {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for (topic, partition) in &transaction.partitions {
+        topics.entry(topic).or_default().push(*partition);
+    }
+    let mut writer = FieldWriter::new()
+        .i16(VALUE_VERSION)
+        .i64(transaction.producer_id)
+        .i16(transaction.producer_epoch)
+        .i32(transaction.timeout_ms)
+        .i8(transaction.state as i8);
+    // Kafka writes null for a transaction that never had partitions.
+    writer = if transaction.state == TxnState::Empty { writer.i32(-1) } else { writer.count(topics.len()) };
+    if transaction.state != TxnState::Empty {
+        for (topic, partitions) in topics {
+            writer = writer.string(topic).count(partitions.len());
+            for partition in partitions {
+                writer = writer.i32(partition);
+            }
+        }
+    }
+    let value = writer.i64(transaction.update_ms).i64(transaction.start_ms).finish();
+    CoordinatorRecord { key: key(&transaction.transactional_id), value: Some(value) }
+}
+
+/// The record that forgets a transactional id.
+#[must_use]
+pub fn transaction_tombstone(transactional_id: &str) -> CoordinatorRecord {
+    CoordinatorRecord { key: key(transactional_id), value: None }
+}
+
+/// Decodes a record: the transactional id and, unless it was forgotten, the transaction.
+/// `None` for a key version of a newer or foreign writer.
+pub fn decode(
+    key: Bytes,
+    value: Option<Bytes>,
+) -> Result<Option<(String, Option<Transaction>)>, RecordError> {
+    let mut reader = FieldReader::new(key);
+    if reader.i16("key version")? != KEY_VERSION {
+        return Ok(None);
+    }
+    let transactional_id = reader.string("transactional id")?;
+    let Some(value) = value else { return Ok(Some((transactional_id, None))) };
+    let mut reader = FieldReader::new(value);
+    let version = reader.i16("transaction value version")?;
+    if version != VALUE_VERSION {
+        return Err(RecordError::UnknownValue {
+            field: "transaction value version",
+            value: i64::from(version),
+        });
+    }
+    let producer_id = reader.i64("producer id")?;
+    let producer_epoch = reader.i16("producer epoch")?;
+    let timeout_ms = reader.i32("timeout")?;
+    let code = reader.i8("state")?;
+    let state = TxnState::from_code(code)
+        .ok_or(RecordError::UnknownValue { field: "state", value: i64::from(code) })?;
+    let partitions = decode_partitions(&mut reader)?;
+    let update_ms = reader.i64("last update")?;
+    let start_ms = reader.i64("start")?;
+    let transaction = Transaction {
+        transactional_id: transactional_id.clone(),
+        producer_id,
+        producer_epoch,
+        previous: None,
+        timeout_ms,
+        state,
+        partitions,
+        start_ms,
+        update_ms,
+    };
+    Ok(Some((transactional_id, Some(transaction))))
+}
+
+fn decode_partitions(reader: &mut FieldReader) -> Result<BTreeSet<(String, i32)>, RecordError> {
+    let mut partitions = BTreeSet::new();
+    for _ in 0..reader.count("topics")? {
+        let topic = reader.string("topic")?;
+        for _ in 0..reader.count("partitions")? {
+            partitions.insert((topic.clone(), reader.i32("partition")?));
+        }
+    }
+    Ok(partitions)
+}

@@ -1,4 +1,10 @@
 //! Talking to a broker, in this process or elsewhere.
 
+pub mod admin;
+pub(crate) mod call;
+pub mod error;
+pub mod group_offsets;
+pub mod producer;
+pub mod reader;
 pub mod tcp;
 pub mod transport;

@@ -102,11 +102,11 @@ impl Request {
                     || request.forgotten_topics_data.iter().any(|topic| topic.topic_id.is_nil())
             }
             Self::OffsetCommit(request) => request.topics.iter().any(|topic| topic.topic_id.is_nil()),
-            Self::OffsetFetch(request) => request
-                .groups
-                .iter()
-                .flat_map(|group| group.topics.iter().flatten())
-                .any(|topic| topic.topic_id.is_nil()),
+            // Who asks for all topics knows no ids either, and wants to be told names.
+            Self::OffsetFetch(request) => request.groups.iter().any(|group| match &group.topics {
+                None => true,
+                Some(topics) => topics.iter().any(|topic| topic.topic_id.is_nil()),
+            }),
             _ => false,
         };
         let known = self.api_key().known_versions();

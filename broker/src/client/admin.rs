@@ -1,0 +1,276 @@
+//! Topics, their settings and their offsets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::client::call::{call, check};
+use crate::client::error::{ClientError, Result};
+use crate::client::transport::Transport;
+use crate::ids::{Offset, TopicId, TopicPartition};
+use crate::log::access::{Isolation, OffsetSpec};
+use crate::protocol::api_key::ApiKey;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use crate::protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use crate::protocol::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use crate::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use crate::protocol::messages::incremental_alter_configs as alter;
+use crate::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use crate::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+
+const TIMEOUT_MS: i32 = 30_000;
+const TOPIC_RESOURCE: i8 = 2;
+
+/// Administers a broker.
+#[derive(Clone)]
+pub struct Admin {
+    transport: Arc<dyn Transport>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+/// A topic, as Metadata shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDescription {
+    pub name: String,
+    pub id: TopicId,
+    /// Number of partitions; they are counted from 0.
+    pub partitions: i32,
+    /// Replicas of each partition.
+    pub replicas: i32,
+    /// Topics of the broker itself.
+    pub internal: bool,
+}
+
+/// An offset that was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedOffset {
+    /// `None` when no record qualifies.
+    pub offset: Option<Offset>,
+    /// Units: ms since epoch; -1 where the offset does not come from a record.
+    pub timestamp: i64,
+}
+
+impl Admin {
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
+    }
+
+    /// Makes a topic; it is durable when this returns. `partitions` of -1 takes the broker's default.
+    ///
+    /// Errors: `Refused` with `TopicAlreadyExists`, `InvalidTopicException`, `InvalidPartitions`, `InvalidConfig`.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        let config = |(name, value): (&String, &String)| CreatableTopicConfig {
+            name: name.clone(),
+            value: Some(value.clone()),
+        };
+        let topic = CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: partitions,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: configs.iter().map(config).collect(),
+        };
+        let request =
+            CreateTopicsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: false };
+        let response = call!(self.transport.as_ref(), CreateTopics, request)?;
+        for topic in response.topics {
+            check(ApiKey::CreateTopics, &topic_named(&topic.name), topic.error_code, topic.error_message)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes topics. All are tried; the first refusal is returned.
+    pub async fn delete_topics(&self, names: &[&str]) -> Result<()> {
+        let state = |name: &&str| DeleteTopicState { name: Some((*name).to_owned()), topic_id: Uuid::nil() };
+        let request = DeleteTopicsRequest {
+            topics: names.iter().map(state).collect(),
+            topic_names: Vec::new(),
+            timeout_ms: TIMEOUT_MS,
+        };
+        let response = call!(self.transport.as_ref(), DeleteTopics, request)?;
+        for topic in response.responses {
+            let name = topic.name.unwrap_or_default();
+            check(ApiKey::DeleteTopics, &topic_named(&name), topic.error_code, topic.error_message)?;
+        }
+        Ok(())
+    }
+
+    /// Raises the number of partitions of a topic to `count`.
+    pub async fn create_partitions(&self, name: &str, count: i32) -> Result<()> {
+        let topic = CreatePartitionsTopic { name: name.to_owned(), count, assignments: None };
+        let request =
+            CreatePartitionsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: false };
+        let response = call!(self.transport.as_ref(), CreatePartitions, request)?;
+        for result in response.results {
+            check(ApiKey::CreatePartitions, &topic_named(name), result.error_code, result.error_message)?;
+        }
+        Ok(())
+    }
+
+    /// All topics, by name.
+    pub async fn list_topics(&self) -> Result<Vec<TopicDescription>> {
+        let described = self.metadata(None).await?;
+        described.into_iter().map(|(name, outcome)| outcome.map_err(|code| unknown(&name, code))).collect()
+    }
+
+    /// One topic; `None` if it does not exist.
+    pub async fn describe_topic(&self, name: &str) -> Result<Option<TopicDescription>> {
+        match self.metadata(Some(name)).await?.pop() {
+            Some((_, Ok(topic))) => Ok(Some(topic)),
+            Some((_, Err(ErrorCode::UnknownTopicOrPartition))) | None => Ok(None),
+            Some((_, Err(code))) => Err(unknown(name, code)),
+        }
+    }
+
+    async fn metadata(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Vec<(String, std::result::Result<TopicDescription, ErrorCode>)>> {
+        let wanted = |name: &str| MetadataRequestTopic { topic_id: Uuid::nil(), name: Some(name.to_owned()) };
+        let request = MetadataRequest {
+            topics: name.map(|name| vec![wanted(name)]),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let response = call!(self.transport.as_ref(), Metadata, request)?;
+        let topic = |topic: crate::protocol::messages::metadata::MetadataResponseTopic| {
+            let name = topic.name.unwrap_or_default();
+            if topic.error_code != ErrorCode::None {
+                return (name, Err(topic.error_code));
+            }
+            let replicas = topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len());
+            let description = TopicDescription {
+                name: name.clone(),
+                id: TopicId(topic.topic_id),
+                partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+                replicas: i32::try_from(replicas).unwrap_or(i32::MAX),
+                internal: topic.is_internal,
+            };
+            (name, Ok(description))
+        };
+        Ok(response.topics.into_iter().map(topic).collect())
+    }
+
+    /// The settings of a topic that are in force, defaults included.
+    pub async fn describe_configs(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        let resource = DescribeConfigsResource {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: name.to_owned(),
+            configuration_keys: None,
+        };
+        let request =
+            DescribeConfigsRequest { resources: vec![resource], ..DescribeConfigsRequest::default() };
+        let response = call!(self.transport.as_ref(), DescribeConfigs, request)?;
+        let mut configs = BTreeMap::new();
+        for result in response.results {
+            check(ApiKey::DescribeConfigs, &topic_named(name), result.error_code, result.error_message)?;
+            configs
+                .extend(result.configs.into_iter().filter_map(|config| Some((config.name, config.value?))));
+        }
+        Ok(configs)
+    }
+
+    /// Sets settings of a topic and leaves the others as they are. `None` returns a setting to its default.
+    pub async fn alter_configs(&self, name: &str, changes: &BTreeMap<String, Option<String>>) -> Result<()> {
+        let change = |(name, value): (&String, &Option<String>)| alter::AlterableConfig {
+            name: name.clone(),
+            config_operation: i8::from(value.is_none()),
+            value: value.clone(),
+        };
+        let resource = alter::AlterConfigsResource {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: name.to_owned(),
+            configs: changes.iter().map(change).collect(),
+        };
+        let request =
+            alter::IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let response = call!(self.transport.as_ref(), IncrementalAlterConfigs, request)?;
+        for result in response.responses {
+            let resource = topic_named(name);
+            check(ApiKey::IncrementalAlterConfigs, &resource, result.error_code, result.error_message)?;
+        }
+        Ok(())
+    }
+
+    /// Looks up offsets; the answers are in the order of the questions.
+    pub async fn list_offsets(
+        &self,
+        wanted: &[(TopicPartition, OffsetSpec)],
+        isolation: Isolation,
+    ) -> Result<Vec<ListedOffset>> {
+        let topic = |(partition, spec): &(TopicPartition, OffsetSpec)| ListOffsetsTopic {
+            name: partition.topic.to_string(),
+            partitions: vec![ListOffsetsPartition {
+                partition_index: partition.partition,
+                current_leader_epoch: -1,
+                timestamp: timestamp_of(*spec),
+            }],
+        };
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            isolation_level: i8::from(isolation == Isolation::ReadCommitted),
+            topics: wanted.iter().map(topic).collect(),
+            timeout_ms: TIMEOUT_MS,
+        };
+        let response = call!(self.transport.as_ref(), ListOffsets, request)?;
+        let mut answers = response.topics.into_iter().flat_map(|topic| topic.partitions);
+        let mut listed = Vec::with_capacity(wanted.len());
+        for (partition, _) in wanted {
+            let missing =
+                || ClientError::Incomplete { api: ApiKey::ListOffsets, missing: partition.to_string() };
+            let answer = answers.next().ok_or_else(missing)?;
+            check(ApiKey::ListOffsets, &format!("partition \"{partition}\""), answer.error_code, None)?;
+            let offset = Some(answer.offset).filter(|offset| *offset >= 0);
+            listed.push(ListedOffset { offset, timestamp: answer.timestamp });
+        }
+        Ok(listed)
+    }
+
+    /// Deletes the records before `offset` and returns the new start of the log. -1 deletes all that are visible.
+    pub async fn delete_records(&self, partition: &TopicPartition, offset: Offset) -> Result<Offset> {
+        let wanted = DeleteRecordsPartition { partition_index: partition.partition, offset };
+        let topic = DeleteRecordsTopic { name: partition.topic.to_string(), partitions: vec![wanted] };
+        let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: TIMEOUT_MS };
+        let response = call!(self.transport.as_ref(), DeleteRecords, request)?;
+        let answer = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
+        let missing =
+            || ClientError::Incomplete { api: ApiKey::DeleteRecords, missing: partition.to_string() };
+        let answer = answer.ok_or_else(missing)?;
+        check(ApiKey::DeleteRecords, &format!("partition \"{partition}\""), answer.error_code, None)?;
+        Ok(answer.low_watermark)
+    }
+}
+
+fn timestamp_of(spec: OffsetSpec) -> i64 {
+    match spec {
+        OffsetSpec::Latest => -1,
+        OffsetSpec::Earliest => -2,
+        OffsetSpec::MaxTimestamp => -3,
+        OffsetSpec::Timestamp(timestamp) => timestamp,
+    }
+}
+
+fn topic_named(name: &str) -> String {
+    format!("topic \"{name}\"")
+}
+
+fn unknown(name: &str, code: ErrorCode) -> ClientError {
+    ClientError::refused(ApiKey::Metadata, topic_named(name), code)
+}

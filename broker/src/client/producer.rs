@@ -1,0 +1,7 @@
+//! Producing whole record batches: idempotent or in transactions.
+
+pub mod idempotent;
+pub mod partitioner;
+pub mod pipeline;
+pub(crate) mod stamp;
+pub mod transactional;

@@ -1,0 +1,263 @@
+//! Produce requests under way: sent one after the other without waiting, settled in the same order.
+//!
+//! Invariant: a partition's batches carry consecutive sequences in the order of the requests, so that sending a
+//! request again after a lost answer changes nothing (KIP-98).
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use super::stamp::{Membership, stamp_producer};
+use crate::client::call::Backoff;
+use crate::client::error::{ClientError, Result};
+use crate::client::transport::{Transport, TransportError};
+use crate::ids::{Offset, TopicPartition};
+use crate::protocol::api_key::ApiKey;
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use crate::protocol::request::Request;
+use crate::protocol::response::Response;
+use crate::txn::coordinator::ProducerIdentity;
+
+/// Encoded record batches by partition.
+pub type PartitionBatches = Vec<(TopicPartition, Vec<Bytes>)>;
+
+const ALL_ACKS: i16 = -1;
+const TIMEOUT_MS: i32 = 30_000;
+/// Requests under way at a time; the next waits for the oldest.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Where a batch ended up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducedBatch {
+    pub partition: TopicPartition,
+    pub base_offset: Offset,
+    /// The offset after the batch.
+    pub next_offset: Offset,
+}
+
+/// A batch on its way.
+#[derive(Debug, Clone)]
+struct Sent {
+    partition: TopicPartition,
+    bytes: Bytes,
+    /// Offsets the batch takes.
+    offsets: i64,
+}
+
+type Answer = Result<Response, TransportError>;
+
+enum Progress {
+    Waiting(BoxFuture<'static, Answer>),
+    Answered(Answer),
+}
+
+struct InFlight {
+    batches: Vec<Sent>,
+    progress: Progress,
+}
+
+/// The requests of one producer.
+pub(crate) struct Pipeline {
+    transport: Arc<dyn Transport>,
+    transactional_id: Option<String>,
+    sequences: HashMap<TopicPartition, i32>,
+    in_flight: VecDeque<InFlight>,
+    settled: Vec<ProducedBatch>,
+    /// A request is being sent again, so later ones may have arrived before it and been refused for that.
+    disturbed: bool,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("transactional_id", &self.transactional_id)
+            .field("in_flight", &self.in_flight.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    pub(crate) fn new(transport: Arc<dyn Transport>, transactional_id: Option<String>) -> Self {
+        Self {
+            transport,
+            transactional_id,
+            sequences: HashMap::new(),
+            in_flight: VecDeque::new(),
+            settled: Vec::new(),
+            disturbed: false,
+        }
+    }
+
+    /// A new epoch counts its sequences from 0.
+    pub(crate) fn reset_sequences(&mut self) {
+        self.sequences.clear();
+    }
+
+    /// Hands batches over. Returns when they are sent, not when they are answered.
+    pub(crate) async fn push(&mut self, by: ProducerIdentity, batches: PartitionBatches) -> Result<()> {
+        let membership =
+            if self.transactional_id.is_some() { Membership::Transaction } else { Membership::Alone };
+        // A request holds one batch of a partition at most, so further ones go into further requests.
+        let mut requests: Vec<Vec<Sent>> = Vec::new();
+        for (partition, encoded) in batches {
+            let sequence = self.sequences.entry(partition.clone()).or_default();
+            for (at, batch) in encoded.into_iter().enumerate() {
+                let (bytes, next) = stamp_producer(batch, by, *sequence, membership)?;
+                let offsets = i64::from(next.wrapping_sub(*sequence) & i32::MAX);
+                *sequence = next;
+                if at == requests.len() {
+                    requests.push(Vec::new());
+                }
+                requests[at].push(Sent { partition: partition.clone(), bytes, offsets });
+            }
+        }
+        for batches in requests {
+            if self.in_flight.len() >= IN_FLIGHT_MAX {
+                self.settle_one().await?;
+            }
+            let progress = start(&self.transport, self.transactional_id.clone(), &batches).await;
+            self.in_flight.push_back(InFlight { batches, progress });
+        }
+        Ok(())
+    }
+
+    /// Waits for everything under way and gives where the batches since the last call ended up.
+    pub(crate) async fn settle(&mut self) -> Result<Vec<ProducedBatch>> {
+        while !self.in_flight.is_empty() {
+            self.settle_one().await?;
+        }
+        Ok(std::mem::take(&mut self.settled))
+    }
+
+    /// Waits for everything under way and forgets the outcome.
+    pub(crate) async fn discard(&mut self) {
+        while let Some(request) = self.in_flight.pop_front() {
+            drop(finish(request.progress).await);
+        }
+        self.settled.clear();
+    }
+
+    async fn settle_one(&mut self) -> Result<()> {
+        let Some(request) = self.in_flight.pop_front() else { return Ok(()) };
+        let outcome = self.settle_request(request).await;
+        self.disturbed &= !self.in_flight.is_empty();
+        outcome
+    }
+
+    async fn settle_request(&mut self, request: InFlight) -> Result<()> {
+        let mut left = request.batches;
+        let mut answer = finish(request.progress).await;
+        let mut backoff = Backoff::default();
+        loop {
+            left = match self.take_answer(left, answer)? {
+                retry if retry.is_empty() => return Ok(()),
+                retry => retry,
+            };
+            self.disturbed = true;
+            if !backoff.pause().await {
+                let partition = left[0].partition.to_string();
+                return Err(ClientError::refused(ApiKey::Produce, partition, ErrorCode::RequestTimedOut));
+            }
+            let again = start(&self.transport, self.transactional_id.clone(), &left).await;
+            answer = finish(again).await;
+        }
+    }
+
+    /// Notes the batches that succeeded and returns those to send again.
+    fn take_answer(&mut self, batches: Vec<Sent>, answer: Answer) -> Result<Vec<Sent>> {
+        let response = match answer {
+            Ok(Response::Produce(response)) => response,
+            Ok(_) => {
+                let missing = "an answer of the same API".to_owned();
+                return Err(ClientError::Incomplete { api: ApiKey::Produce, missing });
+            }
+            Err(error) if error.is_retriable() => return Ok(batches),
+            Err(error) => return Err(error.into()),
+        };
+        let mut answers = by_partition(response);
+        let mut again = Vec::new();
+        for batch in batches {
+            let key = (batch.partition.topic.to_string(), batch.partition.partition);
+            let Some(answer) = answers.remove(&key) else {
+                let missing = batch.partition.to_string();
+                return Err(ClientError::Incomplete { api: ApiKey::Produce, missing });
+            };
+            match answer.error_code {
+                // A duplicate is in the log already, where exactly the broker has forgotten.
+                ErrorCode::None | ErrorCode::DuplicateSequenceNumber => self.settled.push(ProducedBatch {
+                    partition: batch.partition,
+                    base_offset: answer.base_offset,
+                    next_offset: answer.base_offset + batch.offsets,
+                }),
+                code if code.is_retriable() => again.push(batch),
+                ErrorCode::OutOfOrderSequenceNumber if self.disturbed => again.push(batch),
+                code => {
+                    return Err(ClientError::Refused {
+                        api: ApiKey::Produce,
+                        resource: format!("records for partition \"{}\"", batch.partition),
+                        code,
+                        message: answer.error_message,
+                    });
+                }
+            }
+        }
+        Ok(again)
+    }
+}
+
+/// Sends a request: after this the transport has it, in order.
+async fn start(
+    transport: &Arc<dyn Transport>,
+    transactional_id: Option<String>,
+    batches: &[Sent],
+) -> Progress {
+    let request = Request::Produce(request_of(transactional_id, batches));
+    let transport = transport.clone();
+    let mut answer: BoxFuture<'static, Answer> = Box::pin(async move { transport.send(request).await });
+    match futures::poll!(answer.as_mut()) {
+        Poll::Ready(answer) => Progress::Answered(answer),
+        Poll::Pending => Progress::Waiting(answer),
+    }
+}
+
+async fn finish(progress: Progress) -> Answer {
+    match progress {
+        Progress::Answered(answer) => answer,
+        Progress::Waiting(future) => future.await,
+    }
+}
+
+fn request_of(transactional_id: Option<String>, batches: &[Sent]) -> ProduceRequest {
+    let mut topics: Vec<TopicProduceData> = Vec::new();
+    for batch in batches {
+        let data =
+            PartitionProduceData { index: batch.partition.partition, records: Some(batch.bytes.clone()) };
+        match topics.iter_mut().find(|topic| *topic.name == *batch.partition.topic) {
+            Some(topic) => topic.partition_data.push(data),
+            None => topics.push(TopicProduceData {
+                name: batch.partition.topic.to_string(),
+                topic_id: Uuid::nil(),
+                partition_data: vec![data],
+            }),
+        }
+    }
+    ProduceRequest { transactional_id, acks: ALL_ACKS, timeout_ms: TIMEOUT_MS, topic_data: topics }
+}
+
+fn by_partition(response: ProduceResponse) -> HashMap<(String, i32), PartitionProduceResponse> {
+    let mut answers = HashMap::new();
+    for topic in response.responses {
+        for answer in topic.partition_responses {
+            answers.insert((topic.name.clone(), answer.index), answer);
+        }
+    }
+    answers
+}

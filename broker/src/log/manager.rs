@@ -98,7 +98,8 @@ pub struct LogManager {
     deletions: AtomicU64,
     housekeeper: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<StopSignal>,
-    _lock: Box<dyn StorageLock>,
+    /// Held until the shutdown: another manager may then open the directory, even while this one is still referred to.
+    lock: Mutex<Option<Box<dyn StorageLock>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -168,7 +169,7 @@ impl LogManager {
             deletions: AtomicU64::new(0),
             housekeeper: Mutex::default(),
             stop: Arc::default(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         }))
     }
 
@@ -366,6 +367,7 @@ impl LogManager {
             }
         }
         checkpoint::write(self.context.storage(), &self.file(CLEAN_SHUTDOWN_FILE), &clean)?;
+        drop(self.lock.lock().take());
         failure
     }
 

@@ -4,18 +4,27 @@
 //!
 //! 1. [`ids`], [`error`], [`env`](mod@env): names, failures, and the seams for time, files, chance and threads.
 //! 2. [`record`]: record batches (format v2), compression, control records.
-//! 3. [`log`]: segmented logs with indexes, producer state, group commit, retention and compaction.
-//! 4. [`replication`]: a partition as clients see it: one log, its leader epoch and its waiters.
-//! 5. [`protocol`]: the wire format, one file per API; bounded on the way in. Uses none of the above.
-//! 6. [`net`]: listeners, connections, and the seam to whoever answers requests.
-//! 7. [`client`]: the other end: transports, and the clients on top of them.
+//! 3. [`protocol`]: the wire format of requests and responses.
+//! 4. [`log`]: segmented logs with indexes, producer state, group commit, retention and compaction.
+//! 5. [`replication`]: a partition as clients see it: one log, its leader epoch and its waiters.
+//! 6. [`metadata`]: topics and their settings.
+//! 7. [`coordinator`], [`group`], [`txn`]: consumer groups and transactions, as state machines over records.
+//! 8. [`net`]: connections. [`api`]: an answer to every request. [`broker`]: all of it, running.
+//! 9. [`client`]: producers, readers and administration over a transport, in this process or elsewhere.
 
+pub mod api;
+pub mod broker;
 pub mod client;
+pub mod config;
+pub mod coordinator;
 pub mod env;
 pub mod error;
+pub mod group;
 pub mod ids;
 pub mod log;
+pub mod metadata;
 pub mod net;
 pub mod protocol;
 pub mod record;
 pub mod replication;
+pub mod txn;

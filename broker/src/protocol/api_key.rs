@@ -20,16 +20,16 @@ macro_rules! api_table {
             Heartbeat = 12, heartbeat, HeartbeatRequest, HeartbeatResponse, 0..=4, [0..=4];
             LeaveGroup = 13, leave_group, LeaveGroupRequest, LeaveGroupResponse, 0..=5, [0..=5];
             SyncGroup = 14, sync_group, SyncGroupRequest, SyncGroupResponse, 0..=5, [0..=5];
-            DescribeGroups = 15, describe_groups, DescribeGroupsRequest, DescribeGroupsResponse, 0..=6, [];
-            ListGroups = 16, list_groups, ListGroupsRequest, ListGroupsResponse, 0..=5, [];
+            DescribeGroups = 15, describe_groups, DescribeGroupsRequest, DescribeGroupsResponse, 0..=6, [0..=6];
+            ListGroups = 16, list_groups, ListGroupsRequest, ListGroupsResponse, 0..=5, [0..=5];
             SaslHandshake = 17, sasl_handshake, SaslHandshakeRequest, SaslHandshakeResponse, 0..=1, [];
             ApiVersions = 18, api_versions, ApiVersionsRequest, ApiVersionsResponse, 0..=4, [0..=4];
             CreateTopics = 19, create_topics, CreateTopicsRequest, CreateTopicsResponse, 2..=7, [2..=7];
             DeleteTopics = 20, delete_topics, DeleteTopicsRequest, DeleteTopicsResponse, 1..=6, [1..=6];
-            DeleteRecords = 21, delete_records, DeleteRecordsRequest, DeleteRecordsResponse, 0..=2, [];
-            InitProducerId = 22, init_producer_id, InitProducerIdRequest, InitProducerIdResponse, 0..=6, [0..=6];
+            DeleteRecords = 21, delete_records, DeleteRecordsRequest, DeleteRecordsResponse, 0..=2, [0..=2];
+            InitProducerId = 22, init_producer_id, InitProducerIdRequest, InitProducerIdResponse, 0..=6, [0..=5];
             OffsetForLeaderEpoch = 23, offset_for_leader_epoch, OffsetForLeaderEpochRequest,
-                OffsetForLeaderEpochResponse, 2..=4, [];
+                OffsetForLeaderEpochResponse, 2..=4, [2..=4];
             AddPartitionsToTxn = 24, add_partitions_to_txn, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
                 0..=5, [0..=5];
             AddOffsetsToTxn = 25, add_offsets_to_txn, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, 0..=4, [0..=4];
@@ -37,27 +37,27 @@ macro_rules! api_table {
             WriteTxnMarkers = 27, write_txn_markers, WriteTxnMarkersRequest, WriteTxnMarkersResponse, 1..=1, [];
             TxnOffsetCommit = 28, txn_offset_commit, TxnOffsetCommitRequest, TxnOffsetCommitResponse, 0..=5, [0..=5];
             DescribeConfigs = 32, describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, 1..=4, [1..=4];
-            AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse, 0..=2, [];
-            DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4, [];
+            AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse, 0..=2, [0..=2];
+            DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4, [1..=4];
             SaslAuthenticate = 36, sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2, [];
             CreatePartitions = 37, create_partitions, CreatePartitionsRequest, CreatePartitionsResponse,
                 0..=3, [0..=3];
-            DeleteGroups = 42, delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, 0..=2, [];
+            DeleteGroups = 42, delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, 0..=2, [0..=2];
             IncrementalAlterConfigs = 44, incremental_alter_configs, IncrementalAlterConfigsRequest,
-                IncrementalAlterConfigsResponse, 0..=1, [];
-            OffsetDelete = 47, offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, [];
-            DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse, 0..=2, [];
+                IncrementalAlterConfigsResponse, 0..=1, [0..=1];
+            OffsetDelete = 47, offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, [0..=0];
+            DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse, 0..=2, [0..=2];
             DescribeProducers = 61, describe_producers, DescribeProducersRequest, DescribeProducersResponse,
-                0..=0, [];
+                0..=0, [0..=0];
             DescribeTransactions = 65, describe_transactions, DescribeTransactionsRequest,
-                DescribeTransactionsResponse, 0..=0, [];
-            ListTransactions = 66, list_transactions, ListTransactionsRequest, ListTransactionsResponse, 0..=2, [];
+                DescribeTransactionsResponse, 0..=0, [0..=0];
+            ListTransactions = 66, list_transactions, ListTransactionsRequest, ListTransactionsResponse, 0..=2, [0..=1];
             ConsumerGroupHeartbeat = 68, consumer_group_heartbeat, ConsumerGroupHeartbeatRequest,
                 ConsumerGroupHeartbeatResponse, 0..=1, [];
             ConsumerGroupDescribe = 69, consumer_group_describe, ConsumerGroupDescribeRequest,
                 ConsumerGroupDescribeResponse, 0..=1, [];
             DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest,
-                DescribeTopicPartitionsResponse, 0..=0, [];
+                DescribeTopicPartitionsResponse, 0..=0, [0..=0];
         }
     };
 }

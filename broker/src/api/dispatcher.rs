@@ -1,0 +1,176 @@
+//! From a request to its handler.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::api::group_membership::Client;
+use crate::api::node::Node;
+use crate::api::{
+    cluster, configs, fetch, find_coordinator, group_admin, group_membership, group_offsets, list_offsets,
+    log_admin, produce, topics, transactions,
+};
+use crate::net::handler::{RequestContext, RequestHandler};
+use crate::protocol::request::Request;
+use crate::protocol::response::Response;
+
+/// Answers every request the broker advertises.
+#[derive(Debug, Clone)]
+pub struct Dispatcher {
+    node: Arc<Node>,
+}
+
+impl Dispatcher {
+    #[must_use]
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+impl RequestHandler for Dispatcher {
+    fn handle(&self, context: RequestContext, request: Request) -> BoxFuture<'static, Option<Response>> {
+        let node = self.node.clone();
+        node.metrics().requests.increment();
+        // Each family is a future of its own on the heap, so that small requests do not carry the largest one's state.
+        match request {
+            Request::Produce(_) | Request::Fetch(_) | Request::ListOffsets(_) => {
+                async move { records(&node, context.api_version, request).await }.boxed()
+            }
+            Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_)
+            | Request::OffsetCommit(_)
+            | Request::OffsetFetch(_)
+            | Request::OffsetDelete(_)
+            | Request::ListGroups(_)
+            | Request::DescribeGroups(_)
+            | Request::DeleteGroups(_) => async move { groups(&node, context, request).await }.boxed(),
+            Request::InitProducerId(_)
+            | Request::AddPartitionsToTxn(_)
+            | Request::AddOffsetsToTxn(_)
+            | Request::TxnOffsetCommit(_)
+            | Request::EndTxn(_)
+            | Request::DescribeTransactions(_)
+            | Request::ListTransactions(_) => {
+                async move { transactional(&node, context.api_version, request).await }.boxed()
+            }
+            other => async move { administration(&node, context.api_version, other).await }.boxed(),
+        }
+    }
+}
+
+async fn records(node: &Node, version: i16, request: Request) -> Option<Response> {
+    match request {
+        Request::Produce(request) => {
+            let answered = request.acks != produce::NO_ACK;
+            let response = produce::handle(node, version, request).await;
+            answered.then_some(Response::Produce(response))
+        }
+        Request::Fetch(request) => Some(Response::Fetch(fetch::handle(node, version, request).await)),
+        Request::ListOffsets(request) => {
+            Some(Response::ListOffsets(list_offsets::handle(node, version, request).await))
+        }
+        _ => None,
+    }
+}
+
+async fn groups(node: &Node, context: RequestContext, request: Request) -> Option<Response> {
+    let version = context.api_version;
+    Some(match request {
+        Request::JoinGroup(request) => {
+            let client = Client {
+                client_id: context.client_id.as_deref().unwrap_or_default().to_owned(),
+                host: context.session.client_host(),
+            };
+            Response::JoinGroup(group_membership::join(node, client, version, request).await)
+        }
+        Request::SyncGroup(request) => {
+            Response::SyncGroup(group_membership::sync(node, version, request).await)
+        }
+        Request::Heartbeat(request) => Response::Heartbeat(group_membership::heartbeat(node, &request)),
+        Request::LeaveGroup(request) => {
+            Response::LeaveGroup(group_membership::leave(node, version, request).await)
+        }
+        Request::OffsetCommit(request) => {
+            Response::OffsetCommit(group_offsets::commit(node, version, request).await)
+        }
+        Request::OffsetFetch(request) => {
+            Response::OffsetFetch(group_offsets::fetch(node, version, request).await)
+        }
+        Request::OffsetDelete(request) => Response::OffsetDelete(group_offsets::delete(node, request).await),
+        Request::ListGroups(request) => Response::ListGroups(group_admin::list(node, &request)),
+        Request::DescribeGroups(request) => {
+            Response::DescribeGroups(group_admin::describe(node, version, request))
+        }
+        Request::DeleteGroups(request) => Response::DeleteGroups(group_admin::delete(node, request).await),
+        _ => return None,
+    })
+}
+
+async fn transactional(node: &Node, version: i16, request: Request) -> Option<Response> {
+    Some(match request {
+        Request::InitProducerId(request) => {
+            Response::InitProducerId(transactions::init_producer_id(node, version, request).await)
+        }
+        Request::AddPartitionsToTxn(request) => {
+            Response::AddPartitionsToTxn(transactions::add_partitions(node, version, request).await)
+        }
+        Request::AddOffsetsToTxn(request) => {
+            Response::AddOffsetsToTxn(transactions::add_offsets(node, version, request).await)
+        }
+        Request::TxnOffsetCommit(request) => {
+            Response::TxnOffsetCommit(group_offsets::txn_commit(node, version, request).await)
+        }
+        Request::EndTxn(request) => Response::EndTxn(transactions::end(node, version, request).await),
+        Request::DescribeTransactions(request) => {
+            Response::DescribeTransactions(transactions::describe(node, request))
+        }
+        Request::ListTransactions(request) => Response::ListTransactions(transactions::list(node, &request)),
+        _ => return None,
+    })
+}
+
+/// Requests about the cluster, topics and settings. An API that is not served is answered by the listener before
+/// it comes here.
+async fn administration(node: &Node, version: i16, request: Request) -> Option<Response> {
+    Some(match request {
+        Request::ApiVersions(_) => Response::ApiVersions(cluster::api_versions()),
+        Request::Metadata(request) => Response::Metadata(cluster::metadata(node, version, request).await),
+        Request::FindCoordinator(request) => {
+            Response::FindCoordinator(find_coordinator::handle(node, version, request))
+        }
+        Request::DescribeCluster(request) => {
+            Response::DescribeCluster(cluster::describe_cluster(node, &request))
+        }
+        Request::DescribeTopicPartitions(request) => {
+            Response::DescribeTopicPartitions(cluster::describe_topic_partitions(node, request))
+        }
+        Request::CreateTopics(request) => Response::CreateTopics(topics::create(node, request).await),
+        Request::DeleteTopics(request) => {
+            Response::DeleteTopics(topics::delete(node, version, request).await)
+        }
+        Request::CreatePartitions(request) => {
+            Response::CreatePartitions(topics::create_partitions(node, request).await)
+        }
+        Request::DescribeConfigs(request) => Response::DescribeConfigs(configs::describe(node, request)),
+        Request::AlterConfigs(request) => Response::AlterConfigs(configs::alter(node, request).await),
+        Request::IncrementalAlterConfigs(request) => {
+            Response::IncrementalAlterConfigs(configs::incremental_alter(node, request).await)
+        }
+        Request::DeleteRecords(request) => {
+            Response::DeleteRecords(log_admin::delete_records(node, request).await)
+        }
+        Request::OffsetForLeaderEpoch(request) => {
+            Response::OffsetForLeaderEpoch(log_admin::offset_for_leader_epoch(node, request))
+        }
+        Request::DescribeProducers(request) => {
+            Response::DescribeProducers(log_admin::describe_producers(node, request))
+        }
+        Request::DescribeLogDirs(request) => {
+            Response::DescribeLogDirs(log_admin::describe_log_dirs(node, request))
+        }
+        _ => return None,
+    })
+}

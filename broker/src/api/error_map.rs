@@ -1,0 +1,45 @@
+//! The one place where failures of the broker become codes of the Kafka protocol.
+
+use crate::error::{BatchDefect, Error};
+use crate::protocol::error_code::ErrorCode;
+
+/// The code a client is told.
+pub(crate) fn code(error: &Error) -> ErrorCode {
+    match error {
+        Error::Io { .. } | Error::StorageFailed { .. } | Error::DirLocked { .. } => {
+            ErrorCode::KafkaStorageError
+        }
+        Error::CorruptLog { .. } | Error::CorruptFile { .. } => ErrorCode::KafkaStorageError,
+        Error::CorruptBatch { .. } => ErrorCode::CorruptMessage,
+        Error::InvalidRecord { reason } => defect_code(reason),
+        // Formats v0 and v1 are not stored any more (KIP-724).
+        Error::UnsupportedMagic { .. } => ErrorCode::InvalidRecord,
+        Error::UnsupportedCompression { .. } => ErrorCode::UnsupportedCompressionType,
+        Error::Decompression { .. } => ErrorCode::CorruptMessage,
+        Error::DecompressedTooLarge { .. } | Error::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
+        Error::Compression { .. } => ErrorCode::UnknownServerError,
+        Error::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        Error::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        Error::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        Error::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        Error::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+        Error::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        Error::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+        Error::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+        Error::UnknownTopic { .. } | Error::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
+        Error::TopicExists { .. } | Error::PartitionExists(_) => ErrorCode::TopicAlreadyExists,
+        Error::InconsistentTopicId { .. } => ErrorCode::InconsistentTopicId,
+        Error::PartitionClosed(_) => ErrorCode::NotLeaderOrFollower,
+        Error::InvalidTopicName { .. } => ErrorCode::InvalidTopicException,
+        Error::PartitionCount { .. } => ErrorCode::InvalidPartitions,
+        Error::Interrupted { .. } => ErrorCode::RequestTimedOut,
+        Error::InvalidConfig { .. } => ErrorCode::InvalidConfig,
+    }
+}
+
+fn defect_code(defect: &BatchDefect) -> ErrorCode {
+    match defect {
+        BatchDefect::Empty => ErrorCode::CorruptMessage,
+        _ => ErrorCode::InvalidRecord,
+    }
+}

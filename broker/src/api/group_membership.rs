@@ -1,0 +1,123 @@
+//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup.
+
+use crate::api::node::Node;
+use crate::group::message::{JoinRequest, SyncRequest};
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
+use crate::protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
+use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) client_id: String,
+    /// The address as Kafka shows it: `/127.0.0.1`.
+    pub(crate) host: String,
+}
+
+pub(crate) async fn join(
+    node: &Node,
+    client: Client,
+    version: i16,
+    request: JoinGroupRequest,
+) -> JoinGroupResponse {
+    let random = node.rng().uuid();
+    let prefix = request.group_instance_id.as_deref().unwrap_or(&client.client_id);
+    let join = JoinRequest {
+        new_member_id: format!("{prefix}-{random}"),
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        client_id: client.client_id,
+        client_host: client.host,
+        session_timeout_ms: request.session_timeout_ms,
+        // Version 0 has one timeout for both.
+        rebalance_timeout_ms: if version >= 1 {
+            request.rebalance_timeout_ms
+        } else {
+            request.session_timeout_ms
+        },
+        protocol_type: request.protocol_type,
+        protocols: request.protocols.into_iter().map(|protocol| (protocol.name, protocol.metadata)).collect(),
+        require_known_member_id: version >= 4,
+        skip_assignment_supported: version >= 9,
+    };
+    let reply = node.groups().join(&request.group_id, join).await;
+    let members = reply.members.into_iter().map(|member| JoinGroupResponseMember {
+        member_id: member.member_id,
+        group_instance_id: member.instance_id,
+        metadata: member.subscription,
+    });
+    JoinGroupResponse {
+        throttle_time_ms: 0,
+        error_code: reply.error,
+        generation_id: reply.generation,
+        protocol_type: reply.protocol_type,
+        // Null only exists from version 7 on.
+        protocol_name: if version >= 7 { reply.protocol } else { Some(reply.protocol.unwrap_or_default()) },
+        leader: reply.leader,
+        skip_assignment: version >= 9 && reply.skip_assignment,
+        member_id: reply.member_id,
+        members: members.collect(),
+    }
+}
+
+pub(crate) async fn sync(node: &Node, version: i16, request: SyncGroupRequest) -> SyncGroupResponse {
+    let refused = |error_code| SyncGroupResponse { error_code, ..SyncGroupResponse::default() };
+    if version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+        return refused(ErrorCode::InconsistentGroupProtocol);
+    }
+    let sync = SyncRequest {
+        generation: request.generation_id,
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        protocol_type: request.protocol_type,
+        protocol: request.protocol_name,
+        assignments: request
+            .assignments
+            .into_iter()
+            .map(|given| (given.member_id, given.assignment))
+            .collect(),
+    };
+    let reply = node.groups().sync(&request.group_id, sync).await;
+    SyncGroupResponse {
+        throttle_time_ms: 0,
+        error_code: reply.error,
+        protocol_type: reply.protocol_type,
+        protocol_name: reply.protocol,
+        assignment: reply.assignment,
+    }
+}
+
+pub(crate) fn heartbeat(node: &Node, request: &HeartbeatRequest) -> HeartbeatResponse {
+    let error_code = node.groups().heartbeat(
+        &request.group_id,
+        &request.member_id,
+        request.group_instance_id.as_deref(),
+        request.generation_id,
+    );
+    HeartbeatResponse { throttle_time_ms: 0, error_code }
+}
+
+pub(crate) async fn leave(node: &Node, version: i16, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    let members: Vec<(String, Option<String>)> = if version >= 3 {
+        request.members.into_iter().map(|member| (member.member_id, member.group_instance_id)).collect()
+    } else {
+        vec![(request.member_id, None)]
+    };
+    let refused = |error_code| LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
+    let errors = match node.groups().leave(&request.group_id, &members).await {
+        Ok(errors) => errors,
+        Err(error) => return refused(error),
+    };
+    if version < 3 {
+        return refused(errors.first().copied().unwrap_or(ErrorCode::None));
+    }
+    let answer = |((member_id, group_instance_id), error_code)| MemberResponse {
+        member_id,
+        group_instance_id,
+        error_code,
+    };
+    let members = members.into_iter().zip(errors).map(answer).collect();
+    LeaveGroupResponse { throttle_time_ms: 0, error_code: ErrorCode::None, members }
+}

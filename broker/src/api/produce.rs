@@ -1,0 +1,228 @@
+//! Produce.
+//!
+//! Everything is appended before the handler first waits, so that the batches of a connection keep their order;
+//! then all partitions wait for the disk together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future;
+use uuid::Uuid;
+
+use crate::api::error_map;
+use crate::api::node::Node;
+use crate::error::Error;
+use crate::ids::{TopicId, TopicPartition};
+use crate::log::access::{AppendOrigin, Appended};
+use crate::metadata::image::{MetadataImage, is_internal};
+use crate::protocol::error_code::ErrorCode;
+use crate::protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
+};
+use crate::record::batch::BatchHeader;
+use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
+
+const LEADER_ACK: i16 = 1;
+const ALL_ACKS: i16 = -1;
+pub(crate) const NO_ACK: i16 = 0;
+
+/// Why a partition's records were not appended.
+#[derive(Debug)]
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+}
+
+impl Refusal {
+    fn code(code: ErrorCode) -> Self {
+        Self { code, message: None }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { code: error_map::code(&error), message: Some(error.to_string()) }
+    }
+}
+
+/// One partition of the request on its way.
+struct Entry {
+    /// Shared by the partitions of a topic.
+    topic: Arc<str>,
+    index: i32,
+    records: Bytes,
+    outcome: Result<(), Refusal>,
+}
+
+pub(crate) async fn handle(node: &Node, version: i16, request: ProduceRequest) -> ProduceResponse {
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0).max(1));
+    let shape: Vec<(String, Uuid, usize)> = request
+        .topic_data
+        .iter()
+        .map(|topic| (topic.name.clone(), topic.topic_id, topic.partition_data.len()))
+        .collect();
+    let acks = request.acks;
+    let appended = append_all(node, version, request);
+    let wait_one = |(index, outcome): (i32, Result<Appended, Refusal>)| async move {
+        let outcome = match outcome {
+            Ok(appended) if acks != NO_ACK => match appended.flush.wait().await {
+                Ok(()) => Ok(appended),
+                Err(error) => Err(error.into()),
+            },
+            outcome => outcome,
+        };
+        (index, outcome)
+    };
+    let indexes: Vec<i32> = appended.iter().map(|(index, _)| *index).collect();
+    let all = future::join_all(appended.into_iter().map(wait_one));
+    let outcomes = match tokio::time::timeout(timeout, all).await {
+        Ok(outcomes) => outcomes,
+        Err(_) => {
+            indexes.into_iter().map(|index| (index, Err(Refusal::code(ErrorCode::RequestTimedOut)))).collect()
+        }
+    };
+    let mut outcomes = outcomes.into_iter().map(|(index, outcome)| partition_response(index, outcome));
+    let topic = |(name, topic_id, count): (String, Uuid, usize)| TopicProduceResponse {
+        name,
+        topic_id,
+        partition_responses: outcomes.by_ref().take(count).collect(),
+    };
+    ProduceResponse { responses: shape.into_iter().map(topic).collect(), ..ProduceResponse::default() }
+}
+
+fn partition_response(index: i32, outcome: Result<Appended, Refusal>) -> PartitionProduceResponse {
+    match outcome {
+        Ok(appended) => PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time.unwrap_or(-1),
+            log_start_offset: appended.log_start_offset,
+            ..PartitionProduceResponse::default()
+        },
+        Err(refusal) => PartitionProduceResponse {
+            index,
+            error_code: refusal.code,
+            base_offset: -1,
+            error_message: refusal.message,
+            ..PartitionProduceResponse::default()
+        },
+    }
+}
+
+/// Appends every partition's records; does not wait for anything but the page cache.
+fn append_all(node: &Node, version: i16, request: ProduceRequest) -> Vec<(i32, Result<Appended, Refusal>)> {
+    let image = node.metadata().image();
+    let valid_acks = matches!(request.acks, LEADER_ACK | ALL_ACKS | NO_ACK);
+    let mut entries: Vec<Entry> =
+        request.topic_data.into_iter().flat_map(|topic| entries_of(&image, version, topic)).collect();
+    if !valid_acks {
+        for entry in &mut entries {
+            entry.outcome = Err(Refusal::code(ErrorCode::InvalidRequiredAcks));
+        }
+    }
+    let txn_version = if version >= 12 { TxnVersion::V2 } else { TxnVersion::V1 };
+    // Held until the last append: the transaction cannot end in between.
+    let _permit = match request.transactional_id.as_deref() {
+        None => {
+            refuse_transactional(&mut entries);
+            None
+        }
+        Some(id) => permit(node, txn_version, id, &mut entries),
+    };
+    entries.into_iter().map(|entry| (entry.index, append(node, entry))).collect()
+}
+
+fn entries_of(image: &MetadataImage, version: i16, topic: TopicProduceData) -> Vec<Entry> {
+    let by_id = version >= 13;
+    let found = if by_id { image.topic_by_id(TopicId(topic.topic_id)) } else { image.topic(&topic.name) };
+    let name: Arc<str> = found.map_or_else(|| topic.name.as_str().into(), |found| found.name.clone());
+    let entry = |data: PartitionProduceData| {
+        let outcome = match found {
+            None if by_id => Err(Refusal::code(ErrorCode::UnknownTopicId)),
+            None => Err(Refusal::code(ErrorCode::UnknownTopicOrPartition)),
+            Some(_) if is_internal(&name) => Err(Refusal {
+                code: ErrorCode::InvalidTopicException,
+                message: Some("the broker's own topics cannot be written to".to_owned()),
+            }),
+            Some(_) => Ok(()),
+        };
+        Entry { topic: name.clone(), index: data.index, records: data.records.unwrap_or_default(), outcome }
+    };
+    topic.partition_data.into_iter().map(entry).collect()
+}
+
+/// Records of a transaction need a transactional id in the request.
+fn refuse_transactional(entries: &mut [Entry]) {
+    for entry in entries {
+        if BatchHeader::parse(&entry.records).is_ok_and(|header| header.is_transactional()) {
+            entry.outcome = Err(Refusal::code(ErrorCode::InvalidTxnState));
+        }
+    }
+}
+
+/// Asks the transaction coordinator on behalf of all partitions with transactional records.
+fn permit<'a>(
+    node: &'a Node,
+    version: TxnVersion,
+    transactional_id: &str,
+    entries: &mut [Entry],
+) -> Option<crate::txn::service::AppendPermit<'a>> {
+    let identity = |entry: &Entry| {
+        let header = BatchHeader::parse(&entry.records).ok()?;
+        let (producer_id, producer_epoch) = (header.producer_id.0, header.producer_epoch.0);
+        header.is_transactional().then_some(ProducerIdentity { producer_id, producer_epoch })
+    };
+    let mut members: Vec<usize> = Vec::new();
+    let mut by = None;
+    for (at, entry) in entries.iter_mut().enumerate().filter(|(_, entry)| entry.outcome.is_ok()) {
+        match identity(entry) {
+            None => {}
+            Some(own) if *by.get_or_insert(own) == own => members.push(at),
+            Some(_) => entry.outcome = Err(Refusal::code(ErrorCode::InvalidRecord)),
+        }
+    }
+    let by = by?;
+    let wanted: Vec<(&str, i32)> =
+        members.iter().map(|at| (&*entries[*at].topic, entries[*at].index)).collect();
+    // Only partitions that exist may join: the end of the transaction writes to all of them.
+    let missing = |(topic, index): &(&str, i32)| {
+        node.replicas().partition(&TopicPartition::new(*topic, *index)).is_none()
+    };
+    let outcome = if wanted.iter().any(missing) && version == TxnVersion::V2 {
+        Err(ErrorCode::UnknownTopicOrPartition)
+    } else {
+        node.txns().begin_append(transactional_id, by, version, &wanted)
+    };
+    match outcome {
+        Ok((permit, verdicts)) => {
+            for (at, verdict) in members.into_iter().zip(verdicts) {
+                if let Err(code) = verdict {
+                    entries[at].outcome = Err(Refusal::code(produce_code(code)));
+                }
+            }
+            Some(permit)
+        }
+        Err(code) => {
+            for at in members {
+                entries[at].outcome = Err(Refusal::code(produce_code(code)));
+            }
+            None
+        }
+    }
+}
+
+/// Producers know a fenced one by its epoch only.
+fn produce_code(code: ErrorCode) -> ErrorCode {
+    if code == ErrorCode::ProducerFenced { ErrorCode::InvalidProducerEpoch } else { code }
+}
+
+fn append(node: &Node, entry: Entry) -> Result<Appended, Refusal> {
+    entry.outcome?;
+    let name = TopicPartition::new(entry.topic, entry.index);
+    let partition =
+        node.replicas().partition(&name).ok_or_else(|| Refusal::code(ErrorCode::UnknownTopicOrPartition))?;
+    node.metrics().bytes_in.add(entry.records.len() as u64);
+    Ok(partition.append(entry.records, AppendOrigin::Client)?)
+}

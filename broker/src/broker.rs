@@ -1,0 +1,302 @@
+//! A running broker: everything opened, replayed, recovered and listening.
+//!
+//! Start: logs → metadata → topics → groups → transactions → listener. Nobody is answered before the last decided
+//! transaction is finished.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::api::dispatcher::Dispatcher;
+use crate::api::node::{Node, NodeParts};
+use crate::client::transport::{LocalTransport, Transport};
+use crate::config::BrokerConfig;
+use crate::coordinator::log::CoordinatorLog;
+use crate::env::clock::{Clock, SystemClock};
+use crate::env::rng::{Rng, SystemRng};
+use crate::env::spawn;
+use crate::env::storage::Storage;
+use crate::env::storage::system::SystemStorage;
+use crate::error::Error;
+use crate::group::service::GroupService;
+use crate::ids::{Offset, TopicPartition};
+use crate::log::access::LogOffsets;
+use crate::log::manager::LogManagerConfig;
+use crate::metadata::image::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::metadata::store::MetadataStore;
+use crate::metadata::topics::{TopicService, TopicSpec};
+use crate::net::listener::{ListenError, Listener};
+use crate::net::metrics::NetMetrics;
+use crate::replication::manager::ReplicaManager;
+use crate::txn::producer_ids::ProducerIds;
+use crate::txn::service::TxnService;
+
+/// How often sessions, rebalances and transactions are looked at.
+const TIMER_INTERVAL: Duration = Duration::from_millis(50);
+/// How often old offsets and idle transactional ids are looked for.
+const EXPIRATION_INTERVAL: Duration = Duration::from_secs(60);
+/// Segments of internal topics, small so that they are compacted soon.
+const INTERNAL_SEGMENT_BYTES: &str = "104857600";
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("opening the data directory failed")]
+    Storage(#[from] Error),
+    #[error("opening the Kafka listener failed")]
+    Listen(#[from] ListenError),
+}
+
+/// The effects a broker works through. Tests replace them.
+#[derive(Debug, Clone)]
+pub struct Effects {
+    pub storage: Arc<dyn Storage>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+}
+
+impl Default for Effects {
+    /// The machine's own.
+    fn default() -> Self {
+        Self {
+            storage: Arc::new(SystemStorage),
+            clock: Arc::new(SystemClock::new()),
+            rng: Arc::new(SystemRng),
+        }
+    }
+}
+
+/// A partition in figures.
+#[derive(Debug, Clone)]
+pub struct PartitionFigures {
+    pub partition: TopicPartition,
+    pub offsets: LogOffsets,
+    pub size_bytes: u64,
+}
+
+/// How far a group is behind in a partition.
+#[derive(Debug, Clone)]
+pub struct GroupLag {
+    pub group_id: String,
+    pub partition: TopicPartition,
+    pub committed: Offset,
+    /// Records between the committed offset and the high watermark.
+    pub lag: i64,
+}
+
+/// A running broker. Dropping it without [`Broker::shutdown`] is like a crash: nothing acknowledged is lost.
+#[derive(Debug)]
+pub struct Broker {
+    node: Arc<Node>,
+    replicas: Arc<ReplicaManager>,
+    handler: Arc<Dispatcher>,
+    listener: Option<Listener>,
+    net_metrics: Arc<NetMetrics>,
+    timers: JoinHandle<()>,
+}
+
+impl Broker {
+    /// Starts a broker on the machine's own disk and clock.
+    pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        Self::start_with(config, Effects::default()).await
+    }
+
+    /// Starts a broker with replaced effects.
+    ///
+    /// Threads: within a tokio runtime. Opening blocks on the disk and is done beside the async threads.
+    pub async fn start_with(config: BrokerConfig, effects: Effects) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let opening = tokio::task::spawn_blocking(move || open(config, &effects));
+        let (parts, replicas) =
+            opening.await.unwrap_or(Err(Error::Interrupted { action: "open the data directory" }))?;
+        parts.txns.recover().await?;
+        replicas.start_housekeeping()?;
+        let node = Arc::new(Node::new(parts));
+        let handler = Arc::new(Dispatcher::new(node.clone()));
+        let net_metrics = Arc::new(NetMetrics::default());
+        let listener = match node.config().listener.clone() {
+            None => None,
+            Some(listener) => Some(Listener::bind(listener, handler.clone(), net_metrics.clone()).await?),
+        };
+        let (host, port) = advertised(&node, listener.as_ref());
+        node.advertise(host, port);
+        let timers = spawn::task("coordinator-timers", run_timers(node.clone()));
+        tracing::info!(
+            listener = ?listener.as_ref().map(Listener::local_addr),
+            topics = node.image().topic_count(),
+            elapsed_ms = started.elapsed().as_millis(),
+            "broker started"
+        );
+        Ok(Self { node, replicas, handler, listener, net_metrics, timers })
+    }
+
+    /// A transport for clients in this process.
+    #[must_use]
+    pub fn transport(&self) -> Arc<dyn Transport> {
+        self.transport_named("weir")
+    }
+
+    /// A transport for clients in this process that call themselves `client_id`.
+    #[must_use]
+    pub fn transport_named(&self, client_id: &str) -> Arc<dyn Transport> {
+        Arc::new(LocalTransport::new(self.handler.clone(), Some(client_id)))
+    }
+
+    /// Where the Kafka listener is bound; `None` without one.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(Listener::local_addr)
+    }
+
+    /// Counters of connections and requests over the network.
+    #[must_use]
+    pub fn net_metrics(&self) -> &NetMetrics {
+        &self.net_metrics
+    }
+
+    /// What request handlers count and know.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// All partitions in figures, by name.
+    #[must_use]
+    pub fn partition_figures(&self) -> Vec<PartitionFigures> {
+        let figures = |partition: &Arc<crate::replication::partition::Partition>| PartitionFigures {
+            partition: partition.topic_partition().clone(),
+            offsets: partition.offsets(),
+            size_bytes: partition.size_bytes(),
+        };
+        let mut all: Vec<_> = self.replicas.partitions().iter().map(figures).collect();
+        all.sort_by(|a, b| a.partition.cmp(&b.partition));
+        all
+    }
+
+    /// How far all groups are behind.
+    #[must_use]
+    pub fn group_lags(&self) -> Vec<GroupLag> {
+        let mut lags = Vec::new();
+        self.node.visit_committed(|group_id, topic, index, committed| {
+            let partition = TopicPartition::new(topic, index);
+            if let Some(found) = self.replicas.partition(&partition) {
+                let lag = (found.high_watermark() - committed).max(0);
+                lags.push(GroupLag { group_id: group_id.to_owned(), partition, committed, lag });
+            }
+        });
+        lags
+    }
+
+    /// `Err` once the disk has failed: the broker acknowledges nothing any more and should be restarted.
+    pub fn check_health(&self) -> Result<(), Error> {
+        self.replicas.log_manager().check_health()
+    }
+
+    /// Answers those who wait, ends connections, and leaves the logs such that the next start needs no recovery.
+    pub async fn shutdown(self) -> Result<(), Error> {
+        self.timers.abort();
+        self.node.close();
+        if let Some(listener) = &self.listener {
+            listener.shutdown().await;
+        }
+        let replicas = self.replicas;
+        let closing = tokio::task::spawn_blocking(move || replicas.shutdown());
+        closing.await.unwrap_or(Err(Error::Interrupted { action: "close the logs" }))
+    }
+}
+
+/// Opens and replays everything. Blocks on the disk.
+fn open(config: BrokerConfig, effects: &Effects) -> Result<(NodeParts, Arc<ReplicaManager>), Error> {
+    let log_dir = config.data_dir.join("log");
+    let meta_dir = config.data_dir.join("meta");
+    for dir in [&log_dir, &meta_dir] {
+        effects.storage.create_dir_all(dir).map_err(|error| Error::io("make the directory", dir, error))?;
+    }
+    let mut log_config = LogManagerConfig::new(&log_dir);
+    log_config.durability = config.durability;
+    log_config.retention_interval_ms = config.retention_interval_ms;
+    let (storage, clock) = (effects.storage.clone(), effects.clock.clone());
+    let replicas = ReplicaManager::open(config.broker_id, log_config, storage, clock.clone())?;
+    let metadata = Arc::new(MetadataStore::open(effects.storage.clone(), &meta_dir, effects.rng.uuid())?);
+    let topics =
+        TopicService::new(metadata.clone(), replicas.clone(), effects.rng.clone(), config.num_partitions);
+    topics.recover()?;
+    let offset_logs = internal_logs(&topics, &replicas, &clock, OFFSETS_TOPIC, config.offsets_partitions)?;
+    let groups = GroupService::start(offset_logs, &config.groups, clock.clone())?;
+    let txn_logs =
+        internal_logs(&topics, &replicas, &clock, TRANSACTIONS_TOPIC, config.transactions_partitions)?;
+    let txns = TxnService::start(
+        txn_logs,
+        &config.transactions,
+        groups.clone(),
+        replicas.clone(),
+        ProducerIds::new(metadata.clone()),
+        clock.clone(),
+    )?;
+    let parts = NodeParts {
+        config,
+        metadata,
+        topics,
+        replicas: replicas.clone(),
+        groups,
+        txns,
+        clock,
+        rng: effects.rng.clone(),
+    };
+    Ok((parts, replicas))
+}
+
+/// The logs of an internal topic, which is made at the first start.
+fn internal_logs(
+    topics: &TopicService,
+    replicas: &ReplicaManager,
+    clock: &Arc<dyn Clock>,
+    name: &str,
+    partitions: i32,
+) -> Result<Vec<CoordinatorLog>, Error> {
+    let configs = [("cleanup.policy", "compact"), ("segment.bytes", INTERNAL_SEGMENT_BYTES)];
+    let configs: BTreeMap<String, String> =
+        configs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let topic = topics.ensure_internal(&TopicSpec { name: name.to_owned(), partitions, configs })?;
+    let log = |index| {
+        let partition = replicas.require(&TopicPartition::new(topic.name.clone(), index))?;
+        Ok(CoordinatorLog::new(partition, clock.clone()))
+    };
+    (0..topic.partitions).map(log).collect()
+}
+
+/// What clients are told to connect to.
+fn advertised(node: &Node, listener: Option<&Listener>) -> (String, u16) {
+    let bound = listener.map(Listener::local_addr);
+    match (&node.config().advertised, bound) {
+        (Some((host, 0)), Some(bound)) => (host.clone(), bound.port()),
+        (Some(advertised), _) => advertised.clone(),
+        (None, Some(bound)) if bound.ip().is_unspecified() => ("localhost".to_owned(), bound.port()),
+        (None, Some(bound)) => (bound.ip().to_string(), bound.port()),
+        (None, None) => ("localhost".to_owned(), 0),
+    }
+}
+
+/// Lets time pass for the coordinators until the broker closes.
+async fn run_timers(node: Arc<Node>) {
+    let mut timer = tokio::time::interval(TIMER_INTERVAL);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut expiration_next = Instant::now() + EXPIRATION_INTERVAL;
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = node.closing().cancelled() => return,
+        }
+        node.expire();
+        if Instant::now() >= expiration_next {
+            expiration_next = Instant::now() + EXPIRATION_INTERVAL;
+            if let Err(error) = node.expire_stored() {
+                tracing::error!(%error, "old offsets and transactional ids not expired");
+            }
+        }
+    }
+}

@@ -42,7 +42,7 @@ macro_rules! requests {
                 let request = match api_key {
                     $(ApiKey::$api => Self::$api(Wire::decode(input, cx)?),)*
                 };
-                input.finish()?;
+                // Bytes may follow: Kafka ignores them, and librdkafka sends some after asking for all topics.
                 Ok(request)
             }
 

@@ -109,6 +109,15 @@ fn unknown_tagged_fields_are_skipped() {
 }
 
 #[test]
+fn bytes_after_a_request_are_ignored() {
+    // What librdkafka 2.16 sends to ask for all topics: three bytes too many.
+    let body = Bytes::from_static(&[0, 0, 0, 0, 1, 0, 0]);
+    let request =
+        MetadataRequest { topics: None, allow_auto_topic_creation: false, ..MetadataRequest::default() };
+    assert_eq!(Request::decode(ApiKey::Metadata, 13, body), Ok(request.into()));
+}
+
+#[test]
 fn known_tagged_fields_must_be_read_to_their_end() {
     // ApiVersions 3 response with finalized_features_epoch (tag 1) said to be nine bytes long.
     let body = Bytes::from_static(&[0, 0, 1, 0, 0, 0, 0, 1, 1, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0]);

@@ -2,10 +2,11 @@
 //!
 //! Rows travel as [`batch::RowBatch`]es through [`operator`]s, which are synchronous and belong to one task. Operators
 //! keep their state in [`state`] stores, whose every update is a changelog record. [`topology`] turns a plan into
-//! sub-topologies; [`driver`] runs them without a broker.
+//! sub-topologies; [`driver`] runs them without a broker. [`serde`] turns record bytes into columns and back.
 
 pub mod batch;
 pub mod error;
 pub mod operator;
 pub mod processing_log;
+pub mod serde;
 pub mod state;

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod evaluator;
 pub mod filter;
 pub mod flat_map;
+pub mod join;
 pub mod keys;
 pub mod materialize;
 pub mod partition_by;
@@ -32,18 +33,24 @@ pub struct OperatorContext<'a> {
 /// Takes the batches that an operator emits, in order.
 #[derive(Debug, Default)]
 pub struct Output {
-    batches: Vec<RowBatch>,
+    batches: Vec<(usize, RowBatch)>,
 }
 
 impl Output {
     /// Empty batches are dropped.
     pub fn emit(&mut self, batch: RowBatch) {
+        self.emit_to(0, batch);
+    }
+
+    /// Emits on another output than the first: an operator's internal topics.
+    pub fn emit_to(&mut self, port: usize, batch: RowBatch) {
         if !batch.is_empty() {
-            self.batches.push(batch);
+            self.batches.push((port, batch));
         }
     }
 
-    pub fn take(&mut self) -> Vec<RowBatch> {
+    /// What was emitted, with the output it belongs to.
+    pub fn take(&mut self) -> Vec<(usize, RowBatch)> {
         std::mem::take(&mut self.batches)
     }
 }

@@ -1,0 +1,191 @@
+//! Runs queries over records in memory: no broker, no threads, a clock that is set by hand.
+
+pub mod query;
+pub mod topic_log;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use weir_sql::functions::registry::FunctionRegistry;
+use weir_sql::plan::physical::QueryPlan;
+
+use crate::batch::RowBatch;
+use crate::driver::query::DriverQuery;
+use crate::driver::topic_log::{DriverRecord, TopicLog};
+use crate::error::Result;
+use crate::operator::BuildContext;
+use crate::processing_log::MemoryLog;
+use crate::state::task_state::TaskState;
+use crate::topology::{Topology, TopologyConfig};
+
+/// How input is cut into batches. The outcome does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchRows {
+    /// As large as consecutive records of a partition allow.
+    Whole,
+    /// At most so many.
+    Rows(usize),
+    /// 1 to 16, drawn with this seed.
+    Random(u64),
+}
+
+/// Which task a record belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskLayout {
+    /// One task per sub-topology for all partitions, with one stream time.
+    Single,
+    /// One task per sub-topology and partition, as on a cluster.
+    PerPartition,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DriverConfig {
+    pub batch_rows: BatchRows,
+    pub layout: TaskLayout,
+    pub topology: TopologyConfig,
+    /// Commit after so many input records. None: when a run ends.
+    pub commit_records: Option<usize>,
+}
+
+impl Default for DriverConfig {
+    fn default() -> DriverConfig {
+        DriverConfig {
+            batch_rows: BatchRows::Whole,
+            layout: TaskLayout::Single,
+            topology: TopologyConfig::default(),
+            commit_records: None,
+        }
+    }
+}
+
+/// Topics, and queries that read and write them.
+///
+/// Queries run one after another, in the order they were added, each over all records that are there. Within a query a run of
+/// records goes through all sub-topologies before the next.
+#[derive(Debug)]
+pub struct TopologyDriver {
+    config: DriverConfig,
+    log: Arc<MemoryLog>,
+    topics: TopicLog,
+    queries: Vec<DriverQuery>,
+    now_ms: Arc<AtomicI64>,
+    random: Arc<AtomicU64>,
+}
+
+impl TopologyDriver {
+    pub fn new(config: DriverConfig) -> TopologyDriver {
+        TopologyDriver {
+            config,
+            log: Arc::new(MemoryLog::default()),
+            topics: TopicLog::default(),
+            queries: Vec::new(),
+            now_ms: Arc::new(AtomicI64::new(0)),
+            random: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    /// Sets the clock that functions of the current time read. Units: ms since epoch.
+    pub fn set_time(&mut self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Declares a topic. Topics that are not declared have one partition.
+    pub fn add_topic(&mut self, name: &str, partitions: usize) {
+        self.topics.add_topic(name, partitions);
+    }
+
+    /// Starts a query at the beginning of its topics.
+    pub fn add_query(&mut self, plan: QueryPlan) -> Result<()> {
+        let context = self.build_context(&plan.query_id);
+        let query = DriverQuery::new(plan, self.config, context)?;
+        self.queries.push(query);
+        Ok(())
+    }
+
+    /// Forgets a query. What it wrote stays.
+    pub fn remove_query(&mut self, query_id: &str) {
+        self.queries.retain(|q| q.query_id() != query_id);
+    }
+
+    /// Appends a record to a topic. `partition` None: by the key, as Kafka's default partitioner does.
+    pub fn produce(&mut self, record: DriverRecord, partition: Option<i32>) {
+        self.topics.append(record, partition);
+    }
+
+    /// Runs every query over what it has not read yet, then commits. Queries that read what a later query wrote run again.
+    pub fn run(&mut self) -> Result<()> {
+        for _ in 0..=self.queries.len() {
+            let before = self.topics.len();
+            for query in &mut self.queries {
+                query.run(&mut self.topics)?;
+            }
+            if self.topics.len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all queries, drops their state, rebuilds it from the changelogs. What was committed goes on as if nothing had
+    /// happened.
+    pub fn restart(&mut self) -> Result<()> {
+        self.queries.iter_mut().try_for_each(DriverQuery::restart)
+    }
+
+    /// Records of a topic that queries wrote, in order.
+    pub fn outputs(&self, topic: &str) -> impl Iterator<Item = &DriverRecord> {
+        self.topics.records().iter().filter(move |r| r.topic == topic && r.is_output)
+    }
+
+    /// All records of a topic, in order.
+    pub fn records(&self, topic: &str) -> impl Iterator<Item = &DriverRecord> {
+        self.topics.records().iter().filter(move |r| r.topic == topic)
+    }
+
+    /// Rows that a transient query gave since the last call.
+    pub fn take_results(&mut self, query_id: &str) -> Vec<RowBatch> {
+        self.queries
+            .iter_mut()
+            .find(|q| q.query_id() == query_id)
+            .map(DriverQuery::take_results)
+            .unwrap_or_default()
+    }
+
+    /// What was reported to the processing log.
+    pub fn log(&self) -> &MemoryLog {
+        &self.log
+    }
+
+    /// The stores of a query's tasks, for pull queries and comparisons: sub-topology, partition, state.
+    pub fn states(&self, query_id: &str) -> Vec<(usize, i32, &TaskState)> {
+        self.queries
+            .iter()
+            .filter(|q| q.query_id() == query_id)
+            .flat_map(DriverQuery::states)
+            .collect()
+    }
+
+    /// The topology of a query, freshly built.
+    pub fn topology(&self, query_id: &str) -> Option<Result<Topology>> {
+        self.queries.iter().find(|q| q.query_id() == query_id).map(DriverQuery::build)
+    }
+
+    fn build_context(&self, query_id: &str) -> BuildContext {
+        let (now, random) = (self.now_ms.clone(), self.random.clone());
+        BuildContext {
+            query_id: query_id.to_owned(),
+            registry: FunctionRegistry::standard(),
+            log: self.log.clone(),
+            now_ms: Arc::new(move || now.load(Ordering::Relaxed)),
+            random: Arc::new(move || split_mix(random.fetch_add(1, Ordering::Relaxed))),
+        }
+    }
+}
+
+/// Well-mixed bits of a counter.
+pub(crate) fn split_mix(counter: u64) -> u64 {
+    let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

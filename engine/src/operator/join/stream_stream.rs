@@ -1,0 +1,285 @@
+//! Stream-stream join within a window.
+
+pub mod unmatched;
+pub mod window_buffer;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::buffer::BooleanBuffer;
+use weir_sql::plan::physical::JoinKind;
+
+use crate::batch::windows::WindowColumns;
+use crate::batch::{RowBatch, some_bits};
+use crate::error::Result;
+use crate::operator::join::side::side_columns;
+use crate::operator::join::stream_stream::unmatched::{Unmatched, UnmatchedRows};
+use crate::operator::join::stream_stream::window_buffer::WindowBuffer;
+use crate::operator::keys::{batch_keys, null_keys};
+use crate::operator::{Operator, OperatorContext, Output};
+use crate::state::key_codec::EncodedKeys;
+use crate::state::row_arena::NO_ROW;
+use crate::state::task_state::META_KEY;
+
+/// The older behaviour without GRACE PERIOD keeps rows this long.
+pub const DEFAULT_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A pair joins if −`before_ms` ≤ secondary time − primary time ≤ `after_ms`. The primary side is the left one, but the right
+/// one of a RIGHT join. Units: ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinWindow {
+    pub before_ms: i64,
+    pub after_ms: i64,
+    /// None: unmatched rows are emitted at once, and may be followed by a match.
+    pub grace_ms: Option<i64>,
+}
+
+impl JoinWindow {
+    /// How long rows are kept.
+    pub fn retention_ms(&self) -> i64 {
+        self.before_ms + self.after_ms + self.grace_ms.unwrap_or(DEFAULT_GRACE_MS)
+    }
+
+    /// How far before and after its own time a row of a side finds partners.
+    fn reach(&self, is_primary: bool) -> (i64, i64) {
+        if is_primary { (self.before_ms, self.after_ms) } else { (self.after_ms, self.before_ms) }
+    }
+}
+
+/// Joins rows of equal key within the window. Rows without a value are dropped; rows with a null key match nothing and come out of
+/// the outer side of an outer join.
+#[derive(Debug)]
+pub struct StreamStreamJoinOperator {
+    kind: JoinKind,
+    window: JoinWindow,
+    /// Left, right.
+    buffers: [WindowBuffer; 2],
+    unmatched: UnmatchedRows,
+    /// Largest time seen on either side.
+    stream_time: i64,
+    stored_time: i64,
+    opened: bool,
+    keys: EncodedKeys,
+}
+
+/// A row to emit.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    /// Left, right.
+    slots: [u32; 2],
+    time: i64,
+    window: (i64, i64),
+    /// The input row that brought it about.
+    trigger: u32,
+    null_key: bool,
+}
+
+impl StreamStreamJoinOperator {
+    pub fn new(
+        kind: JoinKind,
+        window: JoinWindow,
+        buffers: [WindowBuffer; 2],
+        unmatched: UnmatchedRows,
+    ) -> StreamStreamJoinOperator {
+        StreamStreamJoinOperator {
+            kind,
+            window,
+            buffers,
+            unmatched,
+            stream_time: i64::MIN,
+            stored_time: i64::MIN,
+            opened: false,
+            keys: EncodedKeys::default(),
+        }
+    }
+
+    fn open(&mut self, context: &OperatorContext<'_>) -> Result<()> {
+        if self.opened {
+            return Ok(());
+        }
+        self.opened = true;
+        self.buffers.iter_mut().try_for_each(|b| b.open(context.state))?;
+        self.unmatched.open(context.state)?;
+        if let Some(meta) = context.state.get(self.unmatched.store(), META_KEY)?
+            && let Some(time) = meta.first_chunk::<8>()
+        {
+            self.stream_time = i64::from_le_bytes(*time);
+            self.stored_time = self.stream_time;
+        }
+        Ok(())
+    }
+
+    fn primary_port(&self) -> usize {
+        match self.kind {
+            JoinKind::Inner | JoinKind::Left | JoinKind::Outer => 0,
+            JoinKind::Right => 1,
+        }
+    }
+
+    /// True if rows of this port come out without a partner.
+    fn is_outer(&self, port: usize) -> bool {
+        match self.kind {
+            JoinKind::Inner => false,
+            JoinKind::Left => port == 0,
+            JoinKind::Right => port == 1,
+            JoinKind::Outer => true,
+        }
+    }
+
+    /// Emits unmatched rows whose window has closed.
+    fn emit_unmatched(&mut self, trigger: u32, windowed: bool, pairs: &mut Vec<Pair>) {
+        let Some(grace) = self.window.grace_ms else { return };
+        let closed = |row: &Unmatched| {
+            let (_, after) = self.window.reach(row.is_primary);
+            row.time + after + grace < self.stream_time
+        };
+        let earliest = self.window.before_ms.min(self.window.after_ms);
+        if self.unmatched.first_time().is_none_or(|t| t + earliest + grace >= self.stream_time) {
+            return;
+        }
+        let found: Vec<Unmatched> = self
+            .unmatched
+            .iter()
+            .take_while(|r| r.time + earliest + grace < self.stream_time)
+            .filter(|r| closed(r))
+            .cloned()
+            .collect();
+        for row in found {
+            self.unmatched.remove(&row);
+            let primary = self.primary_port();
+            let port = if row.is_primary { primary } else { 1 - primary };
+            let Some(buffered) = self.buffers[port].find(&row.key, row.time, row.sequence) else { continue };
+            let mut slots = [NO_ROW; 2];
+            slots[port] = buffered.slot;
+            let start = if windowed { window_start(&row.key) } else { 0 };
+            let window = (start, buffered.window_end);
+            pairs.push(Pair { slots, time: row.time, window, trigger, null_key: false });
+        }
+    }
+
+    fn process_row(&mut self, port: usize, batch: &RowBatch, row: usize, slot: u32, pairs: &mut Vec<Pair>) -> bool {
+        let time = batch.rowtime[row];
+        let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
+        let is_primary = port == self.primary_port();
+        if time >= self.stream_time {
+            self.stream_time = time;
+            self.emit_unmatched(row as u32, batch.window.is_some(), pairs);
+        }
+        let key = self.keys.get(row);
+        let is_buffered = self.buffers[port].push(key, time, window.1, slot);
+        let (before, after) = self.window.reach(is_primary);
+        let (from, to) = ((time - before).max(0), (time + after).max(0));
+        let matches = self.buffers[1 - port].matches(key, from, to);
+        for other in matches {
+            let mut slots = [slot; 2];
+            slots[1 - port] = other.slot;
+            let time = time.max(other.time);
+            pairs.push(Pair { slots, time, window, trigger: row as u32, null_key: false });
+            if !self.unmatched.is_empty() {
+                self.unmatched.remove(&Unmatched {
+                    time: other.time,
+                    is_primary: !is_primary,
+                    key: key.into(),
+                    sequence: other.sequence,
+                });
+            }
+        }
+        if matches.is_empty() && self.is_outer(port) {
+            if self.window.grace_ms.is_none() || to < self.stream_time || !is_buffered {
+                let mut slots = [NO_ROW; 2];
+                slots[port] = slot;
+                pairs.push(Pair { slots, time, window, trigger: row as u32, null_key: false });
+            } else {
+                let sequence = self.buffers[port].last_sequence();
+                self.unmatched.add(Unmatched { time, is_primary, key: key.into(), sequence });
+            }
+        }
+        is_buffered
+    }
+
+    /// The pairs as rows.
+    fn emitted(&self, batch: &RowBatch, pairs: &[Pair]) -> Result<RowBatch> {
+        let slots = |port: usize| pairs.iter().map(|p| p.slots[port]).collect::<Vec<u32>>();
+        let (left, right) = (slots(0), slots(1));
+        let mut value = self.buffers[0].gather(&left)?;
+        let mut others = self.buffers[1].gather(&right)?;
+        let has_left = BooleanArray::new(BooleanBuffer::collect_bool(left.len(), |i| left[i] != NO_ROW), None);
+        let key: Vec<ArrayRef> = (0..batch.key.len())
+            .map(|c| Ok(arrow::compute::kernels::zip::zip(&has_left, &value[c], &others[c])?))
+            .collect::<Result<_>>()?;
+        value.append(&mut others);
+        let triggers: Vec<u32> = pairs.iter().map(|p| p.trigger).collect();
+        let window = batch.window.is_some().then(|| WindowColumns {
+            start: pairs.iter().map(|p| p.window.0).collect(),
+            end: pairs.iter().map(|p| p.window.1).collect(),
+        });
+        Ok(RowBatch {
+            key,
+            value,
+            rowtime: pairs.iter().map(|p| p.time).collect(),
+            window,
+            null_key: some_bits(pairs.iter().map(|p| p.null_key).collect()),
+            absent: None,
+            origin: None,
+            old: None,
+            ..batch.take_side(&triggers)
+        })
+    }
+}
+
+fn window_start(key: &[u8]) -> i64 {
+    crate::state::key_codec::split_window_start(key).map_or(0, |(_, start)| start)
+}
+
+impl Operator for StreamStreamJoinOperator {
+    fn process(
+        &mut self,
+        port: usize,
+        batch: RowBatch,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<()> {
+        self.open(context)?;
+        let batch = match &batch.absent {
+            Some(absent) => {
+                let present = !absent;
+                batch.filter(&present)?
+            }
+            None => batch,
+        };
+        batch_keys(&batch, &mut self.keys)?;
+        let all: Vec<u32> = (0..batch.len() as u32).collect();
+        let slots = self.buffers[port].add_columns(&side_columns(&batch), &all)?;
+        let nulls = null_keys(&batch);
+        let mut pairs = Vec::new();
+        let mut dropped = Vec::new();
+        for (row, slot) in slots.into_iter().enumerate() {
+            if nulls.as_ref().is_some_and(|n| n.value(row)) {
+                self.stream_time = self.stream_time.max(batch.rowtime[row]);
+                if self.is_outer(port) {
+                    let mut slots = [NO_ROW; 2];
+                    slots[port] = slot;
+                    let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
+                    let (time, trigger) = (batch.rowtime[row], row as u32);
+                    pairs.push(Pair { slots, time, window, trigger, null_key: true });
+                }
+                dropped.push(slot);
+            } else if !self.process_row(port, &batch, row, slot, &mut pairs) {
+                dropped.push(slot);
+            }
+        }
+        out.emit(self.emitted(&batch, &pairs)?);
+        dropped.into_iter().for_each(|slot| self.buffers[port].drop_columns(slot));
+        Ok(())
+    }
+
+    fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
+        self.open(context)?;
+        self.buffers.iter_mut().try_for_each(|b| b.flush(context.state))?;
+        self.unmatched.flush(context.state);
+        if self.stream_time > self.stored_time {
+            self.stored_time = self.stream_time;
+            let meta = self.stream_time.to_le_bytes().to_vec();
+            context.state.put(self.unmatched.store(), META_KEY.to_vec(), Some(meta));
+        }
+        Ok(())
+    }
+}

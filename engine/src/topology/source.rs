@@ -1,0 +1,210 @@
+//! Records of a topic as rows of a stream or table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, BinaryBuilder, ListArray, StringBuilder, StructArray, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Int64Type};
+use weir_sql::plan::physical::{ResultKind, SourceStep};
+use weir_sql::schema::{HeaderColumn, LogicalSchema};
+
+use crate::batch::windows::WindowColumns;
+use crate::batch::{Origin, RecordHeaders, RowBatch, some_bits};
+use crate::error::{EngineError, Result};
+use crate::operator::BuildContext;
+use crate::processing_log::{ProcessingError, StepReporter};
+use crate::serde::error::DecodeError;
+use crate::serde::{Decoded, RowDecoder, key_decoder, value_decoder};
+use crate::topology::timestamp::TimestampExtractor;
+
+/// Consecutive records of one partition. Shape: every slice has one entry per record.
+#[derive(Clone, Debug, Default)]
+pub struct RecordSlice<'a> {
+    pub partition: i32,
+    pub keys: Vec<Option<&'a [u8]>>,
+    pub values: Vec<Option<&'a [u8]>>,
+    pub timestamps: Vec<i64>,
+    pub offsets: Vec<i64>,
+    /// Empty if no record has headers.
+    pub headers: Vec<Option<Arc<RecordHeaders>>>,
+}
+
+impl RecordSlice<'_> {
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+}
+
+/// Decodes the records of a source.
+#[derive(Debug)]
+pub struct SourceReader {
+    kind: ResultKind,
+    topic: String,
+    schema: LogicalSchema,
+    windowed: bool,
+    key: Box<dyn RowDecoder>,
+    value: Box<dyn RowDecoder>,
+    timestamp: Option<TimestampExtractor>,
+    reporter: StepReporter,
+}
+
+impl SourceReader {
+    pub fn new(step: &SourceStep, name: &str, build: &BuildContext) -> Result<SourceReader> {
+        let format = |reason: String| EngineError::Format { topic: step.topic.clone(), reason };
+        let key = key_decoder(&step.key_format, &step.schema.key, step.window).map_err(|e| format(e.to_string()))?;
+        let value = value_decoder(&step.value_format, &step.schema.value).map_err(|e| format(e.to_string()))?;
+        let timestamp = match &step.timestamp {
+            Some(column) => {
+                Some(TimestampExtractor::new(column, &step.schema, step.window.is_some(), name, build)?)
+            }
+            None => None,
+        };
+        Ok(SourceReader {
+            kind: step.kind,
+            topic: step.topic.clone(),
+            schema: step.schema.clone(),
+            windowed: step.window.is_some(),
+            key,
+            value,
+            timestamp,
+            reporter: build.reporter(name),
+        })
+    }
+
+    pub fn kind(&self) -> ResultKind {
+        self.kind
+    }
+
+    /// The rows of the records that can be read. Records that cannot are reported and skipped; so are table rows without a
+    /// key and rows without a valid timestamp.
+    pub fn read(&mut self, records: &RecordSlice<'_>) -> Result<RowBatch> {
+        let keys = self.key.decode(&records.keys);
+        let values = self.value.decode(&records.values);
+        let mut skip = BTreeSet::new();
+        self.report(&keys.errors, true, records, &mut skip);
+        self.report(&values.errors, false, records, &mut skip);
+        let batch = self.rows(records, keys, values)?;
+        if self.kind == ResultKind::Table {
+            let null_keys = batch.null_key.iter().flat_map(BooleanBuffer::set_indices);
+            skip.extend(null_keys.collect::<Vec<_>>());
+        }
+        let keep = BooleanBuffer::collect_bool(batch.len(), |i| !skip.contains(&i));
+        let batch = if skip.is_empty() { batch } else { batch.filter(&keep)? };
+        match &self.timestamp {
+            Some(extractor) => extractor.apply(batch),
+            None => self.drop_negative_times(batch),
+        }
+    }
+
+    fn drop_negative_times(&self, batch: RowBatch) -> Result<RowBatch> {
+        if batch.rowtime.iter().all(|t| *t >= 0) {
+            return Ok(batch);
+        }
+        let keep = BooleanBuffer::collect_bool(batch.len(), |i| batch.rowtime[i] >= 0);
+        for _ in 0..batch.len() - keep.count_set_bits() {
+            self.reporter.record_error("the record has a negative timestamp");
+        }
+        batch.filter(&keep)
+    }
+
+    fn report(
+        &self,
+        errors: &[DecodeError],
+        is_key: bool,
+        records: &RecordSlice<'_>,
+        skip: &mut BTreeSet<usize>,
+    ) {
+        for error in errors {
+            let bytes = if is_key { records.keys[error.row] } else { records.values[error.row] };
+            self.reporter.log.report(
+                &self.reporter.logger,
+                ProcessingError::Deserialization {
+                    topic: self.topic.clone(),
+                    is_key,
+                    message: error.to_string(),
+                    record: bytes.map(<[u8]>::to_vec),
+                },
+            );
+            skip.insert(error.row);
+        }
+    }
+
+    fn rows(&self, records: &RecordSlice<'_>, keys: Decoded, values: Decoded) -> Result<RowBatch> {
+        let rows = records.len();
+        let mut key = keys.columns;
+        let window = match self.windowed {
+            true => {
+                let bounds = key.split_off(self.schema.key.len());
+                Some(WindowColumns { start: bigints(&bounds[0]), end: bigints(&bounds[1]) })
+            }
+            false => None,
+        };
+        let mut value = values.columns;
+        for column in &self.schema.headers {
+            value.push(header_column(column, &records.headers, rows)?);
+        }
+        let null_key = match self.schema.key.is_empty() {
+            true => None,
+            false => some_bits(!&keys.present),
+        };
+        Ok(RowBatch {
+            window,
+            null_key,
+            absent: some_bits(BooleanBuffer::collect_bool(rows, |i| !values.present.value(i))),
+            origin: Some(Origin {
+                partition: vec![records.partition; rows].into(),
+                offset: records.offsets.clone().into(),
+            }),
+            headers: (!records.headers.is_empty()).then(|| records.headers.clone()),
+            ..RowBatch::new(key, value, records.timestamps.clone().into())
+        })
+    }
+}
+
+fn bigints(column: &ArrayRef) -> ScalarBuffer<i64> {
+    column.as_primitive::<Int64Type>().values().clone()
+}
+
+/// A column filled from headers.
+fn header_column(
+    column: &HeaderColumn,
+    headers: &[Option<Arc<RecordHeaders>>],
+    rows: usize,
+) -> Result<ArrayRef> {
+    let of_row = |row: usize| headers.get(row).and_then(Option::as_ref);
+    if let Some(name) = &column.key {
+        let mut values = BinaryBuilder::new();
+        for row in 0..rows {
+            let last = of_row(row).and_then(|h| h.iter().rev().find(|(key, _)| key == name));
+            values.append_option(last.and_then(|(_, value)| value.as_deref()));
+        }
+        return Ok(Arc::new(values.finish()));
+    }
+    let (mut keys, mut values) = (StringBuilder::new(), BinaryBuilder::new());
+    let mut lengths = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let all = of_row(row).map_or(&[][..], |h| h.as_slice());
+        lengths.push(all.len());
+        for (key, value) in all {
+            keys.append_value(key);
+            values.append_option(value.as_deref());
+        }
+    }
+    let data_type = column.column.sql_type.to_arrow();
+    let DataType::List(item) = &data_type else {
+        return Err(EngineError::Plan { reason: format!("column \"{}\" cannot hold headers", column.column.name) });
+    };
+    let DataType::Struct(fields) = item.data_type() else {
+        return Ok(new_null_array(&data_type, rows));
+    };
+    let entries = StructArray::try_new(fields.clone(), vec![Arc::new(keys.finish()), Arc::new(values.finish())], None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(item.clone(), offsets, Arc::new(entries), None)?))
+}

@@ -1,0 +1,111 @@
+//! A sub-topology at work in one task.
+
+use crate::batch::RowBatch;
+use crate::error::Result;
+use crate::operator::{OperatorContext, Output};
+use crate::serde::encoded::EncodedRows;
+use crate::state::backend::StateBackend;
+use crate::state::task_state::TaskState;
+use crate::topology::sink::SinkRecords;
+use crate::topology::source::RecordSlice;
+use crate::topology::sub_topology::{Edge, SubTopology, Target, TopicName, TopicReader};
+
+/// Takes what a task emits, in order.
+pub trait TaskOutput {
+    /// Records for a topic of the user.
+    fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()>;
+
+    /// Records for an internal topic. Shape: as many keys and values as `batch` has rows.
+    fn internal(
+        &mut self,
+        topic: &TopicName,
+        keys: EncodedRows,
+        values: EncodedRows,
+        batch: RowBatch,
+    ) -> Result<()>;
+
+    /// Rows of a transient query.
+    fn result(&mut self, batch: RowBatch) -> Result<()>;
+}
+
+/// Operators with their state. Threads: one.
+#[derive(Debug)]
+pub struct TaskTopology {
+    topology: SubTopology,
+    state: TaskState,
+}
+
+impl TaskTopology {
+    pub fn new(topology: SubTopology, backend: Box<dyn StateBackend>) -> TaskTopology {
+        let state = TaskState::new(topology.stores.clone(), backend);
+        TaskTopology { topology, state }
+    }
+
+    pub fn topology(&self) -> &SubTopology {
+        &self.topology
+    }
+
+    pub fn state(&self) -> &TaskState {
+        &self.state
+    }
+
+    pub fn state_mut(&mut self) -> &mut TaskState {
+        &mut self.state
+    }
+
+    /// Runs records of one partition of a source's topic through the operators.
+    pub fn process(&mut self, source: usize, records: &RecordSlice<'_>, output: &mut dyn TaskOutput) -> Result<()> {
+        let node = &mut self.topology.sources[source];
+        let batch = match &mut node.reader {
+            TopicReader::External(reader) => reader.read(records)?,
+            TopicReader::Internal(reader) => reader.read(records)?,
+        };
+        let edge = node.edge;
+        self.route(edge, batch, output)
+    }
+
+    /// Ends a commit interval: operators emit what they withheld and hand their state to the stores. Afterwards
+    /// [`TaskState::log_changes`] gives the changelog records, and [`TaskState::commit`] is due once they are durable.
+    pub fn flush(&mut self, output: &mut dyn TaskOutput) -> Result<()> {
+        for node in 0..self.topology.nodes.len() {
+            let mut emitted = Output::default();
+            let mut context = OperatorContext { state: &mut self.state };
+            self.topology.nodes[node].operator.flush(&mut context, &mut emitted)?;
+            self.forward(node, emitted, output)?;
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, edge: Edge, batch: RowBatch, output: &mut dyn TaskOutput) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match edge {
+            Edge::Node { node, port } => {
+                let mut emitted = Output::default();
+                let mut context = OperatorContext { state: &mut self.state };
+                self.topology.nodes[node].operator.process(port, batch, &mut context, &mut emitted)?;
+                self.forward(node, emitted, output)
+            }
+            Edge::Target(target) => match &mut self.topology.targets[target] {
+                Target::Sink(sink) => {
+                    let records = sink.write(batch)?;
+                    output.sink(sink.topic(), records)
+                }
+                Target::Internal(internal) => {
+                    let (keys, values) = internal.writer.write(&batch)?;
+                    output.internal(&internal.topic, keys, values, batch)
+                }
+                Target::Result => output.result(batch),
+            },
+        }
+    }
+
+    fn forward(&mut self, node: usize, mut emitted: Output, output: &mut dyn TaskOutput) -> Result<()> {
+        for (port, batch) in emitted.take() {
+            let edge = self.topology.nodes[node].outputs[port];
+            self.route(edge, batch, output)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Timestamps that come from a column.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
+use weir_sql::expr::ir::{Argument, Expr, ExprKind};
+use weir_sql::plan::physical::TimestampColumn;
+use weir_sql::schema::LogicalSchema;
+use weir_sql::types::SqlType;
+use weir_sql::value::SqlValue;
+
+use crate::batch::RowBatch;
+use crate::batch::input_schema::InputSchema;
+use crate::error::{EngineError, Result};
+use crate::operator::BuildContext;
+use crate::operator::evaluator::Evaluator;
+use crate::processing_log::StepReporter;
+
+/// Replaces the timestamps of rows by the value of a BIGINT or TIMESTAMP column, or of a STRING column with a pattern.
+#[derive(Debug)]
+pub struct TimestampExtractor {
+    column: String,
+    value: Evaluator,
+    reporter: StepReporter,
+}
+
+impl TimestampExtractor {
+    pub fn new(
+        timestamp: &TimestampColumn,
+        schema: &LogicalSchema,
+        windowed: bool,
+        step: &str,
+        build: &BuildContext,
+    ) -> Result<TimestampExtractor> {
+        let name = &timestamp.column;
+        let column = schema
+            .find(name)
+            .ok_or_else(|| EngineError::Plan { reason: format!("timestamp column \"{name}\" does not exist") })?;
+        let reference = Expr::column(name.clone(), column.sql_type.clone());
+        let expression = match &timestamp.format {
+            None => reference,
+            Some(pattern) => Expr::new(
+                ExprKind::Call {
+                    function: "STRINGTOTIMESTAMP".to_owned(),
+                    arguments: vec![
+                        Argument::Value(reference),
+                        Argument::Value(Expr::literal(SqlValue::String(pattern.clone()), SqlType::String)),
+                    ],
+                },
+                SqlType::Bigint,
+            ),
+        };
+        let input = InputSchema::new(schema, windowed, false);
+        let value = Evaluator::new([&expression], input, step, build)?;
+        Ok(TimestampExtractor { column: name.clone(), value, reporter: build.reporter(step) })
+    }
+
+    /// Rows without a timestamp, or with a negative one, are reported and dropped. Rows without a value keep theirs.
+    pub fn apply(&self, batch: RowBatch) -> Result<RowBatch> {
+        let column = self.value.evaluate(&batch)?.remove(0);
+        let times = millis(&column)?;
+        let is_valid = |row: usize| batch.is_absent(row) || (column.is_valid(row) && times[row] >= 0);
+        let keep = BooleanBuffer::collect_bool(batch.len(), is_valid);
+        for _ in 0..batch.len() - keep.count_set_bits() {
+            self.reporter.record_error(format!("column \"{}\" holds no valid timestamp", self.column));
+        }
+        let rowtime: ScalarBuffer<i64> =
+            (0..batch.len()).map(|i| if batch.is_absent(i) { batch.rowtime[i] } else { times[i] }).collect();
+        RowBatch { rowtime, ..batch }.filter(&keep)
+    }
+}
+
+fn millis(column: &ArrayRef) -> Result<&[i64]> {
+    match column.data_type() {
+        DataType::Int64 => Ok(column.as_primitive::<Int64Type>().values()),
+        DataType::Timestamp(..) => Ok(column.as_primitive::<TimestampMillisecondType>().values()),
+        other => Err(EngineError::Plan { reason: format!("columns of type {other} hold no timestamps") }),
+    }
+}

@@ -5,8 +5,10 @@
 //! sub-topologies; [`driver`] runs them without a broker. [`serde`] turns record bytes into columns and back.
 
 pub mod batch;
+pub mod driver;
 pub mod error;
 pub mod operator;
 pub mod processing_log;
 pub mod serde;
 pub mod state;
+pub mod topology;

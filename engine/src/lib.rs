@@ -5,10 +5,16 @@
 //! sub-topologies; [`driver`] runs them without a broker. [`serde`] turns record bytes into columns and back.
 
 pub mod batch;
+pub mod config;
 pub mod driver;
+pub mod engine;
 pub mod error;
 pub mod operator;
 pub mod processing_log;
+pub mod push;
+pub mod query;
+pub mod runtime;
 pub mod serde;
 pub mod state;
+pub mod task;
 pub mod topology;

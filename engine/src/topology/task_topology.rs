@@ -55,12 +55,21 @@ impl TaskTopology {
 
     /// Runs records of one partition of a source's topic through the operators.
     pub fn process(&mut self, source: usize, records: &RecordSlice<'_>, output: &mut dyn TaskOutput) -> Result<()> {
-        let node = &mut self.topology.sources[source];
-        let batch = match &mut node.reader {
-            TopicReader::External(reader) => reader.read(records)?,
-            TopicReader::Internal(reader) => reader.read(records)?,
-        };
-        let edge = node.edge;
+        let batch = self.decode(source, records)?;
+        self.process_rows(source, batch, output)
+    }
+
+    /// Decodes records of a source. Rows keep the order of their records; some records may be left out.
+    pub fn decode(&mut self, source: usize, records: &RecordSlice<'_>) -> Result<RowBatch> {
+        match &mut self.topology.sources[source].reader {
+            TopicReader::External(reader) => reader.read(records),
+            TopicReader::Internal(reader) => reader.read(records),
+        }
+    }
+
+    /// Runs rows that [`TaskTopology::decode`] gave through the operators.
+    pub fn process_rows(&mut self, source: usize, batch: RowBatch, output: &mut dyn TaskOutput) -> Result<()> {
+        let edge = self.topology.sources[source].edge;
         self.route(edge, batch, output)
     }
 

@@ -1,0 +1,405 @@
+//! The engine: starts, watches and stops queries.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use weir_broker::client::admin::Admin;
+use weir_broker::client::group_offsets;
+use weir_broker::client::transport::Transport;
+use weir_broker::env::clock::Clock;
+use weir_broker::env::spawn;
+use weir_broker::ids::{Offset, TopicPartition};
+use weir_broker::log::access::OffsetSpec;
+use weir_broker::protocol::error_code::ErrorCode;
+use weir_sql::plan::physical::QueryPlan;
+
+use crate::config::EngineConfig;
+use crate::push::subscription::{PushSubscription, channel};
+use crate::query::handle::QueryHandle;
+use crate::query::naming::{application_id, transactional_id, transient_application_id};
+use crate::query::options::{OffsetReset, QueryOptions};
+use crate::query::status::QueryStatus;
+use crate::query::topics;
+use crate::runtime::error::{Result, RuntimeError};
+use crate::runtime::messages::{Assignment, Mode, TransientMode, WorkerMessage};
+use crate::runtime::part::PartContext;
+use crate::runtime::storage::StateStorage;
+use crate::runtime::worker::Worker;
+use crate::runtime::{prepare, transaction};
+use crate::task::processor::ProcessorFactory;
+use crate::task::stream_task::TaskId;
+
+/// Turns plans into what tasks run.
+pub trait PlanCompiler: Send + Sync + fmt::Debug {
+    /// Names of internal topics begin with `application_id`.
+    fn compile(
+        &self,
+        plan: &QueryPlan,
+        application_id: &str,
+    ) -> crate::error::Result<Arc<dyn ProcessorFactory>>;
+}
+
+/// The world around an engine.
+#[derive(Clone)]
+pub struct EngineIo {
+    pub transport: Arc<dyn Transport>,
+    /// Carries fetches, which wait for news: over TCP a connection of their own, else the same as `transport`.
+    pub fetch_transport: Arc<dyn Transport>,
+    pub clock: Arc<dyn Clock>,
+    /// Where requests to the broker are waited for.
+    pub runtime: Handle,
+    pub storage: Arc<dyn StateStorage>,
+    pub compiler: Arc<dyn PlanCompiler>,
+}
+
+impl fmt::Debug for EngineIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineIo").field("storage", &self.storage).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a query's state when it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopMode {
+    /// A later start goes on where this one ended.
+    Keep,
+    /// Internal topics, committed offsets and local state are deleted.
+    Delete,
+}
+
+#[derive(Debug)]
+struct WorkerThread {
+    inbox: Sender<WorkerMessage>,
+    thread: JoinHandle<()>,
+}
+
+/// Runs queries. Dropping it without [`Engine::shutdown`] is like a crash: uncommitted work is redone by the next engine.
+#[derive(Debug)]
+pub struct Engine {
+    config: Arc<EngineConfig>,
+    io: EngineIo,
+    workers: Mutex<Vec<WorkerThread>>,
+    queries: RwLock<BTreeMap<String, Arc<QueryHandle>>>,
+    /// Workers that ever ran on this state directory: their transactions are taken over.
+    workers_ever: usize,
+    next_transient: AtomicUsize,
+}
+
+impl Engine {
+    /// Starts the workers. No query runs yet.
+    pub fn start(config: EngineConfig, io: EngineIo) -> Result<Engine> {
+        let count = config.worker_threads.max(1);
+        let workers_ever = remember_workers(&config, count)?;
+        let config = Arc::new(config);
+        let mut workers = Vec::new();
+        for worker in 0..count {
+            let (inbox, messages) = crossbeam_channel::unbounded();
+            let context = PartContext {
+                config: config.clone(),
+                worker,
+                transport: io.transport.clone(),
+                runtime: io.runtime.clone(),
+                inbox: inbox.clone(),
+                clock: io.clock.clone(),
+                storage: io.storage.clone(),
+            };
+            let runner = Worker::new(context, messages, io.fetch_transport.clone());
+            let name = format!("weir-worker-{worker}");
+            let thread = spawn::thread(name.clone(), move || runner.run())
+                .map_err(|source| RuntimeError::Thread { name, source })?;
+            workers.push(WorkerThread { inbox, thread });
+        }
+        Ok(Engine {
+            config,
+            io,
+            workers: Mutex::new(workers),
+            queries: RwLock::default(),
+            workers_ever,
+            next_transient: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// Starts a persistent query, or goes on with it where it was stopped.
+    ///
+    /// Errors: a topic is missing, inputs are not co-partitioned, the plan cannot be built, the broker cannot be reached.
+    pub async fn start_query(&self, plan: QueryPlan, options: QueryOptions) -> Result<Arc<QueryHandle>> {
+        if self.queries.read().contains_key(&plan.query_id) {
+            return Err(RuntimeError::QueryExists { query_id: plan.query_id });
+        }
+        let application_id = application_id(&self.config.service_id, &plan.query_id);
+        let factory = self.compile(&plan, &application_id)?;
+        let admin = Admin::new(self.io.transport.clone());
+        let partitions = topics::ensure(&admin, &plan.query_id, factory.as_ref()).await?;
+        self.fence_former_workers(&application_id).await?;
+        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, factory, partitions));
+        {
+            let mut queries = self.queries.write();
+            if queries.contains_key(&query.query_id) {
+                return Err(RuntimeError::QueryExists { query_id: query.query_id.clone() });
+            }
+            queries.insert(query.query_id.clone(), query.clone());
+        }
+        let workers = self.inboxes();
+        for (worker, tasks) in assign(&query, workers.len()) {
+            let assignment = Assignment { query: query.clone(), tasks, mode: Mode::Persistent };
+            send(&workers[worker], WorkerMessage::Start(assignment))?;
+        }
+        tracing::info!(query_id = %query.query_id, "query started");
+        Ok(query)
+    }
+
+    /// Starts a transient query whose rows go to the caller, from `options.auto_offset_reset` on (tables: from the beginning).
+    pub async fn push_query(
+        &self,
+        plan: QueryPlan,
+        options: QueryOptions,
+        limit: Option<u64>,
+    ) -> Result<PushSubscription> {
+        self.start_transient(plan, options, limit, Ending::Never).await
+    }
+
+    /// Runs a transient query over what its topics hold now, from the beginning, and then ends it.
+    pub async fn scan_query(
+        &self,
+        plan: QueryPlan,
+        options: QueryOptions,
+        limit: Option<u64>,
+    ) -> Result<PushSubscription> {
+        let options = QueryOptions { auto_offset_reset: OffsetReset::Earliest, ..options };
+        self.start_transient(plan, options, limit, Ending::AtCurrentEnd).await
+    }
+
+    async fn start_transient(
+        &self,
+        mut plan: QueryPlan,
+        options: QueryOptions,
+        limit: Option<u64>,
+        ending: Ending,
+    ) -> Result<PushSubscription> {
+        let number = self.next_transient.fetch_add(1, Ordering::Relaxed);
+        plan.query_id = format!("{}_{number}", plan.query_id);
+        let now_ms = self.io.clock.now_ms();
+        let application_id = transient_application_id(&self.config.service_id, &plan.query_id, now_ms);
+        let factory = self.compile(&plan, &application_id)?;
+        let specs = factory.sub_topologies();
+        let partitions = self.transient_partitions(&plan.query_id, factory.as_ref()).await?;
+        let (mut starts, mut sources) = (Vec::new(), Vec::new());
+        for source in specs.iter().flat_map(|s| &s.sources).filter(|s| !s.internal) {
+            let latest = !source.table && options.auto_offset_reset == OffsetReset::Latest;
+            let spec = if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest };
+            for partition in 0..partitions.get(&source.topic).copied().unwrap_or(0) {
+                let partition = TopicPartition::new(source.topic.clone(), partition);
+                starts.push((partition.clone(), spec));
+                sources.push((partition, OffsetSpec::Latest));
+            }
+        }
+        let from = prepare::list(&self.io.transport, starts).await?;
+        let to: Option<Vec<(TopicPartition, Offset)>> = match ending {
+            Ending::Never => None,
+            Ending::AtCurrentEnd => Some(prepare::list(&self.io.transport, sources).await?),
+        };
+        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, factory, partitions));
+        let (sender, receiver) = channel(self.config.push_queue_batches);
+        let workers = self.inboxes();
+        let worker = workers[number % workers.len()].clone();
+        let tasks = all_tasks(&query);
+        let mode = Mode::Transient(Box::new(TransientMode { sender, from, to }));
+        send(&worker, WorkerMessage::Start(Assignment { query: query.clone(), tasks, mode }))?;
+        Ok(PushSubscription::new(query, receiver, worker, limit))
+    }
+
+    /// As [`topics::ensure`], but nothing is made: repartitioned rows stay in the process.
+    async fn transient_partitions(
+        &self,
+        query_id: &str,
+        factory: &dyn ProcessorFactory,
+    ) -> Result<BTreeMap<Arc<str>, i32>> {
+        topics::describe(&Admin::new(self.io.transport.clone()), query_id, factory).await
+    }
+
+    fn compile(&self, plan: &QueryPlan, application_id: &str) -> Result<Arc<dyn ProcessorFactory>> {
+        self.io.compiler.compile(plan, application_id).map_err(RuntimeError::task("build the topology"))
+    }
+
+    /// Workers that no longer exist may have left transactions open, which would hold readers up until they time out.
+    async fn fence_former_workers(&self, application_id: &str) -> Result<()> {
+        for worker in self.config.worker_threads.max(1)..self.workers_ever {
+            let id = transactional_id(application_id, worker);
+            transaction::init(self.io.transport.clone(), &id, self.config.transaction_timeout_ms)
+                .await
+                .map_err(RuntimeError::client("take over transactions"))?;
+        }
+        Ok(())
+    }
+
+    /// Commits what is done and ends the query.
+    pub async fn stop_query(&self, query_id: &str, mode: StopMode) -> Result<()> {
+        let query = self.queries.read().get(query_id).cloned();
+        let query = query.ok_or_else(|| RuntimeError::UnknownQuery { query_id: query_id.to_owned() })?;
+        let (done, mut stopped) = mpsc::channel(1);
+        for inbox in self.inboxes() {
+            send(&inbox, WorkerMessage::Stop { query_id: query_id.to_owned(), done: done.clone() })?;
+        }
+        drop(done);
+        // Ends when every worker has dropped its sender.
+        while stopped.recv().await.is_some() {}
+        self.queries.write().remove(query_id);
+        match mode {
+            StopMode::Keep => Ok(()),
+            StopMode::Delete => self.delete_state(&query).await,
+        }
+    }
+
+    async fn delete_state(&self, query: &QueryHandle) -> Result<()> {
+        let specs = query.factory.sub_topologies();
+        let internal = topics::internal_topics(specs);
+        let changelogs = specs.iter().flat_map(|s| &s.changelogs).filter(|c| c.owned).map(|c| &c.topic);
+        let admin = Admin::new(self.io.transport.clone());
+        for topic in internal.iter().chain(changelogs) {
+            match admin.delete_topics(&[topic]).await {
+                Err(error) if error.code() != Some(ErrorCode::UnknownTopicOrPartition) => {
+                    return Err(RuntimeError::client("delete an internal topic")(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        group_offsets::delete(&self.io.transport, &query.application_id)
+            .await
+            .map_err(RuntimeError::client("delete committed offsets"))?;
+        let (storage, id) = (self.io.storage.clone(), query.application_id.clone());
+        let deleted = self.io.runtime.spawn_blocking(move || storage.delete(&id)).await;
+        deleted.unwrap_or(Err(RuntimeError::ShutDown))
+    }
+
+    /// Stops processing but keeps state, which can still be queried.
+    pub fn pause(&self, query_id: &str) -> Result<()> {
+        self.set_paused(query_id, true)
+    }
+
+    pub fn resume(&self, query_id: &str) -> Result<()> {
+        self.set_paused(query_id, false)
+    }
+
+    fn set_paused(&self, query_id: &str, paused: bool) -> Result<()> {
+        let query = self.query(query_id);
+        let query = query.ok_or_else(|| RuntimeError::UnknownQuery { query_id: query_id.to_owned() })?;
+        query.set_paused(paused);
+        self.inboxes().iter().try_for_each(|inbox| send(inbox, WorkerMessage::Wake))
+    }
+
+    /// A persistent query that was started and not stopped.
+    pub fn query(&self, query_id: &str) -> Option<Arc<QueryHandle>> {
+        self.queries.read().get(query_id).cloned()
+    }
+
+    /// The persistent query that writes a stream or table, if exactly one does.
+    pub fn query_of_sink(&self, sink: &str) -> Option<Arc<QueryHandle>> {
+        let queries = self.queries.read();
+        let mut writers = queries.values().filter(|q| q.plan.sink.as_deref() == Some(sink));
+        match (writers.next(), writers.next()) {
+            (Some(query), None) => Some(query.clone()),
+            _ => None,
+        }
+    }
+
+    /// All persistent queries in figures, by id.
+    pub fn queries(&self) -> Vec<QueryStatus> {
+        self.queries.read().values().map(|q| q.status()).collect()
+    }
+
+    /// Commits what is done and ends all queries and workers. Queries go on with the next engine.
+    pub async fn shutdown(&self) -> Result<()> {
+        let ids: Vec<String> = self.queries.read().keys().cloned().collect();
+        for id in ids {
+            self.stop_query(&id, StopMode::Keep).await?;
+        }
+        self.end_workers();
+        let workers = std::mem::take(&mut *self.workers.lock());
+        let joined = self.io.runtime.spawn_blocking(move || {
+            workers.into_iter().for_each(|w| {
+                if w.thread.join().is_err() {
+                    tracing::error!("worker panicked");
+                }
+            });
+        });
+        joined.await.map_err(|_| RuntimeError::ShutDown)
+    }
+
+    fn end_workers(&self) {
+        for inbox in self.inboxes() {
+            let _ = inbox.send(WorkerMessage::ShutDown);
+        }
+    }
+
+    fn inboxes(&self) -> Vec<Sender<WorkerMessage>> {
+        self.workers.lock().iter().map(|w| w.inbox.clone()).collect()
+    }
+}
+
+impl Drop for Engine {
+    /// Workers end at once, without committing.
+    fn drop(&mut self) {
+        self.end_workers();
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Never,
+    AtCurrentEnd,
+}
+
+fn send(inbox: &Sender<WorkerMessage>, message: WorkerMessage) -> Result<()> {
+    inbox.send(message).map_err(|_| RuntimeError::ShutDown)
+}
+
+fn all_tasks(query: &QueryHandle) -> Vec<TaskId> {
+    let specs = query.factory.sub_topologies();
+    let mut tasks = Vec::new();
+    for sub_topology in 0..specs.len() {
+        let partitions = topics::task_partitions(specs, sub_topology, &query.partitions);
+        tasks
+            .extend((0..partitions).map(|partition| TaskId { sub_topology: sub_topology as u32, partition }));
+    }
+    tasks
+}
+
+/// Tasks by worker. The same for every start with as many workers, so that local state is found again.
+fn assign(query: &QueryHandle, workers: usize) -> BTreeMap<usize, Vec<TaskId>> {
+    let first = query.query_id.bytes().fold(0_usize, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into()));
+    let mut assigned: BTreeMap<usize, Vec<TaskId>> = BTreeMap::new();
+    for (at, task) in all_tasks(query).into_iter().enumerate() {
+        assigned.entry(first.wrapping_add(at) % workers).or_default().push(task);
+    }
+    assigned
+}
+
+/// Keeps the highest number of workers ever used in `<state_dir>/workers`.
+fn remember_workers(config: &EngineConfig, count: usize) -> Result<usize> {
+    let unusable = |reason: std::io::Error| RuntimeError::StateDir {
+        path: config.state_dir.display().to_string(),
+        reason: reason.to_string(),
+    };
+    std::fs::create_dir_all(&config.state_dir).map_err(unusable)?;
+    let path = config.state_dir.join("workers");
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().unwrap_or(count).min(1_024),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(unusable(error)),
+    };
+    if count > before {
+        std::fs::write(&path, count.to_string()).map_err(unusable)?;
+    }
+    Ok(count.max(before))
+}

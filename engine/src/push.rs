@@ -1,0 +1,3 @@
+//! Push queries: rows as they come, to one client.
+
+pub mod subscription;

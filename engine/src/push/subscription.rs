@@ -1,0 +1,163 @@
+//! The rows of one transient query on their way to its client.
+//!
+//! The queue between worker and client is bounded in batches. Policy when full: the query waits for its client; others do not.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+use tokio::sync::mpsc;
+use weir_sql::plan::physical::ResultKind;
+use weir_sql::schema::LogicalSchema;
+
+use crate::batch::RowBatch;
+use crate::query::handle::QueryHandle;
+use crate::query::status::QueryStatus;
+use crate::runtime::messages::WorkerMessage;
+
+/// Rows that a client is given at a time. Shape: as [`PushSubscription::schema`]; rows of a table that are gone are
+/// [absent](RowBatch::is_absent).
+pub type PushRows = RowBatch;
+
+/// The worker's end.
+#[derive(Debug)]
+pub(crate) struct PushSender {
+    rows: mpsc::Sender<PushRows>,
+    /// The worker found the queue full and wants to be woken.
+    waiting: Arc<AtomicBool>,
+}
+
+/// What became of rows that were offered.
+#[derive(Debug)]
+pub(crate) enum Offered {
+    Taken,
+    /// No room; the worker will be woken when there is.
+    Full(PushRows),
+    /// The client is gone.
+    Closed,
+}
+
+impl PushSender {
+    pub(crate) fn offer(&self, rows: PushRows) -> Offered {
+        match self.rows.try_send(rows) {
+            Ok(()) => Offered::Taken,
+            Err(mpsc::error::TrySendError::Closed(_)) => Offered::Closed,
+            Err(mpsc::error::TrySendError::Full(rows)) => {
+                self.waiting.store(true, Ordering::SeqCst);
+                // The client may have made room just before it could see that someone waits.
+                match self.rows.try_send(rows) {
+                    Ok(()) => Offered::Taken,
+                    Err(mpsc::error::TrySendError::Closed(_)) => Offered::Closed,
+                    Err(mpsc::error::TrySendError::Full(rows)) => Offered::Full(rows),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.rows.is_closed()
+    }
+}
+
+/// A running push query. Dropping it ends the query.
+pub struct PushSubscription {
+    query: Arc<QueryHandle>,
+    rows: mpsc::Receiver<PushRows>,
+    waiting: Arc<AtomicBool>,
+    worker: Sender<WorkerMessage>,
+    schema: LogicalSchema,
+    kind: ResultKind,
+    /// Rows still to be given.
+    left: u64,
+}
+
+impl fmt::Debug for PushSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PushSubscription").field("query", &self.query).finish_non_exhaustive()
+    }
+}
+
+/// Both ends of a queue of `batches`.
+pub(crate) fn channel(batches: usize) -> (PushSender, PushReceiver) {
+    let (sender, rows) = mpsc::channel(batches.max(1));
+    let waiting = Arc::new(AtomicBool::new(false));
+    (PushSender { rows: sender, waiting: waiting.clone() }, PushReceiver { rows, waiting })
+}
+
+/// The client's end, before the query is started.
+#[derive(Debug)]
+pub(crate) struct PushReceiver {
+    rows: mpsc::Receiver<PushRows>,
+    waiting: Arc<AtomicBool>,
+}
+
+impl PushSubscription {
+    pub(crate) fn new(
+        query: Arc<QueryHandle>,
+        receiver: PushReceiver,
+        worker: Sender<WorkerMessage>,
+        limit: Option<u64>,
+    ) -> PushSubscription {
+        PushSubscription {
+            schema: query.plan.root.schema().clone(),
+            kind: query.plan.root.kind(),
+            query,
+            rows: receiver.rows,
+            waiting: receiver.waiting,
+            worker,
+            left: limit.unwrap_or(u64::MAX),
+        }
+    }
+
+    pub fn query_id(&self) -> &str {
+        &self.query.query_id
+    }
+
+    /// Columns of the rows: key columns, then value columns.
+    pub fn schema(&self) -> &LogicalSchema {
+        &self.schema
+    }
+
+    pub fn kind(&self) -> ResultKind {
+        self.kind
+    }
+
+    pub fn status(&self) -> QueryStatus {
+        self.query.status()
+    }
+
+    /// The next rows. None: the query has ended, by its limit, at the end of what it was to read, or with the error that
+    /// [`PushSubscription::failure`] then gives.
+    ///
+    /// Cancel safe.
+    pub async fn next(&mut self) -> Option<PushRows> {
+        if self.left == 0 {
+            self.rows.close();
+            return None;
+        }
+        let rows = self.rows.recv().await?;
+        if self.waiting.swap(false, Ordering::SeqCst) {
+            let _ = self.worker.send(WorkerMessage::Wake);
+        }
+        let taken = rows.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= taken as u64;
+        Some(if taken == rows.len() { rows } else { rows.slice(0, taken) })
+    }
+
+    /// Why the query ended, if it failed.
+    pub fn failure(&self) -> Option<String> {
+        if !self.query.is_failed() {
+            return None;
+        }
+        self.query.status().errors.pop().map(|e| e.message)
+    }
+}
+
+impl Drop for PushSubscription {
+    fn drop(&mut self) {
+        self.rows.close();
+        let (done, _) = mpsc::channel(1);
+        let _ = self.worker.send(WorkerMessage::Stop { query_id: self.query.query_id.clone(), done });
+    }
+}

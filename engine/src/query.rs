@@ -1,0 +1,8 @@
+//! Queries: their names, their topics, what they report, how they start and end.
+
+pub mod handle;
+pub mod metrics;
+pub mod naming;
+pub mod options;
+pub mod status;
+pub(crate) mod topics;

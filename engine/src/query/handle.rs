@@ -1,0 +1,147 @@
+//! What the workers of a query and the engine share about it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use weir_sql::plan::physical::QueryPlan;
+
+use crate::query::metrics::QueryMetrics;
+use crate::query::options::QueryOptions;
+use crate::query::status::{QueryError, QueryState, QueryStatus, TaskStatus};
+use crate::runtime::error::RuntimeError;
+use crate::state::backend::StateReader;
+use crate::task::processor::ProcessorFactory;
+use crate::task::stream_task::TaskId;
+
+/// Failures that are remembered. Source: `ksql.query.error.max.queue.size`.
+const ERRORS_MAX: usize = 10;
+
+/// The part of a query on one worker.
+#[derive(Clone, Debug)]
+pub(crate) struct PartStatus {
+    pub(crate) state: QueryState,
+    pub(crate) tasks: Vec<TaskStatus>,
+}
+
+/// A query that was started. Threads: any.
+pub struct QueryHandle {
+    pub query_id: String,
+    pub application_id: String,
+    pub plan: Arc<QueryPlan>,
+    pub options: QueryOptions,
+    pub(crate) factory: Arc<dyn ProcessorFactory>,
+    pub(crate) metrics: QueryMetrics,
+    /// Partitions of every topic the query touches.
+    pub(crate) partitions: BTreeMap<Arc<str>, i32>,
+    /// By worker.
+    parts: Mutex<BTreeMap<usize, PartStatus>>,
+    errors: Mutex<VecDeque<QueryError>>,
+    /// A worker found that the query cannot go on; the others stop as well.
+    failed: AtomicBool,
+    paused: AtomicBool,
+    readers: RwLock<BTreeMap<TaskId, Arc<dyn StateReader>>>,
+}
+
+impl fmt::Debug for QueryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryHandle").field("query_id", &self.query_id).finish_non_exhaustive()
+    }
+}
+
+impl QueryHandle {
+    pub(crate) fn new(
+        plan: Arc<QueryPlan>,
+        application_id: String,
+        options: QueryOptions,
+        factory: Arc<dyn ProcessorFactory>,
+        partitions: BTreeMap<Arc<str>, i32>,
+    ) -> QueryHandle {
+        QueryHandle {
+            query_id: plan.query_id.clone(),
+            application_id,
+            plan,
+            paused: AtomicBool::new(options.paused),
+            options,
+            factory,
+            metrics: QueryMetrics::default(),
+            partitions,
+            parts: Mutex::default(),
+            errors: Mutex::default(),
+            failed: AtomicBool::new(false),
+            readers: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn is_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    /// Remembers a failure. `fatal`: no part of the query goes on.
+    pub(crate) fn fail(&self, error: &RuntimeError, at_ms: i64, fatal: bool) {
+        let mut errors = self.errors.lock();
+        if errors.len() == ERRORS_MAX {
+            errors.pop_front();
+        }
+        errors.push_back(QueryError { at_ms, fault: error.fault(), message: error.chain() });
+        drop(errors);
+        if fatal {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn set_part(&self, worker: usize, status: PartStatus) {
+        self.parts.lock().insert(worker, status);
+    }
+
+    pub(crate) fn set_readers(&self, readers: impl IntoIterator<Item = (TaskId, Arc<dyn StateReader>)>) {
+        self.readers.write().extend(readers);
+    }
+
+    pub(crate) fn remove_readers(&self, tasks: impl IntoIterator<Item = TaskId>) {
+        let mut readers = self.readers.write();
+        for task in tasks {
+            readers.remove(&task);
+        }
+    }
+
+    /// Committed state by task. A task that is not restored yet, or has no store, is missing.
+    pub fn readers(&self) -> BTreeMap<TaskId, Arc<dyn StateReader>> {
+        self.readers.read().clone()
+    }
+
+    /// The partitions of a topic that the query reads or writes.
+    pub fn partition_count(&self, topic: &str) -> Option<i32> {
+        self.partitions.get(topic).copied()
+    }
+
+    pub fn state(&self) -> QueryState {
+        if self.is_failed() {
+            return QueryState::Error;
+        }
+        self.parts.lock().values().map(|p| p.state).max().unwrap_or(QueryState::Starting)
+    }
+
+    pub fn status(&self) -> QueryStatus {
+        let tasks = self.parts.lock().values().flat_map(|p| p.tasks.clone()).collect();
+        QueryStatus {
+            query_id: self.query_id.clone(),
+            application_id: self.application_id.clone(),
+            sink: self.plan.sink.clone(),
+            state: self.state(),
+            errors: self.errors.lock().iter().cloned().collect(),
+            tasks,
+            metrics: self.metrics.snapshot(),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What can be chosen per query.
+
+use std::collections::BTreeMap;
+
+/// Where a stream is read from when the query has no committed offset. Tables are always read from the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    Earliest,
+    #[default]
+    Latest,
+}
+
+/// Options of a query.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    pub auto_offset_reset: OffsetReset,
+    /// ksqlDB's and Kafka Streams' properties as set by the statement; unknown ones are ignored.
+    pub properties: BTreeMap<String, String>,
+    /// Start paused.
+    pub paused: bool,
+}

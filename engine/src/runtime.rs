@@ -1,0 +1,14 @@
+//! Worker threads and what they do between the broker and the tasks.
+//!
+//! A [`worker`] is an OS thread that owns tasks and is driven by [`messages`]; everything that waits for the broker
+//! runs beside it as a tokio task and answers into the worker's inbox.
+
+pub mod error;
+pub(crate) mod fetcher;
+pub(crate) mod messages;
+pub(crate) mod part;
+pub(crate) mod prepare;
+pub(crate) mod restore;
+pub mod storage;
+pub(crate) mod transaction;
+pub(crate) mod worker;

@@ -1,0 +1,128 @@
+//! Why a query does not run.
+
+use weir_broker::client::error::ClientError;
+use weir_broker::protocol::error_code::ErrorCode;
+
+use crate::error::EngineError;
+
+/// Whose fault a failure is. Source: ksqlDB's query error types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    User,
+    External,
+    Internal,
+}
+
+/// Whether doing it again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    Never,
+    Backoff,
+}
+
+/// A failure of a query, or of a request to the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("topic \"{topic}\" of query {query_id} does not exist")]
+    TopicMissing { query_id: String, topic: String },
+    #[error(
+        "topics of query {query_id} are not co-partitioned: \"{left}\" has {left_partitions} partitions, \"{right}\" has {right_partitions}"
+    )]
+    NotCoPartitioned {
+        query_id: String,
+        left: String,
+        left_partitions: i32,
+        right: String,
+        right_partitions: i32,
+    },
+    #[error("topic \"{topic}\" has {actual} partitions, {expected} required")]
+    PartitionCount { topic: String, actual: i32, expected: i32 },
+    #[error("{action} failed")]
+    Client { action: &'static str, source: ClientError },
+    #[error("{action} failed")]
+    Task { action: &'static str, source: EngineError },
+    #[error("records of partition \"{partition}\" cannot be read")]
+    Records { partition: String, source: weir_broker::error::Error },
+    #[error("state directory \"{path}\" cannot be used: {reason}")]
+    StateDir { path: String, reason: String },
+    #[error("query {query_id} does not exist")]
+    UnknownQuery { query_id: String },
+    #[error("query {query_id} is running already")]
+    QueryExists { query_id: String },
+    #[error("query {query_id} panicked: {message}")]
+    Panicked { query_id: String, message: String },
+    #[error("operating system has no thread left for {name}")]
+    Thread { name: String, source: std::io::Error },
+    #[error("engine is shut down")]
+    ShutDown,
+}
+
+pub type Result<T> = std::result::Result<T, RuntimeError>;
+
+impl RuntimeError {
+    pub(crate) fn client(action: &'static str) -> impl FnOnce(ClientError) -> RuntimeError {
+        move |source| RuntimeError::Client { action, source }
+    }
+
+    pub(crate) fn task(action: &'static str) -> impl FnOnce(EngineError) -> RuntimeError {
+        move |source| RuntimeError::Task { action, source }
+    }
+
+    pub fn fault(&self) -> Fault {
+        match self {
+            RuntimeError::TopicMissing { .. }
+            | RuntimeError::NotCoPartitioned { .. }
+            | RuntimeError::PartitionCount { .. }
+            | RuntimeError::UnknownQuery { .. }
+            | RuntimeError::QueryExists { .. } => Fault::User,
+            RuntimeError::Client { .. }
+            | RuntimeError::Records { .. }
+            | RuntimeError::StateDir { .. }
+            | RuntimeError::Thread { .. }
+            | RuntimeError::ShutDown => Fault::External,
+            RuntimeError::Task { .. } | RuntimeError::Panicked { .. } => Fault::Internal,
+        }
+    }
+
+    /// Whether the query may be started again by itself.
+    pub fn retry(&self) -> Retry {
+        match self {
+            RuntimeError::Client { source, .. } => match source {
+                ClientError::Transport(_) | ClientError::MustAbort { .. } => Retry::Backoff,
+                error if error.is_retriable() || error.is_fenced() => Retry::Backoff,
+                error => match error.code() {
+                    Some(
+                        ErrorCode::OutOfOrderSequenceNumber
+                        | ErrorCode::UnknownProducerId
+                        | ErrorCode::InvalidProducerIdMapping
+                        | ErrorCode::InvalidTxnState
+                        | ErrorCode::OffsetOutOfRange,
+                    ) => Retry::Backoff,
+                    _ => Retry::Never,
+                },
+            },
+            RuntimeError::TopicMissing { .. } | RuntimeError::StateDir { .. } => Retry::Backoff,
+            RuntimeError::NotCoPartitioned { .. }
+            | RuntimeError::PartitionCount { .. }
+            | RuntimeError::Task { .. }
+            | RuntimeError::Records { .. }
+            | RuntimeError::UnknownQuery { .. }
+            | RuntimeError::QueryExists { .. }
+            | RuntimeError::Panicked { .. }
+            | RuntimeError::Thread { .. }
+            | RuntimeError::ShutDown => Retry::Never,
+        }
+    }
+
+    /// The message with its causes, as users see it.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

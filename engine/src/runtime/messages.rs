@@ -1,0 +1,88 @@
+//! What a worker is told, and what comes back from the broker.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use weir_broker::client::error::ClientError;
+use weir_broker::client::producer::pipeline::ProducedBatch;
+use weir_broker::client::reader::FetchedPartitions;
+use weir_broker::ids::{Offset, TopicPartition};
+
+use crate::push::subscription::PushSender;
+use crate::query::handle::QueryHandle;
+use crate::runtime::error::RuntimeError;
+use crate::task::stream_task::TaskId;
+
+/// One start of one part of a query on one worker. Answers to earlier starts carry other ids and are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct AttemptId(pub(crate) u64);
+
+/// Dropped when a part has ended, which tells the receiver.
+pub(crate) type Stopped = mpsc::Sender<()>;
+
+/// The part of a query that a worker runs.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) query: Arc<QueryHandle>,
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) mode: Mode,
+}
+
+/// How a query's output leaves.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    /// In transactions with the source offsets; state is logged and kept on disk.
+    Persistent,
+    /// To one client; state is in memory, repartitioned rows stay in the process.
+    Transient(Box<TransientMode>),
+}
+
+/// Where a transient query begins, ends and sends its rows.
+#[derive(Debug)]
+pub(crate) struct TransientMode {
+    pub(crate) sender: PushSender,
+    pub(crate) from: Vec<(TopicPartition, Offset)>,
+    /// Set if the query ends where its topics ended when it started.
+    pub(crate) to: Option<Vec<(TopicPartition, Offset)>>,
+}
+
+/// Where the parts of a query begin, as found out beside the worker.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// First offsets to read, of every input partition.
+    pub(crate) from: Vec<(TopicPartition, Offset)>,
+    /// First and end offset of every changelog partition.
+    pub(crate) changelogs: Vec<(TopicPartition, Offset, Offset)>,
+    pub(crate) transaction: Option<crate::runtime::transaction::TransactionSender>,
+}
+
+/// Everything a worker reacts to. The inbox holds at most one answer per request under way, so it is bounded by
+/// what the worker itself started, plus commands.
+#[derive(Debug)]
+pub(crate) enum WorkerMessage {
+    Start(Assignment),
+    /// Commits what is done, then ends the query's part; `done` is told (by being dropped).
+    Stop {
+        query_id: String,
+        done: Stopped,
+    },
+    Prepared {
+        attempt: AttemptId,
+        outcome: Result<Box<Prepared>, RuntimeError>,
+    },
+    Fetched {
+        fetch: u64,
+        outcome: Result<FetchedPartitions, ClientError>,
+    },
+    ChangelogFetched {
+        attempt: AttemptId,
+        outcome: Result<FetchedPartitions, ClientError>,
+    },
+    Committed {
+        attempt: AttemptId,
+        outcome: Result<Vec<ProducedBatch>, ClientError>,
+    },
+    /// Something changed that the worker should look at: a query was paused or failed, a client made room.
+    Wake,
+    ShutDown,
+}

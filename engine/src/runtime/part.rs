@@ -1,0 +1,528 @@
+//! The part of a query that runs on one worker.
+//!
+//! ```text
+//!  Preparing --prepared--> Restoring --caught up--> Running
+//!      ^                       |                       |
+//!      +------- Waiting <------+------ failure --------+
+//!                  |
+//!                  +--> Ended      fatal failure, or finished
+//! ```
+
+mod commit;
+mod transient;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use tokio::runtime::Handle;
+use weir_broker::client::transport::Transport;
+use weir_broker::env::clock::Clock;
+use weir_broker::ids::TopicPartition;
+
+use crate::batch::RowBatch;
+use crate::config::EngineConfig;
+use crate::query::handle::{PartStatus, QueryHandle};
+use crate::query::metrics::QueryMetrics;
+use crate::query::status::{InputStatus, QueryState, TaskStatus};
+use crate::runtime::error::{Result, Retry, RuntimeError};
+use crate::runtime::messages::{Assignment, AttemptId, Mode, Prepared, Stopped, WorkerMessage};
+use crate::runtime::prepare::{self, Preparation};
+use crate::runtime::restore::Restore;
+use crate::runtime::storage::StateStorage;
+use crate::runtime::transaction::TransactionSender;
+use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
+use crate::task::input::PartitionInput;
+use crate::task::stream_task::{StreamTask, TaskId};
+
+/// How often status is published while rows flow.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What parts share on a worker.
+#[derive(Clone)]
+pub(crate) struct PartContext {
+    pub(crate) config: Arc<EngineConfig>,
+    pub(crate) worker: usize,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) runtime: Handle,
+    pub(crate) inbox: Sender<WorkerMessage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) storage: Arc<dyn StateStorage>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    Preparing,
+    Restoring { restore: Restore, prepared: Box<Prepared>, fetching: bool },
+    Running,
+    Waiting { until: Duration },
+    Ended,
+}
+
+/// A commit under way.
+#[derive(Debug)]
+pub(crate) struct PendingCommit {
+    since: Duration,
+    /// Tasks whose state waits for it, by index.
+    tasks: Vec<usize>,
+}
+
+pub(crate) struct Part {
+    pub(crate) query: Arc<QueryHandle>,
+    pub(crate) attempt: AttemptId,
+    pub(crate) phase: Phase,
+    mode: Mode,
+    task_ids: Vec<TaskId>,
+    tasks: Vec<StreamTask>,
+    /// By sub-topology: its targets in the collector.
+    targets: HashMap<u32, Vec<TargetId>>,
+    /// By sub-topology and store.
+    changelogs: HashMap<(u32, u32), TargetId>,
+    collector: RecordCollector,
+    /// Rows for the client that were not taken yet.
+    rows: Vec<RowBatch>,
+    transaction: Option<TransactionSender>,
+    commit: Option<PendingCommit>,
+    last_commit: Duration,
+    last_purge: Duration,
+    last_publish: Duration,
+    /// Failures since the last success.
+    failures: u32,
+    /// Told when the part has ended.
+    stopping: Vec<Stopped>,
+    /// Bytes handed to the transaction since the last commit was asked for.
+    output_bytes: usize,
+    collected: u64,
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").field("query", &self.query).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
+/// What a part wants of its worker next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There is more to do.
+    Again,
+    /// Nothing before this time, or before something arrives.
+    Wait(Option<Duration>),
+    /// The part can be forgotten.
+    Done,
+}
+
+impl Part {
+    pub(crate) fn new(assignment: Assignment, context: &PartContext) -> Part {
+        let config = &context.config;
+        let collector = RecordCollector::new(config.compression, config.output_batch_bytes);
+        let collector = match &assignment.mode {
+            Mode::Persistent => collector,
+            Mode::Transient(_) => collector.with_local_offsets(),
+        };
+        Part {
+            query: assignment.query,
+            attempt: AttemptId(0),
+            phase: Phase::Waiting { until: Duration::ZERO },
+            mode: assignment.mode,
+            task_ids: assignment.tasks,
+            tasks: Vec::new(),
+            targets: HashMap::new(),
+            changelogs: HashMap::new(),
+            collector,
+            rows: Vec::new(),
+            transaction: None,
+            commit: None,
+            last_commit: Duration::ZERO,
+            last_purge: context.clock.monotonic(),
+            last_publish: Duration::ZERO,
+            failures: 0,
+            stopping: Vec::new(),
+            output_bytes: 0,
+            collected: 0,
+        }
+    }
+
+    /// Begins an attempt to run.
+    pub(crate) fn start(&mut self, attempt: AttemptId, context: &PartContext) {
+        self.attempt = attempt;
+        match &self.mode {
+            Mode::Persistent => {
+                self.phase = Phase::Preparing;
+                let preparation = Preparation {
+                    attempt,
+                    query: self.query.clone(),
+                    tasks: self.task_ids.clone(),
+                    worker: context.worker,
+                    transaction_timeout_ms: context.config.transaction_timeout_ms,
+                };
+                context.runtime.spawn(prepare::run(
+                    preparation,
+                    context.transport.clone(),
+                    context.inbox.clone(),
+                ));
+            }
+            Mode::Transient(_) => {
+                if let Err(error) = self.start_transient(context) {
+                    self.fail(error, context);
+                }
+            }
+        }
+        self.publish(context);
+    }
+
+    /// Everything about the beginning is known: opens the stores and begins to restore them.
+    pub(crate) fn prepared(&mut self, outcome: Result<Box<Prepared>>, context: &PartContext) {
+        let begun = outcome.and_then(|prepared| {
+            self.create_tasks(context)?;
+            let specs = self.query.factory.sub_topologies();
+            let restore = Restore::plan(&mut self.tasks, specs, &prepared.changelogs)?;
+            QueryMetrics::add(&self.query.metrics.restore_remaining, restore.remaining());
+            self.phase = Phase::Restoring { restore, prepared, fetching: false };
+            Ok(())
+        });
+        if let Err(error) = begun {
+            self.fail(error, context);
+        }
+        self.publish(context);
+    }
+
+    fn create_tasks(&mut self, context: &PartContext) -> Result<()> {
+        let query = self.query.clone();
+        self.tasks.clear();
+        for id in &self.task_ids {
+            let spec = &query.factory.sub_topologies()[id.sub_topology as usize];
+            let backend = match &self.mode {
+                Mode::Persistent => context.storage.open(&query.application_id, *id, &spec.stores)?,
+                Mode::Transient(_) => Box::new(crate::state::memory::MemoryBackend::new(spec.stores.len())),
+            };
+            let processor = query
+                .factory
+                .create(id.sub_topology, id.partition, backend)
+                .map_err(RuntimeError::task("build a task"))?;
+            self.tasks.push(StreamTask::new(*id, processor, Vec::new()));
+            let width = |topic: &Arc<str>| query.partition_count(topic).unwrap_or(1);
+            let targets =
+                spec.targets.iter().map(|t| self.collector.target(&t.topic, width(&t.topic))).collect();
+            self.targets.insert(id.sub_topology, targets);
+            for changelog in spec.changelogs.iter().filter(|c| c.owned) {
+                let target = self.collector.target(&changelog.topic, width(&changelog.topic));
+                self.changelogs.insert((id.sub_topology, changelog.store.0), target);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores are restored: processing begins.
+    fn begin(&mut self, prepared: Prepared, context: &PartContext) -> Result<()> {
+        let query = self.query.clone();
+        let from: BTreeMap<_, _> = prepared.from.into_iter().collect();
+        for task in &mut self.tasks {
+            let id = task.id;
+            let sources = &query.factory.sub_topologies()[id.sub_topology as usize].sources;
+            let inputs = sources.iter().enumerate().map(|(at, source)| {
+                let partition = TopicPartition::new(source.topic.clone(), id.partition);
+                let offset = from.get(&partition).copied().unwrap_or(0);
+                PartitionInput::new(at, source.table, partition, offset)
+            });
+            task.set_inputs(inputs.collect());
+            task.processor_mut().restored().map_err(RuntimeError::task("restore a task"))?;
+        }
+        let readers = self.tasks.iter().filter_map(|t| Some((t.id, t.processor().reader()?)));
+        query.set_readers(readers);
+        self.transaction = prepared.transaction;
+        self.last_commit = context.clock.monotonic();
+        self.phase = Phase::Running;
+        self.publish(context);
+        Ok(())
+    }
+
+    /// Does some of what there is to do.
+    pub(crate) fn advance(&mut self, now: Duration, context: &PartContext) -> Next {
+        if self.query.is_failed() && !matches!(self.phase, Phase::Ended) {
+            self.end(context);
+        }
+        let next = match &mut self.phase {
+            Phase::Preparing if !self.stopping.is_empty() => Ok(Next::Done),
+            Phase::Preparing => Ok(Next::Wait(None)),
+            Phase::Restoring { .. } if !self.stopping.is_empty() => Ok(Next::Done),
+            Phase::Restoring { .. } => self.advance_restore(context),
+            Phase::Running => self.advance_running(now, context),
+            Phase::Waiting { .. } if !self.stopping.is_empty() => Ok(Next::Done),
+            Phase::Waiting { until } => Ok(Next::Wait(Some(*until))),
+            Phase::Ended if !self.stopping.is_empty() => Ok(Next::Done),
+            Phase::Ended => Ok(Next::Wait(None)),
+        };
+        match next {
+            Ok(Next::Done) => {
+                self.release();
+                Next::Done
+            }
+            Ok(next) => {
+                if now >= self.last_publish + PUBLISH_INTERVAL && matches!(self.phase, Phase::Running) {
+                    self.publish(context);
+                }
+                next
+            }
+            Err(error) => {
+                self.fail(error, context);
+                Next::Again
+            }
+        }
+    }
+
+    /// True if a new attempt is due.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        matches!(self.phase, Phase::Waiting { until } if now >= until) && self.stopping.is_empty()
+    }
+
+    fn advance_restore(&mut self, context: &PartContext) -> Result<Next> {
+        let Phase::Restoring { restore, fetching, .. } = &mut self.phase else { return Ok(Next::Again) };
+        if restore.is_done() {
+            let Phase::Restoring { prepared, .. } = std::mem::replace(&mut self.phase, Phase::Running) else {
+                return Ok(Next::Again);
+            };
+            self.begin(*prepared, context)?;
+            return Ok(Next::Again);
+        }
+        if !*fetching {
+            *fetching = true;
+            let (transport, inbox) = (context.transport.clone(), context.inbox.clone());
+            let options = context.fetch_options();
+            let wanted = restore.wanted();
+            crate::runtime::fetcher::fetch_changelogs(
+                &context.runtime,
+                transport,
+                inbox,
+                self.attempt,
+                wanted,
+                options,
+            );
+        }
+        Ok(Next::Wait(None))
+    }
+
+    pub(crate) fn changelog_fetched(
+        &mut self,
+        outcome: std::result::Result<
+            weir_broker::client::reader::FetchedPartitions,
+            weir_broker::client::error::ClientError,
+        >,
+        context: &PartContext,
+    ) {
+        let Phase::Restoring { restore, fetching, .. } = &mut self.phase else { return };
+        *fetching = false;
+        let before = restore.remaining();
+        let applied = outcome
+            .map_err(RuntimeError::client("read changelogs"))
+            .and_then(|fetched| restore.apply(&mut self.tasks, fetched));
+        match applied {
+            Ok(records) => {
+                let after = restore.remaining();
+                let metrics = &self.query.metrics;
+                QueryMetrics::add(&metrics.restored_records, records);
+                metrics.restore_remaining.fetch_sub(before - after, std::sync::atomic::Ordering::Relaxed);
+            }
+            Err(error) => self.fail(error, context),
+        }
+    }
+
+    fn advance_running(&mut self, now: Duration, context: &PartContext) -> Result<Next> {
+        if let Mode::Transient(_) = &self.mode {
+            return self.advance_transient(now, context);
+        }
+        let mut rows = 0;
+        if self.may_process() {
+            rows = self.process(context)?;
+            self.send_ahead()?;
+        }
+        let ending = !self.stopping.is_empty() || self.query.is_paused();
+        let needs_commit = self.tasks.iter().any(StreamTask::needs_commit);
+        if !needs_commit && self.commit.is_none() && !self.stopping.is_empty() {
+            return Ok(Next::Done);
+        }
+        let interval = Duration::from_millis(context.config.commit_interval_ms);
+        if self.commit.is_none() && needs_commit {
+            let due = now >= self.last_commit + interval
+                || self.output_bytes + self.collector.bytes() >= context.config.output_bytes_max
+                || ending
+                || !self.may_produce()
+                || (rows == 0 && self.tasks.iter().all(StreamTask::is_drained));
+            if due {
+                self.begin_commit(now)?;
+                return Ok(Next::Again);
+            }
+        }
+        self.purge(now, context);
+        if rows > 0 {
+            return Ok(Next::Again);
+        }
+        let commit_at = (needs_commit && self.commit.is_none()).then(|| self.last_commit + interval);
+        Ok(Next::Wait(commit_at))
+    }
+
+    fn may_process(&self) -> bool {
+        !self.query.is_paused() && self.stopping.is_empty() && self.may_produce()
+    }
+
+    fn may_produce(&self) -> bool {
+        self.transaction.as_ref().is_none_or(TransactionSender::has_room)
+    }
+
+    /// Lets every task that may process some rows.
+    fn process(&mut self, context: &PartContext) -> Result<usize> {
+        let before = self.collector.records();
+        let mut rows = 0;
+        for (at, task) in self.tasks.iter_mut().enumerate() {
+            // State that is being committed must not change under the commit.
+            if self.commit.as_ref().is_some_and(|c| c.tasks.contains(&at)) {
+                continue;
+            }
+            let mut out = TaskOutput {
+                collector: &mut self.collector,
+                targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
+                partition: task.id.partition,
+                rows: &mut self.rows,
+            };
+            rows += task.process(context.config.batch_rows_max, &mut out)?;
+        }
+        QueryMetrics::add(&self.query.metrics.rows_in, rows as u64);
+        QueryMetrics::add(&self.query.metrics.records_out, self.collector.records() - before);
+        Ok(rows)
+    }
+
+    /// Hands full batches to the broker before the commit, so that it has less to wait for.
+    fn send_ahead(&mut self) -> Result<()> {
+        if !self.collector.has_full() {
+            return Ok(());
+        }
+        let before = self.collector.bytes();
+        let batches = self.collector.take_full().map_err(RuntimeError::task("build record batches"))?;
+        self.output_bytes += before - self.collector.bytes();
+        if let Some(transaction) = &self.transaction {
+            // If the loop has ended its reason is on the way.
+            let _ = transaction.produce(batches);
+        }
+        Ok(())
+    }
+
+    /// The inputs that want records, while rows are processed at all.
+    pub(crate) fn inputs_mut(&mut self) -> &mut [StreamTask] {
+        match self.phase {
+            Phase::Running if self.stopping.is_empty() => &mut self.tasks,
+            _ => &mut [],
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.query.is_paused()
+    }
+
+    /// A failure: everything uncommitted is dropped, and tried again later if that can help.
+    pub(crate) fn fail(&mut self, error: RuntimeError, context: &PartContext) {
+        let retry = match (&self.mode, error.retry()) {
+            (Mode::Persistent, retry) => retry,
+            (Mode::Transient(_), _) => Retry::Never,
+        };
+        self.query.fail(&error, context.clock.now_ms(), retry == Retry::Never);
+        let query_id = &self.query.query_id;
+        match retry {
+            Retry::Never => {
+                tracing::error!(%query_id, cause = error.chain(), "query stopped");
+                self.end(context);
+            }
+            Retry::Backoff => {
+                let pause = backoff(&context.config, self.failures);
+                tracing::warn!(%query_id, cause = error.chain(), ?pause, "query part failed, restarting it");
+                self.failures += 1;
+                self.drop_tasks();
+                QueryMetrics::add(&self.query.metrics.restarts, 1);
+                self.phase = Phase::Waiting { until: context.clock.monotonic() + pause };
+                self.publish(context);
+            }
+        }
+    }
+
+    /// Nothing of the query runs here any more.
+    fn end(&mut self, context: &PartContext) {
+        self.drop_tasks();
+        self.phase = Phase::Ended;
+        if let Mode::Transient(mode) = &mut self.mode {
+            mode.sender = crate::push::subscription::channel(1).0;
+        }
+        self.publish(context);
+    }
+
+    fn drop_tasks(&mut self) {
+        self.query.remove_readers(self.task_ids.iter().copied());
+        // Uncommitted state goes with the tasks, what was produced is aborted when the sender is dropped.
+        self.transaction = None;
+        self.commit = None;
+        self.tasks.clear();
+        self.rows.clear();
+        self.collector.discard();
+        self.output_bytes = 0;
+    }
+
+    fn release(&mut self) {
+        self.drop_tasks();
+        self.stopping.clear();
+    }
+
+    pub(crate) fn stop(&mut self, done: Stopped) {
+        self.stopping.push(done);
+    }
+
+    /// Makes state and positions visible to others.
+    pub(crate) fn publish(&mut self, context: &PartContext) {
+        self.last_publish = context.clock.monotonic();
+        let state = match &self.phase {
+            Phase::Preparing => QueryState::Starting,
+            Phase::Restoring { .. } => QueryState::Restoring,
+            Phase::Running if self.query.is_paused() => QueryState::Paused,
+            Phase::Running => QueryState::Running,
+            Phase::Waiting { .. } if self.failures == 0 => QueryState::Starting,
+            Phase::Waiting { .. } => QueryState::Restarting,
+            Phase::Ended if self.query.is_failed() => QueryState::Error,
+            Phase::Ended => QueryState::Paused,
+        };
+        let inputs = |task: &StreamTask| {
+            let input = |i: &PartitionInput| InputStatus {
+                topic: i.partition().topic.to_string(),
+                partition: i.partition().partition,
+                position: i.position(),
+                lag: i.lag(),
+            };
+            task.inputs().iter().map(input).collect()
+        };
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|t| TaskStatus { id: t.id, worker: context.worker, inputs: inputs(t) })
+            .collect();
+        self.query.set_part(context.worker, PartStatus { state, tasks });
+    }
+}
+
+impl PartContext {
+    pub(crate) fn fetch_options(&self) -> weir_broker::client::reader::FetchOptions {
+        weir_broker::client::reader::FetchOptions {
+            bytes_max: self.config.fetch_bytes_max,
+            partition_bytes_max: self.config.fetch_partition_bytes_max,
+            wait_max: Duration::from_millis(self.config.fetch_wait_ms),
+            ..weir_broker::client::reader::FetchOptions::default()
+        }
+    }
+}
+
+impl std::fmt::Debug for PartContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartContext").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+fn backoff(config: &EngineConfig, failures: u32) -> Duration {
+    let factor = 1_u64 << failures.min(20);
+    Duration::from_millis(config.restart_backoff_ms.saturating_mul(factor).min(config.restart_backoff_max_ms))
+}

@@ -1,0 +1,162 @@
+//! Exactly once: output, changelog and source offsets in one transaction, local state after it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weir_broker::client::admin::Admin;
+use weir_broker::client::error::ClientError;
+use weir_broker::client::producer::pipeline::ProducedBatch;
+use weir_broker::client::producer::transactional::GroupPosition;
+use weir_broker::ids::{Offset, TopicPartition};
+
+use crate::error::Result as EngineResult;
+use crate::query::metrics::QueryMetrics;
+use crate::runtime::error::{Result, RuntimeError};
+use crate::runtime::part::{Part, PartContext, PendingCommit};
+use crate::state::backend::StoreId;
+use crate::state::changelog::{ChangelogRecord, ChangelogSink};
+use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
+use crate::task::processor::OutputRecord;
+
+/// Changelog records of one task, on their way to the collector.
+#[derive(Debug)]
+struct TaskChangelog<'a> {
+    collector: &'a mut RecordCollector,
+    changelogs: &'a std::collections::HashMap<(u32, u32), TargetId>,
+    sub_topology: u32,
+    partition: i32,
+    timestamp: i64,
+}
+
+impl ChangelogSink for TaskChangelog<'_> {
+    fn append(&mut self, record: ChangelogRecord<'_>) -> EngineResult<()> {
+        if let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) {
+            let output = OutputRecord {
+                timestamp: self.timestamp,
+                key: Some(record.key),
+                value: record.value,
+                headers: &[],
+            };
+            self.collector.append_to(*target, self.partition, &output);
+        }
+        Ok(())
+    }
+}
+
+impl Part {
+    /// Flushes every task that did something and asks for the commit of all of it.
+    pub(super) fn begin_commit(&mut self, now: Duration) -> Result<()> {
+        let before = self.collector.records();
+        let mut offsets = Vec::new();
+        let mut waiting = Vec::new();
+        for (at, task) in self.tasks.iter_mut().enumerate().filter(|(_, t)| t.needs_commit()) {
+            let mut out = TaskOutput {
+                collector: &mut self.collector,
+                targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
+                partition: task.id.partition,
+                rows: &mut self.rows,
+            };
+            task.flush(&mut out)?;
+            if !task.processor().is_stateless() {
+                let mut changelog = TaskChangelog {
+                    collector: &mut self.collector,
+                    changelogs: &self.changelogs,
+                    sub_topology: task.id.sub_topology,
+                    partition: task.id.partition,
+                    timestamp: task.stream_time(),
+                };
+                task.processor_mut()
+                    .log_changes(&mut changelog)
+                    .map_err(RuntimeError::task("log changes of state"))?;
+                waiting.push(at);
+            }
+            task.take_offsets(&mut offsets);
+        }
+        let metrics = &self.query.metrics;
+        QueryMetrics::add(&metrics.records_out, self.collector.records() - before);
+        QueryMetrics::add(&metrics.bytes_out, (self.output_bytes + self.collector.bytes()) as u64);
+        let batches = self.collector.take_all().map_err(RuntimeError::task("build record batches"))?;
+        self.output_bytes = 0;
+        let position = GroupPosition { group_id: self.query.application_id.clone(), offsets };
+        if let Some(transaction) = &self.transaction {
+            // If the loop has ended its reason is on the way.
+            let _ = transaction.produce(batches) && transaction.commit(position);
+        }
+        self.commit = Some(PendingCommit { since: now, tasks: waiting });
+        Ok(())
+    }
+
+    /// The transaction has ended, one way or the other.
+    pub(crate) fn committed(
+        &mut self,
+        outcome: std::result::Result<Vec<ProducedBatch>, ClientError>,
+        context: &PartContext,
+    ) {
+        let applied = outcome.map_err(RuntimeError::client("commit")).and_then(|produced| {
+            let Some(commit) = self.commit.take() else { return Ok(()) };
+            self.apply_commit(&commit, &produced)?;
+            let now = context.clock.monotonic();
+            self.last_commit = now;
+            self.failures = 0;
+            self.query.metrics.committed(now.saturating_sub(commit.since).as_micros() as u64);
+            Ok(())
+        });
+        if let Err(error) = applied {
+            self.fail(error, context);
+        }
+    }
+
+    fn apply_commit(&mut self, commit: &PendingCommit, produced: &[ProducedBatch]) -> Result<()> {
+        let mut ends: BTreeMap<&TopicPartition, Offset> = BTreeMap::new();
+        for batch in produced {
+            let end = ends.entry(&batch.partition).or_insert(batch.next_offset);
+            *end = (*end).max(batch.next_offset);
+        }
+        let specs = self.query.factory.sub_topologies();
+        for at in &commit.tasks {
+            let task = &mut self.tasks[*at];
+            let changelogs = &specs[task.id.sub_topology as usize].changelogs;
+            let positions: Vec<(StoreId, Offset)> = changelogs
+                .iter()
+                .filter_map(|c| {
+                    let partition = TopicPartition::new(c.topic.clone(), task.id.partition);
+                    let end = if c.owned {
+                        ends.get(&partition).copied()
+                    } else {
+                        task.source_position(&partition)
+                    };
+                    Some((c.store, end?))
+                })
+                .collect();
+            task.processor_mut().committed(positions).map_err(RuntimeError::task("write committed state"))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes records of repartition topics that are processed and committed.
+    pub(super) fn purge(&mut self, now: Duration, context: &PartContext) {
+        let interval = Duration::from_millis(context.config.repartition_purge_interval_ms);
+        if self.commit.is_some() || now < self.last_purge + interval {
+            return;
+        }
+        self.last_purge = now;
+        let specs = self.query.factory.sub_topologies();
+        let mut done = Vec::new();
+        for task in self.tasks.iter().filter(|t| !t.needs_commit()) {
+            let sources = &specs[task.id.sub_topology as usize].sources;
+            let internal = task.inputs().iter().filter(|i| sources[i.source].internal && i.position() > 0);
+            done.extend(internal.map(|i| (i.partition().clone(), i.position())));
+        }
+        if done.is_empty() {
+            return;
+        }
+        let admin = Admin::new(context.transport.clone());
+        context.runtime.spawn(async move {
+            for (partition, offset) in done {
+                if let Err(error) = admin.delete_records(&partition, offset).await {
+                    tracing::debug!(%partition, %error, "repartitioned records not deleted");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,131 @@
+//! Transient queries: all tasks in one part, rows to one client, no transactions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use weir_broker::ids::TopicPartition;
+use weir_broker::record::batch::BatchIter;
+
+use crate::push::subscription::Offered;
+use crate::query::metrics::QueryMetrics;
+use crate::runtime::error::{Result, RuntimeError};
+use crate::runtime::messages::Mode;
+use crate::runtime::part::{Next, Part, PartContext, Phase};
+use crate::task::collector::TaskOutput;
+use crate::task::input::PartitionInput;
+use crate::task::stream_task::StreamTask;
+
+impl Part {
+    pub(super) fn start_transient(&mut self, context: &PartContext) -> Result<()> {
+        self.create_tasks(context)?;
+        let Mode::Transient(mode) = &self.mode else { return Ok(()) };
+        let from: BTreeMap<_, _> = mode.from.iter().cloned().collect();
+        let to: Option<BTreeMap<_, _>> = mode.to.as_ref().map(|to| to.iter().cloned().collect());
+        let specs = self.query.factory.sub_topologies();
+        for task in &mut self.tasks {
+            let id = task.id;
+            let inputs = specs[id.sub_topology as usize].sources.iter().enumerate().map(|(at, source)| {
+                let partition = TopicPartition::new(source.topic.clone(), id.partition);
+                if source.internal {
+                    return PartitionInput::local(at, source.table, partition);
+                }
+                let offset = from.get(&partition).copied().unwrap_or(0);
+                let end = to.as_ref().map(|to| to.get(&partition).copied().unwrap_or(0));
+                let input = PartitionInput::new(at, source.table, partition, offset);
+                match end {
+                    Some(end) => input.stopping_at(end),
+                    None => input,
+                }
+            });
+            task.set_inputs(inputs.collect());
+            task.processor_mut().restored().map_err(RuntimeError::task("start a task"))?;
+        }
+        self.phase = Phase::Running;
+        Ok(())
+    }
+
+    pub(super) fn advance_transient(&mut self, now: Duration, context: &PartContext) -> Result<Next> {
+        if !self.stopping.is_empty() {
+            return Ok(Next::Done);
+        }
+        if !self.offer_rows() {
+            return Ok(Next::Wait(None));
+        }
+        let rows = self.process(context)?;
+        let interval = Duration::from_millis(context.config.commit_interval_ms);
+        let dirty = self.tasks.iter().any(StreamTask::needs_commit);
+        if dirty && (rows == 0 || now >= self.last_commit + interval) {
+            self.flush_transient(now)?;
+        }
+        let exchanged = self.exchange()?;
+        let taken = self.offer_rows();
+        if rows > 0 || exchanged || (dirty && rows == 0) {
+            return Ok(if taken { Next::Again } else { Next::Wait(None) });
+        }
+        if self.rows.is_empty() && self.tasks.iter().all(StreamTask::is_finished) {
+            self.end(context);
+            return Ok(Next::Again);
+        }
+        Ok(Next::Wait(None))
+    }
+
+    /// What a commit would emit and write, without the transaction.
+    fn flush_transient(&mut self, now: Duration) -> Result<()> {
+        self.last_commit = now;
+        let mut offsets = Vec::new();
+        for task in self.tasks.iter_mut().filter(|t| t.needs_commit()) {
+            let mut out = TaskOutput {
+                collector: &mut self.collector,
+                targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
+                partition: task.id.partition,
+                rows: &mut self.rows,
+            };
+            task.flush(&mut out)?;
+            task.processor_mut().committed(Vec::new()).map_err(RuntimeError::task("keep state"))?;
+            task.take_offsets(&mut offsets);
+        }
+        Ok(())
+    }
+
+    /// Carries repartitioned records from tasks to tasks. False if there were none.
+    fn exchange(&mut self) -> Result<bool> {
+        let batches = self.collector.take_all().map_err(RuntimeError::task("build record batches"))?;
+        let any = !batches.is_empty();
+        for (partition, encoded) in batches {
+            for batch in encoded.into_iter().flat_map(BatchIter::new) {
+                let batch = batch
+                    .map_err(|source| RuntimeError::Records { partition: partition.to_string(), source })?;
+                let inputs = self.tasks.iter_mut().flat_map(|t| t.inputs_mut());
+                for input in inputs.filter(|i| *i.partition() == partition) {
+                    input.push_local(batch.clone());
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Gives rows to the client. False if it has no room for more.
+    fn offer_rows(&mut self) -> bool {
+        let Mode::Transient(mode) = &self.mode else { return true };
+        let mut waiting = Vec::new();
+        let mut full = false;
+        for rows in self.rows.drain(..) {
+            if full {
+                waiting.push(rows);
+                continue;
+            }
+            let count = rows.len() as u64;
+            match mode.sender.offer(rows) {
+                Offered::Taken => QueryMetrics::add(&self.query.metrics.records_out, count),
+                // The stop message is on its way.
+                Offered::Closed => {}
+                Offered::Full(rows) => {
+                    full = true;
+                    waiting.push(rows);
+                }
+            }
+        }
+        self.rows = waiting;
+        !full && !mode.sender.is_closed()
+    }
+}

@@ -1,0 +1,8 @@
+//! Tasks: one sub-topology for one partition, with its inputs, outputs and stores.
+
+pub mod collector;
+pub mod input;
+pub mod processor;
+pub mod records;
+pub mod stream_task;
+pub mod topology_processor;

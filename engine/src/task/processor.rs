@@ -1,0 +1,126 @@
+//! What a task runs, as the task sees it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::buffer::ScalarBuffer;
+use weir_broker::ids::Offset;
+use weir_broker::record::reader::Header;
+
+use crate::batch::RowBatch;
+use crate::error::Result;
+use crate::state::backend::{StateBackend, StateReader, StoreId, StoreSpec};
+use crate::state::changelog::ChangelogSink;
+use crate::task::records::RecordColumns;
+
+/// A topic that a sub-topology reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTopic {
+    pub topic: Arc<str>,
+    /// Tables are read from the beginning whatever `auto.offset.reset` says, and before streams of the same time.
+    pub table: bool,
+    /// A repartition topic of the query itself.
+    pub internal: bool,
+}
+
+/// A topic that a sub-topology writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetTopic {
+    pub topic: Arc<str>,
+    /// A repartition topic of the query itself.
+    pub internal: bool,
+}
+
+/// A store that is restored from a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangelogTopic {
+    pub store: StoreId,
+    pub topic: Arc<str>,
+    /// False if the topic is the source of a table, which is not the query's to write.
+    pub owned: bool,
+}
+
+/// One record on its way to a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputRecord<'a> {
+    /// Units: ms since epoch.
+    pub timestamp: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: &'a [Header<'a>],
+}
+
+/// Decoded rows. Shape: one offset per row.
+#[derive(Clone, Debug)]
+pub struct SourceRows {
+    pub rows: RowBatch,
+    pub offsets: ScalarBuffer<Offset>,
+}
+
+/// Takes what a sub-topology emits.
+pub trait Output: fmt::Debug {
+    /// A record for target `target`, to the partition of its key.
+    fn record(&mut self, target: usize, record: OutputRecord<'_>);
+
+    /// Rows for the client of a query without a sink.
+    fn rows(&mut self, batch: RowBatch);
+}
+
+/// A sub-topology for one partition: decodes, computes, keeps state. Threads: owned by one worker.
+pub trait Processor: Send + fmt::Debug {
+    /// Rows of source `source`. Records that cannot be read are reported and left out.
+    fn decode(&mut self, source: usize, records: RecordColumns<'_>) -> Result<SourceRows>;
+
+    /// Processes rows of source `source`, which come in the order of the task.
+    fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Output) -> Result<()>;
+
+    /// Called before each commit: emits what was held back, makes bytes of changed state.
+    fn flush(&mut self, out: &mut dyn Output) -> Result<()>;
+
+    /// Hands every uncommitted update of a logged store to the changelog.
+    fn log_changes(&mut self, sink: &mut dyn ChangelogSink) -> Result<()>;
+
+    /// The transaction has succeeded: uncommitted updates become committed, at these changelog positions.
+    fn committed(&mut self, positions: Vec<(StoreId, Offset)>) -> Result<()>;
+
+    /// True if the task keeps nothing between batches, so that it may go on while a commit is under way.
+    fn is_stateless(&self) -> bool;
+
+    /// Offset from which a store must be restored. None: from the beginning.
+    fn position(&self, store: StoreId) -> Result<Option<Offset>>;
+
+    /// Applies changelog records; `next` is the offset after the last of them.
+    fn restore(&mut self, store: StoreId, records: &RecordColumns<'_>, next: Offset) -> Result<()>;
+
+    /// Forgets a store, before it is restored from the beginning.
+    fn clear(&mut self, store: StoreId) -> Result<()>;
+
+    /// Every store is restored; processing begins.
+    fn restored(&mut self) -> Result<()>;
+
+    /// Committed content for pull queries; None if there is no store.
+    fn reader(&self) -> Option<Arc<dyn StateReader>>;
+}
+
+/// A sub-topology before it is given a partition.
+#[derive(Clone, Debug, Default)]
+pub struct SubTopologySpec {
+    pub sources: Vec<SourceTopic>,
+    pub targets: Vec<TargetTopic>,
+    pub stores: Vec<StoreSpec>,
+    pub changelogs: Vec<ChangelogTopic>,
+}
+
+/// Makes the processors of a query. Threads: any; each processor then belongs to one worker.
+pub trait ProcessorFactory: Send + Sync + fmt::Debug {
+    /// Topic names are complete: those of internal topics begin with the application id.
+    fn sub_topologies(&self) -> &[SubTopologySpec];
+
+    /// Shape: `backend` has the stores of the sub-topology, in order.
+    fn create(
+        &self,
+        sub_topology: u32,
+        partition: i32,
+        backend: Box<dyn StateBackend>,
+    ) -> Result<Box<dyn Processor>>;
+}

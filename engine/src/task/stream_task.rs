@@ -1,0 +1,140 @@
+//! A task: takes rows from its inputs in the order of their timestamps and runs them through its sub-topology.
+
+use std::fmt;
+
+use weir_broker::ids::{Offset, TopicPartition};
+
+use crate::runtime::error::{Result, RuntimeError};
+use crate::task::input::PartitionInput;
+use crate::task::processor::{Output, Processor};
+
+/// A sub-topology and a partition. Displays as `0_3`, the name of the task's state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    pub sub_topology: u32,
+    pub partition: i32,
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.sub_topology, self.partition)
+    }
+}
+
+/// One sub-topology at work on one partition.
+///
+/// Invariant: which row is next depends on the inputs' rows only, not on how they were cut into batches: it is the row with
+/// the lowest timestamp among the inputs' first rows, of tables before streams, of earlier sources before later ones. An
+/// input without rows holds the task up unless it is known to have none.
+#[derive(Debug)]
+pub struct StreamTask {
+    pub id: TaskId,
+    processor: Box<dyn Processor>,
+    inputs: Vec<PartitionInput>,
+    /// Rows were processed since the last commit was asked for.
+    dirty: bool,
+    stream_time: i64,
+}
+
+impl StreamTask {
+    pub fn new(id: TaskId, processor: Box<dyn Processor>, inputs: Vec<PartitionInput>) -> StreamTask {
+        StreamTask { id, processor, inputs, dirty: false, stream_time: 0 }
+    }
+
+    pub fn processor(&self) -> &dyn Processor {
+        self.processor.as_ref()
+    }
+
+    pub fn processor_mut(&mut self) -> &mut dyn Processor {
+        self.processor.as_mut()
+    }
+
+    pub fn inputs(&self) -> &[PartitionInput] {
+        &self.inputs
+    }
+
+    pub fn inputs_mut(&mut self) -> &mut [PartitionInput] {
+        &mut self.inputs
+    }
+
+    pub fn set_inputs(&mut self, inputs: Vec<PartitionInput>) {
+        self.inputs = inputs;
+    }
+
+    /// The highest timestamp seen since the task was made. Units: ms since epoch.
+    pub fn stream_time(&self) -> i64 {
+        self.stream_time
+    }
+
+    /// Everything before it in this input partition is processed.
+    pub fn source_position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.inputs.iter().find(|i| i.partition() == partition).map(PartitionInput::position)
+    }
+
+    /// True if rows were processed, or offsets passed, since the last commit was asked for.
+    pub fn needs_commit(&self) -> bool {
+        self.dirty || self.inputs.iter().any(PartitionInput::has_uncommitted)
+    }
+
+    /// True if every input is read to its end and processed.
+    pub fn is_drained(&self) -> bool {
+        self.inputs.iter().all(|i| i.is_caught_up() && !i.has_rows() && i.buffered_bytes() == 0)
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.inputs.iter().all(PartitionInput::is_finished)
+    }
+
+    /// Processes up to about `rows_max` rows; gives how many.
+    pub fn process(&mut self, rows_max: usize, out: &mut dyn Output) -> Result<usize> {
+        let mut rows = 0;
+        while rows < rows_max {
+            for input in &mut self.inputs {
+                input.decode(self.processor.as_mut(), rows_max)?;
+            }
+            let Some((next, limit)) = self.choose() else { break };
+            let input = &mut self.inputs[next];
+            let source = input.source;
+            let Some(run) = input.take_run(limit, rows_max - rows) else { break };
+            rows += run.len();
+            self.dirty = true;
+            self.stream_time = run.rowtime.iter().fold(self.stream_time, |time, t| time.max(*t));
+            self.processor.process(source, run, out).map_err(RuntimeError::task("process rows"))?;
+        }
+        Ok(rows)
+    }
+
+    /// The input whose row is next, and the highest timestamp up to which its rows remain next.
+    fn choose(&self) -> Option<(usize, i64)> {
+        if self.inputs.iter().any(|i| !i.has_rows() && !i.is_caught_up()) {
+            return None;
+        }
+        let rank = |i: &usize| (self.inputs[*i].head_time(), !self.inputs[*i].table, *i);
+        let with_rows = || (0..self.inputs.len()).filter(|i| self.inputs[*i].has_rows());
+        let next = with_rows().min_by_key(rank)?;
+        let rival = with_rows().filter(|i| *i != next).min_by_key(rank);
+        let limit = match rival.and_then(|r| Some((r, self.inputs[r].head_time()?))) {
+            None => i64::MAX,
+            Some((rival, time)) => {
+                let wins_ties = (!self.inputs[next].table, next) < (!self.inputs[rival].table, rival);
+                if wins_ties { time.min(i64::MAX - 1) } else { time.saturating_sub(1) }
+            }
+        };
+        Some((next, limit))
+    }
+
+    /// Before a commit: emits what was held back.
+    pub fn flush(&mut self, out: &mut dyn Output) -> Result<()> {
+        self.processor.flush(out).map_err(RuntimeError::task("flush state"))
+    }
+
+    /// The source offsets to commit, and marks everything so far as asked for.
+    pub fn take_offsets(&mut self, offsets: &mut Vec<(TopicPartition, Offset)>) {
+        self.dirty = false;
+        for input in &mut self.inputs {
+            if let Some(position) = input.take_uncommitted() {
+                offsets.push((input.partition().clone(), position));
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Queries through a real broker: to the end, through crashes, and to clients.
+
+#[path = "runtime/harness.rs"]
+mod harness;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use harness::{Node, earliest};
+use weir_engine::engine::StopMode;
+use weir_engine::query::options::QueryOptions;
+use weir_engine::query::status::QueryState;
+
+const STREAM: &str = "CREATE STREAM s (k STRING KEY, v BIGINT) \
+                      WITH (KAFKA_TOPIC = 's', PARTITIONS = 2, KEY_FORMAT = 'KAFKA', VALUE_FORMAT = 'JSON');";
+
+fn rows(from: i64, to: i64) -> Vec<(String, Option<String>)> {
+    (from..to).map(|i| (format!("k{}", i % 7), Some(format!("{{\"V\":{i}}}")))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filter_and_project_reach_the_sink() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    let id = node
+        .execute("CREATE STREAM big AS SELECT k, v * 2 AS d FROM s WHERE v >= 90;")
+        .await
+        .expect("a query");
+    node.produce("s", 2, 1_000, &rows(0, 100)).await;
+    let mut seen = node.read("BIG", 2, 10).await;
+    seen.sort();
+    let mut expected: Vec<_> =
+        (90..100).map(|i| (Some(format!("k{}", i % 7)), Some(format!("{{\"D\":{}}}", i * 2)))).collect();
+    expected.sort();
+    assert_eq!(seen, expected);
+    node.await_state(&id, QueryState::Running).await;
+    node.engine.stop_query(&id, StopMode::Delete).await.expect("stops");
+    assert!(node.engine.queries().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn output_is_exactly_once_through_crashes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    node.execute("CREATE STREAM copy AS SELECT k, v FROM s;").await;
+    node.execute("CREATE TABLE sums AS SELECT k, SUM(v) AS total, COUNT(*) AS n FROM s GROUP BY k;").await;
+    let total = 6_000;
+    for round in 0..6 {
+        node.produce("s", 2, round * 1_000, &rows(round * 1_000, (round + 1) * 1_000)).await;
+        node.crash(1 + (round as usize % 2)).await;
+    }
+    let copied = node.read("COPY", 2, total).await;
+    assert_eq!(copied.len(), total);
+    let mut values: Vec<i64> = copied.iter().map(|(_, v)| number(v.as_deref(), "V")).collect();
+    values.sort_unstable();
+    assert_eq!(values, (0..total as i64).collect::<Vec<_>>());
+
+    let updates = node.read("SUMS", 2, total).await;
+    assert_eq!(updates.len(), total, "every update once");
+    let mut last = BTreeMap::new();
+    for (key, value) in updates {
+        last.insert(key.expect("a key"), (number(value.as_deref(), "TOTAL"), number(value.as_deref(), "N")));
+    }
+    let mut expected = BTreeMap::new();
+    for i in 0..total as i64 {
+        let entry = expected.entry(format!("k{}", i % 7)).or_insert((0, 0));
+        *entry = (entry.0 + i, entry.1 + 1);
+    }
+    assert_eq!(last, expected);
+}
+
+fn number(json: Option<&str>, field: &str) -> i64 {
+    let value: serde_json::Value = serde_json::from_str(json.expect("a value")).expect("JSON");
+    value[field].as_i64().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_query_shows_new_rows_at_once_and_ends_at_its_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 1).await;
+    node.execute(STREAM).await;
+    node.produce("s", 2, 0, &rows(0, 10)).await;
+    let push = node.push("SELECT k, v FROM s EMIT CHANGES LIMIT 5;");
+    let mut rows_of =
+        node.engine.push_query(push.plan, QueryOptions::default(), push.limit).await.expect("starts");
+    let mut seen = Vec::new();
+    for i in 100..105 {
+        let begun = Instant::now();
+        node.produce("s", 2, 50, &rows(i, i + 1)).await;
+        let batch = rows_of.next().await.expect("a row");
+        println!("row after {:?}", begun.elapsed());
+        let column = rows_of.schema().value.iter().position(|c| c.name == "V").expect("a column");
+        seen.extend(batch.value[column].as_primitive::<Int64Type>().values().iter().copied());
+    }
+    assert_eq!(seen, [100, 101, 102, 103, 104]);
+    assert!(rows_of.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_ends_where_the_topic_ended_and_regroups_within_the_process() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    node.produce("s", 2, 0, &rows(0, 100)).await;
+    let push = node.push("SELECT v % 3 AS m, COUNT(*) AS n FROM s GROUP BY v % 3 EMIT CHANGES;");
+    let mut results = node.engine.scan_query(push.plan, earliest(), None).await.expect("starts");
+    let mut last = BTreeMap::new();
+    while let Some(batch) = results.next().await {
+        let keys = batch.key[0].as_primitive::<Int64Type>().clone();
+        let position = results.schema().value.iter().position(|c| c.name == "N").expect("a column");
+        let counts = batch.value[position].as_primitive::<Int64Type>().clone();
+        for row in 0..batch.len() {
+            last.insert(keys.value(row), counts.value(row));
+        }
+    }
+    assert_eq!(results.failure(), None);
+    assert_eq!(last, BTreeMap::from([(0, 34), (1, 33), (2, 33)]));
+}

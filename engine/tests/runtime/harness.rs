@@ -1,0 +1,228 @@
+//! A broker and an engine in this process, driven by SQL.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_broker::broker::Broker;
+use weir_broker::client::admin::Admin;
+use weir_broker::client::producer::idempotent::IdempotentProducer;
+use weir_broker::client::producer::partitioner::partition_for_key;
+use weir_broker::client::reader::{FetchOptions, Reader};
+use weir_broker::client::transport::Transport;
+use weir_broker::config::BrokerConfig;
+use weir_broker::env::clock::SystemClock;
+use weir_broker::ids::TopicPartition;
+use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
+use weir_broker::record::compression::DecompressBuf;
+use weir_engine::config::EngineConfig;
+use weir_engine::engine::{Engine, EngineIo};
+use weir_engine::processing_log::DiscardLog;
+use weir_engine::query::options::{OffsetReset, QueryOptions};
+use weir_engine::query::status::QueryState;
+use weir_engine::runtime::storage::{MemoryStorage, StateStorage};
+use weir_engine::task::topology_processor::TopologyCompiler;
+use weir_engine::topology::TopologyConfig;
+use weir_sql::functions::registry::FunctionRegistry;
+use weir_sql::metastore::Metastore;
+use weir_sql::plan::statement::{PreparedStatement, PushQuery};
+use weir_sql::planner::statement::prepare;
+use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicInfo};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Node {
+    _broker: Broker,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) engine: Engine,
+    metastore: Metastore,
+    topics: MemoryTopics,
+    commands: u64,
+    dir: PathBuf,
+}
+
+/// A record as tests see it: key, value.
+pub(crate) type Seen = (Option<String>, Option<String>);
+
+fn storage(_dir: &Path) -> Arc<dyn StateStorage> {
+    Arc::new(MemoryStorage)
+}
+
+fn engine(dir: &Path, transport: &Arc<dyn Transport>, workers: usize) -> Engine {
+    let clock = Arc::new(SystemClock::new());
+    let compiler = TopologyCompiler {
+        config: TopologyConfig::default(),
+        log: Arc::new(DiscardLog),
+        now_ms: Arc::new(|| 0),
+        random: Arc::new(|| 4),
+    };
+    let io = EngineIo {
+        transport: transport.clone(),
+        fetch_transport: transport.clone(),
+        clock,
+        runtime: tokio::runtime::Handle::current(),
+        storage: storage(dir),
+        compiler: Arc::new(compiler),
+    };
+    let mut config = EngineConfig::new(dir.join("state"), "default_");
+    config.worker_threads = workers;
+    Engine::start(config, io).expect("the engine starts")
+}
+
+impl Node {
+    pub(crate) async fn start(dir: &Path, workers: usize) -> Node {
+        let mut config = BrokerConfig::new(dir.join("broker"));
+        config.listener = None;
+        let broker = Broker::start(config).await.expect("the broker starts");
+        let transport = broker.transport();
+        let engine = engine(dir, &transport, workers);
+        Node {
+            _broker: broker,
+            transport,
+            engine,
+            metastore: Metastore::new(),
+            topics: MemoryTopics::default(),
+            commands: 0,
+            dir: dir.to_path_buf(),
+        }
+    }
+
+    /// The engine dies, a new one starts the same queries.
+    pub(crate) async fn crash(&mut self, workers: usize) {
+        let plans: Vec<_> = self.metastore.queries().map(|q| q.plan.clone()).collect();
+        self.engine = engine(&self.dir, &self.transport, workers);
+        for plan in plans {
+            self.engine.start_query(plan, earliest()).await.expect("the query starts again");
+        }
+    }
+
+    fn prepare(&self, sql: &str) -> Vec<PreparedStatement> {
+        let statements = weir_sql::parser::parse_statements(sql).expect("the statement parses");
+        let session =
+            Session { default_value_format: Some(weir_sql::format::Format::Json), ..Session::default() };
+        let context = Context {
+            metastore: &self.metastore,
+            session: &session,
+            topics: &self.topics,
+            schemas: &NoSchemas,
+            functions: FunctionRegistry::standard(),
+        };
+        statements
+            .iter()
+            .map(|s| prepare(&context, &s.statement, &s.text, self.commands).expect("the statement is valid"))
+            .collect()
+    }
+
+    /// Runs one DDL statement; gives the id of the query it started.
+    pub(crate) async fn execute(&mut self, sql: &str) -> Option<String> {
+        self.commands += 1;
+        let PreparedStatement::Command(command) = self.prepare(sql).remove(0) else {
+            panic!("not a command")
+        };
+        if let Some(topic) = &command.topic {
+            let admin = Admin::new(self.transport.clone());
+            admin
+                .create_topic(&topic.name, topic.partitions as i32, &BTreeMap::new())
+                .await
+                .expect("the topic is created");
+            let info = TopicInfo { partitions: topic.partitions, replicas: None, retention_ms: None };
+            self.topics.insert(topic.name.clone(), info);
+        }
+        if let Some(ddl) = &command.ddl {
+            let _ = self.metastore.apply(ddl).expect("the metastore takes it");
+        }
+        let query = command.query?;
+        let id = query.plan.query_id.clone();
+        self.metastore.add_query(weir_sql::metastore::source::QueryEntry {
+            kind: query.kind,
+            plan: query.plan.clone(),
+            sql: sql.to_owned(),
+        });
+        self.engine.start_query(query.plan, earliest()).await.expect("the query starts");
+        Some(id)
+    }
+
+    pub(crate) fn push(&self, sql: &str) -> PushQuery {
+        match self.prepare(sql).remove(0) {
+            PreparedStatement::Push(push) => *push,
+            other => panic!("not a push query: {other:?}"),
+        }
+    }
+
+    /// Writes records by key, as any Kafka client would. Timestamps count up from `time`.
+    pub(crate) async fn produce(
+        &self,
+        topic: &str,
+        partitions: i32,
+        time: i64,
+        records: &[(String, Option<String>)],
+    ) {
+        let mut builders: BTreeMap<i32, RecordBatchBuilder> = BTreeMap::new();
+        for (at, (key, value)) in records.iter().enumerate() {
+            let partition = partition_for_key(key.as_bytes(), partitions);
+            builders
+                .entry(partition)
+                .or_insert_with(|| RecordBatchBuilder::new(BatchOptions::default()))
+                .append(time + at as i64, Some(key.as_bytes()), value.as_ref().map(String::as_bytes), &[]);
+        }
+        let batches = builders.into_iter().map(|(partition, builder)| {
+            (TopicPartition::new(topic, partition), vec![builder.build().expect("builds")])
+        });
+        let mut producer = IdempotentProducer::init(self.transport.clone()).await.expect("a producer id");
+        producer.send(batches.collect()).await.expect("produced");
+    }
+
+    /// Reads committed records of a topic until there are `count`; a little longer, to see whether there are more.
+    pub(crate) async fn read(&self, topic: &str, partitions: i32, count: usize) -> Vec<Seen> {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        let mut seen = Vec::new();
+        let mut offsets: Vec<(TopicPartition, i64)> =
+            (0..partitions).map(|p| (TopicPartition::new(topic, p), 0)).collect();
+        let reader = Reader::new(self.transport.clone());
+        let mut quiet = 0;
+        while quiet < 2 {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "only {} of {count} records: {seen:?}",
+                seen.len()
+            );
+            let options = FetchOptions { wait_max: Duration::from_millis(100), ..FetchOptions::default() };
+            let fetched = reader.fetch(&offsets, &options).await.expect("fetched");
+            let before = seen.len();
+            let mut scratch = DecompressBuf::default();
+            for (at, (_, records)) in fetched.into_iter().enumerate() {
+                let records = records.expect("readable");
+                for batch in &records.batches {
+                    for record in batch.records(&mut scratch).expect("decompresses") {
+                        let record = record.expect("well formed");
+                        if record.offset >= offsets[at].1 {
+                            let text = |b: Option<&[u8]>| b.map(|b| String::from_utf8_lossy(b).into_owned());
+                            seen.push((text(record.key), text(record.value)));
+                        }
+                    }
+                }
+                offsets[at].1 = records.next_offset;
+            }
+            quiet = if seen.len() >= count && seen.len() == before { quiet + 1 } else { 0 };
+        }
+        seen
+    }
+
+    /// Waits until a query is in a state.
+    pub(crate) async fn await_state(&self, query_id: &str, state: QueryState) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let query = self.engine.query(query_id).expect("the query exists");
+            if query.state() == state {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", query.status());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub(crate) fn earliest() -> QueryOptions {
+    QueryOptions { auto_offset_reset: OffsetReset::Earliest, ..QueryOptions::default() }
+}

@@ -39,6 +39,8 @@ pub struct Session {
     pub suppress_enabled: bool,
     /// `ksql.source.table.materialization.enabled`
     pub source_table_materialization_enabled: bool,
+    /// `ksql.new.query.planner.enabled`: streams made without their key in the projection have no key.
+    pub keys_optional: bool,
 }
 
 impl Default for Session {
@@ -57,6 +59,7 @@ impl Default for Session {
             pull_limit_enabled: true,
             suppress_enabled: true,
             source_table_materialization_enabled: true,
+            keys_optional: false,
         }
     }
 }
@@ -92,6 +95,7 @@ impl Session {
             "ksql.source.table.materialization.enabled" => {
                 self.source_table_materialization_enabled = parse_bool(name, value)?;
             }
+            "ksql.new.query.planner.enabled" => self.keys_optional = parse_bool(name, value)?,
             _ => return Ok(false),
         }
         Ok(true)

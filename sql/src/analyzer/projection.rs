@@ -198,9 +198,9 @@ fn name_items(scope: &Scope, unnamed: Vec<Unnamed>) -> Vec<Item> {
     out
 }
 
-/// `F`, then `F_1`, `F_2`, … for fields of one name.
+/// `F`, then `F_1`, `F_2`, … for fields of one name, skipping names of source columns.
 fn unique_field(field: &str, taken: &BTreeSet<String>, used: &mut BTreeSet<String>) -> String {
-    if used.insert(field.to_owned()) {
+    if !taken.contains(field) && used.insert(field.to_owned()) {
         return field.to_owned();
     }
     (1..)

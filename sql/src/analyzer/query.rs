@@ -191,21 +191,29 @@ impl<'a> QueryContext<'a> {
             Some(exprs) => (partition_slots(self.scope, exprs), KeyNoun::Partitioning),
             None => self.input_key_slots(joined),
         };
-        let keys = find_keys(self.scope, &items, &slots, noun, self.purpose)?;
         let resolver = RowResolver {
             input: self.input_resolver(Clause::Select),
             calls: RefCell::default(),
             in_call: RefCell::new(false),
         };
+        let typer = self.typer(&resolver, Clause::Select);
+        let typed = items
+            .iter()
+            .map(|item| typer.value(&item.expr).map_err(|e| e.at(item.span)))
+            .collect::<Result<Vec<_>>>()?;
+        let (partition_by, slots) = if self.drops_key(joined, &items, &slots) {
+            (Some(Vec::new()), Vec::new())
+        } else {
+            (partition_by, slots)
+        };
+        let keys = find_keys(self.scope, &items, &slots, noun, self.purpose)?;
         let outputs = self.name_outputs(&items, &keys, &slots);
-        let mut values = Vec::new();
-        for (i, item) in items.iter().enumerate() {
-            if !keys.contains(&Some(i)) {
-                let typer = self.typer(&resolver, Clause::Select);
-                values
-                    .push((outputs.items[i].clone(), typer.value(&item.expr).map_err(|e| e.at(item.span))?));
-            }
-        }
+        let values: Vec<(String, Expr)> = typed
+            .into_iter()
+            .enumerate()
+            .filter(|(i, _)| !keys.contains(&Some(*i)))
+            .map(|(i, value)| (outputs.items[i].clone(), value))
+            .collect();
         let table_functions = resolver.calls.into_inner();
         if !table_functions.is_empty() && joined.kind == ResultKind::Table {
             return Err(SqlError::analysis(
@@ -223,6 +231,16 @@ impl<'a> QueryContext<'a> {
             }
         };
         Ok(self.finish(joins, filter, table_functions, body, joined.kind, outputs.labelled(&items)))
+    }
+
+    /// True if the stream is to have no key because the projection names none and the session allows it.
+    fn drops_key(&self, joined: &Joined, items: &[Item], slots: &[KeySlot]) -> bool {
+        let projected = |slot: &KeySlot| items.iter().any(|i| slot.alternatives.contains(&i.expr));
+        self.context.session.keys_optional
+            && self.purpose.is_persistent()
+            && self.query.partition_by.is_none()
+            && joined.kind == ResultKind::Stream
+            && !slots.iter().any(projected)
     }
 
     pub(crate) fn finish(

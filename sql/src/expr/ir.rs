@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::expr::flat::FlatExpr;
 use crate::types::SqlType;
 use crate::value::SqlValue;
 
-/// A typed expression over the columns of a step's input.
+/// A typed expression over the columns of a step's input. Stored as a list of nodes, see [`crate::expr::flat`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "FlatExpr", try_from = "FlatExpr")]
 pub struct Expr {
     pub kind: ExprKind,
     pub sql_type: SqlType,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A column of the input by name: key, value, header or system column (ROWTIME, WINDOWSTART, …).
     Column(String),
@@ -97,7 +99,7 @@ pub enum ExprKind {
 }
 
 /// An argument of a function call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Argument {
     Value(Expr),
     /// Untyped NULL: binds to any parameter type.
@@ -107,7 +109,7 @@ pub enum Argument {
     Unit(TimeUnit),
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lambda {
     /// Upper-case names with their types.
     pub parameters: Vec<(String, SqlType)>,

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod operator;
 pub mod processing_log;
+pub mod pull;
 pub mod push;
 pub mod query;
 pub mod runtime;

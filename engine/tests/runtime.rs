@@ -120,3 +120,40 @@ async fn a_scan_ends_where_the_topic_ended_and_regroups_within_the_process() {
     assert_eq!(results.failure(), None);
     assert_eq!(last, BTreeMap::from([(0, 34), (1, 33), (2, 33)]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pull_queries_look_up_scan_sort_and_group() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    node.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n, SUM(v) AS total FROM s GROUP BY k;").await;
+    node.execute(
+        "CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 50 MILLISECONDS) GROUP BY k;",
+    )
+    .await;
+    node.produce("s", 2, 1_000, &rows(0, 100)).await;
+    node.read("T", 2, 100).await;
+    node.read("W", 2, 100).await;
+
+    assert_eq!(node.pull("SELECT * FROM t WHERE k = 'k3';").await, [["k3", "14", "679"]]);
+    assert!(node.pull("SELECT * FROM t WHERE k = 'none';").await.is_empty());
+    let two = node.pull("SELECT k, n + 1 AS m FROM t WHERE k IN ('k1', 'k0') ORDER BY k;").await;
+    assert_eq!(two, [["k0", "16"], ["k1", "16"]]);
+    let range = node.pull("SELECT k FROM t WHERE k > 'k3' AND k <= 'k5' ORDER BY k DESC;").await;
+    assert_eq!(range, [["k5"], ["k4"]]);
+    let grouped = node.pull("SELECT n, COUNT(*) AS c, MAX(k) AS last FROM t GROUP BY n ORDER BY n;").await;
+    assert_eq!(grouped, [["14", "5", "k6"], ["15", "2", "k1"]]);
+    let limited = node.pull("SELECT k FROM t ORDER BY total DESC LIMIT 2;").await;
+    assert_eq!(limited, [["k1"], ["k0"]]);
+
+    let windows = node.pull("SELECT k, WINDOWSTART, n FROM w WHERE k = 'k0' ORDER BY WINDOWSTART;").await;
+    assert_eq!(windows, [["k0", "1000", "8"], ["k0", "1050", "7"]]);
+    let later = node.pull("SELECT n FROM w WHERE k = 'k0' AND WINDOWSTART >= 1001;").await;
+    assert_eq!(later, [["7"]]);
+
+    let of_stream = node.pull("SELECT COUNT(*) AS n FROM s WHERE v >= 50;").await;
+    assert_eq!(of_stream, [["50"]]);
+    let joined =
+        node.pull("SELECT a.k, b.n FROM t a JOIN w b ON a.k = b.k WHERE a.k = 'k2' ORDER BY b.n;").await;
+    assert_eq!(joined, [["k2", "7"], ["k2", "7"]]);
+}

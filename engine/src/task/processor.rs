@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::state::backend::{StateBackend, StateReader, StoreId, StoreSpec};
 use crate::state::changelog::ChangelogSink;
 use crate::task::records::RecordColumns;
+use crate::topology::materialization::{Materialization, MaterializedReader};
 
 /// A topic that a sub-topology reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +116,12 @@ pub struct SubTopologySpec {
 pub trait ProcessorFactory: Send + Sync + fmt::Debug {
     /// Topic names are complete: those of internal topics begin with the application id.
     fn sub_topologies(&self) -> &[SubTopologySpec];
+
+    /// Where pull queries find the result, if it is a table.
+    fn materialization(&self) -> Option<&Materialization>;
+
+    /// Reads entries of the store that [`ProcessorFactory::materialization`] names.
+    fn materialized_reader(&self) -> Result<MaterializedReader>;
 
     /// Shape: `backend` has the stores of the sub-topology, in order.
     fn create(

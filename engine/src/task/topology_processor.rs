@@ -23,6 +23,7 @@ use crate::task::processor::{
 };
 use crate::task::records::RecordColumns;
 use crate::topology::builder::build;
+use crate::topology::materialization::{Materialization, MaterializedReader};
 use crate::topology::sink::SinkRecords;
 use crate::topology::source::RecordSlice;
 use crate::topology::sub_topology::{SubTopology, TopicName, TopicReader};
@@ -56,7 +57,14 @@ impl PlanCompiler for TopologyCompiler {
         };
         let topology = build(plan, self.config, &context)?;
         let specs = topology.sub_topologies.iter().map(|s| spec(s, application_id)).collect();
-        Ok(Arc::new(TopologyFactory { plan: plan.clone(), config: self.config, context, specs }))
+        let materialization = topology.materialization;
+        Ok(Arc::new(TopologyFactory {
+            plan: plan.clone(),
+            config: self.config,
+            context,
+            specs,
+            materialization,
+        }))
     }
 }
 
@@ -67,6 +75,7 @@ pub struct TopologyFactory {
     config: TopologyConfig,
     context: BuildContext,
     specs: Vec<SubTopologySpec>,
+    materialization: Option<Materialization>,
 }
 
 impl TopologyFactory {
@@ -78,6 +87,17 @@ impl TopologyFactory {
 impl ProcessorFactory for TopologyFactory {
     fn sub_topologies(&self) -> &[SubTopologySpec] {
         &self.specs
+    }
+
+    fn materialization(&self) -> Option<&Materialization> {
+        self.materialization.as_ref()
+    }
+
+    fn materialized_reader(&self) -> Result<MaterializedReader> {
+        let materialization = self.materialization.as_ref().ok_or_else(|| EngineError::Plan {
+            reason: format!("query {} keeps no table", self.plan.query_id),
+        })?;
+        MaterializedReader::new(materialization, &self.context)
     }
 
     fn create(

@@ -226,3 +226,32 @@ impl Node {
 pub(crate) fn earliest() -> QueryOptions {
     QueryOptions { auto_offset_reset: OffsetReset::Earliest, ..QueryOptions::default() }
 }
+
+impl Node {
+    /// Runs a pull query; gives its rows as text, column by column.
+    pub(crate) async fn pull(&self, sql: &str) -> Vec<Vec<String>> {
+        use futures::StreamExt;
+
+        let PreparedStatement::Pull(plan) = self.prepare(sql).remove(0) else { panic!("not a pull query") };
+        let executor =
+            weir_engine::pull::executor::PullExecutor::new(weir_sql::expr::compile::CompileContext {
+                reporter: Arc::new(weir_sql::expr::compile::IgnoreErrors),
+                now_ms: Arc::new(|| 0),
+                random: Arc::new(|| 4),
+            });
+        let begun = std::time::Instant::now();
+        let mut stream = executor.run(&plan, &self.engine, &self.metastore).await.expect("the query runs");
+        let mut rows = Vec::new();
+        while let Some(batch) = stream.next().await {
+            let batch = batch.expect("rows");
+            for row in 0..batch.num_rows() {
+                let cell = |c: &arrow::array::ArrayRef| {
+                    arrow::util::display::array_value_to_string(c, row).expect("a value")
+                };
+                rows.push(batch.columns().iter().map(cell).collect());
+            }
+        }
+        println!("{:?} for {sql}", begun.elapsed());
+        rows
+    }
+}

@@ -158,11 +158,7 @@ impl TopologyDriver {
 
     /// The stores of a query's tasks, for pull queries and comparisons: sub-topology, partition, state.
     pub fn states(&self, query_id: &str) -> Vec<(usize, i32, &TaskState)> {
-        self.queries
-            .iter()
-            .filter(|q| q.query_id() == query_id)
-            .flat_map(DriverQuery::states)
-            .collect()
+        self.queries.iter().filter(|q| q.query_id() == query_id).flat_map(DriverQuery::states).collect()
     }
 
     /// The topology of a query, freshly built.

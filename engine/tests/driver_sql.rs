@@ -12,7 +12,12 @@ const TABLE: &str = "CREATE TABLE t (k STRING PRIMARY KEY, v BIGINT, w STRING) W
 fn streams_are_filtered_and_projected() {
     let out = check(
         &format!("{STREAM} CREATE STREAM o AS SELECT k, v + 1 AS v1, UCASE(w) AS u FROM s WHERE v > 1;"),
-        &[input("in", "a", "1,x", 1), input("in", "b", "2,y", 2), input("in", "-", "3,z", 3), input("in", "c", "-", 4)],
+        &[
+            input("in", "a", "1,x", 1),
+            input("in", "b", "2,y", 2),
+            input("in", "-", "3,z", 3),
+            input("in", "c", "-", 4),
+        ],
         "O",
     );
     assert_eq!(out, ["b => 3,Y @ 2", "- => 4,Z @ 3"]);
@@ -84,14 +89,7 @@ fn table_aggregation_moves_rows_between_groups() {
     );
     assert_eq!(
         out,
-        [
-            "x => 1,1 @ 1",
-            "x => 2,3 @ 2",
-            "x => 2,7 @ 3",
-            "x => 1,2 @ 4",
-            "y => 1,5 @ 4",
-            "x => 0,0 @ 5"
-        ]
+        ["x => 1,1 @ 1", "x => 2,3 @ 2", "x => 2,7 @ 3", "x => 1,2 @ 4", "y => 1,5 @ 4", "x => 0,0 @ 5"]
     );
 }
 
@@ -315,7 +313,15 @@ fn foreign_key_join_follows_both_sides() {
     ];
     assert_eq!(
         check(&statements("INNER"), &inputs, "O"),
-        ["1 => l1,r1 @ 2", "2 => l2,r1 @ 3", "1 => l1,r2 @ 4", "2 => l2,r2 @ 4", "1 => - @ 5", "2 => - @ 6", "2 => - @ 7"]
+        [
+            "1 => l1,r1 @ 2",
+            "2 => l2,r1 @ 3",
+            "1 => l1,r2 @ 4",
+            "2 => l2,r2 @ 4",
+            "1 => - @ 5",
+            "2 => - @ 6",
+            "2 => - @ 7"
+        ]
     );
     assert_eq!(
         check(&statements("LEFT"), &inputs, "O"),
@@ -337,7 +343,17 @@ fn partition_by_and_explode() {
     let statements = "CREATE STREAM s (k STRING KEY, a ARRAY<STRING>) WITH (kafka_topic='in', value_format='JSON', partitions=1);
         CREATE STREAM e AS SELECT k, EXPLODE(a) AS x FROM s;
         CREATE STREAM p AS SELECT x, k FROM e PARTITION BY x;";
-    let inputs = [input("in", "1", r#"{"A":["p","q"]}"#, 1), input("in", "2", r#"{"A":[]}"#, 2), input("in", "3", r#"{"A":[null]}"#, 3)];
-    assert_eq!(check(statements, &inputs, "E"), [r#"1 => {"X":"p"} @ 1"#, r#"1 => {"X":"q"} @ 1"#, r#"3 => {"X":null} @ 3"#]);
-    assert_eq!(check(statements, &inputs, "P"), [r#"p => {"K":"1"} @ 1"#, r#"q => {"K":"1"} @ 1"#, r#"- => {"K":"3"} @ 3"#]);
+    let inputs = [
+        input("in", "1", r#"{"A":["p","q"]}"#, 1),
+        input("in", "2", r#"{"A":[]}"#, 2),
+        input("in", "3", r#"{"A":[null]}"#, 3),
+    ];
+    assert_eq!(
+        check(statements, &inputs, "E"),
+        [r#"1 => {"X":"p"} @ 1"#, r#"1 => {"X":"q"} @ 1"#, r#"3 => {"X":null} @ 3"#]
+    );
+    assert_eq!(
+        check(statements, &inputs, "P"),
+        [r#"p => {"K":"1"} @ 1"#, r#"q => {"K":"1"} @ 1"#, r#"- => {"K":"3"} @ 3"#]
+    );
 }

@@ -64,7 +64,9 @@ impl<'a> ColumnReader<'a> {
                 ColumnReader::Struct(structure, fields)
             }
             other => {
-                return Err(EngineError::Plan { reason: format!("columns of type {other} have no SQL type") });
+                return Err(EngineError::Plan {
+                    reason: format!("columns of type {other} have no SQL type"),
+                });
             }
         })
     }

@@ -109,8 +109,7 @@ impl MaterializedReader {
                 calls.evaluate(&slots)
             }
         };
-        let window =
-            self.windowed.then(|| WindowColumns { start: starts.into(), end: rows.extras.into() });
+        let window = self.windowed.then(|| WindowColumns { start: starts.into(), end: rows.extras.into() });
         self.apply_suffix(RowBatch { window, ..RowBatch::new(key, value, rows.rowtimes.into()) })
     }
 

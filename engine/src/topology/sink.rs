@@ -38,8 +38,10 @@ pub struct SinkWriter {
 impl SinkWriter {
     pub fn new(step: &SinkStep, name: &str, build: &BuildContext) -> Result<SinkWriter> {
         let format = |reason: String| EngineError::Format { topic: step.topic.clone(), reason };
-        let key = key_encoder(&step.key_format, &step.schema.key, step.window).map_err(|e| format(e.to_string()))?;
-        let value = value_encoder(&step.value_format, &step.schema.value).map_err(|e| format(e.to_string()))?;
+        let key = key_encoder(&step.key_format, &step.schema.key, step.window)
+            .map_err(|e| format(e.to_string()))?;
+        let value =
+            value_encoder(&step.value_format, &step.schema.value).map_err(|e| format(e.to_string()))?;
         let timestamp = match &step.timestamp {
             Some(column) => {
                 Some(TimestampExtractor::new(column, &step.schema, step.window.is_some(), name, build)?)

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BinaryBuilder, ListArray, StringBuilder, StructArray, new_null_array,
-};
+use arrow::array::{ArrayRef, AsArray, BinaryBuilder, ListArray, StringBuilder, StructArray, new_null_array};
 use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int64Type};
 use weir_sql::plan::physical::{ResultKind, SourceStep};
@@ -58,8 +56,10 @@ pub struct SourceReader {
 impl SourceReader {
     pub fn new(step: &SourceStep, name: &str, build: &BuildContext) -> Result<SourceReader> {
         let format = |reason: String| EngineError::Format { topic: step.topic.clone(), reason };
-        let key = key_decoder(&step.key_format, &step.schema.key, step.window).map_err(|e| format(e.to_string()))?;
-        let value = value_decoder(&step.value_format, &step.schema.value).map_err(|e| format(e.to_string()))?;
+        let key = key_decoder(&step.key_format, &step.schema.key, step.window)
+            .map_err(|e| format(e.to_string()))?;
+        let value =
+            value_decoder(&step.value_format, &step.schema.value).map_err(|e| format(e.to_string()))?;
         let timestamp = match &step.timestamp {
             Some(column) => {
                 Some(TimestampExtractor::new(column, &step.schema, step.window.is_some(), name, build)?)
@@ -199,12 +199,15 @@ fn header_column(
     }
     let data_type = column.column.sql_type.to_arrow();
     let DataType::List(item) = &data_type else {
-        return Err(EngineError::Plan { reason: format!("column \"{}\" cannot hold headers", column.column.name) });
+        return Err(EngineError::Plan {
+            reason: format!("column \"{}\" cannot hold headers", column.column.name),
+        });
     };
     let DataType::Struct(fields) = item.data_type() else {
         return Ok(new_null_array(&data_type, rows));
     };
-    let entries = StructArray::try_new(fields.clone(), vec![Arc::new(keys.finish()), Arc::new(values.finish())], None)?;
+    let entries =
+        StructArray::try_new(fields.clone(), vec![Arc::new(keys.finish()), Arc::new(values.finish())], None)?;
     let offsets = OffsetBuffer::from_lengths(lengths);
     Ok(Arc::new(ListArray::try_new(item.clone(), offsets, Arc::new(entries), None)?))
 }

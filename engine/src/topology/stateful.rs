@@ -69,7 +69,12 @@ impl TopologyBuilder<'_> {
         Ok(self.add_node(sub, &name, operator, &[grouped]))
     }
 
-    fn stream_aggregate(&self, slots: Slots, window: Option<&WindowSpec>, old_values: bool) -> Box<dyn Operator> {
+    fn stream_aggregate(
+        &self,
+        slots: Slots,
+        window: Option<&WindowSpec>,
+        old_values: bool,
+    ) -> Box<dyn Operator> {
         let emission = match (window, self.config.caching) {
             (Some(w), _) if w.emit_final => Emission::Final(self.config.expired_finals),
             (_, OutputCaching::On) => Emission::OnCommit,

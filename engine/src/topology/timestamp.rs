@@ -33,9 +33,9 @@ impl TimestampExtractor {
         build: &BuildContext,
     ) -> Result<TimestampExtractor> {
         let name = &timestamp.column;
-        let column = schema
-            .find(name)
-            .ok_or_else(|| EngineError::Plan { reason: format!("timestamp column \"{name}\" does not exist") })?;
+        let column = schema.find(name).ok_or_else(|| EngineError::Plan {
+            reason: format!("timestamp column \"{name}\" does not exist"),
+        })?;
         let reference = Expr::column(name.clone(), column.sql_type.clone());
         let expression = match &timestamp.format {
             None => reference,

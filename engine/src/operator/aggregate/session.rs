@@ -182,9 +182,9 @@ impl SessionAggregateOperator {
         if end < close_time {
             return Ok(());
         }
-        let slot = match joined.split_first() {
+        let slot = match joined.split_last() {
             None => self.create(&key, time, time),
-            Some((first, others)) => {
+            Some((last, others)) => {
                 if self.config.old_values && self.config.emission == Emission::EveryChange {
                     self.apply(batch, pending, out)?;
                     pending.old = Some(self.slots.calls.evaluate(&joined));
@@ -200,12 +200,12 @@ impl SessionAggregateOperator {
                 if !others.is_empty() {
                     self.apply(batch, pending, out)?;
                 }
-                for other in others {
-                    self.slots.calls.merge(*first, *other);
-                    self.forget(*other, context.state);
+                for pair in joined.windows(2) {
+                    self.slots.calls.merge(pair[1], pair[0]);
                 }
-                self.move_session(*first, start, end, context.state);
-                *first
+                others.iter().for_each(|slot| self.forget(*slot, context.state));
+                self.move_session(*last, start, end, context.state);
+                *last
             }
         };
         self.slots.touch(slot);

@@ -155,7 +155,14 @@ impl StreamStreamJoinOperator {
         }
     }
 
-    fn process_row(&mut self, port: usize, batch: &RowBatch, row: usize, slot: u32, pairs: &mut Vec<Pair>) -> bool {
+    fn process_row(
+        &mut self,
+        port: usize,
+        batch: &RowBatch,
+        row: usize,
+        slot: u32,
+        pairs: &mut Vec<Pair>,
+    ) -> bool {
         let time = batch.rowtime[row];
         let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
         let is_primary = port == self.primary_port();
@@ -201,7 +208,8 @@ impl StreamStreamJoinOperator {
         let (left, right) = (slots(0), slots(1));
         let mut value = self.buffers[0].gather(&left)?;
         let mut others = self.buffers[1].gather(&right)?;
-        let has_left = BooleanArray::new(BooleanBuffer::collect_bool(left.len(), |i| left[i] != NO_ROW), None);
+        let has_left =
+            BooleanArray::new(BooleanBuffer::collect_bool(left.len(), |i| left[i] != NO_ROW), None);
         let key: Vec<ArrayRef> = (0..batch.key.len())
             .map(|c| Ok(arrow::compute::kernels::zip::zip(&has_left, &value[c], &others[c])?))
             .collect::<Result<_>>()?;

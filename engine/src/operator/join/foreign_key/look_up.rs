@@ -45,7 +45,12 @@ impl LookUpOperator {
         LookUpOperator { subscriptions, left_key_types, right, keys: EncodedKeys::default() }
     }
 
-    fn subscribe(&mut self, batch: RowBatch, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
+    fn subscribe(
+        &mut self,
+        batch: RowBatch,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<()> {
         batch_keys(&batch, &mut self.keys)?;
         let found = self.right.look_up(&self.keys, |_| false, context.state)?;
         let left_keys = batch.value.len() - 2;

@@ -98,7 +98,8 @@ impl SubscribeOperator {
         let batch = RowBatch { old: Some(old), ..batch };
         let new_key = self.foreign_key.evaluate(&batch)?.remove(0);
         let old_key = self.foreign_key.evaluate_old(&batch)?.map(|mut c| c.remove(0));
-        let old_key = old_key.unwrap_or_else(|| arrow::array::new_null_array(new_key.data_type(), batch.len()));
+        let old_key =
+            old_key.unwrap_or_else(|| arrow::array::new_null_array(new_key.data_type(), batch.len()));
         self.send(&batch, &new_key, &old_key, out)?;
         self.left.release()
     }

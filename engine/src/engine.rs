@@ -256,7 +256,11 @@ impl Engine {
         while stopped.recv().await.is_some() {}
         self.queries.write().remove(query_id);
         match mode {
-            StopMode::Keep => Ok(()),
+            StopMode::Keep => {
+                let (storage, id) = (self.io.storage.clone(), query.application_id.clone());
+                let released = self.io.runtime.spawn_blocking(move || storage.release(&id)).await;
+                released.unwrap_or(Err(RuntimeError::ShutDown))
+            }
             StopMode::Delete => self.delete_state(&query).await,
         }
     }

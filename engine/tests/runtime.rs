@@ -157,3 +157,87 @@ async fn pull_queries_look_up_scan_sort_and_group() {
         node.pull("SELECT a.k, b.n FROM t a JOIN w b ON a.k = b.k WHERE a.k = 'k2' ORDER BY b.n;").await;
     assert_eq!(joined, [["k2", "7"], ["k2", "7"]]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_restart_finds_its_state_and_replays_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    let id = node
+        .execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        .await
+        .expect("a query");
+    node.produce("s", 2, 1_000, &rows(0, 70)).await;
+    node.read("T", 2, 70).await;
+    node.restart(2).await;
+    node.await_state(&id, QueryState::Running).await;
+    let status = node.engine.query(&id).expect("the query").status();
+    assert_eq!(status.metrics.restored_records, 0, "{status:?}");
+    node.produce("s", 2, 2_000, &rows(70, 140)).await;
+    node.read("T", 2, 140).await;
+    let counts = node.pull("SELECT k, n FROM t ORDER BY k;").await;
+    assert!(counts.iter().all(|row| row[1] == "20"), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_state_is_rebuilt_from_the_changelog() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 1).await;
+    node.execute(STREAM).await;
+    let id = node
+        .execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        .await
+        .expect("a query");
+    node.produce("s", 2, 1_000, &rows(0, 70)).await;
+    node.read("T", 2, 70).await;
+    node.engine.shutdown().await.expect("a clean end");
+    let mut damaged = 0;
+    let application = dir.path().join("state").join(weir_engine::query::naming::application_id("default_", &id));
+    for task in std::fs::read_dir(application).expect("tasks") {
+        for file in std::fs::read_dir(task.expect("a task").path()).expect("files") {
+            let path = file.expect("a file").path();
+            if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("MANIFEST")) {
+                std::fs::write(path, b"junk").expect("writable");
+                damaged += 1;
+            }
+        }
+    }
+    assert_eq!(damaged, 2);
+    node.crash(1).await;
+    node.await_state(&id, QueryState::Running).await;
+    let counts = node.pull("SELECT k, n FROM t ORDER BY k;").await;
+    assert_eq!(counts.len(), 7);
+    assert!(counts.iter().all(|row| row[1] == "10"), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_finds_the_rows_of_a_table() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    node.execute(
+        "CREATE TABLE u (k STRING PRIMARY KEY, name STRING) \
+         WITH (KAFKA_TOPIC = 'u', PARTITIONS = 2, KEY_FORMAT = 'KAFKA', VALUE_FORMAT = 'JSON');",
+    )
+    .await;
+    let names: Vec<_> = (0..7).map(|i| (format!("k{i}"), Some(format!("{{\"NAME\":\"n{i}\"}}")))).collect();
+    node.produce("u", 2, 10, &names).await;
+    node.execute("CREATE STREAM j AS SELECT s.k, s.v, u.name FROM s JOIN u ON s.k = u.k;").await;
+    node.produce("s", 2, 1_000, &rows(0, 50)).await;
+    node.crash(2).await;
+    node.produce("s", 2, 2_000, &rows(50, 100)).await;
+    let mut seen: Vec<(i64, String)> = node
+        .read("J", 2, 100)
+        .await
+        .into_iter()
+        .map(|(key, value)| {
+            let value: serde_json::Value = serde_json::from_str(&value.expect("a value")).expect("JSON");
+            let row = (key, value);
+            let v = row.1.as_object().expect("a row").values().find_map(serde_json::Value::as_i64).expect("v");
+            (v, row.0.expect("a key") + row.1["U_NAME"].as_str().or(row.1["NAME"].as_str()).expect("a name"))
+        })
+        .collect();
+    seen.sort();
+    let expected: Vec<_> = (0..100).map(|i| (i, format!("k{0}n{0}", i % 7))).collect();
+    assert_eq!(seen, expected);
+}

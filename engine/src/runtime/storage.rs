@@ -1,10 +1,16 @@
 //! Where tasks keep their stores.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
-use crate::runtime::error::Result;
+use parking_lot::Mutex;
+
+use crate::error::EngineError;
+use crate::runtime::error::{Result, RuntimeError};
 use crate::state::backend::{StateBackend, StoreSpec};
 use crate::state::memory::MemoryBackend;
+use crate::state::rocksdb::{RocksBackend, RocksMemory};
 use crate::task::stream_task::TaskId;
 
 /// Opens the stores of tasks. Threads: any.
@@ -12,6 +18,9 @@ pub trait StateStorage: Send + Sync + fmt::Debug {
     /// The stores of a task, as its last commit left them. Stores that cannot be read are emptied: the changelog has everything.
     fn open(&self, application_id: &str, task: TaskId, stores: &[StoreSpec])
     -> Result<Box<dyn StateBackend>>;
+
+    /// The tasks of a query have ended and may start elsewhere: what they committed is made to survive a crash.
+    fn release(&self, application_id: &str) -> Result<()>;
 
     /// Removes everything a query has here; its tasks have ended.
     fn delete(&self, application_id: &str) -> Result<()>;
@@ -31,7 +40,92 @@ impl StateStorage for MemoryStorage {
         Ok(Box::new(MemoryBackend::new(stores.len())))
     }
 
+    fn release(&self, _application_id: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn delete(&self, _application_id: &str) -> Result<()> {
         Ok(())
     }
+}
+
+/// One RocksDB per task, below a directory, with shared memory. A task without stores has none.
+#[derive(Debug)]
+pub struct DiskStorage {
+    dir: PathBuf,
+    memory: RocksMemory,
+    /// Open databases by folder, with the names of their stores. A task that starts again finds its own here.
+    open: Mutex<HashMap<PathBuf, (Vec<StoreSpec>, RocksBackend)>>,
+}
+
+impl DiskStorage {
+    /// Units: bytes; write buffers count against the cache.
+    pub fn new(dir: impl Into<PathBuf>, block_cache_bytes: usize, write_buffer_bytes: usize) -> DiskStorage {
+        let memory = RocksMemory::new(block_cache_bytes + write_buffer_bytes, write_buffer_bytes);
+        DiskStorage { dir: dir.into(), memory, open: Mutex::default() }
+    }
+
+    /// Opens a database; one that is damaged is emptied, one that is in use is not touched.
+    fn open_or_empty(&self, path: &Path, stores: &[StoreSpec]) -> Result<RocksBackend> {
+        let error = match RocksBackend::open(path, stores, &self.memory) {
+            Ok(backend) => return Ok(backend),
+            Err(error) => error,
+        };
+        if is_locked(&error) {
+            return Err(unusable(path, &error));
+        }
+        tracing::warn!(path = %path.display(), %error, "state is damaged, rebuilding it from the changelog");
+        std::fs::remove_dir_all(path).map_err(|e| unusable(path, &e))?;
+        std::fs::create_dir_all(path).map_err(|e| unusable(path, &e))?;
+        RocksBackend::open(path, stores, &self.memory).map_err(|e| unusable(path, &e))
+    }
+
+    fn take(&self, application_id: &str) -> Vec<RocksBackend> {
+        let dir = self.dir.join(application_id);
+        let mut open = self.open.lock();
+        open.extract_if(|path, _| path.starts_with(&dir)).map(|(_, (_, backend))| backend).collect()
+    }
+}
+
+impl StateStorage for DiskStorage {
+    fn open(&self, application_id: &str, task: TaskId, stores: &[StoreSpec]) -> Result<Box<dyn StateBackend>> {
+        if stores.is_empty() {
+            return Ok(Box::new(MemoryBackend::new(0)));
+        }
+        let path = self.dir.join(application_id).join(task.to_string());
+        let mut open = self.open.lock();
+        if let Some((known, backend)) = open.get(&path) {
+            if known == stores {
+                return Ok(Box::new(backend.clone()));
+            }
+            open.remove(&path);
+        }
+        std::fs::create_dir_all(&path).map_err(|e| unusable(&path, &e))?;
+        let backend = self.open_or_empty(&path, stores)?;
+        open.insert(path, (stores.to_vec(), backend.clone()));
+        Ok(Box::new(backend))
+    }
+
+    fn release(&self, application_id: &str) -> Result<()> {
+        let checkpoint = |b: &RocksBackend| b.checkpoint().map_err(RuntimeError::task("write state to disk"));
+        self.take(application_id).iter().try_for_each(checkpoint)
+    }
+
+    fn delete(&self, application_id: &str) -> Result<()> {
+        drop(self.take(application_id));
+        let path = self.dir.join(application_id);
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(&path, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// RocksDB gives no code for this.
+fn is_locked(error: &EngineError) -> bool {
+    error.to_string().to_ascii_lowercase().contains("lock")
+}
+
+fn unusable(path: &Path, error: &dyn fmt::Display) -> RuntimeError {
+    RuntimeError::StateDir { path: path.display().to_string(), reason: error.to_string() }
 }

@@ -21,7 +21,7 @@ use weir_engine::engine::{Engine, EngineIo};
 use weir_engine::processing_log::DiscardLog;
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::query::status::QueryState;
-use weir_engine::runtime::storage::{MemoryStorage, StateStorage};
+use weir_engine::runtime::storage::{DiskStorage, StateStorage};
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
 use weir_sql::functions::registry::FunctionRegistry;
@@ -45,8 +45,8 @@ pub(crate) struct Node {
 /// A record as tests see it: key, value.
 pub(crate) type Seen = (Option<String>, Option<String>);
 
-fn storage(_dir: &Path) -> Arc<dyn StateStorage> {
-    Arc::new(MemoryStorage)
+fn storage(dir: &Path) -> Arc<dyn StateStorage> {
+    Arc::new(DiskStorage::new(dir.join("state"), 8 << 20, 8 << 20))
 }
 
 fn engine(dir: &Path, transport: &Arc<dyn Transport>, workers: usize) -> Engine {
@@ -86,6 +86,12 @@ impl Node {
             commands: 0,
             dir: dir.to_path_buf(),
         }
+    }
+
+    /// The engine is shut down, a new one goes on.
+    pub(crate) async fn restart(&mut self, workers: usize) {
+        self.engine.shutdown().await.expect("a clean end");
+        self.crash(workers).await;
     }
 
     /// The engine dies, a new one starts the same queries.

@@ -1,0 +1,8 @@
+//! ksqlDB's REST API on one port, HTTP/1.1 and HTTP/2 without TLS (h2c).
+
+pub mod api;
+pub mod inserts_stream;
+pub mod queries;
+pub mod router;
+pub mod serve;
+pub mod statements;

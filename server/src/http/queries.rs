@@ -1,0 +1,185 @@
+//! `POST /query`, `/query-stream` and `/close-query`.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde_json::{Value, json};
+
+use crate::error::{ApiError, ErrorCode};
+use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
+use crate::http::router::{KSQL_JSON, Node};
+use crate::http::statements::parse_body;
+use crate::wire::request::{CloseQueryRequest, QueryStreamRequest, StatementRequest, property_texts};
+use crate::wire::rows::{RowEvent, RowsShape, RowsWriter};
+
+const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
+const JSON: &str = "application/json";
+
+pub(crate) async fn query(State(node): Node, headers: HeaderMap, body: Bytes) -> Response {
+    let (shape, content_type) = match accepted(&headers, KSQL_JSON) {
+        Some(JSON) | Some(KSQL_JSON) => (RowsShape::StreamedRows, KSQL_JSON),
+        Some(_) => (RowsShape::Delimited, DELIMITED),
+        None => return not_acceptable(),
+    };
+    let request: StatementRequest = match parse_body(&body) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let request = QueryRequest {
+        sql: request.ksql,
+        properties: property_texts(request.streams_properties.as_ref()),
+        variables: texts(request.session_variables),
+    };
+    answer(&node, request, shape, content_type).await
+}
+
+pub(crate) async fn query_stream(State(node): Node, headers: HeaderMap, body: Bytes) -> Response {
+    let (shape, content_type) = match accepted(&headers, DELIMITED) {
+        Some(JSON) => (RowsShape::JsonArray, JSON),
+        Some(KSQL_JSON) => (RowsShape::StreamedRows, KSQL_JSON),
+        Some(_) => (RowsShape::Delimited, DELIMITED),
+        None => return not_acceptable(),
+    };
+    let request: QueryStreamRequest = match parse_body(&body) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    let request = QueryRequest {
+        sql: request.sql,
+        properties: property_texts(request.properties.as_ref()),
+        variables: texts(request.session_variables),
+    };
+    answer(&node, request, shape, content_type).await
+}
+
+pub(crate) async fn close_query(State(node): Node, body: Bytes) -> Response {
+    let request: CloseQueryRequest = match parse_body(&body) {
+        Ok(request) => request,
+        Err(error) => return error.into_response(),
+    };
+    if node.close_query(&request.query_id) {
+        StatusCode::OK.into_response()
+    } else {
+        ApiError::bad_request(format!("No query with id {}", request.query_id)).into_response()
+    }
+}
+
+fn texts(variables: Option<indexmap::IndexMap<String, Value>>) -> indexmap::IndexMap<String, String> {
+    let text = |value: Value| match value {
+        Value::String(s) => s,
+        other => other.to_string(),
+    };
+    variables.unwrap_or_default().into_iter().map(|(name, value)| (name, text(value))).collect()
+}
+
+fn not_acceptable() -> Response {
+    let message = format!("the answer can be {KSQL_JSON}, {DELIMITED} or {JSON}");
+    ApiError::new(ErrorCode::NotFound, message).into_response()
+}
+
+/// The best of the three content types by the Accept header's q-weights; `default` without one. `*/*` means delimited.
+fn accepted(headers: &HeaderMap, default: &'static str) -> Option<&'static str> {
+    let Some(accept) = headers.get(ACCEPT) else { return Some(default) };
+    let accept = accept.to_str().ok()?;
+    let mut best: Option<(&'static str, f32)> = None;
+    for item in accept.split(',') {
+        let mut parts = item.split(';').map(str::trim);
+        let known = match parts.next().unwrap_or_default() {
+            KSQL_JSON => KSQL_JSON,
+            DELIMITED | "*/*" | "application/*" => DELIMITED,
+            JSON => JSON,
+            _ => continue,
+        };
+        let weight = parts.find_map(|p| p.strip_prefix("q=")).and_then(|q| q.parse().ok()).unwrap_or(1.0);
+        if weight > 0.0 && best.is_none_or(|(_, w)| weight > w) {
+            best = Some((known, weight));
+        }
+    }
+    best.map(|(known, _)| known)
+}
+
+async fn answer(node: &Node, request: QueryRequest, shape: RowsShape, content_type: &'static str) -> Response {
+    let running = match node.query(request).await {
+        Ok(running) => running,
+        Err(error) => return error.into_response(),
+    };
+    let (body, content_type) = match running.kind {
+        QueryKind::Print => (print_body(running), "text/plain; charset=utf-8"),
+        QueryKind::Pull | QueryKind::Push => (rows_body(running, shape), content_type),
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// The rows as they come: one chunk per batch of events. The client going away drops the query.
+fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
+    let mut writer = RowsWriter::new(shape);
+    let mut head = String::new();
+    writer.header(&running.header, &mut head);
+    let state = (running, writer, VecDeque::from([head]), false);
+    Body::from_stream(stream::unfold(state, async |(mut running, mut writer, mut ready, ended)| {
+        if let Some(chunk) = ready.pop_front() {
+            return Some((Ok::<_, Infallible>(Bytes::from(chunk)), (running, writer, ready, ended)));
+        }
+        if ended {
+            return None;
+        }
+        let mut chunk = String::new();
+        let ended = match running.events.recv().await {
+            Some(events) => {
+                events.iter().for_each(|event| writer.event(event, &mut chunk));
+                events.iter().any(|e| matches!(e, RowEvent::Final(_) | RowEvent::Failed(_)))
+            }
+            None => true,
+        };
+        if ended {
+            writer.end(&mut chunk);
+        }
+        Some((Ok(Bytes::from(chunk)), (running, writer, ready, ended)))
+    }))
+}
+
+fn print_body(running: RunningQuery) -> Body {
+    Body::from_stream(stream::unfold(running, async |mut running| {
+        let events = running.events.recv().await?;
+        let mut chunk = String::new();
+        for event in &events {
+            match event {
+                RowEvent::Row { columns, .. } => {
+                    chunk.push_str(columns);
+                    chunk.push('\n');
+                }
+                RowEvent::Failed(error) => chunk.push_str(&json!(error.to_json()).to_string()),
+                RowEvent::Final(_) => {}
+            }
+        }
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), running))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(value: &str) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(value).expect("valid header"));
+        accepted(&headers, KSQL_JSON)
+    }
+
+    #[test]
+    fn the_highest_weight_wins() {
+        assert_eq!(accept("application/json;q=0.5, application/vnd.ksqlapi.delimited.v1"), Some(DELIMITED));
+        assert_eq!(accept("application/json"), Some(JSON));
+        assert_eq!(accept("*/*"), Some(DELIMITED));
+        assert_eq!(accept("text/html"), None);
+        assert_eq!(accepted(&HeaderMap::new(), KSQL_JSON), Some(KSQL_JSON));
+    }
+}

@@ -1,0 +1,4 @@
+//! JSON of requests and responses.
+
+pub mod request;
+pub mod rows;

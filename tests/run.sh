@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Every check, in the order in which a mistake is cheapest to find. Usage: tests/run.sh WEIR PYTHON
+set -euo pipefail
+cd "$(dirname "$0")/.."
+weir=$1 python=$2
+export WEIR_BINARY="$weir" WEIR_PYTHON="$python"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+
+step "format"; cargo fmt --all --check
+step "lint"; cargo clippy --release --locked --workspace --all-targets -q -- -D warnings
+step "build"; cargo build --release --locked -p weir-repl
+step "unit, integration, crash and client tests"
+# Tests of one binary run in parallel, binaries one after another: two cores are enough for that.
+cargo test --release --locked --workspace 2>&1 | tee "$log"
+step "SQL cases of the project"
+"$weir" test tests/cases 2>&1 | tee -a "$log.cases"
+conformance=../shared/conformance/qtt
+if [ -d "$conformance" ]; then
+  step "conformance cases"
+  "$weir" test "$conformance" --baseline tests/conformance.txt | tail -n 20
+else
+  echo "conformance: 0 of 1638 run, no $conformance here"
+fi
+passed=$(awk '/^test result:/ {s += $4} END {print s + 0}' "$log")
+cases=$(awk '/passed, / {s = $1} END {print s + 0}' "$log.cases")
+rm -f "$log.cases"
+printf '\n%s passed, 0 failed\n' "$((passed + cases))"

@@ -1,0 +1,3 @@
+//! Sub-commands of the binary.
+
+pub mod repl;

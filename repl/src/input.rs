@@ -1,0 +1,5 @@
+//! Reading statements from people.
+
+pub mod editor;
+pub mod helper;
+pub mod names;

@@ -1,0 +1,5 @@
+//! Pipelines as versioned SQL files: `V000001__name.sql`, applied in order, each once, checked by checksum.
+
+pub mod commands;
+pub mod files;
+pub mod metadata;

@@ -1,0 +1,353 @@
+//! Answers of `/ksql` as text.
+
+use serde_json::Value;
+
+use crate::render::table::table;
+
+/// An entity as people read it.
+pub fn render(entity: &Value, colour: bool) -> String {
+    let kind = entity["@type"].as_str().unwrap_or_default();
+    let mut out = match kind {
+        "currentStatus" => current_status(entity),
+        "streams" => sources(&entity["streams"], "Stream Name", colour),
+        "tables" => sources(&entity["tables"], "Table Name", colour),
+        "queries" => queries(&entity["queries"], colour),
+        "kafka_topics" | "kafka_topics_extended" => topics(&entity["topics"], colour),
+        "function_names" => {
+            listing(&entity["functions"], &[("Function Name", "name"), ("Category", "category")], colour)
+        }
+        "properties" => listing(
+            &entity["properties"],
+            &[("Property", "name"), ("Scope", "scope"), ("Default override", "level"), ("Value", "value")],
+            colour,
+        ),
+        "variables" => listing(&entity["variables"], &[("Variable Name", "name"), ("Value", "value")], colour),
+        "type_list" => types(&entity["types"], colour),
+        "sourceDescription" => source_description(&entity["sourceDescription"], colour),
+        "source_descriptions" => each(&entity["sourceDescriptions"], |d| source_description(d, colour)),
+        "queryDescription" => query_description(&entity["queryDescription"], colour),
+        "query_descriptions" => each(&entity["queryDescriptions"], |d| query_description(d, colour)),
+        "describe_function" => describe_function(entity),
+        "warning_entity" => format!("Warning: {}", text(&entity["message"])),
+        "terminate_query" => format!("Terminated query {}", text(&entity["queryId"])),
+        "assert_topic" => assertion("Topic", &entity["topicName"], &entity["exists"]),
+        "assert_schema" => assertion("Schema", &entity["subject"], &entity["exists"]),
+        _ => serde_json::to_string_pretty(entity).unwrap_or_default(),
+    };
+    for warning in entity["warnings"].as_array().into_iter().flatten() {
+        out.push_str(&format!("\nWarning: {}", text(&warning["message"])));
+    }
+    out
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn each(list: &Value, render: impl Fn(&Value) -> String) -> String {
+    let parts: Vec<String> = list.as_array().into_iter().flatten().map(render).collect();
+    parts.join("\n\n")
+}
+
+/// A table whose columns are members of the items.
+fn listing(items: &Value, columns: &[(&str, &str)], colour: bool) -> String {
+    let header: Vec<String> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+    let rows: Vec<Vec<Value>> = items
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|item| columns.iter().map(|(_, member)| item[*member].clone()).map(blank).collect())
+        .collect();
+    table(&header, &rows, colour)
+}
+
+/// Lists show nothing where a member is missing.
+fn blank(value: Value) -> Value {
+    if value.is_null() { Value::String(String::new()) } else { value }
+}
+
+fn current_status(entity: &Value) -> String {
+    let status = &entity["commandStatus"];
+    match status["message"].as_str() {
+        Some(message) if !message.is_empty() => message.to_owned(),
+        _ => format!("{} {}", text(&entity["commandId"]), text(&status["status"])),
+    }
+}
+
+fn sources(items: &Value, title: &str, colour: bool) -> String {
+    listing(
+        items,
+        &[
+            (title, "name"),
+            ("Kafka Topic", "topic"),
+            ("Key Format", "keyFormat"),
+            ("Value Format", "valueFormat"),
+            ("Windowed", "isWindowed"),
+        ],
+        colour,
+    )
+}
+
+fn queries(items: &Value, colour: bool) -> String {
+    let header = ["Query ID", "Query Type", "Status", "Sink Name", "Sink Kafka Topic", "Query String"];
+    let rows: Vec<Vec<Value>> = items
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|q| {
+            let status: Vec<String> = q["statusCount"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(state, count)| format!("{state}:{count}"))
+                .collect();
+            let status = if status.is_empty() { text(&q["state"]) } else { status.join(",") };
+            let names = |list: &Value| {
+                let names: Vec<String> = list.as_array().into_iter().flatten().map(text).collect();
+                Value::String(names.join(","))
+            };
+            vec![
+                q["id"].clone(),
+                q["queryType"].clone(),
+                Value::String(status),
+                names(&q["sinks"]),
+                names(&q["sinkKafkaTopics"]),
+                q["queryString"].clone(),
+            ]
+        })
+        .collect();
+    table(&header.map(str::to_owned), &rows, colour)
+}
+
+fn topics(items: &Value, colour: bool) -> String {
+    let rows: Vec<Vec<Value>> = items
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|t| {
+            let replicas = t["replicaInfo"].as_array().cloned().unwrap_or_default();
+            let mut distinct: Vec<String> = replicas.iter().map(text).collect();
+            distinct.dedup();
+            vec![t["name"].clone(), Value::from(replicas.len()), Value::String(distinct.join(","))]
+        })
+        .collect();
+    table(&["Kafka Topic", "Partitions", "Partition Replicas"].map(str::to_owned), &rows, colour)
+}
+
+fn types(types: &Value, colour: bool) -> String {
+    let rows: Vec<Vec<Value>> = types
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| vec![Value::String(name.clone()), Value::String(schema_text(schema))])
+        .collect();
+    table(&["Type Name", "Schema"].map(str::to_owned), &rows, colour)
+}
+
+/// `{"type":"ARRAY","memberSchema":…}` as SQL spells it.
+pub fn schema_text(schema: &Value) -> String {
+    let member = || schema_text(&schema["memberSchema"]);
+    match schema["type"].as_str() {
+        Some("ARRAY") => format!("ARRAY<{}>", member()),
+        Some("MAP") => format!("MAP<STRING, {}>", member()),
+        Some("STRUCT") => {
+            let fields: Vec<String> = schema["fields"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|f| format!("{} {}", text(&f["name"]), schema_text(&f["schema"])))
+                .collect();
+            format!("STRUCT<{}>", fields.join(", "))
+        }
+        Some("DECIMAL") => {
+            let parameters = &schema["parameters"];
+            format!("DECIMAL({}, {})", text(&parameters["precision"]), text(&parameters["scale"]))
+        }
+        Some(name) => name.to_owned(),
+        None => text(schema),
+    }
+}
+
+fn fields(fields: &Value, is_table: bool, window: &Value, colour: bool) -> String {
+    let rows: Vec<Vec<Value>> = fields
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|f| {
+            let role = match f["type"].as_str() {
+                Some("KEY") => {
+                    let window = window.as_str().map(|w| format!(" (Window type: {w})")).unwrap_or_default();
+                    format!(" ({}){window}", if is_table { "primary key" } else { "key" })
+                }
+                Some("HEADER") => match f["headerKey"].as_str() {
+                    Some(key) => format!(" (header('{key}'))"),
+                    None => " (headers)".to_owned(),
+                },
+                _ => String::new(),
+            };
+            let spelled = format!("{}{role}", schema_text(&f["schema"]));
+            vec![f["name"].clone(), Value::String(spelled)]
+        })
+        .collect();
+    table(&["Field", "Type"].map(str::to_owned), &rows, colour)
+}
+
+fn source_description(d: &Value, colour: bool) -> String {
+    let is_table = d["type"] == "TABLE";
+    let mut out = format!("Name                 : {}\n", text(&d["name"]));
+    if d["extended"] == true {
+        for (title, member) in [
+            ("Type", "type"),
+            ("Timestamp field", "timestamp"),
+            ("Key format", "keyFormat"),
+            ("Value format", "valueFormat"),
+            ("Kafka topic", "topic"),
+            ("Partitions", "partitions"),
+            ("Replication", "replication"),
+            ("Statement", "statement"),
+        ] {
+            out.push_str(&format!("{title:<21}: {}\n", text(&d[member])));
+        }
+    }
+    out.push_str(&fields(&d["fields"], is_table, &d["windowType"], colour));
+    for (title, member) in [("Queries that read from it", "readQueries"), ("Queries that write to it", "writeQueries")] {
+        let list: Vec<String> = d[member]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|q| format!("  {} ({}): {}", text(&q["id"]), text(&q["state"]), text(&q["queryString"])))
+            .collect();
+        if !list.is_empty() {
+            out.push_str(&format!("\n\n{title}:\n{}", list.join("\n")));
+        }
+    }
+    if d["extended"] == true {
+        out.push_str(&offsets(&d["queryOffsetSummaries"], colour));
+        for member in ["statistics", "errorStats"] {
+            let statistics = text(&d[member]);
+            if !statistics.is_empty() {
+                out.push_str(&format!("\n\n{statistics}"));
+            }
+        }
+    }
+    out
+}
+
+fn offsets(summaries: &Value, colour: bool) -> String {
+    let mut out = String::new();
+    for group in summaries.as_array().into_iter().flatten() {
+        out.push_str(&format!("\n\nConsumer group: {}", text(&group["groupId"])));
+        for topic in group["topicSummaries"].as_array().into_iter().flatten() {
+            let rows: Vec<Vec<Value>> = topic["offsets"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|o| {
+                    let (end, at) = (o["logEndOffset"].as_i64(), o["consumerOffset"].as_i64());
+                    let lag = end.zip(at).map_or(Value::Null, |(end, at)| Value::from(end - at));
+                    vec![
+                        o["partition"].clone(),
+                        o["logStartOffset"].clone(),
+                        o["logEndOffset"].clone(),
+                        o["consumerOffset"].clone(),
+                        lag,
+                    ]
+                })
+                .collect();
+            let header = ["Partition", "Start Offset", "End Offset", "Offset", "Lag"].map(str::to_owned);
+            out.push_str(&format!("\nTopic {}\n{}", text(&topic["kafkaTopic"]), table(&header, &rows, colour)));
+        }
+    }
+    out
+}
+
+fn query_description(d: &Value, colour: bool) -> String {
+    let mut out = String::new();
+    for (title, member) in [("ID", "id"), ("Query Type", "queryType"), ("SQL", "statementText"), ("State", "state")] {
+        let value = text(&d[member]);
+        if !value.is_empty() {
+            out.push_str(&format!("{title:<21}: {value}\n"));
+        }
+    }
+    out.push_str(&fields(&d["fields"], false, &d["windowType"], colour));
+    for (title, member) in [("Execution plan", "executionPlan"), ("Topology", "topology")] {
+        let value = text(&d[member]);
+        if !value.is_empty() {
+            out.push_str(&format!("\n\n{title}\n{}\n{value}", "-".repeat(title.len())));
+        }
+    }
+    for error in d["queryErrors"].as_array().into_iter().flatten() {
+        out.push_str(&format!("\n\nError ({}): {}", text(&error["type"]), text(&error["errorMessage"])));
+    }
+    out
+}
+
+fn describe_function(entity: &Value) -> String {
+    let mut out = String::new();
+    for (title, member) in
+        [("Name", "name"), ("Author", "author"), ("Version", "version"), ("Overview", "description"), ("Type", "type")]
+    {
+        let value = text(&entity[member]);
+        if !value.is_empty() {
+            out.push_str(&format!("{title:<12}: {value}\n"));
+        }
+    }
+    out.push_str("Variations  :");
+    for variation in entity["functions"].as_array().into_iter().flatten() {
+        let arguments: Vec<String> = variation["arguments"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|a| {
+                let dots = if a["isVariadic"] == true { "[]" } else { "" };
+                format!("{} {}{dots}", text(&a["name"]), text(&a["type"])).trim().to_owned()
+            })
+            .collect();
+        out.push_str(&format!(
+            "\n  {}({}) -> {}",
+            text(&entity["name"]),
+            arguments.join(", "),
+            text(&variation["returnType"])
+        ));
+        let description = text(&variation["description"]);
+        if !description.is_empty() {
+            out.push_str(&format!("\n      {description}"));
+        }
+    }
+    out
+}
+
+fn assertion(noun: &str, name: &Value, exists: &Value) -> String {
+    format!("{noun} {} {}", text(name), if exists == &Value::Bool(true) { "exists" } else { "does not exist" })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn status_shows_its_message_and_warnings() {
+        let entity = json!({"@type": "currentStatus", "commandId": "stream/`S`/create",
+            "commandStatus": {"status": "SUCCESS", "message": "Stream created"}, "warnings": [{"message": "careful"}]});
+        assert_eq!(render(&entity, false), "Stream created\nWarning: careful");
+    }
+
+    #[test]
+    fn nested_schemas_are_spelled_as_sql() {
+        let schema = json!({"type": "ARRAY", "memberSchema": {"type": "STRUCT", "fields": [
+            {"name": "A", "schema": {"type": "DECIMAL", "parameters": {"precision": 4, "scale": 2}}}]}});
+        assert_eq!(schema_text(&schema), "ARRAY<STRUCT<A DECIMAL(4, 2)>>");
+    }
+
+    #[test]
+    fn a_list_without_items_is_a_header() {
+        let text = render(&json!({"@type": "streams", "streams": []}), false);
+        assert!(text.contains("Stream Name"), "{text}");
+    }
+}

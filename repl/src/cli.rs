@@ -1,3 +1,56 @@
 //! Sub-commands of the binary.
 
+pub mod args;
 pub mod repl;
+pub mod server;
+
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::args::{Cli, Command};
+use crate::migrate::commands as migrate;
+
+/// Runs what the command line asks for. Exit codes: 0 done, 1 failed, 2 wrong usage.
+pub fn run(cli: Cli) -> ExitCode {
+    let level = if matches!(cli.command, Some(Command::Server(_))) { "info" } else { "error" };
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir-io").build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("Error: cannot start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            None => server::run_shell(cli.shell, cli.node).await,
+            Some(Command::Server(node)) => server::run_server(node).await,
+            Some(Command::Migrate(args)) => match migrate::run(args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("Error: {}", chain(&error));
+                    ExitCode::from(1)
+                }
+            },
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    code
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

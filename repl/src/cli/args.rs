@@ -1,0 +1,107 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::migrate::commands::MigrateArgs;
+
+/// Kafka-protocol broker and streaming SQL engine in one binary
+///
+/// Without a sub-command: the SQL shell, on an embedded node with its data in ./weir-data, or on a server with --server.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub shell: ShellArgs,
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  weir                                        shell on an embedded node
+  weir -e 'SHOW STREAMS;'                     run statements and leave
+  weir server --data-dir /var/lib/weir        run a node
+  weir --server http://localhost:8088         shell on a running node
+  weir migrate --project shop apply --all     apply migration files";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a node until it is told to stop
+    Server(NodeArgs),
+    /// Apply versioned SQL files
+    Migrate(MigrateArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputArg {
+    Tabular,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct ShellArgs {
+    /// Server to connect to instead of an embedded node
+    #[arg(long, short = 's', value_name = "URL")]
+    pub server: Option<String>,
+    /// Statements to run instead of the shell
+    #[arg(long, short = 'e', value_name = "SQL", conflicts_with = "file")]
+    pub execute: Option<String>,
+    /// File of statements to run instead of the shell; - is standard input
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Variable: NAME=VALUE
+    #[arg(long, short = 'd', value_name = "NAME=VALUE")]
+    pub define: Vec<String>,
+    /// Form of what is printed
+    #[arg(long, value_enum, ignore_case = true, default_value = "tabular")]
+    pub output: OutputArg,
+    /// End push queries after this many rows
+    #[arg(long, value_name = "ROWS")]
+    pub query_row_limit: Option<u64>,
+    /// End push queries after this time
+    #[arg(long, value_name = "MS")]
+    pub query_timeout: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityArg {
+    /// Acknowledge after fdatasync
+    Fsync,
+    /// Acknowledge from the page cache, as Kafka does
+    Relaxed,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// Folder of the node's data
+    #[arg(long, value_name = "DIR", default_value = "weir-data", env = "WEIR_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Address of the SQL API; default 127.0.0.1:8088, for an embedded node a free port if that is taken
+    #[arg(long, value_name = "HOST:PORT", env = "WEIR_HTTP_LISTEN")]
+    pub http_listen: Option<SocketAddr>,
+    /// Address of the Kafka protocol; default 127.0.0.1:9092, for an embedded node a free port if that is taken
+    #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_LISTEN")]
+    pub kafka_listen: Option<SocketAddr>,
+    /// Host and port that Kafka clients are told to connect to
+    #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_ADVERTISED")]
+    pub kafka_advertised: Option<String>,
+    /// When records are acknowledged
+    #[arg(long, value_enum, default_value = "fsync", env = "WEIR_DURABILITY")]
+    pub durability: DurabilityArg,
+    /// Longest time between two commits of a busy query
+    #[arg(long, value_name = "MS", default_value_t = 100, env = "WEIR_COMMIT_INTERVAL_MS")]
+    pub commit_interval_ms: u64,
+    /// Threads that run queries; default: one per core
+    #[arg(long, value_name = "N", env = "WEIR_WORKER_THREADS")]
+    pub worker_threads: Option<usize>,
+    /// Make topics that clients ask for
+    #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
+    pub auto_create_topics: bool,
+    /// Listen beyond this machine although there is no authentication
+    #[arg(long)]
+    pub insecure: bool,
+}

@@ -1,0 +1,164 @@
+//! A node of its own, and the shell's embedded node.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use weir_broker::log::config::Durability;
+use weir_server::config::NodeConfig;
+use weir_server::node::{NodeError, RunningNode};
+
+use crate::cli::args::{DurabilityArg, NodeArgs, OutputArg, ShellArgs};
+use crate::cli::chain;
+use crate::cli::repl::{Script, run_interactive, run_script};
+use crate::client::{ClientError, ServerClient};
+use crate::render::style::Palette;
+use crate::session::{OutputForm, Session};
+
+/// A clean stop takes at most this long; what is left is recovered at the next start.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs a node until SIGTERM or SIGINT.
+pub async fn run_server(args: NodeArgs) -> ExitCode {
+    let started = Instant::now();
+    let config = match node_config(&args) {
+        Ok(config) => config,
+        Err(message) => return fail(&message, 2),
+    };
+    if config.durability == Durability::Relaxed {
+        eprintln!("Warning: durability is relaxed: records acknowledged in the last second may be lost with the machine");
+    }
+    let mut stop_signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => return fail(&format!("cannot watch for signals: {error}"), 1),
+    };
+    let node = match RunningNode::start(config).await {
+        Ok(node) => node,
+        Err(error) => return fail(&chain(&error), 1),
+    };
+    println!("{}", ready_line(&node, started));
+    tokio::select! {
+        _ = stop_signals.0.recv() => {}
+        _ = stop_signals.1.recv() => {}
+    }
+    shut_down(node).await
+}
+
+async fn shut_down(node: RunningNode) -> ExitCode {
+    match tokio::time::timeout(SHUTDOWN_TIMEOUT, node.shutdown()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => fail("the node did not stop in time; the next start checks its log", 1),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("Error: {message}");
+    ExitCode::from(code)
+}
+
+fn ready_line(node: &RunningNode, started: Instant) -> String {
+    let kafka = node.node.kafka_address().map_or("off".to_owned(), |a| a.to_string());
+    format!(
+        "weir {} ready in {} ms: SQL http://{}, Kafka {kafka}",
+        env!("CARGO_PKG_VERSION"),
+        started.elapsed().as_millis(),
+        node.node.http_address(),
+    )
+}
+
+fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
+    let mut config = NodeConfig::new(&args.data_dir);
+    config.http_listen = args.http_listen.unwrap_or(config.http_listen);
+    config.kafka_listen = args.kafka_listen.or(config.kafka_listen);
+    for address in [Some(config.http_listen), config.kafka_listen].into_iter().flatten() {
+        if !address.ip().is_loopback() && !args.insecure {
+            return Err(format!(
+                "{address} can be reached from other machines, and there is no authentication: add --insecure if that is meant"
+            ));
+        }
+    }
+    config.kafka_advertised = match &args.kafka_advertised {
+        None => None,
+        Some(text) => {
+            let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("\"{text}\" is not HOST:PORT"))?;
+            let port = port.parse().map_err(|_| format!("\"{port}\" in \"{text}\" is no port"))?;
+            Some((host.to_owned(), port))
+        }
+    };
+    config.durability = match args.durability {
+        DurabilityArg::Fsync => Durability::Fsync,
+        DurabilityArg::Relaxed => Durability::Relaxed,
+    };
+    config.commit_interval_ms = args.commit_interval_ms;
+    config.worker_threads = args.worker_threads;
+    config.auto_create_topics = args.auto_create_topics;
+    Ok(config)
+}
+
+/// The shell: on a server, or on a node in this process.
+pub async fn run_shell(shell: ShellArgs, node_args: NodeArgs) -> ExitCode {
+    if let Some(address) = &shell.server {
+        let session = match open_session(address, &shell).await {
+            Ok(session) => session,
+            Err(error) => return fail(&error.to_string(), 1),
+        };
+        let banner = format!("weir {}, server {address}. Type help for help.", env!("CARGO_PKG_VERSION"));
+        return run_with(session, shell, &banner).await;
+    }
+    let started = Instant::now();
+    let node = match start_embedded(&node_args).await {
+        Ok(node) => node,
+        Err(message) => return fail(&message, 1),
+    };
+    let address = format!("http://{}", node.node.http_address());
+    let session = match open_session(&address, &shell).await {
+        Ok(session) => session,
+        Err(error) => return fail(&error.to_string(), 1),
+    };
+    let banner = format!("{}, data {}\nType help for help.", ready_line(&node, started), node_args.data_dir.display());
+    let code = run_with(session, shell, &banner).await;
+    let stopped = shut_down(node).await;
+    if code == ExitCode::SUCCESS { stopped } else { code }
+}
+
+/// An embedded node takes the usual ports where it can, and free ones where it must.
+async fn start_embedded(args: &NodeArgs) -> Result<RunningNode, String> {
+    let mut config = node_config(args)?;
+    let is_free = |address: SocketAddr| std::net::TcpListener::bind(address).is_ok();
+    if args.http_listen.is_none() && !is_free(config.http_listen) {
+        config.http_listen.set_port(0);
+    }
+    if let Some(address) = &mut config.kafka_listen
+        && args.kafka_listen.is_none()
+        && !is_free(*address)
+    {
+        address.set_port(0);
+    }
+    RunningNode::start(config).await.map_err(|error: NodeError| chain(&error))
+}
+
+async fn open_session(address: &str, shell: &ShellArgs) -> Result<Session, ClientError> {
+    let client = ServerClient::new(address)?;
+    client.get("/info").await?;
+    let output = match shell.output {
+        OutputArg::Tabular => OutputForm::Table,
+        OutputArg::Json => OutputForm::Json,
+    };
+    let mut session = Session::new(client, output, Palette::detect());
+    session.row_limit = shell.query_row_limit;
+    session.query_timeout = shell.query_timeout.map(Duration::from_millis);
+    for definition in &shell.define {
+        let (name, value) = definition.split_once('=').unwrap_or((definition, ""));
+        session.context.variables.insert(name.to_ascii_lowercase(), value.trim_matches('\'').to_owned());
+    }
+    Ok(session)
+}
+
+async fn run_with(session: Session, shell: ShellArgs, banner: &str) -> ExitCode {
+    match (shell.execute, shell.file) {
+        (Some(text), _) => run_script(session, Script::Text(text)).await,
+        (None, Some(file)) => run_script(session, Script::File(file)).await,
+        (None, None) => run_interactive(session, banner).await,
+    }
+}

@@ -1,0 +1,50 @@
+//! One command: what a statement does to every node, planned and checked before it was written.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use weir_sql::metastore::source::QueryKind;
+use weir_sql::plan::command::DdlCommand;
+use weir_sql::plan::physical::QueryPlan;
+
+/// Version of the record's shape. Readers refuse higher ones: they would apply half of what was meant.
+pub const RECORD_VERSION: u32 = 1;
+
+/// The value of a record of the command topic, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    pub version: u32,
+    /// "stream/`X`/create": ksqlDB's command id, under which `/status` knows it.
+    pub id: String,
+    /// The text it came from, for people.
+    pub statement: String,
+    /// Carried out in order.
+    pub actions: Vec<Action>,
+}
+
+/// One step of a command. Replay repeats them all: each says what is, not what to try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Makes the topic unless it exists.
+    CreateTopic { name: String, partitions: i32, configs: BTreeMap<String, String> },
+    Ddl(DdlCommand),
+    /// Starts a query, or replaces the running one of that id and keeps its state.
+    StartQuery { plan: Box<QueryPlan>, kind: QueryKind, sql: String, properties: IndexMap<String, String> },
+    /// Stops a query and deletes its state and internal topics.
+    StopQuery { id: String },
+    PauseQuery { id: String },
+    ResumeQuery { id: String },
+    DeleteTopic { name: String },
+}
+
+impl Command {
+    /// The stream or table that it creates, drops or alters, if it does.
+    pub fn source(&self) -> Option<&str> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Ddl(DdlCommand::CreateSource(create)) => Some(create.name.as_str()),
+            Action::Ddl(DdlCommand::DropSource { name } | DdlCommand::AlterSource { name, .. }) => Some(name),
+            _ => None,
+        })
+    }
+}

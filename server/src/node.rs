@@ -1,0 +1,277 @@
+//! A running node: start order, what its parts share, and shutdown.
+//!
+//! Start: broker (recovers the logs), engine, command topic (replayed into the metastore), queries, HTTP. A node that
+//! answers HTTP has all statements of its command topic applied.
+
+pub mod api;
+pub mod apply;
+pub mod commands;
+pub mod push;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use weir_broker::broker::{Broker, PartitionFigures, StartError};
+use weir_broker::client::admin::{Admin, TopicDescription};
+use weir_broker::client::producer::idempotent::IdempotentProducer;
+use weir_broker::client::transport::Transport;
+use weir_broker::config::BrokerConfig;
+use weir_broker::env::clock::{Clock, SystemClock};
+use weir_broker::env::rng::{Rng, SystemRng};
+use weir_broker::ids::TopicPartition;
+use weir_broker::net::config::ListenerConfig;
+use weir_engine::config::EngineConfig;
+use weir_engine::engine::Engine;
+use weir_engine::query::status::{QueryState, QueryStatus};
+use weir_engine::runtime::error::RuntimeError;
+use weir_sql::metastore::Metastore;
+use weir_sql::session::{MemoryTopics, Session, TopicInfo};
+
+use crate::command::log::{CommandLog, CommandLogError};
+use crate::config::NodeConfig;
+use crate::error::ApiError;
+use crate::http::router::router;
+use crate::http::serve::HttpListener;
+use crate::node::commands::CommandStatuses;
+use crate::node::push::PushRegistry;
+use crate::statement::sandbox::Sandbox;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("the broker did not start")]
+    Broker(#[from] StartError),
+    #[error("the engine did not start")]
+    Engine(#[from] RuntimeError),
+    #[error("the command topic cannot be replayed")]
+    Commands(#[from] CommandLogError),
+    #[error("cannot listen on {address} for HTTP")]
+    Http { address: SocketAddr, #[source] source: std::io::Error },
+    #[error("the producer for inserted rows did not start")]
+    Producer(#[source] weir_broker::client::error::ClientError),
+    #[error("a command of the command topic cannot be applied: {message}")]
+    Replay { message: String },
+}
+
+/// What a node's parts share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: NodeConfig,
+    /// None once the node has shut down.
+    broker: RwLock<Option<Broker>>,
+    engine: Engine,
+    transport: Arc<dyn Transport>,
+    session: Session,
+    metastore: RwLock<Metastore>,
+    commands: tokio::sync::Mutex<CommandLog>,
+    next_command_offset: AtomicI64,
+    statuses: Mutex<CommandStatuses>,
+    push: PushRegistry,
+    inserts: tokio::sync::Mutex<IdempotentProducer>,
+    keyless: AtomicU64,
+    transient: AtomicI64,
+    clock: SystemClock,
+    http_address: SocketAddr,
+    stop: watch::Sender<bool>,
+}
+
+/// A node with its HTTP port open.
+#[derive(Debug)]
+pub struct RunningNode {
+    pub node: Node,
+    http: tokio::task::JoinHandle<()>,
+}
+
+impl RunningNode {
+    /// Starts a node; it serves when this returns.
+    pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
+        let broker = Broker::start(broker_config(&config)).await?;
+        let transport = broker.transport();
+        let mut engine_config = EngineConfig::new(config.data_dir.join("state"), config.service_id.clone());
+        engine_config.commit_interval_ms = config.commit_interval_ms;
+        if let Some(threads) = config.worker_threads {
+            engine_config.worker_threads = threads;
+        }
+        let engine = Engine::start(engine_config, Arc::clone(&transport))?;
+        let (log, stored) = CommandLog::open(Arc::clone(&transport), &config.service_id).await?;
+        let inserts = IdempotentProducer::init(Arc::clone(&transport)).await.map_err(NodeError::Producer)?;
+        let listener = HttpListener::bind(config.http_listen)
+            .await
+            .map_err(|source| NodeError::Http { address: config.http_listen, source })?;
+        let session = Session { service_id: config.service_id.clone(), ..Session::default() };
+        let (stop, stopped) = watch::channel(false);
+        let node = Node {
+            shared: Arc::new(Shared {
+                push: PushRegistry::new(config.push_queries_max),
+                config,
+                broker: RwLock::new(Some(broker)),
+                engine,
+                transport,
+                session,
+                metastore: RwLock::default(),
+                next_command_offset: AtomicI64::new(log.next_offset()),
+                commands: tokio::sync::Mutex::new(log),
+                statuses: Mutex::default(),
+                inserts: tokio::sync::Mutex::new(inserts),
+                keyless: AtomicU64::new(0),
+                transient: AtomicI64::new(0),
+                clock: SystemClock::new(),
+                http_address: listener.address(),
+                stop,
+            }),
+        };
+        node.replay(stored).await?;
+        let http = tokio::spawn(listener.serve(router(Arc::new(node.clone())), stopped));
+        Ok(RunningNode { node, http })
+    }
+
+    /// Stops queries and closes the log cleanly. A node that is not shut down loses nothing either; it only has more to check
+    /// when it starts again.
+    pub async fn shutdown(self) {
+        let _ = self.node.shared.stop.send(true);
+        let _ = self.http.await;
+        self.node.shared.push.close_all();
+        self.node.shared.engine.shutdown().await;
+        let broker = self.node.shared.broker.write().take();
+        if let Some(broker) = broker
+            && let Err(error) = broker.shutdown().await
+        {
+            tracing::warn!(%error, "the broker did not close cleanly");
+        }
+    }
+}
+
+fn broker_config(config: &NodeConfig) -> BrokerConfig {
+    let mut broker = BrokerConfig::new(config.data_dir.join("broker"));
+    broker.listener = config.kafka_listen.map(|address| ListenerConfig { address: address.to_string(), ..ListenerConfig::default() });
+    broker.advertised = config.kafka_advertised.clone();
+    broker.durability = config.durability;
+    broker.auto_create_topics = config.auto_create_topics;
+    broker
+}
+
+impl Node {
+    pub fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub fn transport(&self) -> Arc<dyn Transport> {
+        Arc::clone(&self.shared.transport)
+    }
+
+    /// The session that requests start from.
+    pub fn session(&self) -> &Session {
+        &self.shared.session
+    }
+
+    /// The metastore as it is now.
+    pub fn metastore(&self) -> Metastore {
+        self.shared.metastore.read().clone()
+    }
+
+    /// Units: ms since epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// Random bits for functions.
+    pub fn random(&self) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+        let rng = SystemRng;
+        Arc::new(move || rng.next_u64())
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.shared.http_address
+    }
+
+    /// `host:port`, by which answers name this node.
+    pub fn http_authority(&self) -> String {
+        self.shared.http_address.to_string()
+    }
+
+    pub fn kafka_address(&self) -> Option<SocketAddr> {
+        self.shared.broker.read().as_ref().and_then(Broker::local_addr)
+    }
+
+    pub fn next_command_offset(&self) -> i64 {
+        self.shared.next_command_offset.load(Ordering::Acquire)
+    }
+
+    /// A number for the id of a transient query.
+    pub fn next_transient_number(&self) -> i64 {
+        self.shared.transient.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// All topics of the broker.
+    pub async fn topics(&self) -> Result<Vec<TopicDescription>, ApiError> {
+        let admin = Admin::new(self.transport());
+        admin.list_topics().await.map_err(|e| ApiError::server(format!("topics cannot be listed: {e}")))
+    }
+
+    /// A copy of metastore and topics to check statements in.
+    pub async fn sandbox(&self, session: &Session) -> Result<Sandbox, ApiError> {
+        let mut topics = MemoryTopics::default();
+        for topic in self.topics().await? {
+            let info = TopicInfo {
+                partitions: u32::try_from(topic.partitions).unwrap_or(0),
+                replicas: u16::try_from(topic.replicas).ok(),
+                retention_ms: None,
+            };
+            topics.insert(topic.name, info);
+        }
+        Ok(Sandbox { metastore: self.metastore(), topics, session: session.clone() })
+    }
+
+    pub fn query_status(&self, id: &str) -> Option<QueryStatus> {
+        self.engine().query(id)
+    }
+
+    /// RUNNING, PAUSED, RESTORING or ERROR; ERROR for a query that should run and does not.
+    pub fn query_state(&self, id: &str) -> &'static str {
+        self.query_status(id).map_or(QueryState::Error, |s| s.state).name()
+    }
+
+    pub async fn partition_count(&self, topic: &str) -> Result<i32, ApiError> {
+        let admin = Admin::new(self.transport());
+        match admin.describe_topic(topic).await {
+            Ok(Some(description)) => Ok(description.partitions),
+            Ok(None) => Err(ApiError::bad_request(format!("topic \"{topic}\" does not exist"))),
+            Err(error) => Err(ApiError::server(error.to_string())),
+        }
+    }
+
+    /// Rows without a key go round the partitions.
+    pub fn next_keyless_partition(&self, partitions: i32) -> i32 {
+        let turn = self.shared.keyless.fetch_add(1, Ordering::Relaxed);
+        (turn % u64::from(partitions.max(1).unsigned_abs())) as i32
+    }
+
+    /// Writes one batch of inserted rows; it is durable when this returns.
+    pub async fn produce(&self, partition: TopicPartition, batch: Bytes) -> Result<(), ApiError> {
+        let mut producer = self.shared.inserts.lock().await;
+        match producer.send(vec![(partition, vec![batch])]).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // Its sequences are unknown now.
+                if let Ok(renewed) = IdempotentProducer::init(self.transport()).await {
+                    *producer = renewed;
+                }
+                Err(ApiError::server(format!("the row could not be written: {error}")))
+            }
+        }
+    }
+
+    /// Offsets and sizes of every partition.
+    pub fn broker_figures(&self) -> Vec<PartitionFigures> {
+        self.shared.broker.read().as_ref().map(Broker::partition_figures).unwrap_or_default()
+    }
+}

@@ -1,0 +1,172 @@
+//! Statements that change the node: written to the command topic, then carried out.
+
+use std::collections::BTreeMap;
+
+use weir_sql::ast::statement::{CreateAsSelect, CreateSource, SourceKind, Statement};
+use weir_sql::parser::ParsedStatement;
+use weir_sql::plan::command::DdlCommand;
+use weir_sql::plan::physical::ResultKind;
+use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec};
+
+use crate::command::record::{Action, Command, RECORD_VERSION};
+use crate::error::ApiError;
+use crate::node::Node;
+use crate::statement::entity::CommandStatus;
+use crate::statement::execute::{RequestScope, sql_error};
+
+/// Prepares the statement once more against the node as it is now, writes its command and carries it out. One at a time.
+pub async fn run_command(
+    node: &Node,
+    text: &str,
+    parsed: &ParsedStatement,
+    scope: &RequestScope,
+) -> Result<CommandStatus, ApiError> {
+    let mut log = node.lock_commands().await;
+    let sandbox = node.sandbox(&scope.session).await?;
+    let prepared = sandbox
+        .prepare(&parsed.statement, &parsed.text, log.next_offset())
+        .map_err(|e| sql_error(&e, text, &parsed.text))?;
+    let (id, message, query_id, actions) = match prepared {
+        PreparedStatement::Command(command) => {
+            let id = command_id(&parsed.statement, &command);
+            let query_id = command.query.as_ref().map(|q| q.plan.query_id.clone());
+            let message = message(&parsed.statement, query_id.as_deref());
+            (id, message, query_id, actions(*command, &parsed.text, scope))
+        }
+        PreparedStatement::Queries { action, ids } => {
+            let (verb, word) = match action {
+                QueryAction::Terminate => ("terminate", "terminated"),
+                QueryAction::Pause => ("pause", "paused"),
+                QueryAction::Resume => ("resume", "resumed"),
+            };
+            let id = format!("{verb}/{}/execute", ids.first().map_or("ALL", String::as_str));
+            let actions = ids
+                .iter()
+                .map(|id| match action {
+                    QueryAction::Terminate => Action::StopQuery { id: id.clone() },
+                    QueryAction::Pause => Action::PauseQuery { id: id.clone() },
+                    QueryAction::Resume => Action::ResumeQuery { id: id.clone() },
+                })
+                .collect();
+            (id, format!("Query {word}."), None, actions)
+        }
+        PreparedStatement::Skipped { message } => {
+            return Ok(CommandStatus {
+                command_id: skipped_id(&parsed.statement),
+                message,
+                query_id: None,
+                sequence: -1,
+            });
+        }
+        PreparedStatement::InsertValues(_)
+        | PreparedStatement::Pull(_)
+        | PreparedStatement::Push(_)
+        | PreparedStatement::PassThrough(_) => {
+            return Err(ApiError::statement("this statement is no command", &parsed.text));
+        }
+    };
+    let command = Command { version: RECORD_VERSION, id: id.clone(), statement: parsed.text.clone(), actions };
+    // Topics come first: a command whose topic cannot be made must not be written.
+    node.create_topics(&command).await.map_err(|e| with_statement(e, &parsed.text))?;
+    let sequence = log
+        .append(&command, node.now_ms())
+        .await
+        .map_err(|e| ApiError::server(format!("the command could not be written: {e}")))?;
+    let outcome = node.apply(&command, false).await;
+    node.record_status(&id, &outcome, &message);
+    outcome.map_err(|e| with_statement(e, &parsed.text))?;
+    Ok(CommandStatus { command_id: id, message, query_id, sequence })
+}
+
+fn with_statement(mut error: ApiError, text: &str) -> ApiError {
+    error.statement.get_or_insert_with(|| text.to_owned());
+    error
+}
+
+fn actions(command: PreparedCommand, sql: &str, scope: &RequestScope) -> Vec<Action> {
+    let mut actions = Vec::new();
+    if let Some(topic) = command.topic {
+        actions.push(create_topic(topic));
+    }
+    actions.extend(command.terminates.into_iter().map(|id| Action::StopQuery { id }));
+    actions.extend(command.ddl.map(Action::Ddl));
+    actions.extend(command.query.map(|query| Action::StartQuery {
+        plan: Box::new(query.plan),
+        kind: query.kind,
+        sql: sql.to_owned(),
+        properties: scope.properties.clone(),
+    }));
+    actions.extend(command.delete_topic.map(|name| Action::DeleteTopic { name }));
+    actions
+}
+
+fn create_topic(topic: TopicSpec) -> Action {
+    let mut configs = BTreeMap::from([("cleanup.policy".to_owned(), topic.cleanup.as_str().to_owned())]);
+    if let Some(retention) = topic.retention_ms {
+        configs.insert("retention.ms".to_owned(), retention.to_string());
+    }
+    Action::CreateTopic {
+        name: topic.name,
+        partitions: i32::try_from(topic.partitions).unwrap_or(i32::MAX),
+        configs,
+    }
+}
+
+/// ksqlDB's command id: "stream/`S`/create".
+fn command_id(statement: &Statement, command: &PreparedCommand) -> String {
+    match &command.ddl {
+        Some(DdlCommand::CreateSource(create)) => {
+            let kind = if create.kind == ResultKind::Stream { "stream" } else { "table" };
+            format!("{kind}/`{}`/create", create.name)
+        }
+        Some(DdlCommand::DropSource { name }) => format!("{}/`{name}`/drop", drop_kind(statement)),
+        Some(DdlCommand::AlterSource { name, .. }) => format!("{}/`{name}`/alter", drop_kind(statement)),
+        Some(DdlCommand::RegisterType { name, .. }) => format!("type/{name}/create"),
+        Some(DdlCommand::DropType { name }) => format!("type/{name}/drop"),
+        None => match &command.query {
+            Some(query) => format!("stream/`{}`/execute", query.plan.sink.as_deref().unwrap_or_default()),
+            None => "statement/none/execute".to_owned(),
+        },
+    }
+}
+
+fn drop_kind(statement: &Statement) -> &'static str {
+    let kind = match statement {
+        Statement::DropSource(drop) => Some(drop.kind),
+        Statement::AlterSource(alter) => Some(alter.kind),
+        _ => None,
+    };
+    if kind == Some(SourceKind::Table) { "table" } else { "stream" }
+}
+
+fn skipped_id(statement: &Statement) -> String {
+    match statement {
+        Statement::DropSource(drop) => format!("{}/`{}`/drop", drop_kind(statement), drop.name.name),
+        Statement::CreateSource(CreateSource { kind, name, .. })
+        | Statement::CreateAsSelect(CreateAsSelect { kind, name, .. }) => {
+            let kind = if *kind == SourceKind::Stream { "stream" } else { "table" };
+            format!("{kind}/`{}`/create", name.name)
+        }
+        Statement::CreateType { name, .. } => format!("type/{}/create", name.name),
+        Statement::DropType { name, .. } => format!("type/{}/drop", name.name),
+        _ => "statement/none/execute".to_owned(),
+    }
+}
+
+fn message(statement: &Statement, query_id: Option<&str>) -> String {
+    match (statement, query_id) {
+        (_, Some(id)) => format!("Created query with ID {id}"),
+        (Statement::CreateSource(create), None) => match create.kind {
+            SourceKind::Stream => "Stream created".to_owned(),
+            SourceKind::Table => "Table created".to_owned(),
+        },
+        (Statement::DropSource(drop), None) => format!("Source `{}` was dropped.", drop.name.name),
+        (Statement::AlterSource(alter), None) => match alter.kind {
+            SourceKind::Stream => format!("Stream `{}` altered", alter.name.name),
+            SourceKind::Table => format!("Table `{}` altered", alter.name.name),
+        },
+        (Statement::CreateType { name, .. }, None) => format!("Registered custom type with name '{}'", name.name),
+        (Statement::DropType { name, .. }, None) => format!("Type '{}' was dropped", name.name),
+        _ => "Statement executed".to_owned(),
+    }
+}

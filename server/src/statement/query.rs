@@ -1,0 +1,237 @@
+//! SELECT: push and pull queries, and what streams them to the client.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use weir_engine::pull::executor::PullRows;
+use weir_engine::push::subscription::{PushRows, PushSubscription};
+use weir_engine::query::options::{OffsetReset, QueryOptions};
+use weir_engine::serde::json_value::row_to_json;
+use weir_sql::ast::statement::Statement;
+use weir_sql::plan::pull::PullPlan;
+use weir_sql::plan::statement::{OutputColumn, PreparedStatement, PushQuery};
+use weir_sql::schema::{Column, ROWTIME, WINDOWEND, WINDOWSTART};
+
+use crate::error::{ApiError, ErrorCode};
+use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
+use crate::node::Node;
+use crate::statement::execute::{RequestScope, parse, sql_error};
+use crate::statement::print;
+use crate::wire::rows::{HeaderColumn, RowEvent, RowsHeader};
+
+/// Batches of events that wait for the client. Policy when full: the query waits.
+const EVENT_BATCHES_MAX: usize = 16;
+/// Rows rendered into one batch of events.
+const EVENT_ROWS_MAX: usize = 1_000;
+
+/// `/query`: starts the one query of the request.
+pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, ApiError> {
+    let variables = request.variables.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    let scope = RequestScope::new(node.session(), request.properties, variables)?;
+    let (text, statements) = parse(&request.sql, &scope)?;
+    let [parsed] = statements.as_slice() else {
+        return Err(ApiError::bad_request(format!("Expected exactly one KSQL statement; found {} instead", statements.len())));
+    };
+    if let Statement::Print(what) = &parsed.statement {
+        return print::start(node, what, &parsed.text).await;
+    }
+    let sandbox = node.sandbox(&scope.session).await?;
+    let number = node.next_transient_number();
+    let prepared =
+        sandbox.prepare(&parsed.statement, &parsed.text, number).map_err(|e| sql_error(&e, &text, &parsed.text))?;
+    match prepared {
+        PreparedStatement::Pull(plan) => pull(node, &plan, &parsed.text).await,
+        PreparedStatement::Push(push) => start_push(node, *push, &scope, &parsed.text).await,
+        PreparedStatement::Command(_)
+        | PreparedStatement::Skipped { .. }
+        | PreparedStatement::InsertValues(_)
+        | PreparedStatement::Queries { .. }
+        | PreparedStatement::PassThrough(_) => Err(ApiError::statement(
+            "the /query endpoint takes SELECT and PRINT; send other statements to /ksql",
+            &parsed.text,
+        )),
+    }
+}
+
+async fn pull(node: &Node, plan: &PullPlan, text: &str) -> Result<RunningQuery, ApiError> {
+    let rows = node.engine().pull(plan).await.map_err(|e| ApiError::statement(e.to_string(), text))?;
+    let columns: Vec<Column> =
+        plan.columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
+    let header = RowsHeader {
+        query_id: Some(format!("query_{}", node.now_ms())),
+        columns: plan
+            .columns
+            .iter()
+            .map(|c| HeaderColumn { name: c.name.clone(), sql_type: c.sql_type.to_string(), is_key: c.is_key })
+            .collect(),
+    };
+    let (sender, events) = mpsc::channel(EVENT_BATCHES_MAX);
+    let task = tokio::spawn(stream_pull(rows, columns, sender));
+    Ok(RunningQuery { kind: QueryKind::Pull, header, events, guard: Box::new(AbortOnDrop(task)) })
+}
+
+/// Ends a background loop with its query.
+pub(crate) struct AbortOnDrop(pub(crate) tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn stream_pull(mut rows: PullRows, columns: Vec<Column>, sender: mpsc::Sender<Vec<RowEvent>>) {
+    while let Some(batch) = rows.next().await {
+        let batch: RecordBatch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                let _ = sender.send(vec![RowEvent::Failed(ApiError::server(error.to_string()))]).await;
+                return;
+            }
+        };
+        for start in (0..batch.num_rows()).step_by(EVENT_ROWS_MAX) {
+            let end = (start + EVENT_ROWS_MAX).min(batch.num_rows());
+            let events = (start..end)
+                .map(|row| RowEvent::Row {
+                    columns: serde_json::Value::Array(row_to_json(&columns, batch.columns(), row)).to_string(),
+                    tombstone: false,
+                })
+                .collect();
+            if sender.send(events).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = sender.send(vec![RowEvent::Final("Query Completed")]).await;
+}
+
+async fn start_push(
+    node: &Node,
+    push: PushQuery,
+    scope: &RequestScope,
+    text: &str,
+) -> Result<RunningQuery, ApiError> {
+    let slot = node.push_slot().ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::TooManyPushQueries,
+            "maximum number of push queries exceeded (ksql.max.push.queries)",
+        )
+    })?;
+    let options = QueryOptions {
+        auto_offset_reset: offset_reset(scope),
+        properties: scope.properties.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        paused: false,
+    };
+    let query_id = push.plan.query_id.clone();
+    let subscription = node
+        .engine()
+        .push(push.plan, options, push.limit)
+        .await
+        .map_err(|e| ApiError::statement(e.chain(), text))?;
+    let header = RowsHeader {
+        query_id: Some(query_id.clone()),
+        columns: push
+            .columns
+            .iter()
+            .map(|c| HeaderColumn { name: c.name.clone(), sql_type: c.sql_type.to_string(), is_key: false })
+            .collect(),
+    };
+    let (sender, events) = mpsc::channel(EVENT_BATCHES_MAX);
+    let closed = node.register_push(&query_id, text);
+    let limited = push.limit.is_some();
+    let task = tokio::spawn(async move {
+        tokio::select! {
+            () = stream_push(subscription, push.columns, sender, limited) => {}
+            () = closed.closed() => {}
+        }
+        drop(slot);
+    });
+    Ok(RunningQuery { kind: QueryKind::Push, header, events, guard: Box::new(AbortOnDrop(task)) })
+}
+
+/// `auto.offset.reset` of the request; latest without one.
+pub fn offset_reset(scope: &RequestScope) -> OffsetReset {
+    let named = |name: &str| scope.properties.get(name);
+    match named("auto.offset.reset").or_else(|| named("ksql.streams.auto.offset.reset")) {
+        Some(value) if value.eq_ignore_ascii_case("earliest") => OffsetReset::Earliest,
+        _ => OffsetReset::Latest,
+    }
+}
+
+async fn stream_push(
+    mut subscription: PushSubscription,
+    columns: Vec<OutputColumn>,
+    sender: mpsc::Sender<Vec<RowEvent>>,
+    limited: bool,
+) {
+    let picks = picks(&subscription, &columns);
+    while let Some(rows) = subscription.next().await {
+        for start in (0..rows.len()).step_by(EVENT_ROWS_MAX) {
+            let part = rows.slice(start, EVENT_ROWS_MAX.min(rows.len() - start));
+            if sender.send(render(&part, &columns, &picks)).await.is_err() {
+                return;
+            }
+        }
+    }
+    let last = match subscription.failure() {
+        Some(message) => RowEvent::Failed(ApiError::server(message)),
+        None if limited => RowEvent::Final("Limit Reached"),
+        None => RowEvent::Final("Query Completed"),
+    };
+    let _ = sender.send(vec![last]).await;
+}
+
+/// Where in a row an output column is found.
+#[derive(Clone, Copy, Debug)]
+enum Pick {
+    Key(usize),
+    Value(usize),
+    Rowtime,
+    WindowStart,
+    WindowEnd,
+}
+
+fn picks(subscription: &PushSubscription, columns: &[OutputColumn]) -> Vec<Pick> {
+    let schema = subscription.schema();
+    columns
+        .iter()
+        .map(|c| {
+            if let Some(at) = schema.key.iter().position(|k| k.name == c.column) {
+                Pick::Key(at)
+            } else if let Some(at) = schema.value.iter().position(|v| v.name == c.column) {
+                Pick::Value(at)
+            } else {
+                match c.column.as_str() {
+                    WINDOWSTART => Pick::WindowStart,
+                    WINDOWEND => Pick::WindowEnd,
+                    name => {
+                        debug_assert_eq!(name, ROWTIME, "the planner projects every other column");
+                        Pick::Rowtime
+                    }
+                }
+            }
+        })
+        .collect()
+}
+
+fn render(rows: &PushRows, columns: &[OutputColumn], picks: &[Pick]) -> Vec<RowEvent> {
+    let types: Vec<Column> = columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
+    let longs = |values: &[i64]| Arc::new(arrow::array::Int64Array::from(values.to_vec())) as ArrayRef;
+    let arrays: Vec<ArrayRef> = picks
+        .iter()
+        .map(|pick| match pick {
+            Pick::Key(at) => rows.key[*at].clone(),
+            Pick::Value(at) => rows.value[*at].clone(),
+            Pick::Rowtime => longs(&rows.rowtime),
+            Pick::WindowStart => rows.window.as_ref().map_or_else(|| longs(&rows.rowtime), |w| longs(&w.start)),
+            Pick::WindowEnd => rows.window.as_ref().map_or_else(|| longs(&rows.rowtime), |w| longs(&w.end)),
+        })
+        .collect();
+    (0..rows.len())
+        .map(|row| RowEvent::Row {
+            columns: serde_json::Value::Array(row_to_json(&types, &arrays, row)).to_string(),
+            tombstone: rows.is_absent(row),
+        })
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! SHOW and LIST.
+
+use serde_json::{Value, json};
+use weir_sql::ast::statement::Show;
+use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
+use weir_sql::metastore::source::Source;
+
+use crate::error::ApiError;
+use crate::node::Node;
+use crate::statement::describe::{query_description, source_description};
+use crate::statement::entity::{entity, schema};
+use crate::statement::execute::RequestScope;
+use crate::statement::properties;
+
+pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) -> Result<Value, ApiError> {
+    Ok(match what {
+        Show::Streams { extended: false } => entity("streams", text, json!({"streams": sources(node, Source::is_stream)})),
+        Show::Tables { extended: false } => entity("tables", text, json!({"tables": sources(node, Source::is_table)})),
+        Show::Streams { extended: true } => described(node, text, Source::is_stream).await?,
+        Show::Tables { extended: true } => described(node, text, Source::is_table).await?,
+        Show::Queries { extended: false } => entity("queries", text, json!({"queries": queries(node)})),
+        Show::Queries { extended: true } => {
+            let metastore = node.metastore();
+            let list: Vec<Value> = metastore.queries().map(|q| query_description(node, q)).collect();
+            entity("query_descriptions", text, json!({"queryDescriptions": list}))
+        }
+        Show::Topics { all, extended } => topics(node, text, *all, *extended).await?,
+        Show::Functions => entity("function_names", text, json!({"functions": functions()})),
+        Show::Types => {
+            let metastore = node.metastore();
+            let types: serde_json::Map<String, Value> =
+                metastore.custom_types().map(|(name, t)| (name.to_owned(), schema(t))).collect();
+            entity("type_list", text, json!({"types": types}))
+        }
+        Show::Properties => {
+            let (rows, overwritten) = properties::list(scope);
+            let members =
+                json!({"properties": rows, "overwrittenProperties": overwritten, "defaultProperties": []});
+            entity("properties", text, members)
+        }
+        Show::Variables => {
+            let rows: Vec<Value> =
+                scope.variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+            entity("variables", text, json!({"variables": rows}))
+        }
+        Show::Connectors { .. } => entity("connector_list", text, json!({"connectors": []})),
+        Show::ConnectorPlugins => entity("connector_plugins_list", text, json!({"connectorsPlugins": []})),
+    })
+}
+
+fn sources(node: &Node, keep: fn(&Source) -> bool) -> Vec<Value> {
+    node.metastore()
+        .sources()
+        .filter(|s| keep(s))
+        .map(|s| {
+            json!({
+                "type": if s.is_stream() { "STREAM" } else { "TABLE" },
+                "name": s.name,
+                "topic": s.topic,
+                "keyFormat": s.key_format.format.name(),
+                "valueFormat": s.value_format.format.name(),
+                "isWindowed": s.window.is_some(),
+            })
+        })
+        .collect()
+}
+
+/// DESCRIBE EXTENDED of every stream, or table.
+pub async fn described(node: &Node, text: &str, keep: fn(&Source) -> bool) -> Result<Value, ApiError> {
+    let metastore = node.metastore();
+    let mut list = Vec::new();
+    for source in metastore.sources().filter(|s| keep(s)) {
+        list.push(source_description(node, source, true).await?);
+    }
+    Ok(entity("source_descriptions", text, json!({"sourceDescriptions": list})))
+}
+
+fn queries(node: &Node) -> Vec<Value> {
+    let metastore = node.metastore();
+    let persistent = metastore.queries().map(|q| {
+        let topics: Vec<String> = q
+            .plan
+            .sink
+            .iter()
+            .filter_map(|s| metastore.source(s))
+            .map(|s| s.topic.clone())
+            .collect();
+        let state = node.query_state(&q.plan.query_id);
+        json!({
+            "queryString": q.sql,
+            "sinks": q.plan.sink.iter().collect::<Vec<_>>(),
+            "sinkKafkaTopics": topics,
+            "id": q.plan.query_id,
+            "statusCount": {state: 1},
+            "queryType": "PERSISTENT",
+            "state": state,
+        })
+    });
+    let push = node.push_queries();
+    let push = push.into_iter().map(|(id, sql)| {
+        json!({
+            "queryString": sql, "sinks": [], "sinkKafkaTopics": [], "id": id,
+            "statusCount": {"RUNNING": 1}, "queryType": "PUSH", "state": "RUNNING",
+        })
+    });
+    persistent.chain(push).collect()
+}
+
+async fn topics(node: &Node, text: &str, all: bool, extended: bool) -> Result<Value, ApiError> {
+    let listed = node.topics().await?;
+    let rows: Vec<Value> = listed
+        .iter()
+        .filter(|t| all || !is_hidden(&t.name))
+        .map(|t| {
+            let replicas = vec![t.replicas; usize::try_from(t.partitions).unwrap_or(0)];
+            let mut row = json!({"name": t.name, "replicaInfo": replicas});
+            if extended {
+                row["consumerCount"] = json!(0);
+                row["consumerGroupCount"] = json!(0);
+            }
+            row
+        })
+        .collect();
+    let kind = if extended { "kafka_topics_extended" } else { "kafka_topics" };
+    Ok(entity(kind, text, json!({"topics": rows})))
+}
+
+/// Topics that lists leave out unless asked for all.
+pub fn is_hidden(name: &str) -> bool {
+    name.starts_with("_confluent")
+        || name.starts_with("__")
+        || name == "_schemas"
+        || ["connect-configs", "connect-offsets", "connect-status", "connect-statuses"].contains(&name)
+}
+
+fn functions() -> Vec<Value> {
+    FunctionRegistry::standard()
+        .list()
+        .into_iter()
+        .map(|f| {
+            let kind = match f.kind {
+                FunctionKind::Scalar => "SCALAR",
+                FunctionKind::Aggregate => "AGGREGATE",
+                FunctionKind::Table => "TABLE",
+            };
+            json!({"name": f.name, "type": kind, "category": f.category})
+        })
+        .collect()
+}

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::bench::command as bench;
 use crate::cli::args::{Cli, Command};
+use crate::demo::command as demo;
 use crate::migrate::commands as migrate;
 
 /// Runs what the command line asks for. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -27,17 +29,23 @@ pub fn run(cli: Cli) -> ExitCode {
         match cli.command {
             None => server::run_shell(cli.shell, cli.node).await,
             Some(Command::Server(node)) => server::run_server(node).await,
-            Some(Command::Migrate(args)) => match migrate::run(args).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("Error: {}", chain(&error));
-                    ExitCode::from(1)
-                }
-            },
+            Some(Command::Migrate(args)) => exit_code(migrate::run(args).await.map_err(|e| chain(&e))),
+            Some(Command::Demo(args)) => exit_code(demo::run(args).await.map_err(|e| format!("{e:#}"))),
+            Some(Command::Bench(args)) => exit_code(bench::run(args).await.map_err(|e| format!("{e:#}"))),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     code
+}
+
+fn exit_code(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("Error: {message}");
+            ExitCode::from(1)
+        }
+    }
 }
 
 /// An error with its causes.

@@ -1,7 +1,9 @@
 //! The `weir` binary.
 
+mod bench;
 mod cli;
 mod client;
+mod demo;
 mod input;
 mod migrate;
 mod render;

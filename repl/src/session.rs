@@ -266,7 +266,7 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
 }
 
 /// Names out of "`ID` INTEGER KEY, `N` STRUCT<`A` INTEGER>": the quoted names at the outer level.
-fn column_names(schema: &str) -> Vec<String> {
+pub(crate) fn column_names(schema: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut depth = 0_usize;
     let mut expecting = true;

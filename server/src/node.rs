@@ -140,7 +140,9 @@ impl RunningNode {
         let _ = self.node.shared.stop.send(true);
         let _ = self.http.await;
         self.node.shared.push.close_all();
-        self.node.shared.engine.shutdown().await;
+        if let Err(error) = self.node.shared.engine.shutdown().await {
+            tracing::warn!(error = %error.chain(), "the engine did not stop cleanly");
+        }
         let broker = self.node.shared.broker.write().take();
         if let Some(broker) = broker
             && let Err(error) = broker.shutdown().await
@@ -232,7 +234,7 @@ impl Node {
     }
 
     pub fn query_status(&self, id: &str) -> Option<QueryStatus> {
-        self.engine().query(id)
+        self.engine().query(id).map(|q| q.status())
     }
 
     /// RUNNING, PAUSED, RESTORING or ERROR; ERROR for a query that should run and does not.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::command::BenchArgs;
+use crate::demo::command::DemoArgs;
 use crate::migrate::commands::MigrateArgs;
 
 /// Kafka-protocol broker and streaming SQL engine in one binary
@@ -34,6 +36,10 @@ pub enum Command {
     Server(NodeArgs),
     /// Apply versioned SQL files
     Migrate(MigrateArgs),
+    /// Run the flights of January 2013 through a fresh node
+    Demo(DemoArgs),
+    /// Measure workloads with a fixed seed
+    Bench(BenchArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

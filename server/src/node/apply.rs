@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use tokio::sync::MutexGuard;
 use weir_broker::client::admin::Admin;
 use weir_broker::protocol::error_code::ErrorCode as KafkaError;
+use weir_engine::engine::StopMode;
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_sql::metastore::source::QueryEntry;
 use weir_sql::plan::physical::QueryPlan;
@@ -67,7 +68,7 @@ impl Node {
                 let replaced = self.shared.metastore.write().add_query(entry);
                 if !replaying {
                     if replaced.is_some() {
-                        self.stop_query(&plan.query_id, false).await?;
+                        self.stop_query(&plan.query_id, StopMode::Keep).await?;
                     }
                     self.start_query(plan, properties, false).await?;
                 }
@@ -75,11 +76,11 @@ impl Node {
             Action::StopQuery { id } => {
                 self.shared.metastore.write().remove_query(id);
                 if !replaying {
-                    self.stop_query(id, true).await?;
+                    self.stop_query(id, StopMode::Delete).await?;
                 }
             }
-            Action::PauseQuery { id } if !replaying => self.engine().pause_query(id).map_err(engine_error)?,
-            Action::ResumeQuery { id } if !replaying => self.engine().resume_query(id).map_err(engine_error)?,
+            Action::PauseQuery { id } if !replaying => self.engine().pause(id).map_err(engine_error)?,
+            Action::ResumeQuery { id } if !replaying => self.engine().resume(id).map_err(engine_error)?,
             Action::PauseQuery { .. } | Action::ResumeQuery { .. } => {}
             Action::DeleteTopic { name } if !replaying => {
                 match Admin::new(self.transport()).delete_topics(&[name]).await {
@@ -113,8 +114,8 @@ impl Node {
         self.engine().start_query(plan.clone(), options).await.map(drop).map_err(engine_error)
     }
 
-    async fn stop_query(&self, id: &str, delete_state: bool) -> Result<(), ApiError> {
-        match self.engine().stop_query(id, delete_state).await {
+    async fn stop_query(&self, id: &str, mode: StopMode) -> Result<(), ApiError> {
+        match self.engine().stop_query(id, mode).await {
             Ok(()) => Ok(()),
             // It failed to start, or the node stopped between the command and the query.
             Err(weir_engine::runtime::error::RuntimeError::UnknownQuery { .. }) => Ok(()),

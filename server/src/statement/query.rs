@@ -126,7 +126,7 @@ async fn start_push(
     let query_id = push.plan.query_id.clone();
     let subscription = node
         .engine()
-        .push(push.plan, options, push.limit)
+        .push_query(push.plan, options, push.limit)
         .await
         .map_err(|e| ApiError::statement(e.chain(), text))?;
     let header = RowsHeader {

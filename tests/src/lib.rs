@@ -1,1 +1,4 @@
-//! Harnesses that cross crates.
+//! Harnesses for tests of the real binary.
+
+pub mod http;
+pub mod server;

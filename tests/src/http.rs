@@ -1,0 +1,71 @@
+//! SQL over HTTP, as a client that knows nothing of Weir's crates.
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+#[derive(Clone, Debug)]
+pub struct SqlClient {
+    base: String,
+    http: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl SqlClient {
+    /// `base`: `http://host:port`.
+    pub fn new(base: &str) -> SqlClient {
+        SqlClient { base: base.to_owned(), http: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Posts a body; gives status and answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<(StatusCode, String)> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header("content-type", "application/vnd.ksql.v1+json")
+            .body(Full::from(body.to_string()))?;
+        let response = self.http.request(request).await?;
+        let status = response.status();
+        let text = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(text.to_vec())?))
+    }
+
+    pub async fn get(&self, path: &str) -> Result<(StatusCode, String)> {
+        let request = Request::get(format!("{}{path}", self.base)).body(Full::default())?;
+        let response = self.http.request(request).await?;
+        let status = response.status();
+        let text = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(text.to_vec())?))
+    }
+
+    /// Runs statements that must succeed, reading streams from their beginning.
+    pub async fn execute(&self, sql: &str) -> Result<Value> {
+        let body = json!({"ksql": sql, "streamsProperties": {"auto.offset.reset": "earliest"}});
+        let (status, text) = self.post("/ksql", &body).await?;
+        if !status.is_success() {
+            bail!("{status} for {sql}: {text}");
+        }
+        serde_json::from_str(&text).with_context(|| text)
+    }
+
+    /// The rows of a query that ends by itself.
+    pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        let (status, text) = self.post("/query", &json!({"ksql": sql})).await?;
+        if !status.is_success() {
+            bail!("{status} for {sql}: {text}");
+        }
+        let items: Vec<Value> = serde_json::from_str(&text).with_context(|| text.clone())?;
+        let mut rows = Vec::new();
+        for item in items {
+            if let Some(error) = item.get("errorMessage") {
+                bail!("{sql}: {error}");
+            }
+            if let Some(columns) = item["row"]["columns"].as_array() {
+                rows.push(columns.clone());
+            }
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,76 @@
+//! The real binary as a process that can be killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::http::SqlClient;
+
+/// The binary under test: `WEIR_BINARY`, else the one that the workspace's target directory holds.
+pub fn weir_binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("WEIR_BINARY") {
+        return path.into();
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    target.join("release/weir")
+}
+
+/// A `weir server` with ports of its own. Killed when dropped.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    pub http: String,
+    pub kafka: String,
+}
+
+impl ServerProcess {
+    /// Starts a server on a data folder and waits until it says that it is ready.
+    pub fn start(data_dir: &Path) -> Result<ServerProcess> {
+        let binary = weir_binary();
+        let mut child = Command::new(&binary)
+            .args(["server", "--http-listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}: build it first", binary.display()))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        // "weir 0.1.0 ready in 12 ms: SQL http://127.0.0.1:1, Kafka 127.0.0.1:2"
+        let addresses = line.trim().split_once("SQL ").and_then(|(_, rest)| rest.split_once(", Kafka "));
+        let Some((http, kafka)) = addresses else {
+            let status = child.wait()?;
+            bail!("the server said \"{}\" and ended with {status}", line.trim());
+        };
+        Ok(ServerProcess { child, http: http.to_owned(), kafka: kafka.to_owned() })
+    }
+
+    pub fn sql(&self) -> SqlClient {
+        SqlClient::new(&self.http)
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Resident memory, in MiB.
+    pub fn rss_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Gone already after kill().
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

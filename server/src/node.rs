@@ -8,6 +8,7 @@ pub mod apply;
 pub mod commands;
 pub mod push;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -58,12 +59,11 @@ pub enum NodeError {
 }
 
 /// What a node's parts share. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     config: NodeConfig,
     /// None once the node has shut down.
@@ -82,6 +82,12 @@ struct Shared {
     clock: SystemClock,
     http_address: SocketAddr,
     stop: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("config", &self.shared.config).finish_non_exhaustive()
+    }
 }
 
 /// A node with its HTTP port open.

@@ -93,8 +93,8 @@ async fn read_all(kafka: &str, topic: &str) -> Result<Vec<(i32, String, Value)>>
     let listed = Admin::new(Arc::clone(&transport)).list_offsets(&wanted, Isolation::ReadCommitted).await?;
     let reader = Reader::new(transport);
     let mut records = Vec::new();
-    for (partition, end) in listed {
-        let end = end?.offset.unwrap_or(0);
+    for ((partition, _), end) in wanted.into_iter().zip(listed) {
+        let end = end.offset.unwrap_or(0);
         let mut position = 0;
         while position < end {
             let fetched = reader.fetch(&[(partition.clone(), position)], &FetchOptions::default()).await?;

@@ -84,7 +84,7 @@ pub async fn end_offsets(transport: &Arc<dyn Transport>, topic: &str) -> Result<
         .map(|p| (TopicPartition::new(topic, p), OffsetSpec::Latest))
         .collect();
     let listed = admin.list_offsets(&wanted, Isolation::ReadCommitted).await?;
-    listed.into_iter().map(|(p, o)| Ok((p, o?.offset.unwrap_or(0)))).collect()
+    Ok(wanted.into_iter().zip(listed).map(|((p, _), o)| (p, o.offset.unwrap_or(0))).collect())
 }
 
 /// Reads a topic from its beginning until `records` were seen; gives bytes of values read.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -12,7 +13,7 @@ use futures::stream;
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, ErrorCode};
-use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
+use crate::http::api::{NodeApi, QueryKind, QueryRequest, RunningQuery};
 use crate::http::router::{KSQL_JSON, Node};
 use crate::http::statements::parse_body;
 use crate::wire::request::{CloseQueryRequest, QueryStreamRequest, StatementRequest, property_texts};
@@ -104,7 +105,7 @@ fn accepted(headers: &HeaderMap, default: &'static str) -> Option<&'static str> 
     best.map(|(known, _)| known)
 }
 
-async fn answer(node: &Node, request: QueryRequest, shape: RowsShape, content_type: &'static str) -> Response {
+async fn answer(node: &Arc<dyn NodeApi>, request: QueryRequest, shape: RowsShape, content_type: &'static str) -> Response {
     let running = match node.query(request).await {
         Ok(running) => running,
         Err(error) => return error.into_response(),

@@ -13,7 +13,6 @@ use weir_sql::variables::substitute;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
-use crate::statement::sandbox::Sandbox;
 use crate::statement::{apply, assert, describe, entity, explain, insert, properties, show};
 use crate::wire::request::{StatementRequest, property_texts};
 

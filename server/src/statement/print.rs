@@ -38,7 +38,7 @@ pub async fn start(node: &Node, what: &Print, text: &str) -> Result<RunningQuery
         .await
         .map_err(|e| ApiError::server(e.to_string()))?;
     let positions: Vec<(TopicPartition, i64)> =
-        listed.into_iter().map(|(p, o)| (p, o.ok().and_then(|o| o.offset).unwrap_or(0))).collect();
+        partitions.into_iter().zip(listed).map(|(p, o)| (p, o.offset.unwrap_or(0))).collect();
     let (sender, events) = mpsc::channel(LINE_BATCHES_MAX);
     let printing = Printing {
         reader: Reader::new(node.transport()),

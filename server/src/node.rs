@@ -6,6 +6,7 @@
 pub mod api;
 pub mod apply;
 pub mod commands;
+pub mod processing_log;
 pub mod push;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use weir_broker::broker::{Broker, PartitionFigures, StartError};
 use weir_broker::client::admin::{Admin, TopicDescription};
@@ -26,10 +28,17 @@ use weir_broker::env::rng::{Rng, SystemRng};
 use weir_broker::ids::TopicPartition;
 use weir_broker::net::config::ListenerConfig;
 use weir_engine::config::EngineConfig;
-use weir_engine::engine::Engine;
+use weir_engine::engine::{Engine, EngineIo};
+use weir_engine::operator::BuildContext;
+use weir_engine::pull::executor::{PullError, PullExecutor, PullRows};
 use weir_engine::query::status::{QueryState, QueryStatus};
 use weir_engine::runtime::error::RuntimeError;
+use weir_engine::runtime::storage::MemoryStorage;
+use weir_engine::task::topology_processor::TopologyCompiler;
+use weir_engine::topology::{OutputCaching, TopologyConfig};
+use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
+use weir_sql::plan::pull::PullPlan;
 use weir_sql::session::{MemoryTopics, Session, TopicInfo};
 
 use crate::command::log::{CommandLog, CommandLogError};
@@ -38,6 +47,7 @@ use crate::error::ApiError;
 use crate::http::router::router;
 use crate::http::serve::HttpListener;
 use crate::node::commands::CommandStatuses;
+use crate::node::processing_log::TracingLog;
 use crate::node::push::PushRegistry;
 use crate::statement::sandbox::Sandbox;
 
@@ -79,7 +89,8 @@ struct Shared {
     inserts: tokio::sync::Mutex<IdempotentProducer>,
     keyless: AtomicU64,
     transient: AtomicI64,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
+    pull: PullExecutor,
     http_address: SocketAddr,
     stop: watch::Sender<bool>,
 }
@@ -107,7 +118,22 @@ impl RunningNode {
         if let Some(threads) = config.worker_threads {
             engine_config.worker_threads = threads;
         }
-        let engine = Engine::start(engine_config, Arc::clone(&transport))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let build = build_context(&clock);
+        let io = EngineIo {
+            transport: Arc::clone(&transport),
+            fetch_transport: Arc::clone(&transport),
+            clock: Arc::clone(&clock),
+            runtime: Handle::current(),
+            storage: Arc::new(MemoryStorage::default()),
+            compiler: Arc::new(TopologyCompiler {
+                config: TopologyConfig { caching: OutputCaching::On, ..TopologyConfig::default() },
+                log: Arc::clone(&build.log),
+                now_ms: Arc::clone(&build.now_ms),
+                random: Arc::clone(&build.random),
+            }),
+        };
+        let engine = Engine::start(engine_config, io)?;
         let (log, stored) = CommandLog::open(Arc::clone(&transport), &config.service_id).await?;
         let inserts = IdempotentProducer::init(Arc::clone(&transport)).await.map_err(NodeError::Producer)?;
         let listener = HttpListener::bind(config.http_listen)
@@ -130,7 +156,8 @@ impl RunningNode {
                 inserts: tokio::sync::Mutex::new(inserts),
                 keyless: AtomicU64::new(0),
                 transient: AtomicI64::new(0),
-                clock: SystemClock::new(),
+                clock,
+                pull: PullExecutor::new(build),
                 http_address: listener.address(),
                 stop,
             }),
@@ -158,6 +185,19 @@ impl RunningNode {
     }
 }
 
+/// What functions see of the world, in queries of every kind.
+fn build_context(clock: &Arc<dyn Clock>) -> BuildContext {
+    let clock = Arc::clone(clock);
+    let rng = SystemRng;
+    BuildContext {
+        query_id: "pull".to_owned(),
+        registry: FunctionRegistry::standard(),
+        log: Arc::new(TracingLog),
+        now_ms: Arc::new(move || clock.now_ms()),
+        random: Arc::new(move || rng.next_u64()),
+    }
+}
+
 fn broker_config(config: &NodeConfig) -> BrokerConfig {
     let mut broker = BrokerConfig::new(config.data_dir.join("broker"));
     broker.listener = config.kafka_listen.map(|address| ListenerConfig { address: address.to_string(), ..ListenerConfig::default() });
@@ -170,6 +210,11 @@ fn broker_config(config: &NodeConfig) -> BrokerConfig {
 impl Node {
     pub fn engine(&self) -> &Engine {
         &self.shared.engine
+    }
+
+    /// Starts a pull query.
+    pub async fn pull(&self, plan: &PullPlan) -> Result<PullRows, PullError> {
+        self.shared.pull.execute(self.engine(), &self.metastore(), plan).await
     }
 
     pub fn transport(&self) -> Arc<dyn Transport> {

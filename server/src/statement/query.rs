@@ -56,7 +56,7 @@ pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, A
 }
 
 async fn pull(node: &Node, plan: &PullPlan, text: &str) -> Result<RunningQuery, ApiError> {
-    let rows = node.engine().pull(plan).await.map_err(|e| ApiError::statement(e.to_string(), text))?;
+    let rows = node.pull(plan).await.map_err(|e| ApiError::statement(e.to_string(), text))?;
     let columns: Vec<Column> =
         plan.columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
     let header = RowsHeader {

@@ -1,0 +1,10 @@
+//! What the `weir` binary does: the SQL shell, servers, migrations, benchmarks, the demo.
+
+pub mod bench;
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod input;
+pub mod migrate;
+pub mod render;
+pub mod session;

@@ -18,13 +18,14 @@ pub fn run(cli: Cli) -> ExitCode {
     let level = if matches!(cli.command, Some(Command::Server(_))) { "info" } else { "error" };
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir-io").build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("Error: cannot start: {error}");
-            return ExitCode::from(1);
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir-io").build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("Error: cannot start: {error}");
+                return ExitCode::from(1);
+            }
+        };
     let code = runtime.block_on(async {
         match cli.command {
             None => server::run_shell(cli.shell, cli.node).await,

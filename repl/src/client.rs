@@ -49,7 +49,8 @@ pub struct ServerClient {
 impl ServerClient {
     /// `address`: `http://host:port`; the scheme may be left out.
     pub fn new(address: &str) -> Result<ServerClient, ClientError> {
-        let error = |reason: &str| ClientError::Address { address: address.to_owned(), reason: reason.to_owned() };
+        let error =
+            |reason: &str| ClientError::Address { address: address.to_owned(), reason: reason.to_owned() };
         let base = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|_| error("expected http://host:port"))?;
@@ -104,7 +105,8 @@ impl ServerClient {
             let (status, body) = read_whole(response).await?;
             return Err(refused(&serde_json::from_slice(&body).unwrap_or(Value::Null), status));
         }
-        let is_text = response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
+        let is_text =
+            response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
         Ok(QueryAnswer { body: response.into_body(), buffer: BytesMut::new(), is_text, ended: false })
     }
 
@@ -137,8 +139,14 @@ impl ServerClient {
 /// One item of a query's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryItem {
-    Header { query_id: String, schema: String },
-    Row { columns: Vec<Value>, tombstone: bool },
+    Header {
+        query_id: String,
+        schema: String,
+    },
+    Row {
+        columns: Vec<Value>,
+        tombstone: bool,
+    },
     /// A line of PRINT.
     Line(String),
     Final(String),
@@ -197,12 +205,13 @@ impl QueryAnswer {
         }
         let text = text.trim().trim_start_matches('[').trim_start_matches(',').trim();
         let text = text.trim_end_matches(',').trim_end();
-        let text = text.strip_suffix(']').filter(|t| serde_json::from_str::<Value>(t).is_ok()).unwrap_or(text);
+        let text =
+            text.strip_suffix(']').filter(|t| serde_json::from_str::<Value>(t).is_ok()).unwrap_or(text);
         if text.is_empty() || text == "]" {
             return Ok(None);
         }
-        let value: Value =
-            serde_json::from_str(text).map_err(|e| ClientError::Answer { reason: format!("{e} in {text}") })?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|e| ClientError::Answer { reason: format!("{e} in {text}") })?;
         if let Some(header) = value.get("header") {
             return Ok(Some(QueryItem::Header {
                 query_id: header["queryId"].as_str().unwrap_or_default().to_owned(),

@@ -211,8 +211,10 @@ impl Session {
                 self.print(&text);
             }
             let rows = if shown.rows == 1 { "1 row".to_owned() } else { format!("{} rows", shown.rows) };
-            let time = if self.timing || shown.is_pull { format!(" ({})", elapsed(started)) } else { String::new() };
-            let message = if message.is_empty() || shown.is_pull { String::new() } else { format!("{message}: ") };
+            let time =
+                if self.timing || shown.is_pull { format!(" ({})", elapsed(started)) } else { String::new() };
+            let message =
+                if message.is_empty() || shown.is_pull { String::new() } else { format!("{message}: ") };
             let line = self.palette.dim.paint(format!("{message}{rows}{time}")).to_string();
             self.print(&line);
         } else if !message.is_empty() {

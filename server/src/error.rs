@@ -79,7 +79,9 @@ impl ApiError {
     /// The body, also used for errors inside a stream of rows.
     pub fn to_json(&self) -> Value {
         match &self.statement {
-            None => json!({"@type": "generic_error", "error_code": self.code.code(), "message": self.message}),
+            None => {
+                json!({"@type": "generic_error", "error_code": self.code.code(), "message": self.message})
+            }
             Some(text) => json!({
                 "@type": "statement_error",
                 "error_code": self.code.code(),

@@ -14,7 +14,9 @@ const QUERY_COUNTERS: [QueryCounter; 7] = [
     ("bytes_in", "Bytes read by the query.", |q| q.metrics.bytes_in),
     ("records_out", "Records written by the query.", |q| q.metrics.records_out),
     ("commits", "Transactions committed by the query.", |q| q.metrics.commits),
-    ("commit_microseconds", "Time spent committing, from flush to acknowledged.", |q| q.metrics.commit_micros),
+    ("commit_microseconds", "Time spent committing, from flush to acknowledged.", |q| {
+        q.metrics.commit_micros
+    }),
     ("row_errors", "Rows reported to the processing log.", |q| q.metrics.row_errors),
     ("restarts", "Times the query was started again after a failure.", |q| q.metrics.restarts),
 ];
@@ -33,7 +35,12 @@ fn queries(node: &Node, out: &mut String) {
     for (name, help, value) in QUERY_COUNTERS {
         family(out, &format!("weir_query_{name}"), "counter", help);
         for query in &queries {
-            let _ = writeln!(out, "weir_query_{name}_total{{query=\"{}\"}} {}", escape(&query.query_id), value(query));
+            let _ = writeln!(
+                out,
+                "weir_query_{name}_total{{query=\"{}\"}} {}",
+                escape(&query.query_id),
+                value(query)
+            );
         }
     }
     family(out, "weir_query_state", "gauge", "1 for the state the query is in.");

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use datafusion::execution::SendableRecordBatchStream;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -30,7 +31,7 @@ use weir_broker::net::config::ListenerConfig;
 use weir_engine::config::EngineConfig;
 use weir_engine::engine::{Engine, EngineIo};
 use weir_engine::operator::BuildContext;
-use weir_engine::pull::executor::{PullError, PullExecutor, PullRows};
+use weir_engine::pull::executor::{PullError, PullExecutor};
 use weir_engine::query::status::{QueryState, QueryStatus};
 use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::MemoryStorage;
@@ -61,7 +62,11 @@ pub enum NodeError {
     #[error("the command topic cannot be replayed")]
     Commands(#[from] CommandLogError),
     #[error("cannot listen on {address} for HTTP")]
-    Http { address: SocketAddr, #[source] source: std::io::Error },
+    Http {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the producer for inserted rows did not start")]
     Producer(#[source] weir_broker::client::error::ClientError),
     #[error("a command of the command topic cannot be applied: {message}")]
@@ -157,7 +162,7 @@ impl RunningNode {
                 keyless: AtomicU64::new(0),
                 transient: AtomicI64::new(0),
                 clock,
-                pull: PullExecutor::new(build),
+                pull: PullExecutor::new(build.compile_context("pull")),
                 http_address: listener.address(),
                 stop,
             }),
@@ -200,7 +205,9 @@ fn build_context(clock: &Arc<dyn Clock>) -> BuildContext {
 
 fn broker_config(config: &NodeConfig) -> BrokerConfig {
     let mut broker = BrokerConfig::new(config.data_dir.join("broker"));
-    broker.listener = config.kafka_listen.map(|address| ListenerConfig { address: address.to_string(), ..ListenerConfig::default() });
+    broker.listener = config
+        .kafka_listen
+        .map(|address| ListenerConfig { address: address.to_string(), ..ListenerConfig::default() });
     broker.advertised = config.kafka_advertised.clone();
     broker.durability = config.durability;
     broker.auto_create_topics = config.auto_create_topics;
@@ -213,8 +220,8 @@ impl Node {
     }
 
     /// Starts a pull query.
-    pub async fn pull(&self, plan: &PullPlan) -> Result<PullRows, PullError> {
-        self.shared.pull.execute(self.engine(), &self.metastore(), plan).await
+    pub async fn pull(&self, plan: &PullPlan) -> Result<SendableRecordBatchStream, PullError> {
+        self.shared.pull.run(plan, self.engine(), &self.metastore()).await
     }
 
     pub fn transport(&self) -> Arc<dyn Transport> {

@@ -73,7 +73,10 @@ async fn produce(kafka: String, producer: u64, mut next: i64, stop: Arc<AtomicBo
         let mut encoded = Vec::new();
         for (partition, (builder, batch_ids)) in batches {
             ids.extend(batch_ids);
-            encoded.push((TopicPartition::new("events", partition), vec![builder.build().expect("small batch")]));
+            encoded.push((
+                TopicPartition::new("events", partition),
+                vec![builder.build().expect("small batch")],
+            ));
         }
         match client.send(encoded).await {
             Ok(_) => sent.acknowledged.extend(ids),
@@ -89,7 +92,8 @@ async fn produce(kafka: String, producer: u64, mut next: i64, stop: Arc<AtomicBo
 /// All records of a topic that read-committed readers see: (partition, key, value), in order per partition.
 async fn read_all(kafka: &str, topic: &str) -> Result<Vec<(i32, String, Value)>> {
     let transport = transport(kafka);
-    let wanted: Vec<_> = (0..PARTITIONS).map(|p| (TopicPartition::new(topic, p), OffsetSpec::Latest)).collect();
+    let wanted: Vec<_> =
+        (0..PARTITIONS).map(|p| (TopicPartition::new(topic, p), OffsetSpec::Latest)).collect();
     let listed = Admin::new(Arc::clone(&transport)).list_offsets(&wanted, Isolation::ReadCommitted).await?;
     let reader = Reader::new(transport);
     let mut records = Vec::new();
@@ -172,7 +176,12 @@ async fn killed_server_loses_and_doubles_nothing() -> Result<()> {
         server = ServerProcess::start(folder.path()).with_context(|| format!("start after kill {kill}"))?;
     }
     let events = read_all(&server.kafka, "events").await?;
-    println!("{} acknowledged, {} unanswered, {} in the log", sent.acknowledged.len(), sent.unanswered.len(), events.len());
+    println!(
+        "{} acknowledged, {} unanswered, {} in the log",
+        sent.acknowledged.len(),
+        sent.unanswered.len(),
+        events.len()
+    );
     assert!(sent.acknowledged.len() > 1_000, "too little load to mean anything");
     check_log(&events, &sent);
     check_results(&server, &events).await
@@ -206,7 +215,12 @@ async fn check_results(server: &ServerProcess, events: &[(i32, String, Value)]) 
     let rows = sql.rows("SELECT k, n, s FROM totals;").await?;
     let found: BTreeMap<String, (i64, i64)> = rows
         .iter()
-        .map(|r| (r[0].as_str().unwrap_or_default().to_owned(), (r[1].as_i64().unwrap_or(-1), r[2].as_i64().unwrap_or(-1))))
+        .map(|r| {
+            (
+                r[0].as_str().unwrap_or_default().to_owned(),
+                (r[1].as_i64().unwrap_or(-1), r[2].as_i64().unwrap_or(-1)),
+            )
+        })
         .collect();
     assert_eq!(found, totals);
     let rows = sql.rows("SELECT parity, n, s FROM by_parity;").await?;
@@ -220,7 +234,12 @@ async fn check_results(server: &ServerProcess, events: &[(i32, String, Value)]) 
         if copies.len() >= events.len() {
             break copies;
         }
-        assert!(started.elapsed() < CAUGHT_UP_WITHIN, "{} of {} events were copied", copies.len(), events.len());
+        assert!(
+            started.elapsed() < CAUGHT_UP_WITHIN,
+            "{} of {} events were copied",
+            copies.len(),
+            events.len()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let mut ids: Vec<i64> = copies.iter().filter_map(|(_, _, v)| v["ID"].as_i64()).collect();

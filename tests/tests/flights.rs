@@ -32,13 +32,10 @@ fn oracle() -> Result<Oracle> {
         let distance: i64 = row["distance"].parse()?;
         let route = oracle.routes.entry((row["origin"].clone(), row["dest"].clone())).or_default();
         *route = (route.0 + 1, route.1 + distance, route.2.max(delay));
-        let hour = oracle.carrier_hours.entry((row["carrier"].clone(), row["time_hour"].clone())).or_default();
-        *hour = (
-            hour.0 + 1,
-            hour.1 + i64::from(delay.is_some()),
-            hour.2 + delay.unwrap_or(0),
-            hour.3.max(delay),
-        );
+        let hour =
+            oracle.carrier_hours.entry((row["carrier"].clone(), row["time_hour"].clone())).or_default();
+        *hour =
+            (hour.0 + 1, hour.1 + i64::from(delay.is_some()), hour.2 + delay.unwrap_or(0), hour.3.max(delay));
         oracle.flights += 1;
     }
     Ok(oracle)
@@ -66,7 +63,8 @@ async fn demo_results_equal_an_independent_computation_after_restart() -> Result
     let rows = sql.rows("SELECT origin, dest, flights, mean_distance, worst_delay FROM routes;").await?;
     assert_eq!(rows.len(), oracle.routes.len());
     for row in rows {
-        let key = (row[0].as_str().context("origin")?.to_owned(), row[1].as_str().context("dest")?.to_owned());
+        let key =
+            (row[0].as_str().context("origin")?.to_owned(), row[1].as_str().context("dest")?.to_owned());
         let (flights, distance, worst) = oracle.routes[&key];
         assert_eq!(row[2].as_i64(), Some(flights), "{key:?}");
         let mean = row[3].as_f64().context("mean_distance")?;
@@ -86,7 +84,8 @@ async fn check_hours(sql: &weir_tests::http::SqlClient, oracle: &Oracle) -> Resu
     let rows = sql.rows(statement).await?;
     assert_eq!(rows.len(), oracle.carrier_hours.len());
     for row in rows {
-        let key = (row[0].as_str().context("carrier")?.to_owned(), row[1].as_str().context("hour")?.to_owned());
+        let key =
+            (row[0].as_str().context("carrier")?.to_owned(), row[1].as_str().context("hour")?.to_owned());
         let (flights, departed, sum, worst) =
             *oracle.carrier_hours.get(&key).with_context(|| format!("{key:?} is in no file"))?;
         assert_eq!(row[2].as_i64(), Some(flights), "{key:?}");

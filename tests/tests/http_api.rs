@@ -116,7 +116,8 @@ async fn statements_and_tables_survive_a_kill() -> Result<()> {
     let server = start(folder.path())?;
     let sql = server.sql();
     sql.execute(STREAM).await?;
-    sql.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS c, SUM(n) AS total FROM s GROUP BY k EMIT CHANGES;").await?;
+    sql.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS c, SUM(n) AS total FROM s GROUP BY k EMIT CHANGES;")
+        .await?;
     for n in 1..=10 {
         sql.execute(&format!("INSERT INTO s (k, n) VALUES ('a', {n});")).await?;
     }

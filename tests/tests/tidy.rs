@@ -29,7 +29,10 @@ const FOREIGN: [(&str, &[&str]); 3] = [
 const BANNED: [&str; 6] = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "lazy_static", "thread::sleep"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate lies in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate lies in the workspace")
+        .to_path_buf()
 }
 
 fn sources(folder: &str) -> Vec<(String, String)> {
@@ -54,7 +57,9 @@ fn crates_depend_only_downwards() {
     for (folder, allowed) in CRATE_EDGES {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("manifest");
         for line in manifest.lines() {
-            let Some(name) = line.split(['.', ' ', '=']).next().filter(|n| n.starts_with("weir-")) else { continue };
+            let Some(name) = line.split(['.', ' ', '=']).next().filter(|n| n.starts_with("weir-")) else {
+                continue;
+            };
             assert!(allowed.contains(&name), "{folder} must not depend on {name}");
         }
     }
@@ -91,7 +96,9 @@ fn layers_do_not_know_what_is_above_them() {
 fn banned_calls_are_absent() {
     let mut found = Vec::new();
     for (folder, _) in CRATE_EDGES.iter().filter(|(f, _)| *f != "tests") {
-        for (name, text) in sources(&format!("{folder}/src")).into_iter().filter(|(n, _)| !n.ends_with("tests.rs")) {
+        for (name, text) in
+            sources(&format!("{folder}/src")).into_iter().filter(|(n, _)| !n.ends_with("tests.rs"))
+        {
             let code = product_code(&text);
             found.extend(BANNED.iter().filter(|w| code.contains(**w)).map(|w| format!("{name}: {w}")));
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -22,9 +23,14 @@ use crate::pull::access::store_access;
 use crate::pull::planner::{PullPlanner, scans};
 use crate::pull::source::{StreamPartition, source_plan};
 use crate::pull::store_scan::{StorePartition, StoreScan, scan_schema};
+use crate::query::handle::QueryHandle;
 use crate::query::options::QueryOptions;
 use crate::query::status::QueryState;
 use crate::runtime::error::RuntimeError;
+
+/// How long a pull query waits for the state of a query that was started just now.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Why a pull query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -71,15 +77,17 @@ impl PullExecutor {
         engine: &Engine,
         metastore: &Metastore,
     ) -> Result<SendableRecordBatchStream, PullError> {
-        let mut tables: HashMap<*const PullScan, Arc<dyn TableProvider>> = HashMap::new();
+        let mut opened: Vec<(&PullScan, Arc<dyn TableProvider>)> = Vec::new();
         for scan in scans(&plan.root) {
             let partition = open(scan, engine, metastore).await?;
             let schema = partition.schema().clone();
-            let table = StreamingTable::try_new(schema, vec![partition])?;
-            tables.insert(std::ptr::from_ref(scan), Arc::new(table));
+            opened.push((scan, Arc::new(StreamingTable::try_new(schema, vec![partition])?)));
         }
         // The planner holds scans by address, which must not be held across a wait.
-        let logical = PullPlanner::new(&self.context, tables).plan(&plan.root)?;
+        let logical = {
+            let tables = opened.into_iter().map(|(scan, table)| (std::ptr::from_ref(scan), table));
+            PullPlanner::new(&self.context, tables.collect::<HashMap<_, _>>()).plan(&plan.root)?
+        };
         let state = self.session.state();
         let physical = state.create_physical_plan(&logical).await?;
         Ok(execute_stream(physical, self.session.task_ctx())?)
@@ -92,7 +100,7 @@ async fn open(
     metastore: &Metastore,
 ) -> Result<Arc<dyn PartitionStream>, PullError> {
     match scan.kind {
-        ResultKind::Table => open_table(scan, engine),
+        ResultKind::Table => open_table(scan, engine).await,
         ResultKind::Stream => {
             let source = metastore
                 .source(&scan.source)
@@ -108,19 +116,11 @@ async fn open(
     }
 }
 
-fn open_table(scan: &PullScan, engine: &Engine) -> Result<Arc<dyn PartitionStream>, PullError> {
+async fn open_table(scan: &PullScan, engine: &Engine) -> Result<Arc<dyn PartitionStream>, PullError> {
     let missing = || PullError::NotMaterialized { table: scan.source.clone() };
-    let query = engine.query_of_sink(&scan.source).ok_or_else(missing)?;
+    let query = materializing_query(engine, &scan.source).ok_or_else(missing)?;
     let materialization = query.factory.materialization().cloned().ok_or_else(missing)?;
-    match query.state() {
-        QueryState::Running | QueryState::Paused => {}
-        state @ (QueryState::Restoring
-        | QueryState::Starting
-        | QueryState::Restarting
-        | QueryState::Error) => {
-            return Err(PullError::NotReady { table: scan.source.clone(), state: state.name() });
-        }
-    }
+    wait_until_ready(&scan.source, &query).await?;
     let access = store_access(&materialization, &scan.columns, scan.filter.as_ref())?;
     Ok(Arc::new(StorePartition(Arc::new(StoreScan {
         schema: scan_schema(&scan.columns),
@@ -131,4 +131,36 @@ fn open_table(scan: &PullScan, engine: &Engine) -> Result<Arc<dyn PartitionStrea
         store: materialization.store,
         access,
     }))))
+}
+
+/// A query that starts or restores has its state soon: waits for it, for a while.
+async fn wait_until_ready(table: &str, query: &QueryHandle) -> Result<(), PullError> {
+    let deadline = tokio::time::Instant::now() + READY_WITHIN;
+    loop {
+        match query.state() {
+            QueryState::Running | QueryState::Paused => return Ok(()),
+            QueryState::Restoring | QueryState::Starting | QueryState::Restarting
+                if tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(READY_POLL_INTERVAL).await;
+            }
+            state @ (QueryState::Restoring
+            | QueryState::Starting
+            | QueryState::Restarting
+            | QueryState::Error) => {
+                return Err(PullError::NotReady { table: table.to_owned(), state: state.name() });
+            }
+        }
+    }
+}
+
+/// The query whose state a table is: the one that writes it, or the internal one of a SOURCE TABLE.
+fn materializing_query(engine: &Engine, table: &str) -> Option<Arc<QueryHandle>> {
+    engine.query_of_sink(table).or_else(|| {
+        let prefix = format!("CST_{table}_");
+        let id = engine.queries().into_iter().map(|q| q.query_id).find(|id| {
+            id.strip_prefix(&prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        })?;
+        engine.query(&id)
+    })
 }

@@ -54,7 +54,12 @@ impl TaskTopology {
     }
 
     /// Runs records of one partition of a source's topic through the operators.
-    pub fn process(&mut self, source: usize, records: &RecordSlice<'_>, output: &mut dyn TaskOutput) -> Result<()> {
+    pub fn process(
+        &mut self,
+        source: usize,
+        records: &RecordSlice<'_>,
+        output: &mut dyn TaskOutput,
+    ) -> Result<()> {
         let batch = self.decode(source, records)?;
         self.process_rows(source, batch, output)
     }
@@ -68,7 +73,12 @@ impl TaskTopology {
     }
 
     /// Runs rows that [`TaskTopology::decode`] gave through the operators.
-    pub fn process_rows(&mut self, source: usize, batch: RowBatch, output: &mut dyn TaskOutput) -> Result<()> {
+    pub fn process_rows(
+        &mut self,
+        source: usize,
+        batch: RowBatch,
+        output: &mut dyn TaskOutput,
+    ) -> Result<()> {
         let edge = self.topology.sources[source].edge;
         self.route(edge, batch, output)
     }

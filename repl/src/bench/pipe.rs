@@ -35,8 +35,13 @@ pub struct BatchingProducer {
 }
 
 impl BatchingProducer {
-    pub async fn new(transport: Arc<dyn Transport>, topic: &str, partitions: i32) -> Result<BatchingProducer> {
-        let batches = (0..partitions).map(|_| (RecordBatchBuilder::new(BatchOptions::default()), 0)).collect();
+    pub async fn new(
+        transport: Arc<dyn Transport>,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<BatchingProducer> {
+        let batches =
+            (0..partitions).map(|_| (RecordBatchBuilder::new(BatchOptions::default()), 0)).collect();
         let producer = IdempotentProducer::init(transport).await.context("no producer id")?;
         Ok(BatchingProducer { topic: topic.to_owned(), producer, batches, turn: 0 })
     }
@@ -80,9 +85,8 @@ impl BatchingProducer {
 pub async fn end_offsets(transport: &Arc<dyn Transport>, topic: &str) -> Result<Vec<(TopicPartition, i64)>> {
     let admin = Admin::new(Arc::clone(transport));
     let Some(description) = admin.describe_topic(topic).await? else { bail!("topic {topic} does not exist") };
-    let wanted: Vec<_> = (0..description.partitions)
-        .map(|p| (TopicPartition::new(topic, p), OffsetSpec::Latest))
-        .collect();
+    let wanted: Vec<_> =
+        (0..description.partitions).map(|p| (TopicPartition::new(topic, p), OffsetSpec::Latest)).collect();
     let listed = admin.list_offsets(&wanted, Isolation::ReadCommitted).await?;
     Ok(wanted.into_iter().zip(listed).map(|((p, _), o)| (p, o.offset.unwrap_or(0))).collect())
 }

@@ -11,7 +11,8 @@ const ROWS_PER_SECOND: u64 = 10_000;
 /// w1 keeps the rows of at least this quantity: half of them.
 pub const QUANTITY_KEPT: u64 = 5;
 
-const CITIES: [&str; 8] = ["Amsterdam", "Berlin", "Chicago", "Denver", "Edinburgh", "Florence", "Geneva", "Helsinki"];
+const CITIES: [&str; 8] =
+    ["Amsterdam", "Berlin", "Chicago", "Denver", "Edinburgh", "Florence", "Geneva", "Helsinki"];
 
 /// splitmix64: a well-mixed number per index, so that row `i` needs no row before it.
 fn mix(index: u64) -> u64 {

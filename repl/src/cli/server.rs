@@ -27,7 +27,9 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
         Err(message) => return fail(&message, 2),
     };
     if config.durability == Durability::Relaxed {
-        eprintln!("Warning: durability is relaxed: records acknowledged in the last second may be lost with the machine");
+        eprintln!(
+            "Warning: durability is relaxed: records acknowledged in the last second may be lost with the machine"
+        );
     }
     let mut stop_signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
@@ -116,7 +118,8 @@ pub async fn run_shell(shell: ShellArgs, node_args: NodeArgs) -> ExitCode {
         Ok(session) => session,
         Err(error) => return fail(&error.to_string(), 1),
     };
-    let banner = format!("{}, data {}\nType help for help.", ready_line(&node, started), node_args.data_dir.display());
+    let banner =
+        format!("{}, data {}\nType help for help.", ready_line(&node, started), node_args.data_dir.display());
     let code = run_with(session, shell, &banner).await;
     let stopped = shut_down(node).await;
     if code == ExitCode::SUCCESS { stopped } else { code }

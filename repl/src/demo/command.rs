@@ -52,7 +52,11 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let node = RunningNode::start(config).await.context("the node did not start")?;
     let address = format!("http://{}", node.node.http_address());
     let kafka = node.node.kafka_address().context("the node has no Kafka port")?;
-    println!("Started Weir in {} ms on {}: SQL {address}, Kafka {kafka}", started.elapsed().as_millis(), dir.display());
+    println!(
+        "Started Weir in {} ms on {}: SQL {address}, Kafka {kafka}",
+        started.elapsed().as_millis(),
+        dir.display()
+    );
     let client = ServerClient::new(&address)?;
     let outcome = steps(&args, &client, &address, &kafka.to_string(), &heading).await;
     node.shutdown().await;
@@ -62,8 +66,12 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     }
     outcome?;
     heading("Where to go next");
-    println!("  weir                                  a SQL shell on a node of your own, data in ./weir-data");
-    println!("  weir server                           a node for your Kafka clients (9092) and SQL over HTTP (8088)");
+    println!(
+        "  weir                                  a SQL shell on a node of your own, data in ./weir-data"
+    );
+    println!(
+        "  weir server                           a node for your Kafka clients (9092) and SQL over HTTP (8088)"
+    );
     println!("  examples/flights/migrations           the statements that ran here");
     Ok(())
 }
@@ -79,7 +87,8 @@ async fn steps(
     let selection = Selection { all: true, next: false, until: None, version: None };
     let apply = ApplyArgs { selection, define: Vec::new(), dry_run: false };
     let command = MigrateCommand::Apply(apply);
-    migrate(MigrateArgs { project: args.examples.clone(), server: Some(address.to_owned()), command }).await?;
+    migrate(MigrateArgs { project: args.examples.clone(), server: Some(address.to_owned()), command })
+        .await?;
 
     heading("Producing January 2013 over the Kafka protocol");
     let transport: Arc<dyn Transport> = Arc::new(TcpTransport::new(kafka, TcpTransportConfig::default()));
@@ -91,7 +100,8 @@ async fn steps(
     let flights = data::read(&folder, &data::FLIGHTS)?;
     let push = tokio::spawn(watch(client.clone()));
     let bar = ProgressBar::new(flights.len() as u64).with_style(
-        ProgressStyle::with_template("  {bar:40} {pos}/{len} flights").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template("  {bar:40} {pos}/{len} flights")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     let started = Instant::now();
     produce(&transport, &data::FLIGHTS, &flights, Some(&bar)).await?;
@@ -117,7 +127,8 @@ async fn produce(
 ) -> Result<()> {
     let mut producer = BatchingProducer::new(Arc::clone(transport), topic.topic, PARTITIONS).await?;
     for record in records {
-        let out = OutRecord { key: Some(record.key.as_bytes()), value: record.value.as_bytes(), timestamp: 0 };
+        let out =
+            OutRecord { key: Some(record.key.as_bytes()), value: record.value.as_bytes(), timestamp: 0 };
         producer.send(&out).await?;
         if let Some(bar) = bar {
             bar.inc(1);
@@ -173,7 +184,10 @@ async fn pull_queries(client: &ServerClient, heading: &dyn Fn(&str)) -> Result<(
             "SELECT carrier, WINDOWSTART, flights, mean_delay, worst_delay FROM carrier_delays WHERE carrier = 'UA' \
              AND WINDOWSTART >= '2013-01-15T12:00:00' AND WINDOWSTART < '2013-01-15T18:00:00';",
         ),
-        ("The busiest routes, which ksqlDB cannot order", "SELECT origin, dest, flights FROM routes ORDER BY flights DESC LIMIT 5;"),
+        (
+            "The busiest routes, which ksqlDB cannot order",
+            "SELECT origin, dest, flights FROM routes ORDER BY flights DESC LIMIT 5;",
+        ),
         (
             "Late carriers, grouped over the state",
             "SELECT carrier, SUM(flights) AS flights, MAX(worst_delay) AS worst_delay FROM carrier_delays GROUP BY carrier \

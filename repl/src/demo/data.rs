@@ -45,7 +45,12 @@ pub struct DemoTopic {
 
 pub const TABLES: [DemoTopic; 3] = [
     DemoTopic { topic: "airlines", file: "airlines.csv", key: &["carrier"], columns: &["name"] },
-    DemoTopic { topic: "airports", file: "airports.csv", key: &["faa"], columns: &["name", "lat", "lon", "tzone"] },
+    DemoTopic {
+        topic: "airports",
+        file: "airports.csv",
+        key: &["faa"],
+        columns: &["name", "lat", "lon", "tzone"],
+    },
     DemoTopic {
         topic: "planes",
         file: "planes.csv",
@@ -83,13 +88,18 @@ pub const FLIGHTS: DemoTopic = DemoTopic {
 /// Reads a topic's records. `NA` is null.
 pub fn read(folder: &Path, topic: &DemoTopic) -> Result<Vec<DemoRecord>> {
     let path = folder.join(topic.file);
-    let mut reader = csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut reader =
+        csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let header = reader.headers()?.clone();
     let column = |name: &str| {
-        header.iter().position(|h| h == name).with_context(|| format!("{} has no column {name}", path.display()))
+        header
+            .iter()
+            .position(|h| h == name)
+            .with_context(|| format!("{} has no column {name}", path.display()))
     };
     let key: Vec<usize> = topic.key.iter().map(|c| column(c)).collect::<Result<_>>()?;
-    let columns: Vec<(&str, usize)> = topic.columns.iter().map(|c| Ok((*c, column(c)?))).collect::<Result<_>>()?;
+    let columns: Vec<(&str, usize)> =
+        topic.columns.iter().map(|c| Ok((*c, column(c)?))).collect::<Result<_>>()?;
     let mut records = Vec::new();
     for row in reader.records() {
         let row = row.with_context(|| format!("cannot read {}", path.display()))?;

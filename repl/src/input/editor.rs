@@ -30,7 +30,8 @@ pub struct SqlEditor {
 impl SqlEditor {
     /// Errors: the terminal cannot be read.
     pub fn new(names: Names, colour: bool, history_file: Option<PathBuf>) -> rustyline::Result<SqlEditor> {
-        let vi = std::env::var("EDITOR").is_ok_and(|e| e.ends_with("vi")) && std::env::var_os("WEIR_VI").is_some();
+        let vi =
+            std::env::var("EDITOR").is_ok_and(|e| e.ends_with("vi")) && std::env::var_os("WEIR_VI").is_some();
         let config = Config::builder()
             .max_history_size(HISTORY_ENTRIES_MAX)?
             .history_ignore_dups(true)?

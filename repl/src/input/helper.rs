@@ -15,8 +15,18 @@ use weir_sql::parser::split::{Open, split_statements};
 use crate::input::names::Names;
 
 /// Words that run without a semicolon when they stand first on a line.
-const COMMANDS: [&str; 10] =
-    ["exit", "quit", "help", "version", "clear", "output", "server", "history", "spool", "request_pipelining"];
+const COMMANDS: [&str; 10] = [
+    "exit",
+    "quit",
+    "help",
+    "version",
+    "clear",
+    "output",
+    "server",
+    "history",
+    "spool",
+    "request_pipelining",
+];
 
 #[derive(Debug)]
 pub struct SqlHelper {
@@ -37,7 +47,8 @@ impl Hinter for SqlHelper {
 
 /// True if the input is a command of the session, which needs no semicolon.
 pub fn is_command(input: &str) -> bool {
-    let first = input.split_whitespace().next().unwrap_or_default().trim_end_matches(';').to_ascii_lowercase();
+    let first =
+        input.split_whitespace().next().unwrap_or_default().trim_end_matches(';').to_ascii_lowercase();
     first.starts_with('\\') || first.starts_with('.') || COMMANDS.contains(&first.as_str())
 }
 
@@ -49,7 +60,9 @@ impl Validator for SqlHelper {
         }
         Ok(match split_statements(input).open {
             Open::Nothing => ValidationResult::Valid(None),
-            Open::Statement | Open::String | Open::QuotedName | Open::BlockComment => ValidationResult::Incomplete,
+            Open::Statement | Open::String | Open::QuotedName | Open::BlockComment => {
+                ValidationResult::Incomplete
+            }
         })
     }
 }
@@ -88,7 +101,11 @@ impl Highlighter for SqlHelper {
     }
 
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _default: bool) -> Cow<'b, str> {
-        if self.colour { Cow::Owned(Color::Cyan.bold().paint(prompt).to_string()) } else { Cow::Borrowed(prompt) }
+        if self.colour {
+            Cow::Owned(Color::Cyan.bold().paint(prompt).to_string())
+        } else {
+            Cow::Borrowed(prompt)
+        }
     }
 
     fn highlight_char(&self, _line: &str, _pos: usize, _kind: CmdKind) -> bool {

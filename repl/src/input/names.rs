@@ -25,9 +25,11 @@ impl Names {
             .map(|k| if lower_case { k.to_ascii_lowercase() } else { (*k).to_owned() })
             .collect();
         if let Ok(names) = self.names.lock() {
-            found.extend(names.iter().filter(|n| n.to_ascii_uppercase().starts_with(&upper)).map(|n| {
-                if lower_case && !n.starts_with('`') { n.to_ascii_lowercase() } else { n.clone() }
-            }));
+            found.extend(
+                names.iter().filter(|n| n.to_ascii_uppercase().starts_with(&upper)).map(|n| {
+                    if lower_case && !n.starts_with('`') { n.to_ascii_lowercase() } else { n.clone() }
+                }),
+            );
         }
         found.sort();
         found.dedup();

@@ -94,7 +94,9 @@ pub enum MigrateError {
     NotSettled { version: String, state: String },
     #[error("the file of applied version {version} is missing")]
     Missing { version: String },
-    #[error("\"{path}\" has changed since version {version} was applied: its checksum is {actual}, was {expected}")]
+    #[error(
+        "\"{path}\" has changed since version {version} was applied: its checksum is {actual}, was {expected}"
+    )]
     Changed { version: String, path: String, expected: String, actual: String },
     #[error("there is no file for version {version}")]
     NoSuchVersion { version: u32 },
@@ -140,7 +142,8 @@ pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
 
 /// Follows the chain of applied versions from the newest back and compares checksums. Gives their number.
 async fn validate(metadata: &Metadata<'_>, migrations: &[Migration]) -> Result<usize, MigrateError> {
-    let mut next = metadata.current().await?.map(|c| if c.state == "MIGRATED" { c.version } else { c.previous });
+    let mut next =
+        metadata.current().await?.map(|c| if c.state == "MIGRATED" { c.version } else { c.previous });
     let mut count = 0;
     while let Some(version) = next.filter(|v| v != NONE && !v.is_empty()) {
         let applied = metadata
@@ -264,7 +267,11 @@ async fn apply_one(
 }
 
 /// SET, UNSET, DEFINE and UNDEFINE hold until the end of the file.
-async fn run_file(client: &ServerClient, migration: &Migration, define: &[String]) -> Result<(), MigrateError> {
+async fn run_file(
+    client: &ServerClient,
+    migration: &Migration,
+    define: &[String],
+) -> Result<(), MigrateError> {
     let mut context = RequestContext::default();
     for text in define {
         let (name, value) =
@@ -332,7 +339,9 @@ async fn info(project: &Path, client: &ServerClient) -> Result<(), MigrateError>
     let mut rows = Vec::new();
     for migration in &migrations {
         let seen = metadata.version(&migration.version.to_string()).await?;
-        let cell = |text: Option<&String>| Value::from(text.cloned().filter(|t| !t.is_empty()).unwrap_or("N/A".into()));
+        let cell = |text: Option<&String>| {
+            Value::from(text.cloned().filter(|t| !t.is_empty()).unwrap_or("N/A".into()))
+        };
         rows.push(vec![
             Value::from(migration.version),
             Value::from(migration.name.as_str()),
@@ -343,7 +352,8 @@ async fn info(project: &Path, client: &ServerClient) -> Result<(), MigrateError>
             cell(seen.as_ref().map(|s| &s.error_reason)),
         ]);
     }
-    let header = ["Version", "Name", "State", "Previous Version", "Started On", "Completed On", "Error Reason"];
+    let header =
+        ["Version", "Name", "State", "Previous Version", "Started On", "Completed On", "Error Reason"];
     println!("{}", table(&header.map(str::to_owned), &rows, false));
     Ok(())
 }

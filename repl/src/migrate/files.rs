@@ -13,7 +13,12 @@ pub const VERSION_MAX: u32 = 999_999;
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     #[error("cannot {action} \"{path}\"")]
-    Io { action: &'static str, path: String, #[source] source: io::Error },
+    Io {
+        action: &'static str,
+        path: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("\"{path}\" is no migration project: it has no folder \"migrations\"")]
     NoProject { path: String },
     #[error("version {version} has two files: \"{first}\" and \"{second}\"")]
@@ -114,7 +119,11 @@ pub fn configured_server(project: &Path) -> Option<String> {
 }
 
 /// Makes an empty file for the given or the next version.
-pub fn create_migration(project: &Path, description: &str, version: Option<u32>) -> Result<PathBuf, ProjectError> {
+pub fn create_migration(
+    project: &Path,
+    description: &str,
+    version: Option<u32>,
+) -> Result<PathBuf, ProjectError> {
     let (existing, _) = load(project)?;
     let version = version.unwrap_or_else(|| existing.last().map_or(1, |m| m.version + 1));
     if version == 0 || version > VERSION_MAX {
@@ -126,8 +135,11 @@ pub fn create_migration(project: &Path, description: &str, version: Option<u32>)
     let name: String =
         description.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect();
     let path = migrations_folder(project)?.join(format!("V{version:06}__{name}.sql"));
-    fs::write(&path, "")
-        .map_err(|source| ProjectError::Io { action: "write", path: path.display().to_string(), source })?;
+    fs::write(&path, "").map_err(|source| ProjectError::Io {
+        action: "write",
+        path: path.display().to_string(),
+        source,
+    })?;
     Ok(path)
 }
 

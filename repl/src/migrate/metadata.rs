@@ -48,7 +48,8 @@ impl<'c> Metadata<'c> {
     /// Makes stream and table where they are missing.
     pub async fn initialize(&self) -> Result<(), ClientError> {
         let columns: Vec<String> = FIELDS.iter().map(|f| format!("{f} STRING")).collect();
-        let newest: Vec<String> = FIELDS.iter().map(|f| format!("LATEST_BY_OFFSET({f}, false) AS {f}")).collect();
+        let newest: Vec<String> =
+            FIELDS.iter().map(|f| format!("LATEST_BY_OFFSET({f}, false) AS {f}")).collect();
         let sql = format!(
             "CREATE STREAM IF NOT EXISTS {STREAM} (version_key STRING KEY, {}) WITH (KAFKA_TOPIC='ksql_{STREAM}', \
              VALUE_FORMAT='JSON', PARTITIONS=1);\nCREATE TABLE IF NOT EXISTS {TABLE} WITH (KAFKA_TOPIC='ksql_{TABLE}') AS \

@@ -21,7 +21,9 @@ pub fn render(entity: &Value, colour: bool) -> String {
             &[("Property", "name"), ("Scope", "scope"), ("Default override", "level"), ("Value", "value")],
             colour,
         ),
-        "variables" => listing(&entity["variables"], &[("Variable Name", "name"), ("Value", "value")], colour),
+        "variables" => {
+            listing(&entity["variables"], &[("Variable Name", "name"), ("Value", "value")], colour)
+        }
         "type_list" => types(&entity["types"], colour),
         "sourceDescription" => source_description(&entity["sourceDescription"], colour),
         "source_descriptions" => each(&entity["sourceDescriptions"], |d| source_description(d, colour)),
@@ -214,7 +216,9 @@ fn source_description(d: &Value, colour: bool) -> String {
         }
     }
     out.push_str(&fields(&d["fields"], is_table, &d["windowType"], colour));
-    for (title, member) in [("Queries that read from it", "readQueries"), ("Queries that write to it", "writeQueries")] {
+    for (title, member) in
+        [("Queries that read from it", "readQueries"), ("Queries that write to it", "writeQueries")]
+    {
         let list: Vec<String> = d[member]
             .as_array()
             .into_iter()
@@ -259,7 +263,11 @@ fn offsets(summaries: &Value, colour: bool) -> String {
                 })
                 .collect();
             let header = ["Partition", "Start Offset", "End Offset", "Offset", "Lag"].map(str::to_owned);
-            out.push_str(&format!("\nTopic {}\n{}", text(&topic["kafkaTopic"]), table(&header, &rows, colour)));
+            out.push_str(&format!(
+                "\nTopic {}\n{}",
+                text(&topic["kafkaTopic"]),
+                table(&header, &rows, colour)
+            ));
         }
     }
     out
@@ -267,7 +275,9 @@ fn offsets(summaries: &Value, colour: bool) -> String {
 
 fn query_description(d: &Value, colour: bool) -> String {
     let mut out = String::new();
-    for (title, member) in [("ID", "id"), ("Query Type", "queryType"), ("SQL", "statementText"), ("State", "state")] {
+    for (title, member) in
+        [("ID", "id"), ("Query Type", "queryType"), ("SQL", "statementText"), ("State", "state")]
+    {
         let value = text(&d[member]);
         if !value.is_empty() {
             out.push_str(&format!("{title:<21}: {value}\n"));
@@ -288,9 +298,13 @@ fn query_description(d: &Value, colour: bool) -> String {
 
 fn describe_function(entity: &Value) -> String {
     let mut out = String::new();
-    for (title, member) in
-        [("Name", "name"), ("Author", "author"), ("Version", "version"), ("Overview", "description"), ("Type", "type")]
-    {
+    for (title, member) in [
+        ("Name", "name"),
+        ("Author", "author"),
+        ("Version", "version"),
+        ("Overview", "description"),
+        ("Type", "type"),
+    ] {
         let value = text(&entity[member]);
         if !value.is_empty() {
             out.push_str(&format!("{title:<12}: {value}\n"));
@@ -322,7 +336,11 @@ fn describe_function(entity: &Value) -> String {
 }
 
 fn assertion(noun: &str, name: &Value, exists: &Value) -> String {
-    format!("{noun} {} {}", text(name), if exists == &Value::Bool(true) { "exists" } else { "does not exist" })
+    format!(
+        "{noun} {} {}",
+        text(name),
+        if exists == &Value::Bool(true) { "exists" } else { "does not exist" }
+    )
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ pub struct Palette {
 
 impl Palette {
     pub fn detect() -> Palette {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stdout().is_terminal();
+        let plain =
+            std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stdout().is_terminal();
         if plain { Palette::plain() } else { Palette::colour() }
     }
 

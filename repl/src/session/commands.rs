@@ -22,7 +22,11 @@ const HELP: &str = r#"Statements end with ; and may span lines. Beside SQL:
   Ctrl-C stops a running query, Ctrl-R searches the history, Ctrl-D leaves"#;
 
 impl Session {
-    pub(crate) async fn run_local(&mut self, command: LocalCommand, statement: &str) -> Result<(), ClientError> {
+    pub(crate) async fn run_local(
+        &mut self,
+        command: LocalCommand,
+        statement: &str,
+    ) -> Result<(), ClientError> {
         match command {
             LocalCommand::Set | LocalCommand::Define => self.assign(command, statement).await,
             LocalCommand::Unset | LocalCommand::Undefine => self.remove(command, statement),
@@ -40,7 +44,9 @@ impl Session {
             LocalCommand::RunScript => {
                 let path = quoted(statement).into_iter().next().ok_or_else(|| usage("RUN SCRIPT 'file';"))?;
                 match Box::pin(self.run_script(Path::new(&path))).await {
-                    Outcome::Failed => Err(usage_error(format!("the script \"{path}\" stopped at a failing statement"))),
+                    Outcome::Failed => {
+                        Err(usage_error(format!("the script \"{path}\" stopped at a failing statement")))
+                    }
                     Outcome::Done | Outcome::Exit => Ok(()),
                 }
             }
@@ -72,7 +78,8 @@ impl Session {
             let values = quoted(statement);
             let [name] = values.as_slice() else { return Err(usage("UNSET 'property';")) };
             let old = self.context.properties.shift_remove(name);
-            let old = old.ok_or_else(|| usage_error(format!("property '{name}' was not set in this session")))?;
+            let old =
+                old.ok_or_else(|| usage_error(format!("property '{name}' was not set in this session")))?;
             self.print(&format!("Unset property '{name}' (was '{old}')."));
             return Ok(());
         }
@@ -109,7 +116,11 @@ impl Session {
             ("spool" | "\\o" | ".output", file) => return Some(self.set_spool(file)),
             ("\\x", "") => {
                 self.expanded = !self.expanded;
-                return Some(self.say(if self.expanded { "Expanded display on." } else { "Expanded display off." }));
+                return Some(self.say(if self.expanded {
+                    "Expanded display on."
+                } else {
+                    "Expanded display off."
+                }));
             }
             ("\\timing" | ".timer", _) => {
                 self.timing = !self.timing;

@@ -39,8 +39,12 @@ fn is_about_query_of(stored: &StoredCommand, source: &str, commands: &[StoredCom
     };
     let mut ids = stored.command.actions.iter().map(|action| match action {
         Action::StartQuery { plan, .. } => Some(plan.query_id.as_str()),
-        Action::StopQuery { id } | Action::PauseQuery { id } | Action::ResumeQuery { id } => Some(id.as_str()),
+        Action::StopQuery { id } | Action::PauseQuery { id } | Action::ResumeQuery { id } => {
+            Some(id.as_str())
+        }
         Action::CreateTopic { .. } | Action::Ddl(_) | Action::DeleteTopic { .. } => None,
     });
-    stored.command.source().is_none() && !stored.command.actions.is_empty() && ids.all(|id| id.is_some_and(writes))
+    stored.command.source().is_none()
+        && !stored.command.actions.is_empty()
+        && ids.all(|id| id.is_some_and(writes))
 }

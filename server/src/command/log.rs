@@ -26,10 +26,16 @@ use crate::command::record::{Command, RECORD_VERSION};
 #[derive(Debug, thiserror::Error)]
 pub enum CommandLogError {
     #[error("command topic \"{topic}\" cannot be used")]
-    Broker { topic: String, #[source] source: ClientError },
+    Broker {
+        topic: String,
+        #[source]
+        source: ClientError,
+    },
     #[error("the command at offset {offset} of topic \"{topic}\" is not readable: {reason}")]
     Corrupt { topic: String, offset: i64, reason: String },
-    #[error("the command at offset {offset} of topic \"{topic}\" has version {version}, this Weir reads up to {RECORD_VERSION}")]
+    #[error(
+        "the command at offset {offset} of topic \"{topic}\" has version {version}, this Weir reads up to {RECORD_VERSION}"
+    )]
     Version { topic: String, offset: i64, version: u32 },
 }
 
@@ -45,7 +51,10 @@ pub struct CommandLog {
 
 impl fmt::Debug for CommandLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommandLog").field("topic", &self.topic).field("next_offset", &self.next_offset).finish()
+        f.debug_struct("CommandLog")
+            .field("topic", &self.topic)
+            .field("next_offset", &self.next_offset)
+            .finish()
     }
 }
 
@@ -65,11 +74,15 @@ impl CommandLog {
     /// Makes the topic if it is missing, and reads every command in order.
     ///
     /// Errors: `Corrupt` and `Version` refuse to start rather than apply part of what was meant.
-    pub async fn open(transport: Arc<dyn Transport>, service_id: &str) -> Result<(CommandLog, Vec<StoredCommand>)> {
+    pub async fn open(
+        transport: Arc<dyn Transport>,
+        service_id: &str,
+    ) -> Result<(CommandLog, Vec<StoredCommand>)> {
         let topic = topic_name(service_id);
         let broker_error = |source| CommandLogError::Broker { topic: topic.clone(), source };
-        let configs: BTreeMap<String, String> =
-            [("cleanup.policy", "compact"), ("retention.ms", "-1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let configs: BTreeMap<String, String> = [("cleanup.policy", "compact"), ("retention.ms", "-1")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
         match Admin::new(Arc::clone(&transport)).create_topic(&topic, 1, &configs).await {
             Ok(()) => {}
             Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {}
@@ -169,7 +182,8 @@ fn read_batch(
     from: i64,
     commands: &mut BTreeMap<String, StoredCommand>,
 ) -> Result<()> {
-    let corrupt = |offset, reason: String| CommandLogError::Corrupt { topic: topic.to_owned(), offset, reason };
+    let corrupt =
+        |offset, reason: String| CommandLogError::Corrupt { topic: topic.to_owned(), offset, reason };
     let mut buffer = DecompressBuf::with_limit(64 << 20);
     let records = batch.records(&mut buffer).map_err(|e| corrupt(batch.base_offset(), e.to_string()))?;
     for record in records {

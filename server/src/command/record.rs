@@ -27,15 +27,32 @@ pub struct Command {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// Makes the topic unless it exists.
-    CreateTopic { name: String, partitions: i32, configs: BTreeMap<String, String> },
+    CreateTopic {
+        name: String,
+        partitions: i32,
+        configs: BTreeMap<String, String>,
+    },
     Ddl(DdlCommand),
     /// Starts a query, or replaces the running one of that id and keeps its state.
-    StartQuery { plan: Box<QueryPlan>, kind: QueryKind, sql: String, properties: IndexMap<String, String> },
+    StartQuery {
+        plan: Box<QueryPlan>,
+        kind: QueryKind,
+        sql: String,
+        properties: IndexMap<String, String>,
+    },
     /// Stops a query and deletes its state and internal topics.
-    StopQuery { id: String },
-    PauseQuery { id: String },
-    ResumeQuery { id: String },
-    DeleteTopic { name: String },
+    StopQuery {
+        id: String,
+    },
+    PauseQuery {
+        id: String,
+    },
+    ResumeQuery {
+        id: String,
+    },
+    DeleteTopic {
+        name: String,
+    },
 }
 
 impl Command {

@@ -31,7 +31,10 @@ pub struct RunningQuery {
 
 impl fmt::Debug for RunningQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunningQuery").field("kind", &self.kind).field("header", &self.header).finish_non_exhaustive()
+        f.debug_struct("RunningQuery")
+            .field("kind", &self.kind)
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,7 +68,11 @@ pub trait NodeApi: Send + Sync + 'static {
     fn insert_target(&self, name: &str) -> Result<String, ApiError>;
 
     /// Inserts rows, each an object by column name; gives one result per row, in order. A row that fails costs itself.
-    fn insert_rows(&self, target: &str, rows: Vec<Map<String, Value>>) -> BoxFuture<'_, Vec<Result<(), ApiError>>>;
+    fn insert_rows(
+        &self,
+        target: &str,
+        rows: Vec<Map<String, Value>>,
+    ) -> BoxFuture<'_, Vec<Result<(), ApiError>>>;
 
     fn info(&self) -> Value;
     fn health(&self) -> BoxFuture<'_, Answer>;

@@ -32,14 +32,14 @@ pub(crate) async fn insert(State(node): Node, headers: HeaderMap, body: Body) ->
     };
     let state = Inserting { node, lines, target, sequence: 0, as_array, opened: false, ended: false };
     let mut response = Response::new(Body::from_stream(stream::unfold(state, Inserting::step)));
-    let content_type =
-        if as_array { "application/json" } else { "application/vnd.ksqlapi.delimited.v1" };
+    let content_type = if as_array { "application/json" } else { "application/vnd.ksqlapi.delimited.v1" };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
 async fn read_target(node: &Arc<dyn NodeApi>, lines: &mut Lines) -> Result<String, ApiError> {
-    let line = lines.next().await?.ok_or_else(|| ApiError::bad_request("the first line must name the target"))?;
+    let line =
+        lines.next().await?.ok_or_else(|| ApiError::bad_request("the first line must name the target"))?;
     let target: InsertsTarget = parse_body(&line)?;
     node.insert_target(&target.target)
 }
@@ -150,7 +150,9 @@ impl Lines {
             }
             match self.stream.next().await {
                 Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
-                Some(Err(error)) => return Err(ApiError::bad_request(format!("the request broke off: {error}"))),
+                Some(Err(error)) => {
+                    return Err(ApiError::bad_request(format!("the request broke off: {error}")));
+                }
                 None => self.ended = true,
             }
         }

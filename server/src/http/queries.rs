@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::{Value, json};
@@ -105,7 +105,12 @@ fn accepted(headers: &HeaderMap, default: &'static str) -> Option<&'static str> 
     best.map(|(known, _)| known)
 }
 
-async fn answer(node: &Arc<dyn NodeApi>, request: QueryRequest, shape: RowsShape, content_type: &'static str) -> Response {
+async fn answer(
+    node: &Arc<dyn NodeApi>,
+    request: QueryRequest,
+    shape: RowsShape,
+    content_type: &'static str,
+) -> Response {
     let running = match node.query(request).await {
         Ok(running) => running,
         Err(error) => return error.into_response(),

@@ -24,5 +24,6 @@ pub(crate) async fn execute(State(node): Node, body: Bytes) -> Response {
 
 /// The content type is not looked at: ksqlDB's clients send several, and curl sends a form's.
 pub(crate) fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|e| ApiError::bad_request(format!("the request body is not valid: {e}")))
+    serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("the request body is not valid: {e}")))
 }

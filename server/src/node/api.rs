@@ -34,7 +34,11 @@ impl NodeApi for Node {
         insert::check_target(self, name)
     }
 
-    fn insert_rows(&self, target: &str, rows: Vec<Map<String, Value>>) -> BoxFuture<'_, Vec<Result<(), ApiError>>> {
+    fn insert_rows(
+        &self,
+        target: &str,
+        rows: Vec<Map<String, Value>>,
+    ) -> BoxFuture<'_, Vec<Result<(), ApiError>>> {
         let target = target.to_owned();
         async move { insert::insert_objects(self, &target, rows).await }.boxed()
     }

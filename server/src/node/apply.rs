@@ -102,7 +102,8 @@ impl Node {
         properties: &IndexMap<String, String>,
         paused: bool,
     ) -> Result<(), ApiError> {
-        let reset = properties.get("auto.offset.reset").or_else(|| properties.get("ksql.streams.auto.offset.reset"));
+        let reset =
+            properties.get("auto.offset.reset").or_else(|| properties.get("ksql.streams.auto.offset.reset"));
         let options = QueryOptions {
             auto_offset_reset: match reset {
                 Some(value) if value.eq_ignore_ascii_case("earliest") => OffsetReset::Earliest,

@@ -65,7 +65,8 @@ pub async fn run_command(
             return Err(ApiError::statement("this statement is no command", &parsed.text));
         }
     };
-    let command = Command { version: RECORD_VERSION, id: id.clone(), statement: parsed.text.clone(), actions };
+    let command =
+        Command { version: RECORD_VERSION, id: id.clone(), statement: parsed.text.clone(), actions };
     // Topics come first: a command whose topic cannot be made must not be written.
     node.create_topics(&command).await.map_err(|e| with_statement(e, &parsed.text))?;
     let sequence = log
@@ -165,7 +166,9 @@ fn message(statement: &Statement, query_id: Option<&str>) -> String {
             SourceKind::Stream => format!("Stream `{}` altered", alter.name.name),
             SourceKind::Table => format!("Table `{}` altered", alter.name.name),
         },
-        (Statement::CreateType { name, .. }, None) => format!("Registered custom type with name '{}'", name.name),
+        (Statement::CreateType { name, .. }, None) => {
+            format!("Registered custom type with name '{}'", name.name)
+        }
         (Statement::DropType { name, .. }, None) => format!("Type '{}' was dropped", name.name),
         _ => "Statement executed".to_owned(),
     }

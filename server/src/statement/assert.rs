@@ -26,18 +26,22 @@ pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, Api
         };
         expected.push((property.name.as_str(), value));
     }
-    let timeout = timeout.as_ref().map_or(TIMEOUT_DEFAULT, |t| Duration::from_millis(t.amount.saturating_mul(t.unit.millis()).unsigned_abs()));
+    let timeout = timeout.as_ref().map_or(TIMEOUT_DEFAULT, |t| {
+        Duration::from_millis(t.amount.saturating_mul(t.unit.millis()).unsigned_abs())
+    });
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
         let failure = match node.topics().await?.iter().find(|t| t.name == *topic) {
             None if *exists => Some(format!("Topic {topic} does not exist")),
             Some(_) if !*exists => Some(format!("Topic {topic} exists")),
             None => None,
-            Some(found) => expected.iter().find_map(|(name, value)| match name.to_ascii_uppercase().as_str() {
-                "PARTITIONS" => mismatch(topic, "partitions", *value, i64::from(found.partitions)),
-                "REPLICAS" => mismatch(topic, "replicas", *value, i64::from(found.replicas)),
-                other => Some(format!("Cannot assert unknown topic property: {other}")),
-            }),
+            Some(found) => {
+                expected.iter().find_map(|(name, value)| match name.to_ascii_uppercase().as_str() {
+                    "PARTITIONS" => mismatch(topic, "partitions", *value, i64::from(found.partitions)),
+                    "REPLICAS" => mismatch(topic, "replicas", *value, i64::from(found.replicas)),
+                    other => Some(format!("Cannot assert unknown topic property: {other}")),
+                })
+            }
         };
         let Some(failure) = failure else {
             return Ok(entity("assert_topic", text, json!({"topicName": topic, "exists": exists})));
@@ -53,5 +57,6 @@ pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, Api
 }
 
 fn mismatch(topic: &str, what: &str, expected: i64, actual: i64) -> Option<String> {
-    (expected != actual).then(|| format!("Mismatched {what} for topic {topic}: expected {expected}, got {actual}"))
+    (expected != actual)
+        .then(|| format!("Mismatched {what} for topic {topic}: expected {expected}, got {actual}"))
 }

@@ -16,7 +16,11 @@ pub async fn describe(node: &Node, what: &Describe, text: &str) -> Result<Value,
             let metastore = node.metastore();
             let Some(source) = metastore.source(&name.name) else {
                 let hint = metastore.similar_source(&name.name).map(|s| format!(". Did you mean `{s}`?"));
-                let message = format!("Could not find STREAM/TABLE '{}' in the Metastore{}", name.name, hint.unwrap_or_default());
+                let message = format!(
+                    "Could not find STREAM/TABLE '{}' in the Metastore{}",
+                    name.name,
+                    hint.unwrap_or_default()
+                );
                 return Err(ApiError::statement(message, text));
             };
             let description = source_description(node, source, *extended).await?;
@@ -26,16 +30,16 @@ pub async fn describe(node: &Node, what: &Describe, text: &str) -> Result<Value,
         Describe::Tables { extended: _ } => described(node, text, Source::is_table).await,
         Describe::Function { name } => function(&name.name, text),
         Describe::Connector { name } => {
-            let message = format!("connector \"{}\" is not known: no Connect worker is configured", name.name);
+            let message =
+                format!("connector \"{}\" is not known: no Connect worker is configured", name.name);
             Err(ApiError { statement: Some(text.to_owned()), ..ApiError::new(ErrorCode::NotFound, message) })
         }
     }
 }
 
 fn function(name: &str, text: &str) -> Result<Value, ApiError> {
-    let description = FunctionRegistry::standard()
-        .describe(name)
-        .map_err(|e| ApiError::statement(e.to_string(), text))?;
+    let description =
+        FunctionRegistry::standard().describe(name).map_err(|e| ApiError::statement(e.to_string(), text))?;
     let kind = match description.kind {
         FunctionKind::Scalar => "SCALAR",
         FunctionKind::Aggregate => "AGGREGATE",
@@ -104,7 +108,10 @@ pub async fn source_description(node: &Node, source: &Source, extended: bool) ->
         let summaries: Vec<Value> =
             metastore.writers(&source.name).filter_map(|q| offsets(node, q)).collect();
         description["queryOffsetSummaries"] = Value::Array(summaries);
-        description["statistics"] = Value::from(statistics(node, &metastore.writers(&source.name).map(|q| q.plan.query_id.clone()).collect::<Vec<_>>()));
+        description["statistics"] = Value::from(statistics(
+            node,
+            &metastore.writers(&source.name).map(|q| q.plan.query_id.clone()).collect::<Vec<_>>(),
+        ));
     }
     Ok(description)
 }

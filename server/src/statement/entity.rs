@@ -47,10 +47,8 @@ pub fn schema(sql_type: &SqlType) -> Value {
         SqlType::Array(element) => json!({"type": "ARRAY", "fields": null, "memberSchema": schema(element)}),
         SqlType::Map(_, value) => json!({"type": "MAP", "fields": null, "memberSchema": schema(value)}),
         SqlType::Struct(fields) => {
-            let fields: Vec<Value> = fields
-                .iter()
-                .map(|f| json!({"name": f.name, "schema": schema(&f.sql_type)}))
-                .collect();
+            let fields: Vec<Value> =
+                fields.iter().map(|f| json!({"name": f.name, "schema": schema(&f.sql_type)})).collect();
             json!({"type": "STRUCT", "fields": fields, "memberSchema": null})
         }
         SqlType::Decimal { precision, scale } => json!({
@@ -71,7 +69,8 @@ pub fn schema(sql_type: &SqlType) -> Value {
 
 /// The columns of a source, key first.
 pub fn fields(logical: &LogicalSchema) -> Vec<Value> {
-    let keys = logical.key.iter().map(|c| json!({"name": c.name, "schema": schema(&c.sql_type), "type": "KEY"}));
+    let keys =
+        logical.key.iter().map(|c| json!({"name": c.name, "schema": schema(&c.sql_type), "type": "KEY"}));
     let values = logical.value.iter().map(|c| json!({"name": c.name, "schema": schema(&c.sql_type)}));
     let headers = logical.headers.iter().map(|h| {
         json!({

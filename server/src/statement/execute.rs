@@ -52,7 +52,8 @@ pub fn parse(text: &str, scope: &RequestScope) -> Result<(String, Vec<ParsedStat
     let text = substitute(text, &scope.variables).map_err(|e| sql_error(&e, text, text))?;
     let statements = parse_statements(&text).map_err(|e| sql_error(&e, &text, &text))?;
     if statements.len() > STATEMENTS_MAX {
-        let message = format!("a request may have {STATEMENTS_MAX} statements, this has {}", statements.len());
+        let message =
+            format!("a request may have {STATEMENTS_MAX} statements, this has {}", statements.len());
         return Err(ApiError::bad_request(message));
     }
     Ok((text, statements))
@@ -145,7 +146,9 @@ async fn run(
         }
         Statement::Show(what) => return show::show(node, what, scope, &parsed.text).await.map(Some),
         Statement::Describe(what) => return describe::describe(node, what, &parsed.text).await.map(Some),
-        Statement::Explain(target) => return explain::explain(node, target, scope, &parsed.text).await.map(Some),
+        Statement::Explain(target) => {
+            return explain::explain(node, target, scope, &parsed.text).await.map(Some);
+        }
         Statement::Assert(what) => return assert::assert(node, what, &parsed.text).await.map(Some),
         Statement::InsertValues(_) => {
             let sandbox = node.sandbox(&scope.session).await?;
@@ -158,14 +161,20 @@ async fn run(
             return Ok(None);
         }
         Statement::CreateConnector { .. } | Statement::DropConnector { .. } => {
-            return Err(ApiError::statement("connectors are not available: no Connect worker is configured", &parsed.text));
+            return Err(ApiError::statement(
+                "connectors are not available: no Connect worker is configured",
+                &parsed.text,
+            ));
         }
         Statement::AlterSystem(_) => {
             let message = "ALTER SYSTEM needs ksql.runtime.feature.shared.enabled, which is off";
             return Err(ApiError::server(message));
         }
         Statement::RunScript { .. } => {
-            return Err(ApiError::statement("RUN SCRIPT is a command of the shell, not of the server", &parsed.text));
+            return Err(ApiError::statement(
+                "RUN SCRIPT is a command of the shell, not of the server",
+                &parsed.text,
+            ));
         }
         _ => {}
     }

@@ -22,7 +22,13 @@ pub async fn explain(
         ExplainTarget::Query(id) => {
             let metastore = node.metastore();
             let query = metastore.query(&id.name).ok_or_else(|| {
-                ApiError::statement(format!("Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.", id.name), text)
+                ApiError::statement(
+                    format!(
+                        "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
+                        id.name
+                    ),
+                    text,
+                )
             })?;
             Ok(entity("queryDescription", text, json!({"queryDescription": query_description(node, query)})))
         }
@@ -32,7 +38,12 @@ pub async fn explain(
             let description = match &prepared {
                 PreparedStatement::Command(command) => match &command.query {
                     Some(query) => plan_description(&query.plan, text),
-                    None => return Err(ApiError::statement("The provided statement does not run a ksql query", text)),
+                    None => {
+                        return Err(ApiError::statement(
+                            "The provided statement does not run a ksql query",
+                            text,
+                        ));
+                    }
                 },
                 PreparedStatement::Push(push) => plan_description(&push.plan, text),
                 PreparedStatement::Pull(pull) => json!({
@@ -40,7 +51,9 @@ pub async fn explain(
                     "topology": "", "executionPlan": explain_pull(pull), "queryType": "PULL",
                     "queryErrors": [], "state": null,
                 }),
-                _ => return Err(ApiError::statement("The provided statement does not run a ksql query", text)),
+                _ => {
+                    return Err(ApiError::statement("The provided statement does not run a ksql query", text));
+                }
             };
             Ok(entity("queryDescription", text, json!({"queryDescription": description})))
         }

@@ -53,7 +53,11 @@ pub async fn insert(node: &Node, row: &InsertRow) -> Result<(), ApiError> {
 }
 
 /// Rows of `/inserts-stream`, each an object by column name. They are written in order; each has its own outcome.
-pub async fn insert_objects(node: &Node, target: &str, rows: Vec<Map<String, Value>>) -> Vec<Result<(), ApiError>> {
+pub async fn insert_objects(
+    node: &Node,
+    target: &str,
+    rows: Vec<Map<String, Value>>,
+) -> Vec<Result<(), ApiError>> {
     let metastore = node.metastore();
     let mut outcomes = Vec::with_capacity(rows.len());
     for object in rows {
@@ -86,7 +90,9 @@ pub fn check_target(node: &Node, name: &str) -> Result<String, ApiError> {
         return Err(ApiError::bad_request(format!("Cannot insert into read-only {kind}: {unquoted}")));
     }
     if source.window.is_some() || !source.schema.headers.is_empty() {
-        return Err(ApiError::bad_request(format!("Cannot insert into `{unquoted}`: it is windowed or has header columns")));
+        return Err(ApiError::bad_request(format!(
+            "Cannot insert into `{unquoted}`: it is windowed or has header columns"
+        )));
     }
     Ok(unquoted)
 }
@@ -138,11 +144,13 @@ fn compile_context(node: &Node) -> CompileContext {
 }
 
 fn evaluate(expr: &Expr, context: &CompileContext) -> Result<SqlValue, ApiError> {
-    evaluate_constant(expr, context).map_err(|e| ApiError::bad_request(format!("Failed to insert values: {e}")))
+    evaluate_constant(expr, context)
+        .map_err(|e| ApiError::bad_request(format!("Failed to insert values: {e}")))
 }
 
 async fn write(node: &Node, source: &Source, row: Row) -> Result<(), ApiError> {
-    let failed = |e: String| ApiError::bad_request(format!("Failed to insert values into '{}'. {e}", source.name));
+    let failed =
+        |e: String| ApiError::bad_request(format!("Failed to insert values into '{}'. {e}", source.name));
     let key = if source.schema.key.is_empty() {
         None
     } else {

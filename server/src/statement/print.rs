@@ -157,7 +157,9 @@ fn guess(bytes: Option<&[u8]>) -> (&'static str, String) {
         return ("JSON", value.to_string());
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) if text.chars().all(|c| !c.is_control() || c.is_whitespace()) => ("KAFKA_STRING", text.to_owned()),
+        Ok(text) if text.chars().all(|c| !c.is_control() || c.is_whitespace()) => {
+            ("KAFKA_STRING", text.to_owned())
+        }
         _ => match bytes.len() {
             4 => {
                 let value = i32::from_be_bytes(bytes.try_into().expect("four bytes"));

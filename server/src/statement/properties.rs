@@ -82,7 +82,9 @@ pub fn check(name: &str) -> Result<(), ApiError> {
     if known {
         return Ok(());
     }
-    Err(ApiError::bad_request(format!("Not recognizable as ksql, streams, consumer, or producer property: '{name}'")))
+    Err(ApiError::bad_request(format!(
+        "Not recognizable as ksql, streams, consumer, or producer property: '{name}'"
+    )))
 }
 
 pub fn set(scope: &mut RequestScope, set: &SetProperty) -> Result<(), ApiError> {
@@ -111,7 +113,9 @@ pub fn list(scope: &RequestScope) -> (Vec<Value>, Vec<String>) {
     for (name, value) in KNOWN {
         if !scope.properties.contains_key(name) {
             let editable = check(name).is_ok();
-            rows.push(json!({"name": name, "scope": "KSQL", "level": "", "value": value, "editable": editable}));
+            rows.push(
+                json!({"name": name, "scope": "KSQL", "level": "", "value": value, "editable": editable}),
+            );
         }
     }
     (rows, overwritten)

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tokio::sync::mpsc;
-use weir_engine::pull::executor::PullRows;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::serde::json_value::row_to_json;
@@ -28,19 +28,24 @@ const EVENT_ROWS_MAX: usize = 1_000;
 
 /// `/query`: starts the one query of the request.
 pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, ApiError> {
-    let variables = request.variables.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    let variables =
+        request.variables.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let scope = RequestScope::new(node.session(), request.properties, variables)?;
     let (text, statements) = parse(&request.sql, &scope)?;
     let [parsed] = statements.as_slice() else {
-        return Err(ApiError::bad_request(format!("Expected exactly one KSQL statement; found {} instead", statements.len())));
+        return Err(ApiError::bad_request(format!(
+            "Expected exactly one KSQL statement; found {} instead",
+            statements.len()
+        )));
     };
     if let Statement::Print(what) = &parsed.statement {
         return print::start(node, what, &parsed.text).await;
     }
     let sandbox = node.sandbox(&scope.session).await?;
     let number = node.next_transient_number();
-    let prepared =
-        sandbox.prepare(&parsed.statement, &parsed.text, number).map_err(|e| sql_error(&e, &text, &parsed.text))?;
+    let prepared = sandbox
+        .prepare(&parsed.statement, &parsed.text, number)
+        .map_err(|e| sql_error(&e, &text, &parsed.text))?;
     match prepared {
         PreparedStatement::Pull(plan) => pull(node, &plan, &parsed.text).await,
         PreparedStatement::Push(push) => start_push(node, *push, &scope, &parsed.text).await,
@@ -56,7 +61,7 @@ pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, A
 }
 
 async fn pull(node: &Node, plan: &PullPlan, text: &str) -> Result<RunningQuery, ApiError> {
-    let rows = node.pull(plan).await.map_err(|e| ApiError::statement(e.to_string(), text))?;
+    let rows = node.pull(plan).await.map_err(|e| ApiError::statement(error_chain(&e), text))?;
     let columns: Vec<Column> =
         plan.columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
     let header = RowsHeader {
@@ -64,12 +69,28 @@ async fn pull(node: &Node, plan: &PullPlan, text: &str) -> Result<RunningQuery, 
         columns: plan
             .columns
             .iter()
-            .map(|c| HeaderColumn { name: c.name.clone(), sql_type: c.sql_type.to_string(), is_key: c.is_key })
+            .map(|c| HeaderColumn {
+                name: c.name.clone(),
+                sql_type: c.sql_type.to_string(),
+                is_key: c.is_key,
+            })
             .collect(),
     };
     let (sender, events) = mpsc::channel(EVENT_BATCHES_MAX);
     let task = tokio::spawn(stream_pull(rows, columns, sender));
     Ok(RunningQuery { kind: QueryKind::Pull, header, events, guard: Box::new(AbortOnDrop(task)) })
+}
+
+/// An error with its causes.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// Ends a background loop with its query.
@@ -81,7 +102,11 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn stream_pull(mut rows: PullRows, columns: Vec<Column>, sender: mpsc::Sender<Vec<RowEvent>>) {
+async fn stream_pull(
+    mut rows: SendableRecordBatchStream,
+    columns: Vec<Column>,
+    sender: mpsc::Sender<Vec<RowEvent>>,
+) {
     while let Some(batch) = rows.next().await {
         let batch: RecordBatch = match batch {
             Ok(batch) => batch,
@@ -94,7 +119,8 @@ async fn stream_pull(mut rows: PullRows, columns: Vec<Column>, sender: mpsc::Sen
             let end = (start + EVENT_ROWS_MAX).min(batch.num_rows());
             let events = (start..end)
                 .map(|row| RowEvent::Row {
-                    columns: serde_json::Value::Array(row_to_json(&columns, batch.columns(), row)).to_string(),
+                    columns: serde_json::Value::Array(row_to_json(&columns, batch.columns(), row))
+                        .to_string(),
                     tombstone: false,
                 })
                 .collect();
@@ -216,7 +242,8 @@ fn picks(subscription: &PushSubscription, columns: &[OutputColumn]) -> Vec<Pick>
 }
 
 fn render(rows: &PushRows, columns: &[OutputColumn], picks: &[Pick]) -> Vec<RowEvent> {
-    let types: Vec<Column> = columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
+    let types: Vec<Column> =
+        columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
     let longs = |values: &[i64]| Arc::new(arrow::array::Int64Array::from(values.to_vec())) as ArrayRef;
     let arrays: Vec<ArrayRef> = picks
         .iter()
@@ -224,7 +251,9 @@ fn render(rows: &PushRows, columns: &[OutputColumn], picks: &[Pick]) -> Vec<RowE
             Pick::Key(at) => rows.key[*at].clone(),
             Pick::Value(at) => rows.value[*at].clone(),
             Pick::Rowtime => longs(&rows.rowtime),
-            Pick::WindowStart => rows.window.as_ref().map_or_else(|| longs(&rows.rowtime), |w| longs(&w.start)),
+            Pick::WindowStart => {
+                rows.window.as_ref().map_or_else(|| longs(&rows.rowtime), |w| longs(&w.start))
+            }
             Pick::WindowEnd => rows.window.as_ref().map_or_else(|| longs(&rows.rowtime), |w| longs(&w.end)),
         })
         .collect();

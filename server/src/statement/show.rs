@@ -14,8 +14,12 @@ use crate::statement::properties;
 
 pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) -> Result<Value, ApiError> {
     Ok(match what {
-        Show::Streams { extended: false } => entity("streams", text, json!({"streams": sources(node, Source::is_stream)})),
-        Show::Tables { extended: false } => entity("tables", text, json!({"tables": sources(node, Source::is_table)})),
+        Show::Streams { extended: false } => {
+            entity("streams", text, json!({"streams": sources(node, Source::is_stream)}))
+        }
+        Show::Tables { extended: false } => {
+            entity("tables", text, json!({"tables": sources(node, Source::is_table)}))
+        }
         Show::Streams { extended: true } => described(node, text, Source::is_stream).await?,
         Show::Tables { extended: true } => described(node, text, Source::is_table).await?,
         Show::Queries { extended: false } => entity("queries", text, json!({"queries": queries(node)})),
@@ -78,13 +82,8 @@ pub async fn described(node: &Node, text: &str, keep: fn(&Source) -> bool) -> Re
 fn queries(node: &Node) -> Vec<Value> {
     let metastore = node.metastore();
     let persistent = metastore.queries().map(|q| {
-        let topics: Vec<String> = q
-            .plan
-            .sink
-            .iter()
-            .filter_map(|s| metastore.source(s))
-            .map(|s| s.topic.clone())
-            .collect();
+        let topics: Vec<String> =
+            q.plan.sink.iter().filter_map(|s| metastore.source(s)).map(|s| s.topic.clone()).collect();
         let state = node.query_state(&q.plan.query_id);
         json!({
             "queryString": q.sql,

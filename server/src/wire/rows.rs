@@ -94,7 +94,9 @@ impl RowsWriter {
                 }
                 out.push_str("}}");
             }
-            (RowsShape::StreamedRows, RowEvent::Failed(error)) => self.member("errorMessage", error.to_json(), out),
+            (RowsShape::StreamedRows, RowEvent::Failed(error)) => {
+                self.member("errorMessage", error.to_json(), out)
+            }
             (RowsShape::StreamedRows, RowEvent::Final(text)) => {
                 self.member("finalMessage", Value::from(*text), out);
             }

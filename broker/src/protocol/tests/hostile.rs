@@ -45,7 +45,8 @@ fn messages_cut_anywhere_are_refused() {
 #[test]
 fn responses_with_bytes_left_over_are_refused() {
     for (api, version, mut samples) in every_version() {
-        let mut bytes = BytesMut::from(encode_response(&Response::sample(api, version, &mut samples), version));
+        let mut bytes =
+            BytesMut::from(encode_response(&Response::sample(api, version, &mut samples), version));
         bytes.extend_from_slice(&[0]);
         assert!(Response::decode(api, version, bytes.freeze()).is_err(), "{api} {version}");
     }

@@ -95,6 +95,9 @@ pub fn add_values(table: &mut TableStore, batch: &RowBatch) -> Result<Vec<u32>> 
 
 /// The row of a batch as a row of the table.
 pub fn table_row(batch: &RowBatch, slots: &[u32], row: usize) -> TableRow {
+    if slots[row] == NO_ROW {
+        return TableRow::ABSENT;
+    }
     let extra = batch.window.as_ref().map_or(0, |w| w.end[row]);
     TableRow { slot: slots[row], rowtime: batch.rowtime[row], extra }
 }

@@ -21,7 +21,7 @@ use crate::state::task_state::{META_KEY, TaskState};
 pub struct SessionWindows {
     pub gap_ms: i64,
     pub grace_ms: i64,
-    /// Sessions are kept until stream time reaches their end plus this.
+    /// Sessions are kept until stream time passes their end plus this.
     pub retention_ms: i64,
 }
 
@@ -299,7 +299,7 @@ impl SessionAggregateOperator {
 
     fn expire(&mut self, state: &mut TaskState) {
         let oldest = self.stream_time.saturating_sub(self.windows.retention_ms);
-        let expired: Vec<u32> = self.by_end.range(..=oldest).flat_map(|(_, s)| s.iter().copied()).collect();
+        let expired: Vec<u32> = self.by_end.range(..oldest).flat_map(|(_, s)| s.iter().copied()).collect();
         expired.into_iter().for_each(|slot| self.forget(slot, state));
     }
 }

@@ -281,7 +281,8 @@ impl Operator for StreamStreamJoinOperator {
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         self.open(context)?;
-        self.buffers.iter_mut().try_for_each(|b| b.flush(context.state))?;
+        let keep_from = self.unmatched.first_time();
+        self.buffers.iter_mut().try_for_each(|b| b.flush(keep_from, context.state))?;
         self.unmatched.flush(context.state);
         if self.stream_time > self.stored_time {
             self.stored_time = self.stream_time;

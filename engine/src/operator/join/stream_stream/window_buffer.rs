@@ -157,8 +157,10 @@ impl WindowBuffer {
         Ok(())
     }
 
-    /// Hands new rows to the store, forgets expired ones.
-    pub fn flush(&mut self, state: &mut TaskState) -> Result<()> {
+    /// Hands new rows to the store, forgets expired ones. Rows from `keep_from` on stay: they may still come out unmatched.
+    pub fn flush(&mut self, keep_from: Option<i64>, state: &mut TaskState) -> Result<()> {
+        let expired = self.observed.saturating_sub(self.retention_ms);
+        let expired = keep_from.map_or(expired, |from| expired.min(from.saturating_sub(1)));
         let added = std::mem::take(&mut self.added);
         let changed = !added.is_empty();
         let rows: Vec<_> = added.iter().filter_map(|(k, t, s)| Some((k, self.find(k, *t, *s)?))).collect();
@@ -167,7 +169,7 @@ impl WindowBuffer {
         let readers = ColumnReader::all(&columns)?;
         let mut written = Vec::new();
         for (i, (key, row)) in rows.iter().enumerate() {
-            if self.is_retained(row.time) {
+            if row.time > expired {
                 let mut bytes = Vec::new();
                 encode_row(&readers, i, row.time, row.window_end, &mut bytes);
                 state.put(self.store, buffer_key(key, row.time, row.sequence), Some(bytes));
@@ -183,14 +185,15 @@ impl WindowBuffer {
             meta.extend_from_slice(&self.sequence.to_le_bytes());
             state.put(self.store, META_KEY.to_vec(), Some(meta));
         }
-        self.expire(state);
+        self.expire(expired, state);
         self.arena.compact()
     }
 
-    fn expire(&mut self, state: &mut TaskState) {
+    /// Forgets rows up to a time.
+    fn expire(&mut self, expired: i64, state: &mut TaskState) {
         while let Some(entry) = self.by_time.first_entry() {
             let time = *entry.key();
-            if time > self.observed.saturating_sub(self.retention_ms) {
+            if time > expired {
                 return;
             }
             for key in entry.remove() {

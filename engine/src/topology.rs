@@ -15,6 +15,7 @@ use weir_sql::plan::physical::ResultKind;
 use weir_sql::schema::LogicalSchema;
 
 use crate::operator::aggregate::ExpiredFinals;
+use crate::state::table_store::RESIDENT_ROWS_MAX;
 use crate::topology::materialization::Materialization;
 use crate::topology::sub_topology::SubTopology;
 
@@ -32,11 +33,17 @@ pub enum OutputCaching {
 pub struct TopologyConfig {
     pub caching: OutputCaching,
     pub expired_finals: ExpiredFinals,
+    /// Rows or groups that a store keeps decoded in memory after a commit; the others are read back when needed.
+    pub resident_rows_max: usize,
 }
 
 impl Default for TopologyConfig {
     fn default() -> TopologyConfig {
-        TopologyConfig { caching: OutputCaching::Off, expired_finals: ExpiredFinals::Emit }
+        TopologyConfig {
+            caching: OutputCaching::Off,
+            expired_finals: ExpiredFinals::Emit,
+            resident_rows_max: RESIDENT_ROWS_MAX,
+        }
     }
 }
 

@@ -163,10 +163,8 @@ async fn a_clean_restart_finds_its_state_and_replays_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut node = Node::start(dir.path(), 2).await;
     node.execute(STREAM).await;
-    let id = node
-        .execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
-        .await
-        .expect("a query");
+    let id =
+        node.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;").await.expect("a query");
     node.produce("s", 2, 1_000, &rows(0, 70)).await;
     node.read("T", 2, 70).await;
     node.restart(2).await;
@@ -184,15 +182,14 @@ async fn damaged_state_is_rebuilt_from_the_changelog() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut node = Node::start(dir.path(), 1).await;
     node.execute(STREAM).await;
-    let id = node
-        .execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
-        .await
-        .expect("a query");
+    let id =
+        node.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;").await.expect("a query");
     node.produce("s", 2, 1_000, &rows(0, 70)).await;
     node.read("T", 2, 70).await;
     node.engine.shutdown().await.expect("a clean end");
     let mut damaged = 0;
-    let application = dir.path().join("state").join(weir_engine::query::naming::application_id("default_", &id));
+    let application =
+        dir.path().join("state").join(weir_engine::query::naming::application_id("default_", &id));
     for task in std::fs::read_dir(application).expect("tasks") {
         for file in std::fs::read_dir(task.expect("a task").path()).expect("files") {
             let path = file.expect("a file").path();
@@ -233,7 +230,8 @@ async fn a_stream_finds_the_rows_of_a_table() {
         .map(|(key, value)| {
             let value: serde_json::Value = serde_json::from_str(&value.expect("a value")).expect("JSON");
             let row = (key, value);
-            let v = row.1.as_object().expect("a row").values().find_map(serde_json::Value::as_i64).expect("v");
+            let v =
+                row.1.as_object().expect("a row").values().find_map(serde_json::Value::as_i64).expect("v");
             (v, row.0.expect("a key") + row.1["U_NAME"].as_str().or(row.1["NAME"].as_str()).expect("a name"))
         })
         .collect();

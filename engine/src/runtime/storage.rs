@@ -88,7 +88,12 @@ impl DiskStorage {
 }
 
 impl StateStorage for DiskStorage {
-    fn open(&self, application_id: &str, task: TaskId, stores: &[StoreSpec]) -> Result<Box<dyn StateBackend>> {
+    fn open(
+        &self,
+        application_id: &str,
+        task: TaskId,
+        stores: &[StoreSpec],
+    ) -> Result<Box<dyn StateBackend>> {
         if stores.is_empty() {
             return Ok(Box::new(MemoryBackend::new(0)));
         }

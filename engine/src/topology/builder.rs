@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use weir_sql::format::FormatInfo;
 use weir_sql::plan::physical::{QueryPlan, RepartitionStep, ResultKind, SinkStep, SourceStep, Step};
 use weir_sql::schema::LogicalSchema;
+use weir_sql::types::SqlType;
 
 use crate::batch::input_schema::InputSchema;
 use crate::error::{EngineError, Result};
@@ -153,7 +154,7 @@ impl TopologyBuilder<'_> {
         let tombstones = if filtered { NeedlessTombstones::Drop } else { NeedlessTombstones::Forward };
         let store = self.add_store(0, "Result-Materialize");
         let types = side_types(schema).split_off(schema.key.len());
-        let operator = MaterializeOperator::new(TableStore::new(store, types), tombstones, false);
+        let operator = MaterializeOperator::new(self.table_store(store, types), tombstones, false);
         self.materialization = Some(Materialization {
             sub_topology: 0,
             store,
@@ -177,7 +178,7 @@ impl TopologyBuilder<'_> {
         let store = self.add_store(sub, "KsqlTopic-Reduce");
         let types = side_types(&step.schema).split_off(step.schema.key.len());
         let operator =
-            MaterializeOperator::new(TableStore::new(store, types), NeedlessTombstones::Forward, true);
+            MaterializeOperator::new(self.table_store(store, types), NeedlessTombstones::Forward, true);
         Ok(self.add_node(sub, "Materialize", Box::new(operator), &[from]))
     }
 
@@ -223,6 +224,10 @@ impl TopologyBuilder<'_> {
         let stores = &mut self.subs[sub].stores;
         stores.push(StoreSpec { name, changelog: true });
         StoreId((stores.len() - 1) as u32)
+    }
+
+    pub(crate) fn table_store(&self, store: StoreId, types: Vec<SqlType>) -> TableStore {
+        TableStore::new(store, types).with_resident_max(self.config.resident_rows_max)
     }
 
     fn add_source(&mut self, sub: usize, topic: TopicName, reader: TopicReader) -> Outlet {

@@ -29,7 +29,6 @@ use crate::operator::join::stream_stream::{JoinWindow, StreamStreamJoinOperator}
 use crate::operator::join::stream_table::StreamTableJoinOperator;
 use crate::operator::join::table_table::TableTableJoinOperator;
 use crate::operator::materialize::{MaterializeOperator, NeedlessTombstones};
-use crate::state::table_store::TableStore;
 use crate::topology::OutputCaching;
 use crate::topology::builder::{AggregateStore, Outlet, TopologyBuilder, input_schema};
 use crate::topology::internal_topic::OldValues;
@@ -63,7 +62,9 @@ impl TopologyBuilder<'_> {
         let key_types = step.schema.key.iter().map(|c| c.sql_type.clone()).collect();
         let slots = Slots::new(store, step.window.is_some(), key_types, calls);
         let operator: Box<dyn Operator> = match (&step.window, is_table) {
-            (_, true) => Box::new(TableAggregateOperator::new(slots, old)),
+            (_, true) => Box::new(
+                TableAggregateOperator::new(slots, old).with_resident_max(self.config.resident_rows_max),
+            ),
             (window, false) => self.stream_aggregate(slots, window.as_ref(), old),
         };
         Ok(self.add_node(sub, &name, operator, &[grouped]))
@@ -81,23 +82,31 @@ impl TopologyBuilder<'_> {
             (_, OutputCaching::Off) => Emission::EveryChange,
         };
         let config = EmissionConfig { emission, old_values };
-        let Some(window) = window else { return Box::new(AggregateOperator::new(slots, None, config)) };
+        let time_aggregate = |slots, windows| {
+            AggregateOperator::new(slots, windows, config).with_resident_max(self.config.resident_rows_max)
+        };
+        let Some(window) = window else { return Box::new(time_aggregate(slots, None)) };
         let grace_ms = window.effective_grace_ms();
         let least = window.size_ms().saturating_add(grace_ms);
         let retention_ms = window.retention_ms.unwrap_or(least).max(least);
         let time = |size_ms, advance_ms| TimeWindows { size_ms, advance_ms, grace_ms, retention_ms };
         match window.bounds {
             WindowBounds::Tumbling { size_ms } => {
-                Box::new(AggregateOperator::new(slots, Some(time(size_ms, size_ms)), config))
+                Box::new(time_aggregate(slots, Some(time(size_ms, size_ms))))
             }
             WindowBounds::Hopping { size_ms, advance_ms } => {
-                Box::new(AggregateOperator::new(slots, Some(time(size_ms, advance_ms)), config))
+                Box::new(time_aggregate(slots, Some(time(size_ms, advance_ms))))
             }
             WindowBounds::Session { gap_ms } => {
                 let windows = SessionWindows { gap_ms, grace_ms, retention_ms };
                 Box::new(SessionAggregateOperator::new(slots, windows, config))
             }
         }
+    }
+
+    fn side_table(&mut self, sub: usize, name: &str, schema: &LogicalSchema) -> SideTable {
+        let store = self.add_store(sub, name);
+        SideTable::new(self.table_store(store, side_types(schema)))
     }
 
     pub(crate) fn build_stream_stream(&mut self, step: &StreamStreamJoinStep, sub: usize) -> Result<Outlet> {
@@ -122,7 +131,7 @@ impl TopologyBuilder<'_> {
     pub(crate) fn build_stream_table(&mut self, step: &StreamTableJoinStep, sub: usize) -> Result<Outlet> {
         let left = self.build_step(&step.left, sub, false)?;
         let right = self.build_step(&step.right, sub, false)?;
-        let table = SideTable::new(self.add_store(sub, "KafkaTopic_Right-Reduce"), step.right.schema());
+        let table = self.side_table(sub, "KafkaTopic_Right-Reduce", step.right.schema());
         let operator = StreamTableJoinOperator::new(step.kind, table);
         let name = self.unique_name("Join");
         Ok(self.add_node(sub, &name, Box::new(operator), &[left, right]))
@@ -137,8 +146,8 @@ impl TopologyBuilder<'_> {
         let left = self.build_step(&step.left, sub, false)?;
         let right = self.build_step(&step.right, sub, false)?;
         let sides = [
-            SideTable::new(self.add_store(sub, "KafkaTopic_Left-Reduce"), step.left.schema()),
-            SideTable::new(self.add_store(sub, "KafkaTopic_Right-Reduce"), step.right.schema()),
+            self.side_table(sub, "KafkaTopic_Left-Reduce", step.left.schema()),
+            self.side_table(sub, "KafkaTopic_Right-Reduce", step.right.schema()),
         ];
         let operator = TableTableJoinOperator::new(step.kind, sides, old);
         let name = self.unique_name("Join");
@@ -161,7 +170,7 @@ impl TopologyBuilder<'_> {
         let right_types: Vec<SqlType> = side_types(right_schema);
         let subscribe = SubscribeOperator::new(
             step.kind,
-            TableStore::new(left_store, left_types),
+            self.table_store(left_store, left_types),
             foreign_key,
             right_types.iter().map(SqlType::to_arrow).collect(),
             self.context.reporter(&name),
@@ -178,7 +187,7 @@ impl TopologyBuilder<'_> {
             self.add_internal_topic(topic, &format, &schema, OldValues::Dropped, (sub, outlet), side)?;
         let right = self.build_step(&step.right, side, false)?;
         let subscription_store = self.add_store(side, "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE");
-        let right_table = SideTable::new(self.add_store(side, "KafkaTopic_Right-Reduce"), right_schema);
+        let right_table = self.side_table(side, "KafkaTopic_Right-Reduce", right_schema);
         let left_keys = left_schema.key.iter().map(|c| c.sql_type.clone()).collect();
         let look_up = LookUpOperator::new(subscription_store, left_keys, right_table);
         let answers = self.add_node(side, "LookUp", Box::new(look_up), &[subscriptions, right]);
@@ -196,7 +205,7 @@ impl TopologyBuilder<'_> {
         let store = self.add_store(sub, "ForeignKeyJoin-Materialize");
         let types = side_types(&step.schema).split_off(step.schema.key.len());
         let operator =
-            MaterializeOperator::new(TableStore::new(store, types), NeedlessTombstones::Forward, true);
+            MaterializeOperator::new(self.table_store(store, types), NeedlessTombstones::Forward, true);
         Ok(self.add_node(sub, "Materialize", Box::new(operator), &[joined]))
     }
 }

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 
 use crate::batch::{OldRows, RowBatch, some_bits};
 use crate::error::Result;
-use crate::operator::aggregate::slots::Slots;
+use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::state::key_codec::EncodedKeys;
 use crate::state::task_state::TaskState;
@@ -19,6 +19,7 @@ pub struct TableAggregateOperator {
     index: HashTable<u32>,
     hasher: FixedState,
     old_values: bool,
+    resident_max: usize,
     keys: EncodedKeys,
 }
 
@@ -29,7 +30,31 @@ impl TableAggregateOperator {
             index: HashTable::new(),
             hasher: FixedState::default(),
             old_values,
+            resident_max: RESIDENT_GROUPS_MAX,
             keys: EncodedKeys::default(),
+        }
+    }
+
+    /// Bounds the number of groups kept in memory after a commit.
+    #[must_use]
+    pub fn with_resident_max(mut self, groups: usize) -> TableAggregateOperator {
+        self.resident_max = groups.max(1);
+        self
+    }
+
+    /// Forgets groups beyond the bound. All are clean.
+    fn evict(&mut self) {
+        if self.slots.len() <= self.resident_max {
+            return;
+        }
+        let excess = self.slots.len() - (self.resident_max - self.resident_max / 4);
+        let victims: Vec<u32> = self.slots.live().take(excess).collect();
+        for slot in victims {
+            let hash = self.slots.get(slot).hash;
+            if let Ok(entry) = self.index.find_entry(hash, |s| *s == slot) {
+                entry.remove();
+            }
+            self.slots.release(slot);
         }
     }
 
@@ -132,6 +157,8 @@ impl Operator for TableAggregateOperator {
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
-        self.slots.flush(context.state)
+        self.slots.flush(context.state)?;
+        self.evict();
+        Ok(())
     }
 }

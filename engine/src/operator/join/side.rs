@@ -8,7 +8,6 @@ use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::operator::keys::{batch_keys, null_keys};
 use crate::operator::materialize::{add_values, table_row};
-use crate::state::backend::StoreId;
 use crate::state::key_codec::EncodedKeys;
 use crate::state::table_store::{TableRow, TableStore};
 use crate::state::task_state::TaskState;
@@ -30,8 +29,9 @@ pub struct SideTable {
 }
 
 impl SideTable {
-    pub fn new(store: StoreId, schema: &LogicalSchema) -> SideTable {
-        SideTable { rows: TableStore::new(store, side_types(schema)) }
+    /// `rows` has the columns of [`side_types`].
+    pub fn new(rows: TableStore) -> SideTable {
+        SideTable { rows }
     }
 
     /// Adds the rows of a batch to the table's columns. Shape: one slot per row, NO_ROW for tombstones.

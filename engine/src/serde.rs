@@ -69,26 +69,28 @@ pub trait RowEncoder: Send + fmt::Debug {
     ) -> Vec<EncodeError>;
 }
 
-/// A decoder for the keys of a topic. `window` is set if the topic's keys are windowed.
+/// A decoder for the keys of a topic. `window` is set if the topic's keys are windowed. Without key columns nothing is
+/// read, whatever the format.
 pub fn key_decoder(
     format: &FormatInfo,
     columns: &[Column],
     window: Option<WindowInfo>,
 ) -> Result<Box<dyn RowDecoder>, SerdeError> {
-    let inner = decoder(format, columns)?;
+    let inner = if columns.is_empty() { Box::new(none::NoneSerde) } else { decoder(format, columns)? };
     Ok(match window {
         Some(window) => Box::new(windowed_key::WindowedKeyDecoder::new(inner, window)?),
         None => inner,
     })
 }
 
-/// An encoder for the keys of a topic. `window` is set if the topic's keys are windowed.
+/// An encoder for the keys of a topic. `window` is set if the topic's keys are windowed. Without key columns all keys are
+/// null, whatever the format.
 pub fn key_encoder(
     format: &FormatInfo,
     columns: &[Column],
     window: Option<WindowInfo>,
 ) -> Result<Box<dyn RowEncoder>, SerdeError> {
-    let inner = encoder(format, columns)?;
+    let inner = if columns.is_empty() { Box::new(none::NoneSerde) } else { encoder(format, columns)? };
     Ok(match window {
         Some(window) => Box::new(windowed_key::WindowedKeyEncoder::new(inner, columns.len(), window)),
         None => inner,

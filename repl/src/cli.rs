@@ -3,6 +3,7 @@
 pub mod args;
 pub mod repl;
 pub mod server;
+pub mod test;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Some(Command::Migrate(args)) => exit_code(migrate::run(args).await.map_err(|e| chain(&e))),
             Some(Command::Demo(args)) => exit_code(demo::run(args).await.map_err(|e| format!("{e:#}"))),
             Some(Command::Bench(args)) => exit_code(bench::run(args).await.map_err(|e| format!("{e:#}"))),
+            Some(Command::Test(args)) => test::run(&args),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));

@@ -8,3 +8,4 @@ pub mod input;
 pub mod migrate;
 pub mod render;
 pub mod session;
+pub mod testing;

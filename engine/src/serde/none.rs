@@ -1,4 +1,4 @@
-//! NONE: a topic side without columns. Nothing is read and nothing is written.
+//! NONE: a side of a topic without columns. Nothing is read, and null is written.
 
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::command::BenchArgs;
+use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
 use crate::migrate::commands::MigrateArgs;
 
@@ -40,6 +41,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure workloads with a fixed seed
     Bench(BenchArgs),
+    /// Run cases with their expected results, without a broker
+    Test(TestArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

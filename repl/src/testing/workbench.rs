@@ -1,0 +1,285 @@
+//! An engine for one case: metastore, topics and queries in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_engine::driver::topic_log::DriverRecord;
+use weir_engine::driver::{DriverConfig, TopologyDriver};
+use weir_engine::serde::encoded::EncodedRows;
+use weir_engine::serde::error::SerdeError;
+use weir_engine::serde::{key_encoder, value_decoder, value_encoder};
+use weir_sql::ast::statement::{SetProperty, Statement};
+use weir_sql::error::SqlError;
+use weir_sql::expr::compile::{CompileContext, IgnoreErrors, evaluate_constant};
+use weir_sql::expr::ir::Expr;
+use weir_sql::functions::registry::FunctionRegistry;
+use weir_sql::metastore::Metastore;
+use weir_sql::metastore::source::{QueryEntry, Source};
+use weir_sql::parser::ParsedStatement;
+use weir_sql::plan::command::DdlCommand;
+use weir_sql::plan::physical::QueryPlan;
+use weir_sql::plan::statement::{InsertRow, PreparedCommand, PreparedStatement};
+use weir_sql::planner::statement::prepare;
+use weir_sql::schema::Column;
+use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
+use weir_sql::value::SqlValue;
+use weir_sql::value::convert::to_array;
+
+use crate::testing::codec::unavailable;
+use crate::testing::report::Stop;
+
+/// Partitions of topics that a case does not describe.
+pub const PARTITIONS_DEFAULT: u32 = 4;
+const SERVICE_ID: &str = "some.ksql.service.id";
+
+/// Why a statement did not run.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The statement is not valid.
+    Rejected(SqlError),
+    /// It is, but cannot be run.
+    Stopped(Stop),
+}
+
+impl From<SqlError> for Refusal {
+    fn from(error: SqlError) -> Refusal {
+        Refusal::Rejected(error)
+    }
+}
+
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Refusal {
+        Refusal::Stopped(stop)
+    }
+}
+
+#[derive(Debug)]
+pub struct Workbench {
+    pub metastore: Metastore,
+    pub driver: TopologyDriver,
+    /// Every source that was made, in this order, as it last was; dropped ones stay.
+    pub declared: Vec<Arc<Source>>,
+    /// Every plan that was made, in this order.
+    pub plans: Vec<QueryPlan>,
+    /// What is not built and a source needs; from then on statements are analysed, but queries do not run.
+    pub unbuilt: Option<String>,
+    base: Session,
+    settings: BTreeMap<String, String>,
+    session: Session,
+    topics: MemoryTopics,
+    number: u64,
+    now_ms: i64,
+}
+
+impl Workbench {
+    /// Errors: a property has an invalid value.
+    pub fn new(
+        properties: BTreeMap<String, String>,
+        config: DriverConfig,
+    ) -> Result<Workbench, SqlError> {
+        let base = Session { service_id: SERVICE_ID.to_owned(), ..Session::default() };
+        Ok(Workbench {
+            metastore: Metastore::new(),
+            driver: TopologyDriver::new(config),
+            declared: Vec::new(),
+            plans: Vec::new(),
+            unbuilt: None,
+            session: base.clone().with_properties(&properties)?,
+            base,
+            settings: properties,
+            topics: MemoryTopics::default(),
+            number: 0,
+            now_ms: 0,
+        })
+    }
+
+    pub fn add_topic(&mut self, name: &str, partitions: u32, replicas: Option<u16>) {
+        self.topics.insert(name, TopicInfo { partitions, replicas, retention_ms: None });
+        // As in the original's test driver, records travel in one partition, whatever number is declared.
+        self.driver.add_topic(name, 1);
+    }
+
+    pub fn partitions(&self, topic: &str) -> Option<u32> {
+        self.topics.topic(topic).map(|t| t.partitions)
+    }
+
+    /// The source whose formats the records of a topic have: the last one made over it by a query, else the first.
+    pub fn source_over(&self, topic: &str) -> Option<&Arc<Source>> {
+        let mut over = self.declared.iter().filter(|s| s.topic == topic);
+        over.clone().rfind(|s| s.from_query).or_else(|| over.next())
+    }
+
+    /// Analyses a statement without running it.
+    pub fn prepare(&self, statement: &Statement, sql: &str) -> Result<PreparedStatement, SqlError> {
+        let context = Context {
+            metastore: &self.metastore,
+            session: &self.session,
+            topics: &self.topics,
+            schemas: &NoSchemas,
+            functions: FunctionRegistry::standard(),
+        };
+        prepare(&context, statement, sql, self.number)
+    }
+
+    /// Runs a statement. Topics that CREATE implies exist already.
+    pub fn execute(&mut self, parsed: &ParsedStatement) -> Result<(), Refusal> {
+        self.imply_topic(&parsed.statement);
+        match self.prepare(&parsed.statement, &parsed.text)? {
+            PreparedStatement::Command(command) => self.apply(*command, &parsed.text),
+            PreparedStatement::InsertValues(row) => self.insert(&row),
+            PreparedStatement::PassThrough(statement) => match *statement {
+                Statement::Set(SetProperty { name, value }) => {
+                    self.settings.insert(name, value);
+                    self.reset_session()
+                }
+                Statement::Unset { name } => {
+                    self.settings.remove(&name);
+                    self.reset_session()
+                }
+                _ => Ok(()),
+            },
+            PreparedStatement::Queries { .. }
+            | PreparedStatement::Skipped { .. }
+            | PreparedStatement::Pull(_)
+            | PreparedStatement::Push(_) => Ok(()),
+        }
+    }
+
+    fn reset_session(&mut self) -> Result<(), Refusal> {
+        self.session = self.base.clone().with_properties(&self.settings)?;
+        Ok(())
+    }
+
+    fn imply_topic(&mut self, statement: &Statement) {
+        let Statement::CreateSource(create) = statement else { return };
+        if create.properties.get("PARTITIONS").is_some() {
+            return;
+        }
+        if let Some(property) = create.properties.get("KAFKA_TOPIC")
+            && let SqlValue::String(topic) = &property.value.value
+            && self.topics.topic(topic).is_none()
+        {
+            self.add_topic(&topic.clone(), PARTITIONS_DEFAULT, None);
+        }
+    }
+
+    fn apply(&mut self, command: PreparedCommand, sql: &str) -> Result<(), Refusal> {
+        self.number += 1;
+        if let Some(topic) = &command.topic
+            && self.topics.topic(&topic.name).is_none()
+        {
+            self.add_topic(&topic.name, topic.partitions, topic.replicas);
+        }
+        if let Some(ddl) = &command.ddl {
+            let applied = self
+                .metastore
+                .apply(ddl)
+                .map_err(|e| Stop::Failed(format!("the command does not apply: {e}")))?;
+            drop(applied);
+            if let DdlCommand::CreateSource(create) = ddl {
+                self.declare(&create.name);
+            }
+        }
+        for id in &command.terminates {
+            self.metastore.remove_query(id);
+            self.driver.remove_query(id);
+        }
+        if let Some(query) = command.query {
+            let plan = query.plan;
+            self.plans.push(plan.clone());
+            self.metastore.add_query(QueryEntry {
+                kind: query.kind,
+                plan: plan.clone(),
+                sql: sql.to_owned(),
+            });
+            if query.replaces {
+                self.driver.remove_query(&plan.query_id);
+            }
+            if self.unbuilt.is_none() {
+                let refuse = |e| Stop::Failed(format!("the query cannot be built: {}", chain(&e)));
+                self.driver.add_query(plan).map_err(refuse)?;
+            }
+        }
+        if let Some(topic) = command.delete_topic {
+            self.topics.remove(&topic);
+        }
+        Ok(())
+    }
+
+    /// Remembers a source, and whether its formats are built.
+    fn declare(&mut self, name: &str) {
+        let Some(source) = self.metastore.source(name) else { return };
+        let sides = [(&source.key_format, &source.schema.key), (&source.value_format, &source.schema.value)];
+        for (format, columns) in sides {
+            if let Err(error @ SerdeError::NotAvailable { .. }) = value_decoder(format, columns) {
+                self.unbuilt.get_or_insert_with(|| error.to_string());
+            }
+        }
+        self.declared.retain(|known| known.name != name);
+        self.declared.push(Arc::clone(source));
+    }
+
+    /// Produces the record of an INSERT VALUES.
+    fn insert(&mut self, row: &InsertRow) -> Result<(), Refusal> {
+        let Some(source) = self.metastore.source(&row.source).cloned() else { return Ok(()) };
+        if self.unbuilt.is_some() {
+            return Ok(());
+        }
+        let timestamp = match &row.timestamp {
+            Some(expr) => match self.constant(expr)? {
+                SqlValue::Bigint(ms) => ms,
+                _ => self.now_ms,
+            },
+            None => self.now_ms,
+        };
+        let key = self.constants(&row.key)?;
+        let value = self.constants(&row.value)?;
+        let mut rows = EncodedRows::new();
+        let mut encoder = key_encoder(&source.key_format, &source.schema.key, None).map_err(unavailable)?;
+        encoder.encode(&arrays(&source.schema.key, &key), 1, None, &mut rows);
+        let mut encoder = value_encoder(&source.value_format, &source.schema.value).map_err(unavailable)?;
+        encoder.encode(&arrays(&source.schema.value, &value), 1, None, &mut rows);
+        let all_null = !key.is_empty() && key.iter().all(SqlValue::is_null);
+        let record = DriverRecord {
+            topic: source.topic.clone(),
+            key: rows.get(0).filter(|_| !all_null).map(<[u8]>::to_vec),
+            value: rows.get(1).map(<[u8]>::to_vec),
+            timestamp,
+            ..DriverRecord::default()
+        };
+        self.driver.produce(record, None);
+        Ok(())
+    }
+
+    pub fn constants(&self, exprs: &[Expr]) -> Result<Vec<SqlValue>, Stop> {
+        exprs.iter().map(|expr| self.constant(expr)).collect()
+    }
+
+    pub fn constant(&self, expr: &Expr) -> Result<SqlValue, Stop> {
+        let now_ms = self.now_ms;
+        let context = CompileContext {
+            reporter: Arc::new(IgnoreErrors),
+            now_ms: Arc::new(move || now_ms),
+            random: Arc::new(|| 0),
+        };
+        evaluate_constant(expr, &context)
+            .map_err(|e| Stop::Failed(format!("a value cannot be computed: {e}")))
+    }
+}
+
+/// One row of columns.
+fn arrays(columns: &[Column], values: &[SqlValue]) -> Vec<arrow::array::ArrayRef> {
+    columns.iter().zip(values).map(|(c, v)| to_array(&c.sql_type, std::iter::once(v))).collect()
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -18,18 +18,20 @@ use crate::expr::ir::TimeUnit;
 use crate::types::quote_identifier;
 
 /// Keywords that cannot be mistaken for anything but a name where a name stands.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 14] = [
     "DATE",
     "ID",
     "INTEGER",
     "KEY",
     "MONTH",
+    "PARTITIONS",
     "SCHEMA",
     "STRING",
     "TIME",
     "TIMESTAMP",
     "TYPE",
     "TYPES",
+    "VARIABLES",
     "YEAR",
 ];
 

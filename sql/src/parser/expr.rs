@@ -23,12 +23,18 @@ const SIGN: u8 = 8;
 /// An operator between operands, or after one.
 #[derive(Clone, Copy)]
 enum Infix {
-    Logical(LogicalOp),
-    Compare(CompareOp),
+    Binary(Binary),
     Is,
     Between,
     In,
     Like,
+}
+
+/// An operator with an expression on either side.
+#[derive(Clone, Copy)]
+enum Binary {
+    Logical(LogicalOp),
+    Compare(CompareOp),
     Concat,
     Arithmetic(ArithmeticOp),
 }
@@ -36,12 +42,21 @@ enum Infix {
 impl Infix {
     fn power(self) -> u8 {
         match self {
-            Infix::Logical(LogicalOp::Or) => OR,
-            Infix::Logical(LogicalOp::And) => AND,
-            Infix::Compare(_) | Infix::Is | Infix::Between | Infix::In | Infix::Like => PREDICATE,
-            Infix::Concat => CONCAT,
-            Infix::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Subtract) => ADDITIVE,
-            Infix::Arithmetic(_) => MULTIPLICATIVE,
+            Infix::Binary(op) => op.power(),
+            Infix::Is | Infix::Between | Infix::In | Infix::Like => PREDICATE,
+        }
+    }
+}
+
+impl Binary {
+    fn power(self) -> u8 {
+        match self {
+            Binary::Logical(LogicalOp::Or) => OR,
+            Binary::Logical(LogicalOp::And) => AND,
+            Binary::Compare(_) => PREDICATE,
+            Binary::Concat => CONCAT,
+            Binary::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Subtract) => ADDITIVE,
+            Binary::Arithmetic(_) => MULTIPLICATIVE,
         }
     }
 }
@@ -55,79 +70,88 @@ impl Cursor<'_> {
     fn climb(&mut self, power: u8) -> Result<Expr> {
         let depth = self.depth();
         self.deepen(crate::parser::cursor::NESTING_COST)?;
-        let result = self.climb_operators(power);
+        let start = self.span();
+        let mut ceiling = SIGN;
+        let mut result = self.prefix(power, &mut ceiling);
+        while let Ok(left) = result {
+            let Some((infix, negated)) = self.peek_infix(power, ceiling) else {
+                result = Ok(left);
+                break;
+            };
+            // After a predicate only AND and OR may follow: `a < b < c` is no expression.
+            ceiling = if infix.power() == PREDICATE { NOT } else { infix.power() };
+            result = self.infix_expr(start, infix, negated, left);
+        }
         self.restore_depth(depth);
         result
     }
 
-    fn climb_operators(&mut self, power: u8) -> Result<Expr> {
-        let start = self.span();
-        let (mut left, mut ceiling) = self.prefix(power)?;
-        while let Some((infix, negated)) = self.peek_infix() {
-            let bound = infix.power();
-            if bound < power || bound > ceiling {
-                break;
-            }
-            self.deepen(1)?;
+    /// `left`, the operator at the cursor, and what follows it.
+    fn infix_expr(&mut self, start: Span, infix: Infix, negated: bool, left: Expr) -> Result<Expr> {
+        self.deepen(1)?;
+        self.advance();
+        if negated {
             self.advance();
-            if negated {
-                self.advance();
-            }
-            let kind = self.infix(infix, negated, left)?;
-            left = Expr::new(kind, self.span_since(start));
-            // After a predicate only AND and OR may follow: `a < b < c` is no expression.
-            ceiling = if bound == PREDICATE { NOT } else { bound };
         }
-        Ok(left)
+        let kind = self.infix(infix, negated, Box::new(left))?;
+        Ok(Expr::new(kind, self.span_since(start)))
     }
 
-    /// A prefix operator with its operand, or a primary; and the tightest operator that may follow.
-    fn prefix(&mut self, power: u8) -> Result<(Expr, u8)> {
-        let start = self.span();
+    /// A prefix operator with its operand, or a primary; sets the tightest operator that may follow.
+    fn prefix(&mut self, power: u8, ceiling: &mut u8) -> Result<Expr> {
         if self.is_keyword(0, "NOT") && power <= NOT {
-            self.advance();
-            let operand = self.climb(NOT)?;
-            return Ok((Expr::new(ExprKind::Not(Box::new(operand)), self.span_since(start)), NOT));
+            *ceiling = NOT;
+            return self.negation();
         }
-        let op = match (self.peek(), self.peek_nth(1)) {
-            (Token::Minus, Token::Number(..)) => None,
-            (Token::Minus, _) => Some(UnaryOp::Minus),
-            (Token::Plus, _) => Some(UnaryOp::Plus),
-            _ => None,
-        };
-        let Some(op) = op else { return Ok((self.primary()?, SIGN)) };
+        match (self.peek(), self.peek_nth(1)) {
+            (Token::Minus, Token::Number(..)) => self.primary(),
+            (Token::Minus, _) => self.sign(UnaryOp::Minus),
+            (Token::Plus, _) => self.sign(UnaryOp::Plus),
+            _ => self.primary(),
+        }
+    }
+
+    fn negation(&mut self) -> Result<Expr> {
+        let start = self.span();
+        self.advance();
+        let operand = Box::new(self.climb(NOT)?);
+        Ok(Expr::new(ExprKind::Not(operand), self.span_since(start)))
+    }
+
+    fn sign(&mut self, op: UnaryOp) -> Result<Expr> {
+        let start = self.span();
         self.advance();
         let operand = Box::new(self.climb(SIGN)?);
-        Ok((Expr::new(ExprKind::Unary { op, operand }, self.span_since(start)), SIGN))
+        Ok(Expr::new(ExprKind::Unary { op, operand }, self.span_since(start)))
     }
 
-    /// The operator at the cursor, and whether NOT stands before it.
-    fn peek_infix(&self) -> Option<(Infix, bool)> {
-        let infix = match self.peek() {
-            Token::Eq => Infix::Compare(CompareOp::Equal),
-            Token::Neq => Infix::Compare(CompareOp::NotEqual),
-            Token::Lt => Infix::Compare(CompareOp::Less),
-            Token::LtEq => Infix::Compare(CompareOp::LessOrEqual),
-            Token::Gt => Infix::Compare(CompareOp::Greater),
-            Token::GtEq => Infix::Compare(CompareOp::GreaterOrEqual),
-            Token::StringConcat => Infix::Concat,
-            Token::Plus => Infix::Arithmetic(ArithmeticOp::Add),
-            Token::Minus => Infix::Arithmetic(ArithmeticOp::Subtract),
-            Token::Mul => Infix::Arithmetic(ArithmeticOp::Multiply),
-            Token::Div => Infix::Arithmetic(ArithmeticOp::Divide),
-            Token::Mod => Infix::Arithmetic(ArithmeticOp::Modulus),
-            Token::Word(word) if word.quote_style.is_none() => {
-                return match word.value.to_ascii_uppercase().as_str() {
-                    "OR" => Some((Infix::Logical(LogicalOp::Or), false)),
-                    "AND" => Some((Infix::Logical(LogicalOp::And), false)),
-                    "IS" => Some((Infix::Is, false)),
-                    "NOT" => self.keyword_predicate(1).map(|infix| (infix, true)),
-                    _ => self.keyword_predicate(0).map(|infix| (infix, false)),
-                };
-            }
-            _ => return None,
+    /// The operator at the cursor if its power lies between the two, and whether NOT stands before it.
+    fn peek_infix(&self, power: u8, ceiling: u8) -> Option<(Infix, bool)> {
+        let found = self.infix_at_cursor()?;
+        (power..=ceiling).contains(&found.0.power()).then_some(found)
+    }
+
+    fn infix_at_cursor(&self) -> Option<(Infix, bool)> {
+        let binary = match self.peek() {
+            Token::Eq => Binary::Compare(CompareOp::Equal),
+            Token::Neq => Binary::Compare(CompareOp::NotEqual),
+            Token::Lt => Binary::Compare(CompareOp::Less),
+            Token::LtEq => Binary::Compare(CompareOp::LessOrEqual),
+            Token::Gt => Binary::Compare(CompareOp::Greater),
+            Token::GtEq => Binary::Compare(CompareOp::GreaterOrEqual),
+            Token::StringConcat => Binary::Concat,
+            Token::Plus => Binary::Arithmetic(ArithmeticOp::Add),
+            Token::Minus => Binary::Arithmetic(ArithmeticOp::Subtract),
+            Token::Mul => Binary::Arithmetic(ArithmeticOp::Multiply),
+            Token::Div => Binary::Arithmetic(ArithmeticOp::Divide),
+            Token::Mod => Binary::Arithmetic(ArithmeticOp::Modulus),
+            _ if self.is_keyword(0, "OR") => Binary::Logical(LogicalOp::Or),
+            _ if self.is_keyword(0, "AND") => Binary::Logical(LogicalOp::And),
+            _ if self.is_keyword(0, "IS") => return Some((Infix::Is, false)),
+            _ if self.is_keyword(0, "NOT") => return Some((self.keyword_predicate(1)?, true)),
+            _ => return Some((self.keyword_predicate(0)?, false)),
         };
-        Some((infix, false))
+        Some((Infix::Binary(binary), false))
     }
 
     fn keyword_predicate(&self, n: usize) -> Option<Infix> {
@@ -138,45 +162,45 @@ impl Cursor<'_> {
     }
 
     /// What follows the operator, joined to what stood before it.
-    fn infix(&mut self, infix: Infix, negated: bool, left: Expr) -> Result<ExprKind> {
-        let left = Box::new(left);
-        Ok(match infix {
-            Infix::Logical(op) => {
-                // Left-associative: the right side takes only what binds tighter.
-                let right = Box::new(self.climb(infix.power() + 1)?);
-                ExprKind::Logical { op, left, right }
-            }
-            Infix::Compare(op) => {
-                let right = Box::new(self.climb(CONCAT)?);
-                ExprKind::Compare { op, left, right }
-            }
-            Infix::Is => self.is_predicate(left)?,
-            Infix::Between => {
-                let low = Box::new(self.climb(CONCAT)?);
-                self.expect_keyword("AND")?;
-                let high = Box::new(self.climb(CONCAT)?);
-                ExprKind::Between { negated, operand: left, low, high }
-            }
-            Infix::In => {
-                self.expect(&Token::LParen)?;
-                let list = self.comma_separated(Self::expr)?;
-                self.expect_closer(&Token::RParen)?;
-                ExprKind::In { negated, operand: left, list }
-            }
-            Infix::Like => {
-                let pattern = Box::new(self.climb(CONCAT)?);
-                let escape = self.escape()?;
-                ExprKind::Like { negated, operand: left, pattern, escape }
-            }
-            Infix::Concat => {
-                let right = Box::new(self.climb(CONCAT + 1)?);
-                ExprKind::Concat { left, right }
-            }
-            Infix::Arithmetic(op) => {
-                let right = Box::new(self.climb(infix.power() + 1)?);
-                ExprKind::Arithmetic { op, left, right }
-            }
+    fn infix(&mut self, infix: Infix, negated: bool, left: Box<Expr>) -> Result<ExprKind> {
+        match infix {
+            Infix::Binary(op) => self.binary(op, left),
+            Infix::Is => self.is_predicate(left),
+            Infix::Between => self.between(negated, left),
+            Infix::In => self.in_list(negated, left),
+            Infix::Like => self.like(negated, left),
+        }
+    }
+
+    fn binary(&mut self, op: Binary, left: Box<Expr>) -> Result<ExprKind> {
+        // The right side takes only what binds tighter: operators are left-associative.
+        let right = Box::new(self.climb(op.power() + 1)?);
+        Ok(match op {
+            Binary::Logical(op) => ExprKind::Logical { op, left, right },
+            Binary::Compare(op) => ExprKind::Compare { op, left, right },
+            Binary::Arithmetic(op) => ExprKind::Arithmetic { op, left, right },
+            Binary::Concat => ExprKind::Concat { left, right },
         })
+    }
+
+    fn between(&mut self, negated: bool, operand: Box<Expr>) -> Result<ExprKind> {
+        let low = Box::new(self.climb(CONCAT)?);
+        self.expect_keyword("AND")?;
+        let high = Box::new(self.climb(CONCAT)?);
+        Ok(ExprKind::Between { negated, operand, low, high })
+    }
+
+    fn in_list(&mut self, negated: bool, operand: Box<Expr>) -> Result<ExprKind> {
+        self.expect(&Token::LParen)?;
+        let list = self.comma_separated(Self::expr)?;
+        self.expect_closer(&Token::RParen)?;
+        Ok(ExprKind::In { negated, operand, list })
+    }
+
+    fn like(&mut self, negated: bool, operand: Box<Expr>) -> Result<ExprKind> {
+        let pattern = Box::new(self.climb(CONCAT)?);
+        let escape = self.escape()?;
+        Ok(ExprKind::Like { negated, operand, pattern, escape })
     }
 
     /// After IS: `[NOT] NULL`, `[NOT] DISTINCT FROM value`.

@@ -14,27 +14,17 @@ use crate::parser::syntax_error::syntax_error;
 use crate::span::Span;
 
 impl Cursor<'_> {
+    /// Rules on the path of recursion keep their frames small: what they build, they build in leaves.
     pub(super) fn primary(&mut self) -> Result<Expr> {
         let start = self.span();
         let mut expr = self.operand(start)?;
         loop {
-            let kind = match self.peek() {
-                Token::LBracket => {
-                    self.deepen(1)?;
-                    self.advance();
-                    let index = Box::new(self.expr()?);
-                    self.expect_closer(&Token::RBracket)?;
-                    ExprKind::Subscript { base: Box::new(expr), index }
-                }
+            expr = match self.peek() {
+                Token::LBracket => self.subscript(start, expr)?,
                 // `->*` belongs to the select list.
-                Token::Arrow if *self.peek_nth(1) != Token::Mul => {
-                    self.deepen(1)?;
-                    self.advance();
-                    ExprKind::Field { base: Box::new(expr), field: self.name()? }
-                }
+                Token::Arrow if *self.peek_nth(1) != Token::Mul => self.field(start, expr)?,
                 _ => break,
             };
-            expr = Expr::new(kind, self.span_since(start));
         }
         if self.is_keyword(0, "AT") && self.is_keyword(1, "TIME") {
             return Err(SqlError::unsupported("AT TIME ZONE is not supported", self.span())
@@ -43,42 +33,80 @@ impl Cursor<'_> {
         Ok(expr)
     }
 
+    fn subscript(&mut self, start: Span, base: Expr) -> Result<Expr> {
+        self.deepen(1)?;
+        self.advance();
+        let index = self.expr()?;
+        self.expect_closer(&Token::RBracket)?;
+        let kind = ExprKind::Subscript { base: Box::new(base), index: Box::new(index) };
+        Ok(Expr::new(kind, self.span_since(start)))
+    }
+
+    fn field(&mut self, start: Span, base: Expr) -> Result<Expr> {
+        self.deepen(1)?;
+        self.advance();
+        let kind = ExprKind::Field { base: Box::new(base), field: self.name()? };
+        Ok(Expr::new(kind, self.span_since(start)))
+    }
+
     fn operand(&mut self, start: Span) -> Result<Expr> {
-        if let Some(literal) = self.literal_opt()? {
-            return Ok(Expr::new(ExprKind::Literal(literal), self.span_since(start)));
-        }
-        if *self.peek() == Token::LParen {
-            self.advance();
-            let inner = self.expr()?;
-            self.expect_closer(&Token::RParen)?;
-            return Ok(Expr { place: Place(self.span_since(start)), ..inner });
-        }
-        let keyword = self.word(0).map(|word| word.value.to_ascii_uppercase()).unwrap_or_default();
-        let kind = match (keyword.as_str(), self.peek_nth(1)) {
-            ("CASE", _) => self.case()?,
-            ("CAST", _) => self.cast()?,
-            ("ARRAY", Token::LBracket) => self.array()?,
-            ("MAP", Token::LParen) => self.map()?,
-            ("STRUCT", Token::LParen) => self.structure()?,
-            _ if self.is_name(0) => self.column_or_call(start)?,
-            _ => {
-                self.note_expected("expression");
-                // Reserved words are refused as the name they would have been.
-                return Err(self.name().err().unwrap_or_else(|| self.unexpected()));
-            }
+        let rule = match self.operand_rule() {
+            Some(rule) => rule,
+            None => return self.literal_or_name(start),
+        };
+        let kind = rule(self)?;
+        Ok(Expr::new(kind, self.span_since(start)))
+    }
+
+    /// The rule of an operand that has operands itself.
+    fn operand_rule(&self) -> Option<fn(&mut Self) -> Result<ExprKind>> {
+        let next = self.peek_nth(1);
+        let Some(word) = self.word(0) else {
+            let quoted_call = *next == Token::LParen && self.is_name(0);
+            return match self.peek() {
+                Token::LParen => Some(Self::parenthesised),
+                _ if quoted_call => Some(Self::call),
+                _ => None,
+            };
+        };
+        let is = |keyword: &str| word.value.eq_ignore_ascii_case(keyword);
+        Some(match next {
+            _ if is("CASE") => Self::case,
+            _ if is("CAST") => Self::cast,
+            Token::LBracket if is("ARRAY") => Self::array,
+            Token::LParen if is("MAP") => Self::map,
+            Token::LParen if is("STRUCT") => Self::structure,
+            Token::LParen if self.is_name(0) => Self::call,
+            _ => return None,
+        })
+    }
+
+    fn parenthesised(&mut self) -> Result<ExprKind> {
+        self.advance();
+        let inner = self.expr()?;
+        self.expect_closer(&Token::RParen)?;
+        Ok(inner.kind)
+    }
+
+    /// An operand without operands.
+    fn literal_or_name(&mut self, start: Span) -> Result<Expr> {
+        let kind = if let Some(literal) = self.literal_opt()? {
+            ExprKind::Literal(literal)
+        } else if self.is_name(0) {
+            self.column_reference(start)?
+        } else {
+            self.note_expected("expression");
+            // Reserved words are refused as the name they would have been.
+            return Err(self.name().err().unwrap_or_else(|| self.unexpected()));
         };
         Ok(Expr::new(kind, self.span_since(start)))
     }
 
-    fn column_or_call(&mut self, start: Span) -> Result<ExprKind> {
-        match self.peek_nth(1) {
-            Token::LParen => return self.call(),
-            Token::SingleQuotedString(_) => {
-                let name = self.name()?;
-                return Err(syntax_error(&format!("Unknown type: {}", name.name), start)
-                    .with_hint("Typed literals exist for DECIMAL only; use CAST('…' AS type)."));
-            }
-            _ => {}
+    fn column_reference(&mut self, start: Span) -> Result<ExprKind> {
+        if matches!(self.peek_nth(1), Token::SingleQuotedString(_)) {
+            let name = self.name()?;
+            return Err(syntax_error(&format!("Unknown type: {}", name.name), start)
+                .with_hint("Typed literals exist for DECIMAL only; use CAST('…' AS type)."));
         }
         let first = self.name()?;
         if *self.peek() != Token::Period {

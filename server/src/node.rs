@@ -34,7 +34,7 @@ use weir_engine::operator::BuildContext;
 use weir_engine::pull::executor::{PullError, PullExecutor};
 use weir_engine::query::status::{QueryState, QueryStatus};
 use weir_engine::runtime::error::RuntimeError;
-use weir_engine::runtime::storage::MemoryStorage;
+use weir_engine::runtime::storage::DiskStorage;
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::{OutputCaching, TopologyConfig};
 use weir_sql::functions::registry::FunctionRegistry;
@@ -130,7 +130,11 @@ impl RunningNode {
             fetch_transport: Arc::clone(&transport),
             clock: Arc::clone(&clock),
             runtime: Handle::current(),
-            storage: Arc::new(MemoryStorage::default()),
+            storage: Arc::new(DiskStorage::new(
+                engine_config.state_dir.clone(),
+                engine_config.block_cache_bytes,
+                engine_config.write_buffer_bytes,
+            )),
             compiler: Arc::new(TopologyCompiler {
                 config: TopologyConfig { caching: OutputCaching::On, ..TopologyConfig::default() },
                 log: Arc::clone(&build.log),

@@ -53,7 +53,7 @@ impl ServerProcess {
     }
 
     /// SIGKILL, and waits until the process is gone.
-    pub fn kill(mut self) -> Result<()> {
+    pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
+use tokio::sync::watch;
 use weir_broker::client::admin::Admin;
 use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::producer::partitioner::partition_for_key;
@@ -52,10 +52,10 @@ fn value_of(id: i64) -> i64 {
 }
 
 /// Produces until told to stop or the server is gone. Ids rise within a producer.
-async fn produce(kafka: String, producer: u64, mut next: i64, stop: Arc<AtomicBool>) -> (i64, Sent) {
+async fn produce(kafka: String, producer: u64, mut next: i64, mut stop: watch::Receiver<bool>) -> (i64, Sent) {
     let mut sent = Sent::default();
     let Ok(mut client) = IdempotentProducer::init(transport(&kafka)).await else { return (next, sent) };
-    while !stop.load(Ordering::Relaxed) {
+    while !*stop.borrow() {
         let mut batches: BTreeMap<i32, (RecordBatchBuilder, Vec<i64>)> = BTreeMap::new();
         for _ in 0..BATCH_RECORDS {
             let id = next * PRODUCERS as i64 + producer as i64;
@@ -78,12 +78,15 @@ async fn produce(kafka: String, producer: u64, mut next: i64, stop: Arc<AtomicBo
                 vec![builder.build().expect("small batch")],
             ));
         }
-        match client.send(encoded).await {
-            Ok(_) => sent.acknowledged.extend(ids),
-            Err(_) => {
-                sent.unanswered.extend(ids);
-                return (next, sent);
-            }
+        let answered = tokio::select! {
+            outcome = client.send(encoded) => outcome.is_ok(),
+            _ = stop.wait_for(|s| *s) => false,
+        };
+        if answered {
+            sent.acknowledged.extend(ids);
+        } else {
+            sent.unanswered.extend(ids);
+            return (next, sent);
         }
     }
     (next, sent)
@@ -155,15 +158,15 @@ async fn killed_server_loses_and_doubles_nothing() -> Result<()> {
     let mut sent = Sent::default();
     let mut next = vec![0; PRODUCERS as usize];
     for kill in 0..=KILLS {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = watch::channel(false);
         let producers: Vec<_> = (0..PRODUCERS)
-            .map(|p| tokio::spawn(produce(server.kafka.clone(), p, next[p as usize], Arc::clone(&stop))))
+            .map(|p| tokio::spawn(produce(server.kafka.clone(), p, next[p as usize], stopped.clone())))
             .collect();
         tokio::time::sleep(Duration::from_millis(random.random_range(20..400))).await;
         if kill < KILLS {
             server.kill()?;
         }
-        stop.store(true, Ordering::Relaxed);
+        stop.send(true)?;
         for (producer, running) in producers.into_iter().enumerate() {
             let (reached, more) = running.await?;
             next[producer] = reached;

@@ -113,7 +113,7 @@ async fn inserted_row_shows_in_a_running_push_query() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_and_tables_survive_a_kill() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let server = start(folder.path())?;
+    let mut server = start(folder.path())?;
     let sql = server.sql();
     sql.execute(STREAM).await?;
     sql.execute("CREATE TABLE t AS SELECT k, COUNT(*) AS c, SUM(n) AS total FROM s GROUP BY k EMIT CHANGES;")

@@ -19,7 +19,11 @@ use crate::migrate::commands as migrate;
 pub fn run(cli: Cli) -> ExitCode {
     let level = if matches!(cli.command, Some(Command::Server(_))) { "info" } else { "error" };
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir-io").build() {
             Ok(runtime) => runtime,

@@ -52,7 +52,12 @@ fn value_of(id: i64) -> i64 {
 }
 
 /// Produces until told to stop or the server is gone. Ids rise within a producer.
-async fn produce(kafka: String, producer: u64, mut next: i64, mut stop: watch::Receiver<bool>) -> (i64, Sent) {
+async fn produce(
+    kafka: String,
+    producer: u64,
+    mut next: i64,
+    mut stop: watch::Receiver<bool>,
+) -> (i64, Sent) {
     let mut sent = Sent::default();
     let Ok(mut client) = IdempotentProducer::init(transport(&kafka)).await else { return (next, sent) };
     while !*stop.borrow() {

@@ -42,15 +42,15 @@ impl Side<'_> {
     pub fn normal(&self, value: &Value) -> Option<Value> {
         let wrapped = self.columns.len() != 1 || self.format.wrap_single;
         if wrapped {
-            let known = |name: &String| {
-                self.columns.iter().any(|c| c.name == *name || c.name == name.to_uppercase())
-            };
+            let known =
+                |name: &String| self.columns.iter().any(|c| c.name == *name || c.name == name.to_uppercase());
             if !value.as_object()?.keys().all(known) {
                 return None;
             }
         }
         let text = value.to_string();
-        let decoded = JsonDecoder::new(self.columns, self.format.wrap_single).decode(&[Some(text.as_bytes())]);
+        let decoded =
+            JsonDecoder::new(self.columns, self.format.wrap_single).decode(&[Some(text.as_bytes())]);
         if !decoded.errors.is_empty() {
             return None;
         }

@@ -73,10 +73,7 @@ pub struct Workbench {
 
 impl Workbench {
     /// Errors: a property has an invalid value.
-    pub fn new(
-        properties: BTreeMap<String, String>,
-        config: DriverConfig,
-    ) -> Result<Workbench, SqlError> {
+    pub fn new(properties: BTreeMap<String, String>, config: DriverConfig) -> Result<Workbench, SqlError> {
         let base = Session { service_id: SERVICE_ID.to_owned(), ..Session::default() };
         Ok(Workbench {
             metastore: Metastore::new(),

@@ -52,7 +52,10 @@ pub async fn explain(
                     "queryErrors": [], "state": null,
                 }),
                 _ => {
-                    return Err(ApiError::statement("The provided statement does not run a ksql query", text));
+                    return Err(ApiError::statement(
+                        "The provided statement does not run a ksql query",
+                        text,
+                    ));
                 }
             };
             Ok(entity("queryDescription", text, json!({"queryDescription": description})))

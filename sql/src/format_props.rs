@@ -274,7 +274,7 @@ pub fn format_info(
         properties.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
     if let [.., _] = foreign.as_slice() {
         // Asking for an id means asking for inference, which is checked with its own message.
-        if !(foreign == [SCHEMA_ID]) {
+        if foreign != [SCHEMA_ID] {
             return Err(SqlError::analysis(
                 format!("{format} does not support the following configs: [{}]", foreign.join(", ")),
                 Span::default(),

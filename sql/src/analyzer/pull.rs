@@ -48,9 +48,12 @@ pub fn analyze(context: Context<'_>, query: &Query) -> Result<PullPlan> {
     assemble(input, parts, query, &scope)
 }
 
+/// Grouping expressions with their names, and the calls over them.
+type Grouping = (Vec<(String, Expr)>, Vec<crate::plan::physical::AggregateCall>);
+
 /// What stands above the joined and filtered rows.
 struct Parts {
-    aggregate: Option<(Vec<(String, Expr)>, Vec<crate::plan::physical::AggregateCall>)>,
+    aggregate: Option<Grouping>,
     having: Option<Expr>,
     /// Label, unique name, expression.
     outputs: Vec<(String, String, Expr)>,

@@ -303,10 +303,6 @@ impl<'a, A: Array> Reader<'a, A> {
     pub(crate) fn array(&self) -> &'a A {
         self.array
     }
-
-    pub(crate) fn is_scalar(&self) -> bool {
-        self.step == 0
-    }
 }
 
 impl<'a> Reader<'a, StringArray> {

@@ -13,6 +13,8 @@ use crate::window::WindowInfo;
 
 pub const COMMAND_VERSION: u32 = 1;
 
+// One per statement: its size does not matter, a box would only be in the way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum DdlCommand {
     CreateSource(CreateSourceCommand),

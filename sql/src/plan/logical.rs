@@ -75,6 +75,8 @@ pub struct JoinSide {
 }
 
 /// What becomes of the joined, filtered and expanded rows.
+// One per statement: its size does not matter, a box would only be in the way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// Shape: `key_names[i]` renames key column `i` of the input.

@@ -15,43 +15,6 @@ use crate::types::SqlType;
 use crate::value::DecimalValue;
 use crate::value::decimal::{Rounding, power_of_ten, power_of_ten_i256, to_bigint, to_i256};
 
-/// Result type by the operand types; None if the operator does not take them.
-pub(crate) fn result_type(op: ArithmeticOp, left: &SqlType, right: &SqlType) -> Option<SqlType> {
-    match (left, right) {
-        (SqlType::String, SqlType::String) => (op == ArithmeticOp::Add).then_some(SqlType::String),
-        _ if !left.is_numeric() || !right.is_numeric() => None,
-        (SqlType::Double, _) | (_, SqlType::Double) => Some(SqlType::Double),
-        (SqlType::Integer, SqlType::Integer) => Some(SqlType::Integer),
-        (SqlType::Integer | SqlType::Bigint, SqlType::Integer | SqlType::Bigint) => Some(SqlType::Bigint),
-        _ => {
-            let (p1, s1) = decimal_parameters(left)?;
-            let (p2, s2) = decimal_parameters(right)?;
-            let scale = s1.max(s2);
-            let (precision, scale) = match op {
-                ArithmeticOp::Add | ArithmeticOp::Subtract => (scale + (p1 - s1).max(p2 - s2) + 1, scale),
-                ArithmeticOp::Multiply => (p1 + p2 + 1, s1 + s2),
-                ArithmeticOp::Divide => {
-                    let scale = (s1 + p2 + 1).max(6);
-                    (p1 - s1 + s2 + scale, scale)
-                }
-                ArithmeticOp::Modulus => ((p1 - s1).min(p2 - s2) + scale, scale),
-            };
-            let limit = u32::from(crate::types::DECIMAL_PRECISION_MAX);
-            Some(SqlType::decimal(precision.min(limit) as u8, scale.min(limit) as u8))
-        }
-    }
-}
-
-/// Precision and scale of a number type in decimal arithmetic.
-fn decimal_parameters(sql_type: &SqlType) -> Option<(u32, u32)> {
-    match sql_type {
-        SqlType::Integer => Some((10, 0)),
-        SqlType::Bigint => Some((19, 0)),
-        SqlType::Decimal { precision, scale } => Some((u32::from(*precision), u32::from(*scale))),
-        _ => None,
-    }
-}
-
 /// Computes `left op right` as `result`; NULL operands give NULL.
 pub(crate) fn arithmetic(
     op: ArithmeticOp,

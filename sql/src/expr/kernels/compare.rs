@@ -19,23 +19,6 @@ use crate::value::convert::from_array;
 use crate::value::decimal::BigDecimal;
 use crate::value::order;
 
-/// True if the types can be compared with this operator.
-pub(crate) fn is_comparable(op: CompareOp, left: &SqlType, right: &SqlType) -> bool {
-    let equality = matches!(op, CompareOp::Equal | CompareOp::NotEqual);
-    match (left, right) {
-        (l, r) if l.is_numeric() && r.is_numeric() => true,
-        (SqlType::String, SqlType::String) | (SqlType::Bytes, SqlType::Bytes) => true,
-        (SqlType::String, other) | (other, SqlType::String) => other.is_time(),
-        (SqlType::Boolean, SqlType::Boolean) => equality,
-        (SqlType::Time, SqlType::Time) => true,
-        (SqlType::Date | SqlType::Timestamp, SqlType::Date | SqlType::Timestamp) => true,
-        (SqlType::Array(_), SqlType::Array(_))
-        | (SqlType::Map(..), SqlType::Map(..))
-        | (SqlType::Struct(_), SqlType::Struct(_)) => equality,
-        _ => false,
-    }
-}
-
 /// Compares two columns of these types.
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {

@@ -28,7 +28,8 @@ pub(crate) struct PushSender {
     waiting: Arc<AtomicBool>,
 }
 
-/// What became of rows that were offered.
+/// What became of rows that were offered. Rows move through it, they are not kept.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(crate) enum Offered {
     Taken,

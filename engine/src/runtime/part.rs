@@ -93,7 +93,6 @@ pub(crate) struct Part {
     stopping: Vec<Stopped>,
     /// Bytes handed to the transaction since the last commit was asked for.
     output_bytes: usize,
-    collected: u64,
 }
 
 impl std::fmt::Debug for Part {
@@ -140,7 +139,6 @@ impl Part {
             failures: 0,
             stopping: Vec::new(),
             output_bytes: 0,
-            collected: 0,
         }
     }
 

@@ -92,7 +92,7 @@ impl DelimitedDecoder {
                 (more, rest) = self.read_quoted(rest)?;
                 self.quoted.as_str()
             } else {
-                let end = rest.find(|c| c == self.delimiter || c == '\n' || c == '\r').unwrap_or(rest.len());
+                let end = rest.find([self.delimiter, '\n', '\r']).unwrap_or(rest.len());
                 let (field, tail) = rest.split_at(end);
                 more = tail.starts_with(self.delimiter);
                 rest = tail.strip_prefix(self.delimiter).unwrap_or("");

@@ -81,7 +81,7 @@ impl Fault {
         self
     }
 
-    pub(crate) fn at_row(self: Box<Self>, row: usize) -> DecodeError {
+    pub(crate) fn at_row(&self, row: usize) -> DecodeError {
         let mut path = String::from("$");
         for step in self.steps.iter().rev() {
             match step {
@@ -92,6 +92,6 @@ impl Fault {
                 Step::Index(index) => path.push_str(&format!("[{index}]")),
             }
         }
-        DecodeError { row, path, message: self.message }
+        DecodeError { row, path, message: self.message.clone() }
     }
 }

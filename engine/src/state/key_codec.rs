@@ -14,7 +14,7 @@
 //!
 //! No key is the prefix of another of the same columns. Windowed keys end in the window start, as a BIGINT without marker.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::i256;
 use weir_sql::types::SqlType;
 

@@ -11,7 +11,7 @@
 //! BOOLEAN 1 byte; INTEGER, DATE, TIME 4; BIGINT, TIMESTAMP, DOUBLE 8; DECIMAL 16 or 32; all little-endian. STRING, BYTES: varint
 //! length, bytes. ARRAY, MAP: varint count, then per value 0 (NULL) or 1 and its bytes. STRUCT: its fields, each with such a byte.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::datatypes::i256;
 use weir_sql::types::SqlType;
 

@@ -115,7 +115,7 @@ impl TopologyBuilder<'_> {
         let window =
             JoinWindow { before_ms: step.before_ms, after_ms: step.after_ms, grace_ms: step.grace_ms };
         let retention = window.retention_ms();
-        let mut buffer = |builder: &mut Self, name: &str, schema: &LogicalSchema| {
+        let buffer = |builder: &mut Self, name: &str, schema: &LogicalSchema| {
             WindowBuffer::new(builder.add_store(sub, name), side_types(schema), retention)
         };
         let buffers = [

@@ -63,7 +63,7 @@ impl Session {
             self.print(&format!("Set property '{name}'{from} to '{value}'."));
             return Ok(());
         }
-        let name = statement.trim_start().split_whitespace().nth(1).unwrap_or_default();
+        let name = statement.split_whitespace().nth(1).unwrap_or_default();
         let name = name.split('=').next().unwrap_or_default();
         let [value] = values.as_slice() else { return Err(usage("DEFINE name = 'value';")) };
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '@') {

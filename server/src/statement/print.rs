@@ -119,7 +119,7 @@ impl Printing {
         let Ok(records) = batch.records(&mut scratch) else { return };
         for record in records.filter_map(Result::ok).filter(|r| r.offset >= from) {
             self.seen += 1;
-            if (self.seen - 1) % self.interval != 0 || self.printed >= self.limit {
+            if !(self.seen - 1).is_multiple_of(self.interval) || self.printed >= self.limit {
                 continue;
             }
             self.printed += 1;

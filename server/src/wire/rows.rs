@@ -101,7 +101,7 @@ impl RowsWriter {
                 self.member("finalMessage", Value::from(*text), out);
             }
             // A deleted row has no place in an array of column values: only the form above can tell it.
-            (_, RowEvent::Row { tombstone: true, .. }) => return,
+            (_, RowEvent::Row { tombstone: true, .. }) => {}
             (RowsShape::Delimited, RowEvent::Row { columns, .. }) => {
                 out.push_str(columns);
                 out.push('\n');
@@ -118,7 +118,7 @@ impl RowsWriter {
                 out.push_str(",\n");
                 out.push_str(&error.to_json().to_string());
             }
-            (RowsShape::Delimited | RowsShape::JsonArray, RowEvent::Final(_)) => return,
+            (RowsShape::Delimited | RowsShape::JsonArray, RowEvent::Final(_)) => {}
         }
     }
 

@@ -109,7 +109,7 @@ impl SubscribeOperator {
         let (new_reader, old_reader) = (ColumnReader::new(new_key)?, ColumnReader::new(old_key)?);
         let mut subscriptions = Subscriptions::default();
         let mut local = Vec::new();
-        for row in 0..batch.len() {
+        for (row, row_hash) in hashes.iter().enumerate() {
             let new = (!batch.is_absent(row)).then(|| !new_key.is_null(row));
             let old = (!batch.is_old_absent(row)).then(|| !old_key.is_null(row));
             let same = || -> Result<bool> {
@@ -119,7 +119,7 @@ impl SubscribeOperator {
                 Ok(a == b)
             };
             let same = new == Some(true) && old == Some(true) && same()?;
-            self.decide(row, new, old, same, hashes[row], &mut subscriptions, &mut local);
+            self.decide(row, new, old, same, *row_hash, &mut subscriptions, &mut local);
         }
         self.emit_local(batch, &local, out)?;
         let keys: Vec<u32> = subscriptions

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use weir_sql::types::SqlType;
 
 use crate::error::Result;
-use crate::state::backend::{KeyRange, StoreId};
+use crate::state::backend::{KeyRange, StoreId, StoreWrite};
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::EncodedKeys;
 use crate::state::row_arena::{NO_ROW, RowArena};
@@ -189,6 +189,7 @@ impl TableStore {
             .collect();
         let columns = self.arena.gather(&slots)?;
         let readers = ColumnReader::all(&columns)?;
+        let mut writes = Vec::with_capacity(slots.len());
         for (i, position) in self.dirty.iter().enumerate() {
             let entry = self.entries[*position as usize].as_mut().expect("dirty entries exist");
             entry.dirty = false;
@@ -197,8 +198,10 @@ impl TableStore {
                 encode_row(&readers, i, entry.row.rowtime, entry.row.extra, &mut bytes);
                 bytes
             });
-            state.put(self.store, entry.key.to_vec(), value);
+            writes.push((entry.key.to_vec(), value));
         }
+        writes.sort_unstable_by(|a: &StoreWrite, b| a.0.cmp(&b.0));
+        state.put_run(self.store, writes);
         self.dirty.clear();
         self.evict()
     }

@@ -9,6 +9,7 @@ use crate::state::backend::{
     CommitBatch, KeyRange, StateBackend, StateReader, StoreId, StoreSpec, StoreWrite, Visit,
 };
 use crate::state::changelog::{ChangelogRecord, ChangelogSink};
+use crate::state::pending::PendingWrites;
 
 /// Key under which an operator keeps what is not a row (stream time, sequence numbers). No encoded key is equal to it or
 /// below it.
@@ -22,12 +23,12 @@ pub const META_KEY: &[u8] = &[0];
 pub struct TaskState {
     specs: Vec<StoreSpec>,
     backend: Box<dyn StateBackend>,
-    pending: Vec<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    pending: Vec<PendingWrites>,
 }
 
 impl TaskState {
     pub fn new(specs: Vec<StoreSpec>, backend: Box<dyn StateBackend>) -> TaskState {
-        let pending = specs.iter().map(|_| BTreeMap::new()).collect();
+        let pending = specs.iter().map(|_| PendingWrites::default()).collect();
         TaskState { specs, backend, pending }
     }
 
@@ -58,7 +59,7 @@ impl TaskState {
         let mut missing = Vec::new();
         for (i, key) in keys.iter().enumerate() {
             match pending.get(*key) {
-                Some(value) => found[i] = value.clone(),
+                Some(value) => found[i] = value.map(<[u8]>::to_vec),
                 None => missing.push(i),
             }
         }
@@ -70,7 +71,12 @@ impl TaskState {
     }
 
     pub fn put(&mut self, store: StoreId, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.pending[store.index()].insert(key, value);
+        self.pending[store.index()].put(key, value);
+    }
+
+    /// Puts many updates at once, sorted by key, keys unique.
+    pub fn put_run(&mut self, store: StoreId, writes: Vec<StoreWrite>) {
+        self.pending[store.index()].put_run(writes);
     }
 
     /// Visits a range in key order, uncommitted updates included.
@@ -78,18 +84,16 @@ impl TaskState {
         if range.is_empty() {
             return Ok(());
         }
-        let mut pending = self.pending[store.index()]
-            .range::<Vec<u8>, _>((range.from.as_ref(), range.to.as_ref()))
-            .peekable();
+        let mut pending = self.pending[store.index()].range(range).peekable();
         let mut stopped = false;
         self.backend.scan(store, range, &mut |key, value| {
-            while let Some((k, v)) = pending.next_if(|(k, _)| k.as_slice() < key) {
-                if v.as_ref().is_some_and(|v| visit(k, v).is_break()) {
+            while let Some((k, v)) = pending.next_if(|(k, _)| *k < key) {
+                if v.is_some_and(|v| visit(k, v).is_break()) {
                     stopped = true;
                     return ControlFlow::Break(());
                 }
             }
-            let flow = match pending.next_if(|(k, _)| k.as_slice() == key) {
+            let flow = match pending.next_if(|(k, _)| *k == key) {
                 Some((_, None)) => ControlFlow::Continue(()),
                 Some((k, Some(v))) => visit(k, v),
                 None => visit(key, value),
@@ -99,7 +103,7 @@ impl TaskState {
         })?;
         if !stopped {
             for (key, value) in pending {
-                if value.as_ref().is_some_and(|v| visit(key, v).is_break()) {
+                if value.is_some_and(|v| visit(key, v).is_break()) {
                     break;
                 }
             }
@@ -111,8 +115,8 @@ impl TaskState {
     pub fn log_changes(&self, sink: &mut dyn ChangelogSink) -> Result<()> {
         for (i, pending) in self.pending.iter().enumerate().filter(|(i, _)| self.specs[*i].changelog) {
             let store = StoreId(i as u32);
-            for (key, value) in pending {
-                sink.append(ChangelogRecord { store, key, value: value.as_deref() })?;
+            for (key, value) in pending.range(&KeyRange::all()) {
+                sink.append(ChangelogRecord { store, key, value })?;
             }
         }
         Ok(())
@@ -125,7 +129,7 @@ impl TaskState {
             .iter_mut()
             .enumerate()
             .filter(|(_, p)| !p.is_empty())
-            .map(|(i, p)| (StoreId(i as u32), std::mem::take(p).into_iter().collect()))
+            .map(|(i, p)| (StoreId(i as u32), p.take()))
             .collect();
         if writes.is_empty() && positions.is_empty() {
             return Ok(());

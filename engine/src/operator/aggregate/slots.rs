@@ -9,7 +9,7 @@ use crate::batch::RowBatch;
 use crate::batch::windows::WindowColumns;
 use crate::error::Result;
 use crate::operator::aggregate::calls::AggregateCalls;
-use crate::state::backend::StoreId;
+use crate::state::backend::{StoreId, StoreWrite};
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::{KeyDecoder, encode_window_start};
 use crate::state::row_codec::{RowDecoder, encode_row};
@@ -137,7 +137,13 @@ impl Slots {
 
     /// Groups changed since the last commit, in the order in which they first changed.
     pub fn dirty(&self) -> Vec<u32> {
-        self.dirty.iter().copied().filter(|s| self.slots[*s as usize].dirty).collect()
+        // A slot that was released while dirty and then reused is listed twice.
+        let mut seen = vec![false; self.slots.len()];
+        self.dirty
+            .iter()
+            .copied()
+            .filter(|s| self.slots[*s as usize].dirty && !std::mem::replace(&mut seen[*s as usize], true))
+            .collect()
     }
 
     /// Hands changed groups to the store.
@@ -146,14 +152,17 @@ impl Slots {
         self.dirty.clear();
         let columns = self.calls.save(&dirty);
         let readers = ColumnReader::all(&columns)?;
+        let mut writes = Vec::with_capacity(dirty.len());
         for (row, slot) in dirty.into_iter().enumerate() {
             let entry = &mut self.slots[slot as usize];
             entry.dirty = false;
             let mut bytes = Vec::new();
             encode_row(&readers, row, entry.rowtime, entry.window_end, &mut bytes);
             let key = store_key(&entry.key, self.windowed.then_some(entry.window_start));
-            state.put(self.store, key, Some(bytes));
+            writes.push((key, Some(bytes)));
         }
+        writes.sort_unstable_by(|a: &StoreWrite, b| a.0.cmp(&b.0));
+        state.put_run(self.store, writes);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::batch::windows::WindowEnds;
 use arrow::array::{Array, Int64Array, StringArray};
 
 fn sample() -> RowBatch {
@@ -7,7 +8,11 @@ fn sample() -> RowBatch {
     RowBatch {
         null_key: Some(BooleanBuffer::from(vec![false, true, false])),
         absent: Some(BooleanBuffer::from(vec![false, true, false])),
-        window: Some(WindowColumns { start: vec![0, 10, 20].into(), end: vec![10, 20, 30].into() }),
+        window: Some(WindowColumns {
+            start: vec![0, 10, 20].into(),
+            end: vec![10, 20, 30].into(),
+            kind: WindowEnds::Fixed,
+        }),
         ..RowBatch::new(vec![key], vec![value], vec![5, 6, 7].into())
     }
 }

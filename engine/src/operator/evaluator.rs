@@ -60,6 +60,11 @@ impl Evaluator {
         self.run(&self.new, batch, &batch.value, batch.absent.as_ref())
     }
 
+    /// One column per expression, computed for rows without a value as well: their value columns are NULL.
+    pub fn evaluate_present(&self, batch: &RowBatch) -> Result<Vec<ArrayRef>> {
+        self.run(&self.old, batch, &batch.value, None)
+    }
+
     /// The same over the old values; NULL where there was no row.
     pub fn evaluate_old(&self, batch: &RowBatch) -> Result<Option<Vec<ArrayRef>>> {
         match &batch.old {

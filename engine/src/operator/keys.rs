@@ -4,11 +4,13 @@ use arrow::array::{Array, ArrayRef};
 use arrow::buffer::BooleanBuffer;
 
 use crate::batch::RowBatch;
+use crate::batch::windows::WindowEnds;
 use crate::error::Result;
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::{EncodedKeys, encode_key, encode_window_start};
 
-/// The store keys of a batch: its key columns, and its window start if keys are windowed.
+/// The store keys of a batch: its key columns, its window start if keys are windowed, and the window end
+/// of sessions.
 pub fn batch_keys(batch: &RowBatch, keys: &mut EncodedKeys) -> Result<()> {
     match &batch.window {
         None => keys.encode(&batch.key, batch.len()),
@@ -17,6 +19,9 @@ pub fn batch_keys(batch: &RowBatch, keys: &mut EncodedKeys) -> Result<()> {
             keys.encode_with(batch.len(), |row, out| {
                 encode_key(&readers, row, out)?;
                 encode_window_start(window.start[row], out);
+                if window.kind == WindowEnds::OfSession {
+                    encode_window_start(window.end[row], out);
+                }
                 Ok(())
             })
         }

@@ -6,11 +6,14 @@ use crate::operator::evaluator::Evaluator;
 use crate::operator::keys::rows_all_null;
 use crate::operator::{Operator, OperatorContext, Output};
 
-/// Computes key and value columns afresh. A row whose single new key column is NULL, or that has no value, keeps going with a
-/// null key; with several key columns the key stays a row of NULLs.
+/// Computes key and value columns afresh. Where a row has no value, expressions that read the value are NULL and those that
+/// read the key alone are not. A row whose single new key column is NULL keeps going with a null key; with several key
+/// columns the key stays a row of NULLs.
 #[derive(Debug)]
 pub struct PartitionByOperator {
     pub keys: Evaluator,
+    /// Shape: one per key; true if it reads nothing of the value.
+    pub of_key: Vec<bool>,
     pub values: Evaluator,
 }
 
@@ -22,7 +25,13 @@ impl Operator for PartitionByOperator {
         _context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()> {
-        let key = self.keys.evaluate(&batch)?;
+        let mut key = self.keys.evaluate(&batch)?;
+        if batch.absent.is_some() && self.of_key.contains(&true) {
+            let whole = self.keys.evaluate_present(&batch)?;
+            for (i, column) in whole.into_iter().enumerate().filter(|(i, _)| self.of_key[*i]) {
+                key[i] = column;
+            }
+        }
         let value = self.values.evaluate(&batch)?;
         let null_key = match key.len() {
             0 | 1 => rows_all_null(&key),

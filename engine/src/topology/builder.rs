@@ -370,7 +370,11 @@ pub(crate) fn stateless_operator(
             let schema = input_schema(&s.input);
             let keys = Evaluator::new(s.keys.iter().map(|(_, e)| e), schema.clone(), "PartitionBy", context)?;
             let values = Evaluator::new(s.values.iter().map(|(_, e)| e), schema, "PartitionBy", context)?;
-            ("PartitionBy", Box::new(PartitionByOperator { keys, values }))
+            let input = s.input.schema();
+            // System columns belong to the value: a row without one has none.
+            let of_key =
+                s.keys.iter().map(|(_, e)| e.columns().into_iter().all(|c| input.is_key(c))).collect();
+            ("PartitionBy", Box::new(PartitionByOperator { keys, of_key, values }))
         }
         other => {
             let reason = format!("{} is not a stateless step", step_name(other));

@@ -6,7 +6,7 @@ use weir_sql::types::SqlType;
 use weir_sql::window::WindowInfo;
 
 use crate::batch::RowBatch;
-use crate::batch::windows::WindowColumns;
+use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::error::{EngineError, Result};
 use crate::operator::aggregate::calls::AggregateCalls;
 use crate::operator::{BuildContext, Operator, OperatorContext, Output};
@@ -16,6 +16,7 @@ use crate::state::memory::MemoryBackend;
 use crate::state::row_codec::RowDecoder;
 use crate::state::task_state::{META_KEY, TaskState};
 use crate::topology::builder::stateless_operator;
+use crate::topology::source::window_ends;
 
 /// The store that serves pull queries. Shape: its keys are `key`, and the window start if `window` is set; rows go through
 /// `suffix`, first step first, and then have `schema`.
@@ -43,7 +44,9 @@ pub enum StoredRows {
 #[derive(Debug)]
 pub struct MaterializedReader {
     key: KeyDecoder,
-    windowed: bool,
+    window_ends: Option<WindowEnds>,
+    /// True if store keys end in the window end as well: sessions, but not those of an aggregation.
+    end_in_key: bool,
     row: RowDecoder,
     calls: Option<AggregateCalls>,
     suffix: Vec<Box<dyn Operator>>,
@@ -70,7 +73,9 @@ impl MaterializedReader {
             .collect::<Result<_>>()?;
         Ok(MaterializedReader {
             key: KeyDecoder::new(materialization.key.iter().map(|c| &c.sql_type)),
-            windowed: materialization.window.is_some(),
+            window_ends: materialization.window.map(window_ends),
+            end_in_key: calls.is_none()
+                && materialization.window.is_some_and(|w| window_ends(w) == WindowEnds::OfSession),
             row,
             calls,
             suffix,
@@ -87,7 +92,9 @@ impl MaterializedReader {
                 continue;
             }
             let rest = self.key.push(key)?;
-            if self.windowed {
+            if self.window_ends.is_some() {
+                let rest =
+                    if self.end_in_key { split_window_start(rest).map_or(rest, |(r, _)| r) } else { rest };
                 let (_, start) = split_window_start(rest).ok_or_else(|| EngineError::CorruptRow {
                     store: String::new(),
                     reason: "its key has no window".to_owned(),
@@ -109,7 +116,11 @@ impl MaterializedReader {
                 calls.evaluate(&slots)
             }
         };
-        let window = self.windowed.then(|| WindowColumns { start: starts.into(), end: rows.extras.into() });
+        let window = self.window_ends.map(|kind| WindowColumns {
+            start: starts.into(),
+            end: rows.extras.into(),
+            kind,
+        });
         self.apply_suffix(RowBatch { window, ..RowBatch::new(key, value, rows.rowtimes.into()) })
     }
 

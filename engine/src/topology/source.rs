@@ -8,8 +8,9 @@ use arrow::buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int64Type};
 use weir_sql::plan::physical::{ResultKind, SourceStep};
 use weir_sql::schema::{HeaderColumn, LogicalSchema};
+use weir_sql::window::{WindowInfo, WindowKind};
 
-use crate::batch::windows::WindowColumns;
+use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{Origin, RecordHeaders, RowBatch, some_bits};
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
@@ -46,7 +47,7 @@ pub struct SourceReader {
     kind: ResultKind,
     topic: String,
     schema: LogicalSchema,
-    windowed: bool,
+    window_ends: Option<WindowEnds>,
     key: Box<dyn RowDecoder>,
     value: Box<dyn RowDecoder>,
     timestamp: Option<TimestampExtractor>,
@@ -70,7 +71,7 @@ impl SourceReader {
             kind: step.kind,
             topic: step.topic.clone(),
             schema: step.schema.clone(),
-            windowed: step.window.is_some(),
+            window_ends: step.window.map(window_ends),
             key,
             value,
             timestamp,
@@ -139,12 +140,12 @@ impl SourceReader {
     fn rows(&self, records: &RecordSlice<'_>, keys: Decoded, values: Decoded) -> Result<RowBatch> {
         let rows = records.len();
         let mut key = keys.columns;
-        let window = match self.windowed {
-            true => {
+        let window = match self.window_ends {
+            Some(kind) => {
                 let bounds = key.split_off(self.schema.key.len());
-                Some(WindowColumns { start: bigints(&bounds[0]), end: bigints(&bounds[1]) })
+                Some(WindowColumns { start: bigints(&bounds[0]), end: bigints(&bounds[1]), kind })
             }
-            false => None,
+            None => None,
         };
         let mut value = values.columns;
         for column in &self.schema.headers {
@@ -165,6 +166,14 @@ impl SourceReader {
             headers: (!records.headers.is_empty()).then(|| records.headers.clone()),
             ..RowBatch::new(key, value, records.timestamps.clone().into())
         })
+    }
+}
+
+/// What window ends of keyed rows are.
+pub fn window_ends(window: WindowInfo) -> WindowEnds {
+    match window.kind {
+        WindowKind::Tumbling | WindowKind::Hopping => WindowEnds::Fixed,
+        WindowKind::Session => WindowEnds::OfSession,
     }
 }
 

@@ -7,7 +7,9 @@ use serde_json::Value;
 use weir_engine::batch::RecordHeaders;
 use weir_engine::driver::DriverConfig;
 use weir_engine::driver::topic_log::DriverRecord;
+use weir_engine::operator::aggregate::ExpiredFinals;
 use weir_engine::processing_log::ProcessingError;
+use weir_engine::topology::TopologyConfig;
 use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::metastore::source::Source;
 use weir_sql::parser::parse_statements;
@@ -53,6 +55,9 @@ pub fn run(case: &Case, config: DriverConfig) -> Outcome {
 
 fn run_case(case: &Case, config: DriverConfig) -> Result<(), Stop> {
     let properties = properties(&case.properties);
+    // The cases were recorded on Kafka Streams, whose stores lose the final results of windows beyond retention.
+    let topology = TopologyConfig { expired_finals: ExpiredFinals::Lose, ..config.topology };
+    let config = DriverConfig { topology, ..config };
     let mut bench = Workbench::new(properties, config).map_err(|e| Stop::Failed(e.to_string()))?;
     for topic in &case.topics {
         bench.add_topic(&topic.name, topic.partitions.unwrap_or(PARTITIONS_DEFAULT), topic.replicas);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use arrow::array::{ArrayRef, UInt32Array};
 
-use crate::batch::windows::WindowColumns;
+use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
 use crate::error::Result;
 use crate::operator::aggregate::slots::Slots;
@@ -33,7 +33,10 @@ pub struct SessionAggregateOperator {
     windows: SessionWindows,
     config: EmissionConfig,
     stream_time: i64,
-    stored_time: i64,
+    /// Largest end of a session so far: sessions that ended by the retention before it take no more rows.
+    observed_end: i64,
+    /// Both as the store has them.
+    stored: (i64, i64),
     /// Sessions of each key, sorted by start. Keys are encoded key columns.
     sessions: HashMap<Box<[u8]>, Vec<u32>, foldhash::fast::FixedState>,
     /// Slots by the end of their session.
@@ -75,11 +78,12 @@ struct Pending {
 impl SessionAggregateOperator {
     pub fn new(slots: Slots, windows: SessionWindows, config: EmissionConfig) -> SessionAggregateOperator {
         SessionAggregateOperator {
-            slots,
+            slots: slots.of_sessions(),
             windows,
             config,
             stream_time: i64::MIN,
-            stored_time: i64::MIN,
+            stored: (i64::MIN, i64::MIN),
+            observed_end: i64::MIN,
             sessions: HashMap::default(),
             by_end: BTreeMap::new(),
             removed: Vec::new(),
@@ -99,15 +103,20 @@ impl SessionAggregateOperator {
         let mut time = None;
         state.scan(store, &KeyRange::all(), &mut |key, value| {
             if key == META_KEY {
-                time = value.first_chunk::<8>().map(|b| i64::from_le_bytes(*b));
+                time = value.split_first_chunk::<8>().map(|(time, end)| {
+                    (
+                        i64::from_le_bytes(*time),
+                        end.first_chunk::<8>().map_or(i64::MIN, |e| i64::from_le_bytes(*e)),
+                    )
+                });
             } else if let (Some((key, start)), Some((_, end))) = (split_window_start(key), row_header(value))
             {
                 stored.push((key.to_vec(), start, end, value.to_vec()));
             }
             ControlFlow::Continue(())
         })?;
-        self.stream_time = time.unwrap_or(i64::MIN);
-        self.stored_time = self.stream_time;
+        (self.stream_time, self.observed_end) = time.unwrap_or((i64::MIN, i64::MIN));
+        self.stored = (self.stream_time, self.observed_end);
         let (mut slots, mut rows) = (Vec::new(), Vec::new());
         for (key, start, end, bytes) in stored {
             slots.push(self.create(&key, start, end));
@@ -154,11 +163,13 @@ impl SessionAggregateOperator {
     /// Sessions of the key that a row at this time joins, in order of their start.
     fn neighbours(&self, key: &[u8], time: i64) -> Vec<u32> {
         let Some(list) = self.sessions.get(key) else { return Vec::new() };
+        let expired = self.observed_end.saturating_sub(self.windows.retention_ms);
         list.iter()
             .copied()
             .filter(|s| {
                 let entry = self.slots.get(*s);
-                entry.window_end >= time - self.windows.gap_ms
+                entry.window_end > expired
+                    && entry.window_end >= time - self.windows.gap_ms
                     && entry.window_start <= time + self.windows.gap_ms
             })
             .collect()
@@ -208,6 +219,7 @@ impl SessionAggregateOperator {
                 *last
             }
         };
+        self.observed_end = self.observed_end.max(end);
         self.slots.touch(slot);
         self.slots.get_mut(slot).rowtime = end;
         pending.changes.push(Change::Updated(row as u32, pending.rows.len() as u32, start, end));
@@ -321,6 +333,7 @@ fn emitted(batch: &RowBatch, changes: &[Change], results: &[ArrayRef]) -> Result
         window: Some(WindowColumns {
             start: changes.iter().map(|c| parts(c).2).collect(),
             end: changes.iter().map(|c| parts(c).3).collect(),
+            kind: WindowEnds::OfSession,
         }),
         absent: some_bits(absent.into_iter().collect()),
         null_key: None,
@@ -381,9 +394,9 @@ impl Operator for SessionAggregateOperator {
             self.emit_deferred(out)?;
         }
         self.slots.flush(context.state)?;
-        if self.stream_time > self.stored_time {
-            self.stored_time = self.stream_time;
-            let meta = self.stream_time.to_le_bytes().to_vec();
+        if (self.stream_time, self.observed_end) > self.stored {
+            self.stored = (self.stream_time, self.observed_end);
+            let meta = [self.stream_time.to_le_bytes(), self.observed_end.to_le_bytes()].concat();
             context.state.put(self.slots.store(), META_KEY.to_vec(), Some(meta));
         }
         self.expire(context.state);

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use weir_sql::types::SqlType;
 
 use crate::batch::RowBatch;
-use crate::batch::windows::WindowColumns;
+use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::error::Result;
 use crate::operator::aggregate::calls::AggregateCalls;
 use crate::state::backend::{StoreId, StoreWrite};
@@ -38,6 +38,7 @@ pub struct Slot {
 pub struct Slots {
     store: StoreId,
     windowed: bool,
+    window_ends: WindowEnds,
     key_types: Vec<SqlType>,
     pub calls: AggregateCalls,
     slots: Vec<Slot>,
@@ -47,7 +48,22 @@ pub struct Slots {
 
 impl Slots {
     pub fn new(store: StoreId, windowed: bool, key_types: Vec<SqlType>, calls: AggregateCalls) -> Slots {
-        Slots { store, windowed, key_types, calls, slots: Vec::new(), free: Vec::new(), dirty: Vec::new() }
+        Slots {
+            store,
+            windowed,
+            window_ends: WindowEnds::Fixed,
+            key_types,
+            calls,
+            slots: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+        }
+    }
+
+    /// For sessions, whose ends grow.
+    #[must_use]
+    pub fn of_sessions(self) -> Slots {
+        Slots { window_ends: WindowEnds::OfSession, ..self }
     }
 
     pub fn store(&self) -> StoreId {
@@ -204,7 +220,11 @@ impl Slots {
         let end: ScalarBuffer<i64> = gone.clone().map(|(_, _, end)| end).collect();
         let rows = end.len();
         let value: Vec<ArrayRef> = types.iter().map(|t| new_null_array(t, rows)).collect();
-        let window = WindowColumns { start: gone.map(|(_, start, _)| start).collect(), end: end.clone() };
+        let window = WindowColumns {
+            start: gone.map(|(_, start, _)| start).collect(),
+            end: end.clone(),
+            kind: WindowEnds::OfSession,
+        };
         Ok(RowBatch {
             window: Some(window),
             absent: Some(BooleanBuffer::new_set(rows)),
@@ -216,6 +236,7 @@ impl Slots {
         WindowColumns {
             start: slots.iter().map(|s| self.get(*s).window_start).collect(),
             end: slots.iter().map(|s| self.get(*s).window_end).collect(),
+            kind: self.window_ends,
         }
     }
 }

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-use crate::batch::windows::WindowColumns;
+use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
 use crate::error::Result;
 use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots, store_key};
@@ -273,6 +273,7 @@ impl AggregateOperator {
         let windows = self.windows.map(|w| WindowColumns {
             start: assignment.starts.clone().into(),
             end: assignment.starts.iter().map(|s| s + w.size_ms).collect(),
+            kind: WindowEnds::Fixed,
         });
         let prior = self.config.old_values.then(|| {
             let mut distinct = resolved.slots.clone();
@@ -479,7 +480,7 @@ fn is_lost(windows: &TimeWindows, start: i64, advances: &[(i64, i64)]) -> bool {
     advances
         .iter()
         .find(|(time, _)| *time >= closes_at)
-        .is_some_and(|(_, last_start)| start <= last_start - windows.retention_ms)
+        .is_some_and(|(_, last_start)| start < last_start - windows.retention_ms)
 }
 
 #[inline]

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use weir_sql::plan::physical::JoinKind;
 
-use crate::batch::windows::WindowColumns;
+use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{RowBatch, some_bits};
 use crate::error::Result;
 use crate::operator::join::side::side_columns;
@@ -15,7 +15,7 @@ use crate::operator::join::stream_stream::unmatched::{Unmatched, UnmatchedRows};
 use crate::operator::join::stream_stream::window_buffer::WindowBuffer;
 use crate::operator::keys::{batch_keys, null_keys};
 use crate::operator::{Operator, OperatorContext, Output};
-use crate::state::key_codec::EncodedKeys;
+use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_arena::NO_ROW;
 use crate::state::task_state::META_KEY;
 
@@ -125,7 +125,7 @@ impl StreamStreamJoinOperator {
     }
 
     /// Emits unmatched rows whose window has closed.
-    fn emit_unmatched(&mut self, trigger: u32, windowed: bool, pairs: &mut Vec<Pair>) {
+    fn emit_unmatched(&mut self, trigger: u32, ends: Option<WindowEnds>, pairs: &mut Vec<Pair>) {
         let Some(grace) = self.window.grace_ms else { return };
         let closed = |row: &Unmatched| {
             let (_, after) = self.window.reach(row.is_primary);
@@ -149,7 +149,7 @@ impl StreamStreamJoinOperator {
             let Some(buffered) = self.buffers[port].find(&row.key, row.time, row.sequence) else { continue };
             let mut slots = [NO_ROW; 2];
             slots[port] = buffered.slot;
-            let start = if windowed { window_start(&row.key) } else { 0 };
+            let start = ends.map_or(0, |ends| window_start(&row.key, ends));
             let window = (start, buffered.window_end);
             pairs.push(Pair { slots, time: row.time, window, trigger, null_key: false });
         }
@@ -168,7 +168,7 @@ impl StreamStreamJoinOperator {
         let is_primary = port == self.primary_port();
         if time >= self.stream_time {
             self.stream_time = time;
-            self.emit_unmatched(row as u32, batch.window.is_some(), pairs);
+            self.emit_unmatched(row as u32, batch.window.as_ref().map(|w| w.kind), pairs);
         }
         let key = self.keys.get(row);
         let is_buffered = self.buffers[port].push(key, time, window.1, slot);
@@ -218,6 +218,7 @@ impl StreamStreamJoinOperator {
         let window = batch.window.is_some().then(|| WindowColumns {
             start: pairs.iter().map(|p| p.window.0).collect(),
             end: pairs.iter().map(|p| p.window.1).collect(),
+            kind: batch.window.as_ref().map_or(WindowEnds::Fixed, |w| w.kind),
         });
         Ok(RowBatch {
             key,
@@ -233,8 +234,13 @@ impl StreamStreamJoinOperator {
     }
 }
 
-fn window_start(key: &[u8]) -> i64 {
-    crate::state::key_codec::split_window_start(key).map_or(0, |(_, start)| start)
+/// The window start in a store key that [`batch_keys`] made.
+fn window_start(key: &[u8], ends: WindowEnds) -> i64 {
+    let fixed = match ends {
+        WindowEnds::Fixed => Some(key),
+        WindowEnds::OfSession => split_window_start(key).map(|(rest, _)| rest),
+    };
+    fixed.and_then(split_window_start).map_or(0, |(_, start)| start)
 }
 
 impl Operator for StreamStreamJoinOperator {

@@ -45,6 +45,8 @@ pub struct DriverConfig {
     pub topology: TopologyConfig,
     /// Commit after so many input records. None: when a run ends.
     pub commit_records: Option<usize>,
+    /// After each commit drop all state and restore it from the changelogs. The outcome does not depend on it.
+    pub restart_on_commit: bool,
 }
 
 impl Default for DriverConfig {
@@ -54,6 +56,7 @@ impl Default for DriverConfig {
             layout: TaskLayout::Single,
             topology: TopologyConfig::default(),
             commit_records: None,
+            restart_on_commit: false,
         }
     }
 }

@@ -356,7 +356,7 @@ impl DriverQuery {
                 .collect();
             task.state_mut().commit(positions)?;
         }
-        Ok(())
+        if self.config.restart_on_commit { self.restart() } else { Ok(()) }
     }
 
     /// Replaces every task by a new one with empty stores, and restores these from the changelogs.

@@ -25,6 +25,9 @@ pub struct TestArgs {
     /// Cut input into batches of N rows, or at random: N, random:SEED
     #[arg(long, value_name = "ROWS", value_parser = parse_batch_rows)]
     pub batch_rows: Option<BatchRows>,
+    /// Commit after every N records, drop all state and restore it from the changelogs
+    #[arg(long, value_name = "N")]
+    pub interrupt: Option<std::num::NonZeroUsize>,
     /// Only cases whose "file name" contains this text
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
@@ -76,6 +79,10 @@ fn run_all(args: &TestArgs) -> anyhow::Result<Report> {
     let mut config = DriverConfig::default();
     if let Some(rows) = args.batch_rows {
         config.batch_rows = rows;
+    }
+    if let Some(records) = args.interrupt {
+        config.commit_records = Some(records.get());
+        config.restart_on_commit = true;
     }
     for path in files(&args.paths)? {
         run_file(&path, args, config, &mut report)?;

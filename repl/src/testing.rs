@@ -12,3 +12,6 @@ pub mod rejection;
 pub mod report;
 pub mod sql_test;
 pub mod workbench;
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,6 @@ pub enum FormatSpec {
         format: String,
         window_type: Option<String>,
         window_size: Option<u64>,
-        features: Option<Vec<String>>,
     },
 }
 
@@ -118,6 +117,8 @@ pub enum FormatSpec {
 pub struct TopicsSpec {
     #[serde(default)]
     pub topics: Vec<PostTopic>,
+    /// No topic may have a name of this pattern.
+    pub blacklist: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -30,6 +30,8 @@ use crate::testing::report::Stop;
 
 /// Partitions of topics that a case does not describe.
 pub const PARTITIONS_DEFAULT: u32 = 4;
+/// The time it is: cases must not depend on when they run. Units: ms since epoch.
+const NOW_MS: i64 = 1_600_000_000_000;
 const SERVICE_ID: &str = "some.ksql.service.id";
 
 /// Why a statement did not run.
@@ -74,10 +76,12 @@ pub struct Workbench {
 impl Workbench {
     /// Errors: a property has an invalid value.
     pub fn new(properties: BTreeMap<String, String>, config: DriverConfig) -> Result<Workbench, SqlError> {
+        let mut driver = TopologyDriver::new(config);
+        driver.set_time(NOW_MS);
         let base = Session { service_id: SERVICE_ID.to_owned(), ..Session::default() };
         Ok(Workbench {
             metastore: Metastore::new(),
-            driver: TopologyDriver::new(config),
+            driver,
             declared: Vec::new(),
             plans: Vec::new(),
             unbuilt: None,
@@ -86,7 +90,7 @@ impl Workbench {
             settings: properties,
             topics: MemoryTopics::default(),
             number: 0,
-            now_ms: 0,
+            now_ms: NOW_MS,
         })
     }
 

@@ -9,6 +9,6 @@ pub(crate) mod magic_timestamp;
 pub mod projection;
 pub mod pull;
 pub mod query;
-mod rewrite;
+pub(crate) mod rewrite;
 pub mod scope;
 pub(crate) mod typing;

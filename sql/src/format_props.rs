@@ -272,14 +272,12 @@ pub fn format_info(
     };
     let foreign: Vec<&str> =
         properties.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
-    if let [.., _] = foreign.as_slice() {
-        // Asking for an id means asking for inference, which is checked with its own message.
-        if foreign != [SCHEMA_ID] {
-            return Err(SqlError::analysis(
-                format!("{format} does not support the following configs: [{}]", foreign.join(", ")),
-                Span::default(),
-            ));
-        }
+    // Asking for an id means asking for inference, which is checked with its own message.
+    if !foreign.is_empty() && foreign != [SCHEMA_ID] {
+        return Err(SqlError::analysis(
+            format!("{format} does not support the following configs: [{}]", foreign.join(", ")),
+            Span::default(),
+        ));
     }
     let mut info = match side {
         RecordSide::Key => FormatInfo::key(format),

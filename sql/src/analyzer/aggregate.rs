@@ -24,7 +24,7 @@ use crate::plan::physical::{AggregateCall, ResultKind};
 use crate::schema::{Column, ROWTIME, WINDOWEND, WINDOWSTART};
 use crate::span::Span;
 use crate::types::SqlType;
-use crate::value::Literal;
+use crate::value::{Literal, SqlValue};
 use crate::window::{WindowBounds, WindowKind, WindowSpec};
 
 pub(crate) fn analyze(
@@ -62,6 +62,7 @@ pub(crate) fn analyze(
         grouping: &grouping,
         keys: outputs.keys.iter().cloned().zip(typed_keys.iter().map(|e| e.sql_type.clone())).collect(),
         windowed: query.window.is_some(),
+        counts_literals: shared.purpose == Purpose::Pull,
         calls: RefCell::default(),
         in_call: RefCell::new(false),
     };
@@ -147,7 +148,7 @@ fn missing_group_by(shared: &QueryContext<'_>) -> SqlError {
         let mut calls = Vec::new();
         expr.visit(&mut |e| {
             if shared.is_kind(e, FunctionKind::Aggregate) {
-                calls.push(show(&with_default_argument(e), Names::Bare));
+                calls.push(show(&with_default_argument(e, false), Names::Bare));
             }
         });
         if calls.is_empty() {
@@ -177,15 +178,18 @@ fn missing_group_by(shared: &QueryContext<'_>) -> SqlError {
     )
 }
 
-/// `AGG()` and `AGG(*)` mean `AGG(ROWTIME)`.
-fn with_default_argument(call: &ast::expr::Expr) -> ast::expr::Expr {
+/// `AGG()` and `AGG(*)` mean `AGG(ROWTIME)`, or `AGG(1)` where a literal will do.
+fn with_default_argument(call: &ast::expr::Expr, literal: bool) -> ast::expr::Expr {
     let mut out = call.clone();
     if let AstKind::Call { arguments, .. } = &mut out.kind
         && arguments.is_empty()
     {
-        let name = Ident::new(ROWTIME, Span::default());
-        let column = ast::expr::Expr::new(AstKind::Column { qualifier: None, name }, Span::default());
-        arguments.push(AstArgument::Expr(column));
+        let kind = if literal {
+            AstKind::Literal(Literal { value: SqlValue::Bigint(1), sql_type: Some(SqlType::Bigint) })
+        } else {
+            AstKind::Column { qualifier: None, name: Ident::new(ROWTIME, Span::default()) }
+        };
+        arguments.push(AstArgument::Expr(ast::expr::Expr::new(kind, Span::default())));
     }
     out
 }
@@ -394,6 +398,8 @@ struct AggregateResolver<'a> {
     grouping: &'a [ast::expr::Expr],
     keys: Vec<(String, SqlType)>,
     windowed: bool,
+    /// Pull queries count rows by a literal, since the rows of a join have no ROWTIME.
+    counts_literals: bool,
     calls: RefCell<Vec<ResolvedCall>>,
     in_call: RefCell<bool>,
 }
@@ -430,13 +436,15 @@ impl Resolver for AggregateResolver<'_> {
         if !aggregate {
             return Ok(None);
         }
-        let expr = with_default_argument(expr);
+        let expr = with_default_argument(expr, self.counts_literals);
         if let Some(known) = self.calls.borrow().iter().find(|c| c.expr == expr) {
             let output = &known.call.output;
             return Ok(Some(Expr::column(output.name.clone(), output.sql_type.clone())));
         }
         self.in_call.replace(true);
-        let resolved = resolve_call(&expr, typer);
+        // The call may be a copy that is gone when the typer is not.
+        let own = Typer::new(typer.context, self, typer.clause);
+        let resolved = resolve_call(&expr, &own);
         self.in_call.replace(false);
         let mut resolved = resolved?;
         let mut calls = self.calls.borrow_mut();

@@ -411,4 +411,5 @@ pub(crate) fn expressions(query: &Query) -> impl Iterator<Item = &ast::expr::Exp
         .chain(query.partition_by.iter().flat_map(|list| &list.items))
         .chain(&query.having)
         .chain(select)
+        .chain(query.order_by.iter().map(|item| &item.expr))
 }

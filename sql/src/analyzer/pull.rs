@@ -7,7 +7,7 @@ use crate::analyzer::clause::Clause;
 use crate::analyzer::join::Joined;
 use crate::analyzer::projection::{Item, Purpose, expressions, refuse_reserved_aliases};
 use crate::analyzer::query::{QueryContext, in_clause, refuse_unknown_functions};
-use crate::analyzer::rewrite::visit_columns;
+use crate::analyzer::rewrite::{refuse_deep, visit_columns};
 use crate::analyzer::scope::{Scope, SourceColumn};
 use crate::ast;
 use crate::ast::expr::ExprKind as AstKind;
@@ -16,7 +16,7 @@ use crate::error::{Result, SqlError};
 use crate::expr::ir::{CompareOp, Expr, ExprKind, LogicalOp};
 use crate::functions::registry::FunctionKind;
 use crate::plan::logical::Body;
-use crate::plan::physical::{JoinKind, ResultKind};
+use crate::plan::physical::{AggregateCall, JoinKind, ResultKind};
 use crate::plan::pull::{PullColumn, PullJoin, PullNode, PullPlan, PullScan, ScanColumn, SortKey};
 use crate::schema::{ROWOFFSET, ROWPARTITION, WINDOWEND, WINDOWSTART};
 use crate::session::Context;
@@ -27,6 +27,7 @@ use crate::value::SqlValue;
 ///
 /// Errors: unknown names, type errors, clauses that only continuous queries have, sources that keep no state.
 pub fn analyze(context: Context<'_>, query: &Query) -> Result<PullPlan> {
+    refuse_deep(expressions(query))?;
     refuse_clauses(context, query)?;
     refuse_reserved_aliases(query)?;
     let scope = Scope::new(&context, query)?;
@@ -48,9 +49,6 @@ pub fn analyze(context: Context<'_>, query: &Query) -> Result<PullPlan> {
     assemble(input, parts, query, &scope)
 }
 
-/// Grouping expressions with their names, and the calls over them.
-type Grouping = (Vec<(String, Expr)>, Vec<crate::plan::physical::AggregateCall>);
-
 /// What stands above the joined and filtered rows.
 struct Parts {
     aggregate: Option<Grouping>,
@@ -59,6 +57,12 @@ struct Parts {
     outputs: Vec<(String, String, Expr)>,
     key_outputs: BTreeSet<String>,
     order: Vec<SortKey>,
+}
+
+/// The keys and calls of an aggregation.
+struct Grouping {
+    keys: Vec<(String, Expr)>,
+    calls: Vec<AggregateCall>,
 }
 
 fn refuse_clauses(context: Context<'_>, query: &Query) -> Result<()> {
@@ -241,7 +245,10 @@ fn plain_parts(shared: &QueryContext<'_>) -> Result<Parts> {
     for item in &shared.query.order_by {
         let expr = match output_of(&item.expr, &items) {
             Some(output) => typed[output].2.clone(),
-            None => typer.value(&shared.scope.qualify(&item.expr, Clause::OrderBy)?)?,
+            None => {
+                let qualified = shared.scope.qualify(&item.expr, Clause::OrderBy)?;
+                shared.typer(&resolver, Clause::OrderBy).value(&qualified)?
+            }
         };
         order.push(sort_key(item, expr));
     }
@@ -293,7 +300,13 @@ fn grouped_parts(shared: &QueryContext<'_>) -> Result<Parts> {
         };
         order.push(sort_key(item, outputs[place].2.clone()));
     }
-    Ok(Parts { aggregate: Some((body.keys, body.calls)), having: body.having, outputs, key_outputs, order })
+    Ok(Parts {
+        aggregate: Some(Grouping { keys: body.keys, calls: body.calls }),
+        having: body.having,
+        outputs,
+        key_outputs,
+        order,
+    })
 }
 
 /// The item that ORDER BY names by position or by alias.
@@ -390,7 +403,7 @@ fn over_outputs(key: SortKey, outputs: &[(String, Expr)]) -> Result<SortKey> {
 
 fn assemble(input: PullNode, parts: Parts, query: &Query, scope: &Scope) -> Result<PullPlan> {
     let mut node = input;
-    if let Some((keys, calls)) = parts.aggregate {
+    if let Some(Grouping { keys, calls }) = parts.aggregate {
         node = PullNode::Aggregate { input: Box::new(node), keys, calls };
     }
     if let Some(predicate) = parts.having {

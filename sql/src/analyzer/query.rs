@@ -10,6 +10,7 @@ use crate::analyzer::projection::{
     Item, KeyNoun, KeySlot, Purpose, drop_reserved, expand, expressions, find_keys, refuse_bare_reserved,
     refuse_reserved_aliases,
 };
+use crate::analyzer::rewrite::refuse_deep;
 use crate::analyzer::scope::{InputResolver, Scope};
 use crate::analyzer::typing::call::function_error;
 use crate::analyzer::typing::{Resolver, Typer, cast_to};
@@ -40,6 +41,7 @@ pub(crate) struct QueryContext<'a> {
 ///
 /// Errors: everything that makes the query invalid, whatever the formats of its result are.
 pub fn analyze(context: Context<'_>, query: &Query, purpose: Purpose<'_>) -> Result<LogicalQuery> {
+    refuse_deep(expressions(query))?;
     refuse_clauses(query, purpose)?;
     refuse_reserved_aliases(query)?;
     let mut scope = Scope::new(&context, query)?;
@@ -159,8 +161,8 @@ impl<'a> QueryContext<'a> {
     /// The projection with stars written out and names given.
     pub(crate) fn items(&self, partition_by: &[ast::expr::Expr]) -> Result<Vec<Item>> {
         let resolver = self.input_resolver(Clause::Select);
-        let typer = self.typer(&resolver, Clause::Select);
         let fields_of = |base: &ast::expr::Expr| {
+            let typer = self.typer(&resolver, Clause::Select);
             let typed = typer.value(base)?;
             match typed.sql_type {
                 SqlType::Struct(fields) => Ok(fields.into_iter().map(|f| f.name).collect()),

@@ -2,7 +2,30 @@
 
 use crate::ast::expr::{Argument, Expr, ExprKind};
 use crate::ast::ident::Ident;
-use crate::error::Result;
+use crate::error::{Result, SqlError};
+
+/// Operators and calls inside each other. What walks expressions does so by recursion.
+pub(crate) const EXPRESSION_DEPTH_MAX: usize = 200;
+
+/// Errors: an expression deeper than [`EXPRESSION_DEPTH_MAX`].
+pub(crate) fn refuse_deep<'e>(exprs: impl Iterator<Item = &'e Expr>) -> Result<()> {
+    for expr in exprs {
+        let mut level = vec![expr];
+        let mut depth = 0;
+        while !level.is_empty() {
+            depth += 1;
+            if depth > EXPRESSION_DEPTH_MAX {
+                return Err(SqlError::analysis(
+                    format!("the expression is nested more than {EXPRESSION_DEPTH_MAX} deep"),
+                    expr.span(),
+                )
+                .with_hint("Long chains of comparisons with OR can be written with IN."));
+            }
+            level = level.into_iter().flat_map(Expr::children).collect();
+        }
+    }
+    Ok(())
+}
 
 /// The expression with every column reference replaced; parameters of lambdas are none.
 pub(crate) fn map_columns(

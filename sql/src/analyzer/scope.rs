@@ -161,7 +161,7 @@ impl Scope {
         };
         let span = name.span();
         let window_bound = [WINDOWSTART, WINDOWEND].contains(&name.name.as_str());
-        if window_bound && self.windowed_aggregate {
+        if window_bound && self.windowed_aggregate && !self.is_join() {
             return match clause {
                 Clause::Where => SqlError::analysis(
                     format!("Error in WHERE expression: Unknown column {}.", name.name),

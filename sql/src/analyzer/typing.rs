@@ -7,6 +7,7 @@ mod constructor;
 mod list;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use crate::analyzer::clause::Clause;
 use crate::analyzer::coercion::cast_allowed;
@@ -14,7 +15,7 @@ use crate::analyzer::display::{Names, show};
 use crate::ast;
 use crate::ast::ident::Ident;
 use crate::error::{Result, SqlError};
-use crate::expr::ir::{Expr, ExprKind};
+use crate::expr::ir::{Expr, ExprKind, LogicalOp};
 use crate::functions::registry::FunctionRegistry;
 use crate::session::Context;
 use crate::span::Span;
@@ -45,11 +46,14 @@ pub(crate) struct Typer<'a> {
     pub(crate) clause: Clause,
     /// Parameters of the lambdas that enclose the current expression, innermost last.
     lambda_parameters: RefCell<Vec<(String, SqlType)>>,
+    /// Results by the address of the expression, since lists type their elements more than once. The expressions
+    /// given to one typer live at least as long as it is used.
+    typed: RefCell<HashMap<usize, Option<Expr>>>,
 }
 
 impl<'a> Typer<'a> {
     pub(crate) fn new(context: Context<'a>, resolver: &'a dyn Resolver, clause: Clause) -> Typer<'a> {
-        Typer { context, resolver, clause, lambda_parameters: RefCell::new(Vec::new()) }
+        Typer { context, resolver, clause, lambda_parameters: RefCell::default(), typed: RefCell::default() }
     }
 
     pub(crate) fn functions(&self) -> &'a FunctionRegistry {
@@ -88,63 +92,79 @@ impl<'a> Typer<'a> {
 
     /// The typed expression, None for the untyped NULL.
     pub(crate) fn infer(&self, expr: &ast::expr::Expr) -> Result<Option<Expr>> {
-        use ast::expr::ExprKind as Ast;
+        // Bodies of lambdas may be typed again with other parameters.
+        let remembered = self.lambda_parameters.borrow().is_empty() && !expr.children().is_empty();
+        let place = std::ptr::from_ref(expr) as usize;
+        if remembered && let Some(known) = self.typed.borrow().get(&place) {
+            return Ok(known.clone());
+        }
+        let typed = self.infer_anew(expr)?;
+        if remembered {
+            self.typed.borrow_mut().insert(place, typed.clone());
+        }
+        Ok(typed)
+    }
+
+    fn infer_anew(&self, expr: &ast::expr::Expr) -> Result<Option<Expr>> {
         if let Some(replaced) = self.resolver.replace(expr, self)? {
             return Ok(Some(replaced));
         }
-        let typed = match &expr.kind {
-            Ast::Literal(literal) => return Ok(self.literal(literal)),
-            Ast::Column { qualifier, name } => self.column(qualifier.as_ref(), name)?,
-            Ast::Unary { op, operand } => self.unary(expr, *op, operand)?,
-            Ast::Not(operand) => {
-                let operand = self.boolean_operand(operand, "NOT")?;
-                Expr::new(ExprKind::Not(Box::new(operand)), SqlType::Boolean)
-            }
-            Ast::Logical { op, left, right } => {
-                let word = match op {
-                    crate::expr::ir::LogicalOp::And => "AND",
-                    crate::expr::ir::LogicalOp::Or => "OR",
-                };
-                let left = Box::new(self.boolean_operand(left, word)?);
-                let right = Box::new(self.boolean_operand(right, word)?);
-                Expr::new(ExprKind::Logical { op: *op, left, right }, SqlType::Boolean)
-            }
-            Ast::Compare { op, left, right } => self.compare(expr, *op, left, right)?,
-            Ast::IsDistinctFrom { negated, left, right } => self.is_distinct(expr, *negated, left, right)?,
-            Ast::IsNull { negated, operand } => {
-                let operand = match self.infer(operand)? {
-                    Some(typed) => typed,
-                    None => null_of(SqlType::String),
-                };
-                Expr::new(
-                    ExprKind::IsNull { negated: *negated, operand: Box::new(operand) },
-                    SqlType::Boolean,
-                )
-            }
-            Ast::Between { negated, operand, low, high } => {
-                self.between(expr, *negated, operand, low, high)?
-            }
-            Ast::In { negated, operand, list } => self.in_list(*negated, operand, list)?,
+        match &expr.kind {
+            ast::expr::ExprKind::Literal(literal) => Ok(self.literal(literal)),
+            _ => self.infer_parts(expr).map(Some),
+        }
+    }
+
+    /// By kind of expression. Every arm is one call, which keeps the frame of this recursive function small.
+    fn infer_parts(&self, expr: &ast::expr::Expr) -> Result<Expr> {
+        use ast::expr::ExprKind as Ast;
+        match &expr.kind {
+            Ast::Literal(_) => self.value(expr),
+            Ast::Column { qualifier, name } => self.column(qualifier.as_ref(), name),
+            Ast::Unary { op, operand } => self.unary(expr, *op, operand),
+            Ast::Not(operand) => self.not(operand),
+            Ast::Logical { op, left, right } => self.logical(*op, left, right),
+            Ast::Compare { op, left, right } => self.compare(expr, *op, left, right),
+            Ast::IsDistinctFrom { negated, left, right } => self.is_distinct(expr, *negated, left, right),
+            Ast::IsNull { negated, operand } => self.is_null(*negated, operand),
+            Ast::Between { negated, operand, low, high } => self.between(expr, *negated, operand, low, high),
+            Ast::In { negated, operand, list } => self.in_list(*negated, operand, list),
             Ast::Like { negated, operand, pattern, escape } => {
-                self.like(expr, *negated, operand, pattern, *escape)?
+                self.like(expr, *negated, operand, pattern, *escape)
             }
-            Ast::Arithmetic { op, left, right } => self.arithmetic(expr, *op, left, right)?,
-            Ast::Concat { left, right } => self.concat(expr, left, right)?,
+            Ast::Arithmetic { op, left, right } => self.arithmetic(expr, *op, left, right),
+            Ast::Concat { left, right } => self.concat(expr, left, right),
             Ast::Case { operand, branches, otherwise } => {
-                self.case(expr, operand.as_deref(), branches, otherwise.as_deref())?
+                self.case(expr, operand.as_deref(), branches, otherwise.as_deref())
             }
-            Ast::Cast { operand, target } => {
-                let target = target.resolve(&|name| self.context.metastore.custom_type(name).cloned())?;
-                return self.cast(operand, target, expr.span()).map(Some);
-            }
-            Ast::Call { function, arguments } => self.call(expr, function, arguments)?,
-            Ast::Array(items) => self.array(expr, items)?,
-            Ast::Map(entries) => self.map(expr, entries)?,
-            Ast::Struct(fields) => self.structure(fields)?,
-            Ast::Subscript { base, index } => self.subscript(base, index)?,
-            Ast::Field { base, field } => self.field(base, field)?,
+            Ast::Cast { operand, target } => self.cast(operand, target, expr.span()),
+            Ast::Call { function, arguments } => self.call(expr, function, arguments),
+            Ast::Array(items) => self.array(expr, items),
+            Ast::Map(entries) => self.map(expr, entries),
+            Ast::Struct(fields) => self.structure(fields),
+            Ast::Subscript { base, index } => self.subscript(base, index),
+            Ast::Field { base, field } => self.field(base, field),
+        }
+    }
+
+    fn not(&self, operand: &ast::expr::Expr) -> Result<Expr> {
+        let operand = Box::new(self.boolean_operand(operand, "NOT")?);
+        Ok(Expr::new(ExprKind::Not(operand), SqlType::Boolean))
+    }
+
+    fn logical(&self, op: LogicalOp, left: &ast::expr::Expr, right: &ast::expr::Expr) -> Result<Expr> {
+        let word = match op {
+            LogicalOp::And => "AND",
+            LogicalOp::Or => "OR",
         };
-        Ok(Some(typed))
+        let left = Box::new(self.boolean_operand(left, word)?);
+        let right = Box::new(self.boolean_operand(right, word)?);
+        Ok(Expr::new(ExprKind::Logical { op, left, right }, SqlType::Boolean))
+    }
+
+    fn is_null(&self, negated: bool, operand: &ast::expr::Expr) -> Result<Expr> {
+        let operand = self.infer(operand)?.unwrap_or_else(|| null_of(SqlType::String));
+        Ok(Expr::new(ExprKind::IsNull { negated, operand: Box::new(operand) }, SqlType::Boolean))
     }
 
     fn literal(&self, literal: &Literal) -> Option<Expr> {
@@ -176,7 +196,8 @@ impl<'a> Typer<'a> {
         Ok(typed)
     }
 
-    fn cast(&self, operand: &ast::expr::Expr, target: SqlType, span: Span) -> Result<Expr> {
+    fn cast(&self, operand: &ast::expr::Expr, target: &ast::types::TypeName, span: Span) -> Result<Expr> {
+        let target = target.resolve(&|name| self.context.metastore.custom_type(name).cloned())?;
         let Some(typed) = self.infer(operand)? else { return Ok(null_of(target)) };
         if !cast_allowed(&typed.sql_type, &target) {
             return Err(SqlError::analysis(

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::plan::physical::{JoinKind, QueryPlan, Step};
+use crate::expr::compile::describe::describe;
+use crate::expr::ir::Expr;
+use crate::plan::physical::{AggregateCall, JoinKind, QueryPlan, Step};
 use crate::plan::pull::{PullNode, PullPlan};
 
 /// The steps as a tree, the sink first, one line per step with its schema.
@@ -13,7 +15,7 @@ pub fn explain(plan: &QueryPlan) -> String {
 }
 
 fn write_step(step: &Step, query_id: &str, depth: usize, out: &mut String) {
-    let (name, detail) = describe(step);
+    let (name, detail) = describe_step(step);
     let indent = "\t".repeat(depth);
     let logger = format!("{query_id}.{}", logger_name(step));
     let _ = writeln!(out, "{indent} > [ {name} ] | Schema: {} | Logger: {logger}{detail}", step.schema());
@@ -23,32 +25,94 @@ fn write_step(step: &Step, query_id: &str, depth: usize, out: &mut String) {
 }
 
 /// The step's word, and what else is worth a reader's time.
-fn describe(step: &Step) -> (&'static str, String) {
+fn describe_step(step: &Step) -> (&'static str, String) {
     match step {
-        Step::Source(s) => ("SOURCE", format!(" | Source: {} | Topic: {}", s.source, s.topic)),
-        Step::Filter(_) => ("FILTER", String::new()),
-        Step::Project(_) => ("PROJECT", String::new()),
-        Step::FlatMap(s) => {
-            let names: Vec<&str> = s.functions.iter().map(|f| f.function.as_str()).collect();
-            ("FLAT_MAP", format!(" | Functions: {}", names.join(", ")))
+        Step::Source(s) => {
+            let window = s.window.map_or_else(String::new, |w| format!(" | Window: {:?}", w.kind));
+            (
+                "SOURCE",
+                format!(
+                    " | Source: {} | Topic: {} | Formats: {}, {}{window}",
+                    s.source, s.topic, s.key_format.format, s.value_format.format
+                ),
+            )
         }
-        Step::PartitionBy(_) => ("REKEY", String::new()),
-        Step::Repartition(s) => ("REPARTITION", format!(" | Topic: {}", s.name)),
+        Step::Filter(s) => ("FILTER", format!(" | Predicate: {}", describe(&s.predicate))),
+        Step::Project(s) => ("PROJECT", format!(" | Values: {}", named(&s.values))),
+        Step::FlatMap(s) => {
+            let calls: Vec<String> = s
+                .functions
+                .iter()
+                .map(|f| format!("{} := {}({})", f.output.name, f.function, listed(&f.arguments)))
+                .collect();
+            ("FLAT_MAP", format!(" | Functions: {}", calls.join(", ")))
+        }
+        Step::PartitionBy(s) => {
+            ("REKEY", format!(" | Keys: {} | Values: {}", named(&s.keys), named(&s.values)))
+        }
+        Step::Repartition(s) => (
+            "REPARTITION",
+            format!(" | Topic: {} | Formats: {}, {}", s.name, s.key_format.format, s.value_format.format),
+        ),
         Step::Aggregate(s) => {
-            let calls: Vec<&str> = s.calls.iter().map(|c| c.function.as_str()).collect();
             let window = match s.window {
-                Some(window) => format!(" | Window: {:?}", window.bounds),
+                Some(window) => format!(" | Window: {window:?}"),
                 None => String::new(),
             };
             let moves = if s.regroup { " | Repartitions" } else { "" };
-            ("AGGREGATE", format!(" | Functions: {}{window}{moves}", calls.join(", ")))
+            (
+                "AGGREGATE",
+                format!(
+                    " | Keys: {} | Functions: {} | Formats: {}, {}{window}{moves}",
+                    named(&s.keys),
+                    calls_text(&s.calls),
+                    s.key_format.format,
+                    s.value_format.format
+                ),
+            )
         }
-        Step::StreamStreamJoin(s) => ("JOIN", format!(" | {} stream-stream", join_word(s.kind))),
+        Step::StreamStreamJoin(s) => {
+            let grace = s.grace_ms.map_or_else(String::new, |g| format!(", grace {g} ms"));
+            (
+                "JOIN",
+                format!(
+                    " | {} stream-stream, {} ms before, {} ms after{grace}",
+                    join_word(s.kind),
+                    s.before_ms,
+                    s.after_ms
+                ),
+            )
+        }
         Step::StreamTableJoin(s) => ("JOIN", format!(" | {} stream-table", join_word(s.kind))),
         Step::TableTableJoin(s) => ("JOIN", format!(" | {} table-table", join_word(s.kind))),
-        Step::ForeignKeyJoin(s) => ("JOIN", format!(" | {} foreign-key", join_word(s.kind))),
-        Step::Sink(s) => ("SINK", format!(" | Topic: {}", s.topic)),
+        Step::ForeignKeyJoin(s) => {
+            ("JOIN", format!(" | {} foreign-key on {}", join_word(s.kind), describe(&s.foreign_key)))
+        }
+        Step::Sink(s) => (
+            "SINK",
+            format!(" | Topic: {} | Formats: {}, {}", s.topic, s.key_format.format, s.value_format.format),
+        ),
     }
+}
+
+fn named(exprs: &[(String, Expr)]) -> String {
+    let parts: Vec<String> = exprs.iter().map(|(name, e)| format!("{name} := {}", describe(e))).collect();
+    parts.join(", ")
+}
+
+fn listed(exprs: &[Expr]) -> String {
+    exprs.iter().map(describe).collect::<Vec<_>>().join(", ")
+}
+
+fn calls_text(calls: &[AggregateCall]) -> String {
+    let parts: Vec<String> = calls
+        .iter()
+        .map(|call| {
+            let constants = call.constants.iter().map(|c| format!(", {:?}", c.value)).collect::<String>();
+            format!("{} := {}({}{constants})", call.output.name, call.function, listed(&call.arguments))
+        })
+        .collect();
+    parts.join(", ")
 }
 
 fn join_word(kind: JoinKind) -> &'static str {
@@ -89,28 +153,29 @@ fn write_node(node: &PullNode, depth: usize, out: &mut String) {
     let mut below: Vec<&PullNode> = Vec::new();
     let line = match node {
         PullNode::Scan(scan) => {
-            let filtered = if scan.filter.is_some() { " | Filtered" } else { "" };
+            let filtered = match &scan.filter {
+                Some(filter) => format!(" | Predicate: {}", describe(filter)),
+                None => String::new(),
+            };
             format!("[ SCAN ] | Source: {}{filtered}", scan.source)
         }
-        PullNode::Filter { input, .. } => {
+        PullNode::Filter { input, predicate } => {
             below.push(input);
-            "[ FILTER ]".to_owned()
+            format!("[ FILTER ] | Predicate: {}", describe(predicate))
         }
         PullNode::Join(join) => {
             below.extend([join.left.as_ref(), join.right.as_ref()]);
-            format!("[ JOIN ] | {}", join_word(join.kind))
+            let on: Vec<String> =
+                join.on.iter().map(|(l, r)| format!("{} = {}", describe(l), describe(r))).collect();
+            format!("[ JOIN ] | {} on {}", join_word(join.kind), on.join(", "))
         }
         PullNode::Aggregate { input, keys, calls } => {
             below.push(input);
-            let keys: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
-            let calls: Vec<&str> = calls.iter().map(|c| c.function.as_str()).collect();
-            format!("[ AGGREGATE ] | Keys: {} | Functions: {}", keys.join(", "), calls.join(", "))
+            format!("[ AGGREGATE ] | Keys: {} | Functions: {}", named(keys), calls_text(calls))
         }
         PullNode::Project { input, columns } => {
             below.push(input);
-            let columns: Vec<String> =
-                columns.iter().map(|(name, e)| format!("`{name}` {}", e.sql_type)).collect();
-            format!("[ PROJECT ] | Schema: {}", columns.join(", "))
+            format!("[ PROJECT ] | Columns: {}", named(columns))
         }
         PullNode::Distinct { input } => {
             below.push(input);
@@ -118,7 +183,11 @@ fn write_node(node: &PullNode, depth: usize, out: &mut String) {
         }
         PullNode::Sort { input, keys } => {
             below.push(input);
-            format!("[ SORT ] | Keys: {}", keys.len())
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| format!("{}{}", describe(&key.expr), if key.descending { " DESC" } else { "" }))
+                .collect();
+            format!("[ SORT ] | Keys: {}", keys.join(", "))
         }
         PullNode::Limit { input, offset, limit } => {
             below.push(input);

@@ -1,12 +1,16 @@
 //! What a statement becomes once it is analysed: something to store, to run, or to answer.
 
 use crate::ast::statement::Statement;
+use crate::error::{Result, SqlError};
+use crate::expr::compile::{CompileContext, evaluate_constant};
 use crate::expr::ir::Expr;
 use crate::metastore::source::QueryKind;
 use crate::plan::command::DdlCommand;
 use crate::plan::physical::QueryPlan;
 use crate::plan::pull::PullPlan;
+use crate::span::Span;
 use crate::types::SqlType;
+use crate::value::SqlValue;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum PreparedStatement {
@@ -131,4 +135,38 @@ pub struct InsertRow {
     pub value: Vec<Expr>,
     /// ms; None: the time of the insert.
     pub timestamp: Option<Expr>,
+}
+
+/// The values of an INSERT, ready to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InsertedRow {
+    pub key: Vec<SqlValue>,
+    pub value: Vec<SqlValue>,
+    /// ms; None: the time of the insert.
+    pub timestamp: Option<i64>,
+}
+
+impl InsertRow {
+    /// Computes the constants.
+    ///
+    /// Errors: a constant that has no value, such as a number too large for its column.
+    pub fn evaluate(&self, context: &CompileContext) -> Result<InsertedRow> {
+        let compute = |expr: &Expr| {
+            evaluate_constant(expr, context).map_err(|e| {
+                SqlError::analysis(
+                    format!("Failed to insert values into '{}'. {e}", self.source),
+                    Span::default(),
+                )
+            })
+        };
+        let timestamp = match self.timestamp.as_ref().map(&compute).transpose()? {
+            Some(SqlValue::Bigint(millis)) => Some(millis),
+            _ => None,
+        };
+        Ok(InsertedRow {
+            key: self.key.iter().map(&compute).collect::<Result<_>>()?,
+            value: self.value.iter().map(&compute).collect::<Result<_>>()?,
+            timestamp,
+        })
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::analyzer::clause::Clause;
 use crate::analyzer::coercion::as_decimal;
+use crate::analyzer::rewrite::refuse_deep;
 use crate::analyzer::typing::{Resolver, Typer, cast_to, null_of};
 use crate::ast;
 use crate::ast::ident::Ident;
@@ -18,6 +19,7 @@ use crate::types::{SqlType, quote_identifier};
 /// Checks an insert and types its constants.
 pub(crate) fn insert_values(context: &Context<'_>, insert: &InsertValues) -> Result<InsertRow> {
     let name = &insert.target;
+    refuse_deep(insert.values.iter())?;
     let Some(source) = context.metastore.source(&name.name) else {
         let message =
             format!("Cannot insert values into an unknown stream/table: {}", quote_identifier(&name.name));

@@ -1,0 +1,3 @@
+CREATE STREAM orders (id BIGINT KEY, customer STRING, amount DECIMAL(10, 2), items ARRAY<STRING>, due TIMESTAMP) WITH (KAFKA_TOPIC='orders', VALUE_FORMAT='JSON', PARTITIONS=4);
+CREATE STREAM big AS SELECT id, amount FROM orders;
+CREATE OR REPLACE STREAM big AS SELECT id, amount, customer FROM orders WHERE amount > 1;

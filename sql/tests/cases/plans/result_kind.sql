@@ -1,0 +1,2 @@
+CREATE STREAM orders (id BIGINT KEY, customer STRING, amount DECIMAL(10, 2)) WITH (KAFKA_TOPIC='orders', VALUE_FORMAT='JSON', PARTITIONS=4);
+CREATE STREAM totals AS SELECT customer, COUNT(*) AS n FROM orders GROUP BY customer;

@@ -38,11 +38,11 @@ def main(folder: str) -> None:
         f"FROM {rows} GROUP BY ALL",
         "w3": f"SELECT r.k, r.id, r.amount, t.name, t.region FROM {rows} r JOIN {table} t ON r.k = t.k",
     }
-    count = duckdb.sql(f"SELECT count(*) FROM {rows}").fetchone()[0]
-    duckdb.sql(f"SET threads = {len(os.sched_getaffinity(0))}")
+    count = duckdb.sql(f"SELECT count(*) FROM {rows}").fetchall()[0][0]
+    duckdb.execute(f"SET threads = {len(os.sched_getaffinity(0))}")
     for name, query in workloads.items():
         started, cpu = time.monotonic(), cpu_seconds()
-        duckdb.sql(f"COPY ({query}) TO '{output}' (FORMAT json)")
+        duckdb.execute(f"COPY ({query}) TO '{output}' (FORMAT json)")
         seconds, cpu = time.monotonic() - started, cpu_seconds() - cpu
         print(
             json.dumps(

@@ -58,7 +58,7 @@ impl TaskState {
         let mut found: Vec<Option<Vec<u8>>> = vec![None; keys.len()];
         let mut missing = Vec::new();
         for (i, key) in keys.iter().enumerate() {
-            match pending.get(*key) {
+            match pending.get(key) {
                 Some(value) => found[i] = value.map(<[u8]>::to_vec),
                 None => missing.push(i),
             }

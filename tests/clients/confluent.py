@@ -16,8 +16,9 @@ def check(condition: bool, message: str) -> None:
 
 
 def create(topic: str, partitions: int) -> None:
-    futures = AdminClient({"bootstrap.servers": BROKER}).create_topics([NewTopic(topic, partitions, 1)])
-    futures[topic].result(30)
+    # The futures fail if the client is collected before they end.
+    admin = AdminClient({"bootstrap.servers": BROKER})
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
 
 
 def consume(topic: str, count: int, isolation: str = "read_committed", group: str | None = None) -> list:

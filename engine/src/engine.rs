@@ -87,7 +87,7 @@ pub struct Engine {
     io: EngineIo,
     workers: Mutex<Vec<WorkerThread>>,
     queries: RwLock<BTreeMap<String, Arc<QueryHandle>>>,
-    /// Workers that ever ran on this state directory: their transactions are taken over.
+    /// The most workers that ever ran on this state directory: their transactions are taken over.
     workers_ever: usize,
     next_transient: AtomicUsize,
 }
@@ -141,7 +141,7 @@ impl Engine {
         let factory = self.compile(&plan, &application_id)?;
         let admin = Admin::new(self.io.transport.clone());
         let partitions = topics::ensure(&admin, &plan.query_id, factory.as_ref()).await?;
-        self.fence_former_workers(&application_id).await?;
+        self.fence_predecessors(&application_id).await?;
         let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, factory, partitions));
         {
             let mut queries = self.queries.write();
@@ -232,14 +232,22 @@ impl Engine {
         self.io.compiler.compile(plan, application_id).map_err(RuntimeError::task("build the topology"))
     }
 
-    /// Workers that no longer exist may have left transactions open, which would hold readers up until they time out.
-    async fn fence_former_workers(&self, application_id: &str) -> Result<()> {
-        for worker in self.config.worker_threads.max(1)..self.workers_ever {
-            let id = transactional_id(application_id, worker);
-            transaction::init(self.io.transport.clone(), &id, self.config.transaction_timeout_ms)
-                .await
-                .map_err(RuntimeError::client("take over transactions"))?;
-        }
+    /// Ends what an earlier engine may still be committing, before any worker reads where to go on.
+    ///
+    /// A partition may have been with another worker then, under another transactional id than the one that its new worker
+    /// takes over. Were only that one fenced, the commit of the other could follow the reading of the offsets, and rows would
+    /// be processed twice. The ids of workers that no longer exist would also hold readers up until they time out.
+    async fn fence_predecessors(&self, application_id: &str) -> Result<()> {
+        let workers = self.workers_ever.max(self.config.worker_threads);
+        let ids = (0..workers).map(|worker| transactional_id(application_id, worker)).collect();
+        let known = Admin::new(self.io.transport.clone())
+            .known_transactional_ids(ids)
+            .await
+            .map_err(RuntimeError::client("look up transactions"))?;
+        let timeout_ms = self.config.transaction_timeout_ms;
+        let fences = known.iter().map(|id| transaction::init(self.io.transport.clone(), id, timeout_ms));
+        let fenced = futures::future::try_join_all(fences).await;
+        fenced.map_err(RuntimeError::client("take over transactions"))?;
         Ok(())
     }
 
@@ -330,13 +338,7 @@ impl Engine {
         }
         self.end_workers();
         let workers = std::mem::take(&mut *self.workers.lock());
-        let joined = self.io.runtime.spawn_blocking(move || {
-            workers.into_iter().for_each(|w| {
-                if w.thread.join().is_err() {
-                    tracing::error!("worker panicked");
-                }
-            });
-        });
+        let joined = self.io.runtime.spawn_blocking(move || join(workers));
         joined.await.map_err(|_| RuntimeError::ShutDown)
     }
 
@@ -352,9 +354,10 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Workers end at once, without committing.
+    /// Workers end at once, without committing. They are waited for: none may hold a store while the process ends.
     fn drop(&mut self) {
         self.end_workers();
+        join(std::mem::take(&mut *self.workers.lock()));
     }
 }
 
@@ -362,6 +365,14 @@ impl Drop for Engine {
 enum Ending {
     Never,
     AtCurrentEnd,
+}
+
+fn join(workers: Vec<WorkerThread>) {
+    for worker in workers {
+        if worker.thread.join().is_err() {
+            tracing::error!("worker panicked");
+        }
+    }
 }
 
 fn send(inbox: &Sender<WorkerMessage>, message: WorkerMessage) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::client::call::{call, check};
+use crate::client::call::{Backoff, call, check};
 use crate::client::error::{ClientError, Result};
 use crate::client::transport::Transport;
 use crate::ids::{Offset, TopicId, TopicPartition};
@@ -20,6 +20,7 @@ use crate::protocol::messages::delete_records::{
 };
 use crate::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use crate::protocol::messages::describe_transactions::DescribeTransactionsRequest;
 use crate::protocol::messages::incremental_alter_configs as alter;
 use crate::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use crate::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
@@ -94,6 +95,28 @@ impl Admin {
             check(ApiKey::CreateTopics, &topic_named(&topic.name), topic.error_code, topic.error_message)?;
         }
         Ok(())
+    }
+
+    /// Those of the transactional ids that a producer has used and that have not expired.
+    pub async fn known_transactional_ids(&self, ids: Vec<String>) -> Result<Vec<String>> {
+        let mut backoff = Backoff::default();
+        'asking: loop {
+            let request = DescribeTransactionsRequest { transactional_ids: ids.clone() };
+            let response = call!(self.transport.as_ref(), DescribeTransactions, request)?;
+            let mut known = Vec::new();
+            for state in response.transaction_states {
+                match state.error_code {
+                    ErrorCode::None => known.push(state.transactional_id),
+                    ErrorCode::TransactionalIdNotFound => {}
+                    code if code.is_retriable() && backoff.pause().await => continue 'asking,
+                    code => {
+                        let resource = format!("transactional id \"{}\"", state.transactional_id);
+                        return Err(ClientError::refused(ApiKey::DescribeTransactions, resource, code));
+                    }
+                }
+            }
+            return Ok(known);
+        }
     }
 
     /// Deletes topics. All are tried; the first refusal is returned.

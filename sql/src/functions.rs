@@ -9,3 +9,6 @@ pub(crate) mod scalar;
 pub mod signature;
 pub mod table;
 pub(crate) mod utf16;
+
+#[cfg(test)]
+mod tests;

@@ -33,18 +33,8 @@ use crate::runtime::part::PartContext;
 use crate::runtime::storage::StateStorage;
 use crate::runtime::worker::Worker;
 use crate::runtime::{prepare, transaction};
-use crate::task::processor::ProcessorFactory;
+use crate::task::processor::{PlanCompiler, ProcessorFactory};
 use crate::task::stream_task::TaskId;
-
-/// Turns plans into what tasks run.
-pub trait PlanCompiler: Send + Sync + fmt::Debug {
-    /// Names of internal topics begin with `application_id`.
-    fn compile(
-        &self,
-        plan: &QueryPlan,
-        application_id: &str,
-    ) -> crate::error::Result<Arc<dyn ProcessorFactory>>;
-}
 
 /// The world around an engine.
 #[derive(Clone)]

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod durability;
 pub mod input;
 pub mod migrate;
 pub mod render;

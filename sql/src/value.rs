@@ -2,6 +2,7 @@
 
 pub mod convert;
 pub mod decimal;
+pub(crate) mod decimal_builder;
 pub mod order;
 pub mod text;
 pub mod time;

@@ -1,4 +1,4 @@
-//! The picture in ARCHITECTURE.md, checked: crate edges, file sizes, banned words and calls.
+//! The picture in ARCHITECTURE.md, checked: crate and module edges, file sizes, banned words and calls.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,79 @@ fn crates_depend_only_downwards() {
             assert!(allowed.contains(&name), "{folder} must not depend on {name}");
         }
     }
+}
+
+/// The layers of a crate as ARCHITECTURE.md's table shows them: module paths with the number of their layer.
+fn layers(crate_name: &str) -> Vec<(String, usize)> {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the page");
+    let row = page
+        .lines()
+        .find(|l| l.starts_with(&format!("| `{crate_name}` |")) && l.contains(" · "))
+        .unwrap_or_else(|| panic!("ARCHITECTURE.md shows no layers of {crate_name}"));
+    let cell = row.trim_end_matches('|').rsplit('|').next().expect("a last cell");
+    let modules = |(at, layer): (usize, &str)| {
+        let names = layer.trim().trim_matches('`').to_owned();
+        names.split(' ').map(|n| (n.to_owned(), at)).collect::<Vec<_>>()
+    };
+    cell.split('·').enumerate().flat_map(modules).collect()
+}
+
+/// The layer of a module path such as `runtime::error`; the longest name that fits counts.
+fn layer_of(layers: &[(String, usize)], path: &str) -> Option<usize> {
+    let fits = |name: &str| path == name || path.starts_with(&format!("{name}::"));
+    layers.iter().filter(|(name, _)| fits(name)).max_by_key(|(name, _)| name.len()).map(|(_, layer)| *layer)
+}
+
+/// `crate::a::b` in code, as `a::b`, also out of `use crate::{a::b, c}`.
+fn internal_paths(code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with(is_word)) {
+        let rest = &code[at + "crate::".len()..];
+        let heads = match rest.strip_prefix('{').and_then(|r| r.split_once("};")) {
+            Some((group, _)) => group.split(',').map(str::trim).collect(),
+            None => vec![rest],
+        };
+        let path = |head: &str| {
+            head.chars()
+                .take_while(|c| is_word(*c) || *c == ':')
+                .collect::<String>()
+                .trim_matches(':')
+                .to_owned()
+        };
+        paths.extend(heads.into_iter().map(path).filter(|p| !p.is_empty()));
+    }
+    paths
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+#[test]
+fn modules_use_only_their_own_layer_and_lower_ones() {
+    let mut wrong = Vec::new();
+    for (folder, _) in CRATE_EDGES.iter().filter(|(f, _)| *f != "tests") {
+        let layers = layers(folder);
+        for (name, text) in sources(&format!("{folder}/src")) {
+            let module =
+                name.trim_start_matches(&format!("{folder}/src/")).trim_end_matches(".rs").replace('/', "::");
+            if ["lib", "main"].contains(&module.as_str()) || module.contains("tests") {
+                continue;
+            }
+            let Some(own) = layer_of(&layers, &module) else {
+                wrong.push(format!("{name}: in no layer of ARCHITECTURE.md"));
+                continue;
+            };
+            let code: String =
+                product_code(&text).lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+            for path in internal_paths(&code) {
+                if layer_of(&layers, &path).is_some_and(|used| used > own) {
+                    wrong.push(format!("{name}: uses {path} of a higher layer"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "module edges:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::buffer::ScalarBuffer;
 use weir_broker::ids::Offset;
 use weir_broker::record::reader::Header;
+use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::RowBatch;
 use crate::error::Result;
@@ -130,4 +131,14 @@ pub trait ProcessorFactory: Send + Sync + fmt::Debug {
         partition: i32,
         backend: Box<dyn StateBackend>,
     ) -> Result<Box<dyn Processor>>;
+}
+
+/// Turns plans into what tasks run.
+pub trait PlanCompiler: Send + Sync + fmt::Debug {
+    /// Names of internal topics begin with `application_id`.
+    fn compile(
+        &self,
+        plan: &QueryPlan,
+        application_id: &str,
+    ) -> crate::error::Result<Arc<dyn ProcessorFactory>>;
 }

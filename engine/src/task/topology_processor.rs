@@ -9,7 +9,6 @@ use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::plan::physical::{QueryPlan, ResultKind};
 
 use crate::batch::{RecordHeaders, RowBatch};
-use crate::engine::PlanCompiler;
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
 use crate::processing_log::ProcessingLog;
@@ -18,7 +17,7 @@ use crate::serde::encoded::EncodedRows;
 use crate::state::backend::{StateBackend, StateReader, StoreId};
 use crate::state::changelog::ChangelogSink;
 use crate::task::processor::{
-    ChangelogTopic, Output, OutputRecord, Processor, ProcessorFactory, SourceRows, SourceTopic,
+    ChangelogTopic, Output, OutputRecord, PlanCompiler, Processor, ProcessorFactory, SourceRows, SourceTopic,
     SubTopologySpec, TargetTopic,
 };
 use crate::task::records::RecordColumns;

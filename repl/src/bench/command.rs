@@ -17,7 +17,7 @@ use crate::bench::pipe::{BatchingProducer, OutRecord, consume};
 use crate::bench::rows;
 use crate::bench::usage;
 use crate::bench::workload::{Bench, PARTITIONS, round};
-use crate::cli::args::DurabilityArg;
+use crate::durability::DurabilityArg;
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -61,10 +61,7 @@ pub async fn run(args: BenchArgs) -> Result<()> {
 }
 
 async fn run_one(args: &BenchArgs, workload: &str, dir: &std::path::Path) -> Result<Vec<Value>> {
-    let durability = match args.durability {
-        DurabilityArg::Fsync => Durability::Fsync,
-        DurabilityArg::Relaxed => Durability::Relaxed,
-    };
+    let durability: Durability = args.durability.into();
     let is_sql = workload.starts_with('w');
     let rows = if is_sql { args.rows } else { 0 };
     let bench = Bench::start(dir, rows, |config| config.durability = durability).await?;

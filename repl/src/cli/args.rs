@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bench::command::BenchArgs;
 use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
+use crate::durability::DurabilityArg;
 use crate::migrate::commands::MigrateArgs;
 
 /// Kafka-protocol broker and streaming SQL engine in one binary
@@ -74,14 +75,6 @@ pub struct ShellArgs {
     /// End push queries after this time
     #[arg(long, value_name = "MS")]
     pub query_timeout: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DurabilityArg {
-    /// Acknowledge after fdatasync
-    Fsync,
-    /// Acknowledge from the page cache, as Kafka does
-    Relaxed,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,7 +9,7 @@ use weir_broker::log::config::Durability;
 use weir_server::config::NodeConfig;
 use weir_server::node::{NodeError, RunningNode};
 
-use crate::cli::args::{DurabilityArg, NodeArgs, OutputArg, ShellArgs};
+use crate::cli::args::{NodeArgs, OutputArg, ShellArgs};
 use crate::cli::chain;
 use crate::cli::repl::{Script, run_interactive, run_script};
 use crate::client::{ClientError, ServerClient};
@@ -88,10 +88,7 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
             Some((host.to_owned(), port))
         }
     };
-    config.durability = match args.durability {
-        DurabilityArg::Fsync => Durability::Fsync,
-        DurabilityArg::Relaxed => Durability::Relaxed,
-    };
+    config.durability = args.durability.into();
     config.commit_interval_ms = args.commit_interval_ms;
     config.worker_threads = args.worker_threads;
     config.auto_create_topics = args.auto_create_topics;

@@ -13,8 +13,8 @@ use arrow::datatypes::{
     Time32MillisecondType, TimestampMillisecondType, i256,
 };
 
-use crate::functions::call::DecimalBuilder;
 use crate::types::SqlType;
+use crate::value::decimal_builder::DecimalBuilder;
 use crate::value::{DecimalValue, SqlValue};
 
 /// Row `row` of a column of that type. A column whose Arrow type is not that of `sql_type` gives NULL.

@@ -152,6 +152,7 @@ primitive_wire! {
     i16, get_i16, put_i16;
     i32, get_i32, put_i32;
     i64, get_i64, put_i64;
+    f64, get_f64, put_f64;
 }
 
 impl Wire for bool {

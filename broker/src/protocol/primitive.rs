@@ -170,6 +170,11 @@ impl Decoder {
         self.array().map(i64::from_be_bytes)
     }
 
+    /// FLOAT64.
+    pub fn get_f64(&mut self) -> Result<f64, DecodeError> {
+        self.array().map(f64::from_be_bytes)
+    }
+
     /// UUID.
     pub fn get_uuid(&mut self) -> Result<Uuid, DecodeError> {
         self.array().map(Uuid::from_bytes)
@@ -344,6 +349,11 @@ impl Encoder {
     /// INT64.
     pub fn put_i64(&mut self, value: i64) {
         self.buffer.put_i64(value);
+    }
+
+    /// FLOAT64.
+    pub fn put_f64(&mut self, value: f64) {
+        self.buffer.put_f64(value);
     }
 
     /// Raw bytes, copied.

@@ -117,7 +117,7 @@ fn results() {
         assert_eq!(group.text(0), expected, "{name}");
     };
     let null = SqlValue::Null;
-    let with_null = [&ints(&[3, 1])[..], &[null.clone()]].concat();
+    let with_null = [&ints(&[3, 1])[..], std::slice::from_ref(&null)].concat();
     check("COUNT", SqlType::Integer, &[], &with_null, "2");
     check("SUM", SqlType::Integer, &[], &with_null, "4");
     check("SUM", SqlType::Integer, &[], &ints(&[i32::MAX, 1]), "-2147483648");

@@ -26,6 +26,7 @@ use crate::group::service::GroupService;
 use crate::ids::{Offset, TopicPartition};
 use crate::log::access::LogOffsets;
 use crate::log::manager::LogManagerConfig;
+use crate::log::offline::OfflineLog;
 use crate::metadata::image::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::{TopicService, TopicSpec};
@@ -175,6 +176,12 @@ impl Broker {
         let mut all: Vec<_> = self.replicas.partitions().iter().map(figures).collect();
         all.sort_by(|a, b| a.partition.cmp(&b.partition));
         all
+    }
+
+    /// The partitions that are not served because their logs are damaged, by name.
+    #[must_use]
+    pub fn offline_partitions(&self) -> Vec<OfflineLog> {
+        self.replicas.offline()
     }
 
     /// How far all groups are behind.

@@ -119,12 +119,6 @@ pub enum Error {
     UnknownPartition(TopicPartition),
     #[error("partition \"{0}\" already exists")]
     PartitionExists(TopicPartition),
-    #[error("topic id of partition \"{partition}\" is {actual}, expected {expected}")]
-    InconsistentTopicId {
-        partition: TopicPartition,
-        expected: crate::ids::TopicId,
-        actual: crate::ids::TopicId,
-    },
     /// The partition was deleted or the broker is shutting down.
     #[error("partition \"{0}\" is closed")]
     PartitionClosed(TopicPartition),
@@ -215,7 +209,6 @@ impl Error {
             | Error::UnknownLeaderEpoch { .. }
             | Error::UnknownPartition(_)
             | Error::PartitionExists(_)
-            | Error::InconsistentTopicId { .. }
             | Error::InvalidTopicName { .. }
             | Error::UnknownTopic { .. }
             | Error::TopicExists { .. }
@@ -236,7 +229,6 @@ impl Error {
             | Error::UnknownPartition(_)
             | Error::UnknownTopic { .. }
             | Error::Interrupted { .. }
-            | Error::InconsistentTopicId { .. }
             | Error::PartitionClosed(_) => Retry::Backoff,
             Error::CorruptLog { .. }
             | Error::CorruptFile { .. }

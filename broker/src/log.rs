@@ -9,6 +9,7 @@
 //! * `segment`, `offset_index`, `time_index`, `txn_index`, `scan`, `files`: the files.
 //! * `producer_state`: idempotence and transactions.
 //! * `checkpoint`, `failure`: offsets kept over restarts; a directory which can no longer be trusted.
+//! * [`offline`]: damaged logs, which do not keep the others from being served.
 
 pub mod access;
 pub mod cleaner;
@@ -17,6 +18,7 @@ pub mod flush_ticket;
 pub mod flusher;
 pub mod loader;
 pub mod manager;
+pub mod offline;
 pub mod partition_log;
 
 pub(crate) mod checkpoint;

@@ -84,5 +84,13 @@ impl Node {
         }
         family(out, "weir_partitions", "gauge", "Partitions on this node.");
         let _ = writeln!(out, "weir_partitions {}", figures.len());
+        family(out, "weir_partition_offline", "gauge", "1 for a partition whose log is damaged.");
+        let offline = self.offline_partitions();
+        for log in &offline {
+            let (topic, partition) = (escape(&log.partition.topic), log.partition.partition);
+            let _ = writeln!(out, "weir_partition_offline{{topic=\"{topic}\",partition=\"{partition}\"}} 1");
+        }
+        family(out, "weir_partitions_offline", "gauge", "Partitions that are not served.");
+        let _ = writeln!(out, "weir_partitions_offline {}", offline.len());
     }
 }

@@ -27,6 +27,7 @@ use weir_broker::config::BrokerConfig;
 use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::env::rng::{Rng, SystemRng};
 use weir_broker::ids::TopicPartition;
+use weir_broker::log::offline::OfflineLog;
 use weir_broker::net::config::ListenerConfig;
 use weir_engine::config::EngineConfig;
 use weir_engine::engine::{Engine, EngineIo};
@@ -42,7 +43,7 @@ use weir_sql::metastore::Metastore;
 use weir_sql::plan::pull::PullPlan;
 use weir_sql::session::{MemoryTopics, Session, TopicInfo};
 
-use crate::command::log::{CommandLog, CommandLogError};
+use crate::command::log::{CommandLog, CommandLogError, topic_name};
 use crate::config::NodeConfig;
 use crate::error::ApiError;
 use crate::http::router::router;
@@ -59,6 +60,9 @@ pub enum NodeError {
     Broker(#[from] StartError),
     #[error("the engine did not start")]
     Engine(#[from] RuntimeError),
+    /// Without the statements it is not known what is to be run.
+    #[error("the command topic is damaged")]
+    CommandsDamaged(#[source] weir_broker::error::Error),
     #[error("the command topic cannot be replayed")]
     Commands(#[from] CommandLogError),
     #[error("cannot listen on {address} for HTTP")]
@@ -117,6 +121,7 @@ impl RunningNode {
     /// Starts a node; it serves when this returns.
     pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
         let broker = Broker::start(broker_config(&config)).await?;
+        refuse_damaged_commands(&broker, &config)?;
         let transport = broker.transport();
         let mut engine_config = EngineConfig::new(config.data_dir.join("state"), config.service_id.clone());
         engine_config.commit_interval_ms = config.commit_interval_ms;
@@ -192,6 +197,13 @@ impl RunningNode {
             tracing::warn!(%error, "the broker did not close cleanly");
         }
     }
+}
+
+/// A log that is damaged only costs its partition, except this one.
+fn refuse_damaged_commands(broker: &Broker, config: &NodeConfig) -> Result<(), NodeError> {
+    let topic = topic_name(&config.service_id);
+    let damaged = broker.offline_partitions().into_iter().find(|log| *log.partition.topic == *topic);
+    damaged.map_or(Ok(()), |log| Err(NodeError::CommandsDamaged(log.error)))
 }
 
 /// What functions see of the world, in queries of every kind.
@@ -332,6 +344,11 @@ impl Node {
                 Err(ApiError::server(format!("the row could not be written: {error}")))
             }
         }
+    }
+
+    /// The partitions that are not served because their logs are damaged.
+    pub fn offline_partitions(&self) -> Vec<OfflineLog> {
+        self.shared.broker.read().as_ref().map(Broker::offline_partitions).unwrap_or_default()
     }
 
     /// Offsets and sizes of every partition.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::api::error_map;
 use crate::api::node::Node;
-use crate::ids::{TopicId, validate_topic_name};
+use crate::ids::{TopicId, TopicPartition, validate_topic_name};
 use crate::metadata::image::{MetadataImage, Topic};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -136,14 +136,17 @@ fn find_topic(
 }
 
 fn describe_topic(node: &Node, topic: &Topic) -> MetadataResponseTopic {
-    let partition = |index| MetadataResponsePartition {
-        error_code: ErrorCode::None,
-        partition_index: index,
-        leader_id: node.id(),
-        leader_epoch: FIRST_LEADER_EPOCH,
-        replica_nodes: vec![node.id()],
-        isr_nodes: vec![node.id()],
-        offline_replicas: Vec::new(),
+    let partition = |partition_index| {
+        let replicas = replicas_of(node, topic, partition_index);
+        MetadataResponsePartition {
+            error_code: replicas.error_code,
+            partition_index,
+            leader_id: replicas.leader_id,
+            leader_epoch: FIRST_LEADER_EPOCH,
+            replica_nodes: vec![node.id()],
+            isr_nodes: replicas.in_sync,
+            offline_replicas: replicas.offline,
+        }
     };
     MetadataResponseTopic {
         error_code: ErrorCode::None,
@@ -152,6 +155,31 @@ fn describe_topic(node: &Node, topic: &Topic) -> MetadataResponseTopic {
         is_internal: topic.is_internal(),
         partitions: (0..topic.partitions).map(partition).collect(),
         ..MetadataResponseTopic::default()
+    }
+}
+
+/// Who serves a partition.
+struct Replicas {
+    error_code: ErrorCode,
+    leader_id: i32,
+    in_sync: Vec<i32>,
+    offline: Vec<i32>,
+}
+
+/// This broker, unless the log is damaged: then nobody, as Kafka says it of a partition in a failed directory.
+fn replicas_of(node: &Node, topic: &Topic, index: i32) -> Replicas {
+    const NO_LEADER: i32 = -1;
+    let id = node.id();
+    match node.replicas().find_offline(&TopicPartition::new(topic.name.clone(), index)) {
+        None => {
+            Replicas { error_code: ErrorCode::None, leader_id: id, in_sync: vec![id], offline: Vec::new() }
+        }
+        Some(_) => Replicas {
+            error_code: ErrorCode::LeaderNotAvailable,
+            leader_id: NO_LEADER,
+            in_sync: Vec::new(),
+            offline: vec![id],
+        },
     }
 }
 
@@ -230,14 +258,18 @@ pub(crate) fn describe_topic_partitions(
             continue;
         };
         let last = topic.partitions.min(first.saturating_add(left));
-        let partition = |partition_index| DescribeTopicPartitionsResponsePartition {
-            error_code: ErrorCode::None,
-            partition_index,
-            leader_id: node.id(),
-            leader_epoch: FIRST_LEADER_EPOCH,
-            replica_nodes: vec![node.id()],
-            isr_nodes: vec![node.id()],
-            ..DescribeTopicPartitionsResponsePartition::default()
+        let partition = |partition_index| {
+            let replicas = replicas_of(node, topic, partition_index);
+            DescribeTopicPartitionsResponsePartition {
+                error_code: replicas.error_code,
+                partition_index,
+                leader_id: replicas.leader_id,
+                leader_epoch: FIRST_LEADER_EPOCH,
+                replica_nodes: vec![node.id()],
+                isr_nodes: replicas.in_sync,
+                offline_replicas: replicas.offline,
+                ..DescribeTopicPartitionsResponsePartition::default()
+            }
         };
         response.topics.push(DescribeTopicPartitionsResponseTopic {
             error_code: ErrorCode::None,

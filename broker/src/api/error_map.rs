@@ -28,7 +28,6 @@ pub(crate) fn code(error: &Error) -> ErrorCode {
         Error::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
         Error::UnknownTopic { .. } | Error::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
         Error::TopicExists { .. } | Error::PartitionExists(_) => ErrorCode::TopicAlreadyExists,
-        Error::InconsistentTopicId { .. } => ErrorCode::InconsistentTopicId,
         Error::PartitionClosed(_) => ErrorCode::NotLeaderOrFollower,
         Error::InvalidTopicName { .. } => ErrorCode::InvalidTopicException,
         Error::PartitionCount { .. } => ErrorCode::InvalidPartitions,

@@ -111,8 +111,8 @@ fn find_all(node: &Node, version: i16, topics: Vec<FetchTopic>) -> Vec<WantedTop
                 None => Err(ErrorCode::UnknownTopicOrPartition),
                 Some(known) => node
                     .replicas()
-                    .partition(&TopicPartition::new(known.name.clone(), request.partition))
-                    .ok_or(ErrorCode::UnknownTopicOrPartition)
+                    .require(&TopicPartition::new(known.name.clone(), request.partition))
+                    .map_err(|error| error_map::code(&error))
                     .and_then(|found| check_epoch(&found, request.current_leader_epoch).map(|()| found)),
             };
             Wanted { request, found }

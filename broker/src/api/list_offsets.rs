@@ -47,7 +47,7 @@ async fn find(
     isolation: Isolation,
 ) -> Result<Option<TimestampedOffset>, ErrorCode> {
     let name = TopicPartition::new(topic.clone(), wanted.partition_index);
-    let partition = node.replicas().partition(&name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = node.replicas().require(&name).map_err(|error| error_map::code(&error))?;
     check_epoch(&partition, wanted.current_leader_epoch)?;
     let spec = match wanted.timestamp {
         LATEST => OffsetSpec::Latest,

@@ -8,6 +8,7 @@ use crate::api::fetch::check_epoch;
 use crate::api::node::Node;
 use crate::error::Error;
 use crate::ids::TopicPartition;
+use crate::log::offline::OfflineLog;
 use crate::metadata::image::is_internal;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::delete_records::{
@@ -27,9 +28,8 @@ use crate::protocol::messages::offset_for_leader_epoch::{
 use crate::replication::partition::Partition;
 
 fn find(node: &Node, topic: &Arc<str>, index: i32) -> Result<Arc<Partition>, ErrorCode> {
-    node.replicas()
-        .partition(&TopicPartition::new(topic.clone(), index))
-        .ok_or(ErrorCode::UnknownTopicOrPartition)
+    let found = node.replicas().require(&TopicPartition::new(topic.clone(), index));
+    found.map_err(|error| error_map::code(&error))
 }
 
 pub(crate) async fn delete_records(node: &Node, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
@@ -165,5 +165,25 @@ pub(crate) fn describe_log_dirs(node: &Node, request: DescribeLogDirsRequest) ->
         topics: topics.into_iter().map(topic).collect(),
         ..DescribeLogDirsResult::default()
     };
-    DescribeLogDirsResponse { results: vec![result], ..DescribeLogDirsResponse::default() }
+    let offline = node.replicas().offline();
+    let damaged = offline.iter().filter(|log| wanted(&log.partition)).map(offline_dir);
+    let results = std::iter::once(result).chain(damaged).collect();
+    DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() }
+}
+
+/// A damaged log is a directory of its own that has failed.
+fn offline_dir(log: &OfflineLog) -> DescribeLogDirsResult {
+    let partition = DescribeLogDirsPartition {
+        partition_index: log.partition.partition,
+        partition_size: -1,
+        offset_lag: -1,
+        is_future_key: false,
+    };
+    let topic = DescribeLogDirsTopic { name: log.partition.topic.to_string(), partitions: vec![partition] };
+    DescribeLogDirsResult {
+        error_code: ErrorCode::KafkaStorageError,
+        log_dir: log.dir.display().to_string(),
+        topics: vec![topic],
+        ..DescribeLogDirsResult::default()
+    }
 }

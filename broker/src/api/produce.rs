@@ -187,13 +187,11 @@ fn permit<'a>(
     let wanted: Vec<(&str, i32)> =
         members.iter().map(|at| (&*entries[*at].topic, entries[*at].index)).collect();
     // Only partitions that exist may join: the end of the transaction writes to all of them.
-    let missing = |(topic, index): &(&str, i32)| {
-        node.replicas().partition(&TopicPartition::new(*topic, *index)).is_none()
-    };
-    let outcome = if wanted.iter().any(missing) && version == TxnVersion::V2 {
-        Err(ErrorCode::UnknownTopicOrPartition)
-    } else {
-        node.txns().begin_append(transactional_id, by, version, &wanted)
+    let missing =
+        |(topic, index): &(&str, i32)| node.replicas().require(&TopicPartition::new(*topic, *index)).err();
+    let outcome = match wanted.iter().find_map(missing) {
+        Some(error) if version == TxnVersion::V2 => Err(error_map::code(&error)),
+        _ => node.txns().begin_append(transactional_id, by, version, &wanted),
     };
     match outcome {
         Ok((permit, verdicts)) => {
@@ -221,8 +219,7 @@ fn produce_code(code: ErrorCode) -> ErrorCode {
 fn append(node: &Node, entry: Entry) -> Result<Appended, Refusal> {
     entry.outcome?;
     let name = TopicPartition::new(entry.topic, entry.index);
-    let partition =
-        node.replicas().partition(&name).ok_or_else(|| Refusal::code(ErrorCode::UnknownTopicOrPartition))?;
+    let partition = node.replicas().require(&name)?;
     node.metrics().bytes_in.add(entry.records.len() as u64);
     Ok(partition.append(entry.records, AppendOrigin::Client)?)
 }

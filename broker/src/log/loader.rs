@@ -81,7 +81,8 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
     let recovery =
         Recovery { context, request, segments, producers: ProducerStates::default(), unsynced: false };
     let loaded = recovery.run(&damaged, log_start)?;
-    if loaded.log_end < loaded.log_start {
+    // Without fsync the deletion of records may have been noted before the records themselves were on disk.
+    if loaded.log_end < loaded.log_start && context.durability == Durability::Relaxed {
         tracing::warn!(tp = %request.tp, log_end = loaded.log_end, log_start, "log ends before its start, starting anew");
         for segment in loaded.segments.values() {
             segment.close();
@@ -90,6 +91,15 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
             }
         }
         return start_at(context, request, log_start);
+    }
+    if loaded.log_end < loaded.log_start && request.on_corruption == CorruptionPolicy::Refuse {
+        let active = loaded.segments.values().next_back().expect("there is a segment");
+        return Err(Error::CorruptLog {
+            path: active.path().to_owned(),
+            position: active.size_bytes(),
+            offset: loaded.log_end,
+            reason: format!("the log ends here, but begins at offset {log_start}"),
+        });
     }
     Ok(loaded)
 }

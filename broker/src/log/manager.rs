@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::env::clock::Clock;
 use crate::env::spawn;
-use crate::env::storage::{OpenMode, Storage, StorageLock};
+use crate::env::storage::{OpenMode, Storage, StorageFile, StorageLock};
 use crate::error::{Error, Result};
 use crate::ids::{TopicId, TopicPartition, validate_topic_name};
 use crate::log::checkpoint::{
@@ -35,8 +35,9 @@ use crate::log::failure::DirHealth;
 use crate::log::files::FileCache;
 use crate::log::flusher::{Flusher, FlusherConfig};
 use crate::log::loader::{self, CorruptionPolicy, LoadRequest};
+use crate::log::offline::{KeptCheckpoints, OfflineLog, OfflineLogs, is_damage};
 use crate::log::partition_log::maintain::{CleanState, remove_if_present};
-use crate::log::partition_log::{FreshFiles, Log, LogContext};
+use crate::log::partition_log::{FreshFiles, LoadedLog, Log, LogContext};
 use crate::log::retention;
 
 /// Settings of a [`LogManager`].
@@ -93,6 +94,9 @@ pub struct LogManager {
     config: LogManagerConfig,
     context: Arc<LogContext>,
     logs: RwLock<HashMap<TopicPartition, LogEntry>>,
+    offline: OfflineLogs,
+    /// The partitions that the checkpoint files on disk may speak of.
+    checkpointed: Mutex<HashSet<TopicPartition>>,
     /// Held while logs are made and deleted.
     changing: Mutex<()>,
     deletions: AtomicU64,
@@ -133,8 +137,10 @@ impl LogManager {
     ///
     /// Retention and compaction start with [`LogManager::start_housekeeping`], when the logs have their settings.
     ///
+    /// A damaged log does not keep the others from being opened: see [`LogManager::offline`].
+    ///
     /// # Errors
-    /// [`Error::DirLocked`]; [`Error::CorruptLog`] for the first damaged log; [`Error::Io`].
+    /// [`Error::DirLocked`], [`Error::Io`].
     pub fn open(
         config: LogManagerConfig,
         storage: Arc<dyn Storage>,
@@ -160,11 +166,13 @@ impl LogManager {
             health: DirHealth::new(&dir),
             durability: config.durability,
         });
-        let logs = open_logs(&config, &context)?;
+        let Opened { logs, offline, checkpointed } = open_logs(&config, &context)?;
         Ok(Arc::new(LogManager {
             config,
             context,
             logs: RwLock::new(logs),
+            offline,
+            checkpointed: Mutex::new(checkpointed),
             changing: Mutex::new(()),
             deletions: AtomicU64::new(0),
             housekeeper: Mutex::default(),
@@ -176,7 +184,8 @@ impl LogManager {
     /// Makes the log of `tp`. It is durable with its first flushed append.
     ///
     /// # Errors
-    /// [`Error::PartitionExists`], [`Error::InvalidTopicName`], [`Error::Io`].
+    /// [`Error::PartitionExists`], [`Error::InvalidTopicName`], [`Error::Io`]; the damage if a damaged log is in the
+    /// way.
     pub fn create(&self, tp: &TopicPartition, topic_id: TopicId, config: LogConfig) -> Result<Arc<Log>> {
         validate_topic_name(&tp.topic)?;
         self.context.health.check()?;
@@ -184,16 +193,17 @@ impl LogManager {
         if self.logs.read().contains_key(tp) {
             return Err(Error::PartitionExists(tp.clone()));
         }
+        if let Some(damaged) = self.offline.get(tp) {
+            return Err(damaged.error);
+        }
+        if self.checkpointed.lock().contains(tp) {
+            // What was noted of a deleted log of this name must not be believed of the new one.
+            self.checkpoint()?;
+        }
         let storage = self.context.storage();
         let dir: Arc<Path> = self.config.data_dir.join(tp.to_string()).into();
         storage.create_dir_all(&dir).map_err(|error| Error::io("create directory", &dir, error))?;
-        let metadata_path = dir.join(METADATA_FILE);
-        let write = || {
-            let file = storage.open(&metadata_path, OpenMode::Create)?;
-            file.write_all_at(format!("version: 0\ntopic_id: {topic_id}\n").as_bytes(), 0)?;
-            Ok(file)
-        };
-        let metadata = write().map_err(|error| Error::io("write", &metadata_path, error))?;
+        let metadata = write_topic_id(storage, &dir.join(METADATA_FILE), topic_id)?;
         let mut loaded = loader::create(&self.context, &dir)?;
         loaded.fresh = Some(FreshFiles {
             files: vec![metadata],
@@ -213,20 +223,74 @@ impl LogManager {
         self.logs.read().values().map(|entry| (Arc::clone(&entry.log), entry.topic_id)).collect()
     }
 
-    /// Deletes a log: it is gone at once, its files shortly after.
+    /// The damaged logs, in no particular order.
+    pub fn offline(&self) -> Vec<OfflineLog> {
+        self.offline.all()
+    }
+
+    /// The damaged log of `tp`, if it is damaged.
+    pub fn find_offline(&self, tp: &TopicPartition) -> Option<OfflineLog> {
+        self.offline.get(tp)
+    }
+
+    /// Takes a log that is open offline.
+    pub fn take_offline(&self, tp: &TopicPartition, error: Error) {
+        let _changing = self.changing.lock();
+        let Some(entry) = self.logs.write().remove(tp) else { return };
+        let offsets = entry.log.offsets();
+        entry.log.abandon();
+        self.offline.insert(OfflineLog {
+            partition: tp.clone(),
+            dir: entry.log.dir().to_path_buf(),
+            topic_id: entry.topic_id,
+            error,
+            checkpoints: KeptCheckpoints {
+                recovery_point: offsets.durable,
+                log_start: offsets.log_start,
+                high_watermark: offsets.high_watermark,
+            },
+        });
+    }
+
+    /// Gives a log whose `partition.metadata` is lost its topic id again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPartition`], [`Error::Io`].
+    pub fn adopt(&self, tp: &TopicPartition, topic_id: TopicId) -> Result<()> {
+        let mut logs = self.logs.write();
+        let entry = logs.get_mut(tp).ok_or_else(|| Error::UnknownPartition(tp.clone()))?;
+        let path = entry.log.dir().join(METADATA_FILE);
+        let file = write_topic_id(self.context.storage(), &path, topic_id)?;
+        file.sync_data().map_err(|error| Error::io("sync", &path, error))?;
+        entry.topic_id = topic_id;
+        Ok(())
+    }
+
+    /// The file that holds the topic id of a partition.
+    pub fn metadata_path(&self, tp: &TopicPartition) -> PathBuf {
+        self.config.data_dir.join(tp.to_string()).join(METADATA_FILE)
+    }
+
+    /// Deletes a log, damaged or not: it is gone at once, its files shortly after.
     ///
     /// # Errors
     /// [`Error::UnknownPartition`], [`Error::Io`].
     pub fn delete(&self, tp: &TopicPartition) -> Result<()> {
         let _changing = self.changing.lock();
-        let entry = self.logs.write().remove(tp).ok_or_else(|| Error::UnknownPartition(tp.clone()))?;
-        entry.log.abandon();
+        let entry = self.logs.write().remove(tp);
+        let dir = match (&entry, self.offline.remove(tp)) {
+            (Some(entry), _) => {
+                entry.log.abandon();
+                entry.log.dir().to_path_buf()
+            }
+            (None, Some(damaged)) => damaged.dir,
+            (None, None) => return Err(Error::UnknownPartition(tp.clone())),
+        };
         let number = self.deletions.fetch_add(1, Ordering::Relaxed);
         let doomed =
             self.config.data_dir.join(format!("{}.{number}{DELETE_SUFFIX}", self.context.clock.now_ms()));
         let storage = self.context.storage();
-        let dir = entry.log.dir();
-        storage.rename(dir, &doomed).map_err(|error| Error::io("rename", dir, error))?;
+        storage.rename(&dir, &doomed).map_err(|error| Error::io("rename", &dir, error))?;
         let data_dir = &self.config.data_dir;
         storage.sync_dir(data_dir).map_err(|error| Error::io("sync directory", data_dir, error))?;
         storage.remove_dir_all(&doomed).map_err(|error| Error::io("remove", &doomed, error))
@@ -300,10 +364,20 @@ impl LogManager {
                 log_starts.insert(tp.clone(), [offsets.log_start]);
             }
         }
+        for damaged in self.offline.all() {
+            let (tp, kept) = (damaged.partition, damaged.checkpoints);
+            recovery_points.insert(tp.clone(), [kept.recovery_point]);
+            high_watermarks.insert(tp.clone(), [kept.high_watermark]);
+            log_starts.insert(tp, [kept.log_start]);
+        }
         let storage = self.context.storage();
+        let mut checkpointed = self.checkpointed.lock();
+        checkpointed.extend(recovery_points.keys().cloned());
         checkpoint::write(storage, &self.file(LOG_START_FILE), &log_starts)?;
         checkpoint::write(storage, &self.file(HIGH_WATERMARK_FILE), &high_watermarks)?;
-        checkpoint::write(storage, &self.file(RECOVERY_POINT_FILE), &recovery_points)
+        checkpoint::write(storage, &self.file(RECOVERY_POINT_FILE), &recovery_points)?;
+        *checkpointed = recovery_points.into_keys().collect();
+        Ok(())
     }
 
     /// Starts the threads for checkpoints, retention and compaction.
@@ -376,10 +450,14 @@ impl LogManager {
     }
 }
 
-fn open_logs(
-    config: &LogManagerConfig,
-    context: &Arc<LogContext>,
-) -> Result<HashMap<TopicPartition, LogEntry>> {
+/// What is in a data directory.
+struct Opened {
+    logs: HashMap<TopicPartition, LogEntry>,
+    offline: OfflineLogs,
+    checkpointed: HashSet<TopicPartition>,
+}
+
+fn open_logs(config: &LogManagerConfig, context: &Arc<LogContext>) -> Result<Opened> {
     let storage = context.storage();
     let dir = &config.data_dir;
     let recovery_points: Checkpoint<1> = checkpoint_or_nothing(storage, &dir.join(RECOVERY_POINT_FILE));
@@ -418,15 +496,67 @@ fn open_logs(
             index_interval_bytes: log_config.index_interval_bytes,
         };
         let topic_id = read_topic_id(storage, &request.dir.join(METADATA_FILE))?;
-        let loaded = loader::load(context, &request)?;
-        let (log_end, seen) = (loaded.log_end, first(&high_watermarks));
-        if log_end < seen {
-            tracing::error!(%tp, log_end, high_watermark = seen, "records which readers may have seen are gone");
+        let kept = KeptCheckpoints {
+            recovery_point: request.recovery_point,
+            log_start: request.log_start,
+            high_watermark: first(&high_watermarks),
+        };
+        let loaded = loader::load(context, &request).and_then(|loaded| {
+            check_end(context, &request, &loaded, &kept)?;
+            Ok(loaded)
+        });
+        match loaded {
+            Ok(loaded) => {
+                let log =
+                    Log::new(tp.clone(), request.dir, Arc::clone(context), Arc::clone(&log_config), loaded);
+                Ok(Ok(LogEntry { log, topic_id }))
+            }
+            Err(error) if is_damage(&error) => {
+                let dir = request.dir.to_path_buf();
+                Ok(Err(OfflineLog { partition: tp.clone(), dir, topic_id, error, checkpoints: kept }))
+            }
+            Err(error) => Err(error),
         }
-        let log = Log::new(tp.clone(), request.dir, Arc::clone(context), Arc::clone(&log_config), loaded);
-        Ok(LogEntry { log, topic_id })
     });
-    found.into_iter().zip(opened).map(|(tp, entry)| Ok((tp, entry?))).collect()
+    let offline = OfflineLogs::default();
+    let mut logs = HashMap::new();
+    for (tp, outcome) in found.into_iter().zip(opened) {
+        match outcome? {
+            Ok(entry) => drop(logs.insert(tp, entry)),
+            Err(damaged) => offline.insert(damaged),
+        }
+    }
+    let checkpointed = recovery_points.into_keys().chain(log_starts.into_keys()).collect();
+    Ok(Opened { logs, offline, checkpointed })
+}
+
+/// A log that ends before what is known to have been on disk has lost records, even if what is left looks whole.
+fn check_end(
+    context: &LogContext,
+    request: &LoadRequest,
+    loaded: &LoadedLog,
+    kept: &KeptCheckpoints,
+) -> Result<()> {
+    let log_end = loaded.log_end;
+    if log_end < kept.high_watermark {
+        let (tp, high_watermark) = (&request.tp, kept.high_watermark);
+        tracing::error!(%tp, log_end, high_watermark, "records which readers may have seen are gone");
+    }
+    let durable = match context.durability {
+        // Readers see what is durable only.
+        Durability::Fsync => kept.recovery_point.max(kept.high_watermark),
+        Durability::Relaxed => kept.recovery_point,
+    };
+    if log_end >= durable || request.on_corruption == CorruptionPolicy::Truncate {
+        return Ok(());
+    }
+    let active = loaded.segments.values().next_back().expect("a log always has a segment");
+    Err(Error::CorruptLog {
+        path: active.path().to_owned(),
+        position: active.size_bytes(),
+        offset: log_end,
+        reason: format!("the log ends here, but had been flushed up to offset {durable}"),
+    })
 }
 
 /// A checkpoint only shortens work: without it everything is checked.
@@ -435,6 +565,15 @@ fn checkpoint_or_nothing<const N: usize>(storage: &dyn Storage, path: &Path) -> 
         tracing::warn!(%error, "ignoring a checkpoint");
         Checkpoint::new()
     })
+}
+
+fn write_topic_id(storage: &dyn Storage, path: &Path, topic_id: TopicId) -> Result<Arc<dyn StorageFile>> {
+    let write = || {
+        let file = storage.open(path, OpenMode::Create)?;
+        file.write_all_at(format!("version: 0\ntopic_id: {topic_id}\n").as_bytes(), 0)?;
+        Ok(file)
+    };
+    write().map_err(|error| Error::io("write", path, error))
 }
 
 fn read_topic_id(storage: &dyn Storage, path: &Path) -> Result<TopicId> {

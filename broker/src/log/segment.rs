@@ -337,6 +337,13 @@ impl Segment {
             if header.base_offset >= range.limit || header.size_bytes() > buffer.len() - len {
                 break;
             }
+            if len > 0 && header.base_offset < next_offset {
+                return Err(self.corrupt(
+                    at,
+                    next_offset,
+                    &"the offset of the batch is not under its checksum, and falls",
+                ));
+            }
             verify_crc(&header, &buffer[len..len + header.size_bytes()])
                 .map_err(|error| self.corrupt(at, header.base_offset, &error))?;
             len += header.size_bytes();

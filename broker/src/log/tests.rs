@@ -3,6 +3,7 @@
 mod appending;
 mod cleaning;
 mod flushing;
+mod offline;
 mod producers;
 mod reading;
 mod recovering;
@@ -88,6 +89,9 @@ impl Fixture {
 
     fn open(storage: MemoryStorage, clock: Arc<ManualClock>, config: LogManagerConfig) -> Result<Self> {
         let manager = LogManager::open(config, Arc::new(storage.clone()), clock.clone())?;
+        if let Some(damaged) = manager.find_offline(&tp()) {
+            return Err(damaged.error);
+        }
         let log = match manager.get(&tp()) {
             Some(log) => log,
             None => manager.create(&tp(), TopicId::NONE, LogConfig::default())?,

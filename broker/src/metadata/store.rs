@@ -56,6 +56,10 @@ impl MetadataStore {
             Vec::new()
         };
         let valid = load(&path, &bytes, &mut image)?;
+        if valid == 0 && storage.exists(&path) {
+            // The first frame took its place by a rename, whole. Without it nothing is known: not even the cluster id.
+            return Err(corrupt(&path, 0, "the first frame is damaged"));
+        }
         let file = if valid > 0 {
             let file =
                 storage.open(&path, OpenMode::Write).map_err(|error| Error::io("open", &path, error))?;

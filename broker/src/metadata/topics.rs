@@ -203,11 +203,13 @@ impl Inner {
     fn open_partitions(&self, topic: &Topic) -> Result<()> {
         for partition in topic_partitions(topic) {
             match self.replicas.partition(&partition) {
-                Some(open) if open.topic_id() == topic.id => open.set_config(topic.config.log().clone()),
                 Some(open) => {
-                    let (expected, actual) = (topic.id, open.topic_id());
-                    return Err(Error::InconsistentTopicId { partition, expected, actual });
+                    if let Some(claimed) = self.replicas.claim(&open, topic.id)? {
+                        claimed.set_config(topic.config.log().clone());
+                    }
                 }
+                // Whoever asks for it is told; the others are served.
+                None if self.replicas.find_offline(&partition).is_some() => {}
                 None => {
                     self.replicas.create_partition(&partition, topic.id, topic.config.log().clone())?;
                 }

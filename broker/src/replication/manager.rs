@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::{BrokerId, TopicId, TopicPartition};
 use crate::log::config::LogConfig;
 use crate::log::manager::{LogManager, LogManagerConfig};
+use crate::log::offline::OfflineLog;
 use crate::replication::partition::Partition;
 
 /// Every partition of this broker. Threads: any.
@@ -73,9 +74,50 @@ impl ReplicaManager {
     /// As [`ReplicaManager::partition`], with an error to answer with.
     ///
     /// # Errors
-    /// [`Error::UnknownPartition`].
+    /// [`Error::UnknownPartition`]; what is wrong with its log, if it is offline.
     pub fn require(&self, tp: &TopicPartition) -> Result<Arc<Partition>> {
-        self.partition(tp).ok_or_else(|| Error::UnknownPartition(tp.clone()))
+        self.partition(tp).ok_or_else(|| match self.find_offline(tp) {
+            Some(damaged) => damaged.error,
+            None => Error::UnknownPartition(tp.clone()),
+        })
+    }
+
+    /// The damaged log of a partition, if it is damaged.
+    pub fn find_offline(&self, tp: &TopicPartition) -> Option<OfflineLog> {
+        self.log_manager.find_offline(tp)
+    }
+
+    /// The partitions that are not served because their logs are damaged, by name.
+    pub fn offline(&self) -> Vec<OfflineLog> {
+        let mut all = self.log_manager.offline();
+        all.sort_by(|a, b| a.partition.cmp(&b.partition));
+        all
+    }
+
+    /// Checks that an open partition belongs to the topic with this id. A lost id is written again; with that of
+    /// another topic the partition goes offline. `None` then.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn claim(&self, partition: &Arc<Partition>, topic_id: TopicId) -> Result<Option<Arc<Partition>>> {
+        let tp = partition.topic_partition();
+        match partition.topic_id() {
+            actual if actual == topic_id => Ok(Some(Arc::clone(partition))),
+            TopicId::NONE => {
+                tracing::warn!(topic = %tp.topic, partition = tp.partition, %topic_id, "lost topic id written again");
+                self.log_manager.adopt(tp, topic_id)?;
+                let claimed = Partition::new(topic_id, self.broker_id, Arc::clone(partition.log()));
+                self.partitions.write().insert(tp.clone(), Arc::clone(&claimed));
+                Ok(Some(claimed))
+            }
+            actual => {
+                let reason = format!("topic id is {actual}, the metadata says {topic_id}");
+                let path = self.log_manager.metadata_path(tp);
+                self.partitions.write().remove(tp);
+                self.log_manager.take_offline(tp, Error::CorruptFile { path, reason });
+                Ok(None)
+            }
+        }
     }
 
     /// Every partition, in no particular order.
@@ -83,7 +125,7 @@ impl ReplicaManager {
         self.partitions.read().values().map(Arc::clone).collect()
     }
 
-    /// Deletes a partition and its records.
+    /// Deletes a partition and its records, whether it is served or offline.
     ///
     /// # Errors
     /// As [`LogManager::delete`].

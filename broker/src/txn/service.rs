@@ -398,7 +398,13 @@ impl TxnService {
             return self.inner.groups.append_marker(partition.1, offset_producer, kind, COORDINATOR_EPOCH);
         }
         let name = TopicPartition::new(partition.0.as_str(), partition.1);
-        let Some(found) = self.inner.replicas.partition(&name) else { return Ok(None) };
+        let Some(found) = self.inner.replicas.partition(&name) else {
+            if self.inner.replicas.find_offline(&name).is_some() {
+                let producer_id = producer.producer_id;
+                tracing::warn!(topic = %name.topic, partition = name.partition, producer_id, "partition is offline: its transaction stays open");
+            }
+            return Ok(None);
+        };
         let log = CoordinatorLog::new(found, self.inner.clock.clone());
         match log.append_marker(offset_producer, kind, COORDINATOR_EPOCH) {
             Ok(durable) => Ok(Some(durable)),

@@ -116,11 +116,11 @@ fn instance(param: &Param, generic: &SqlType) -> Option<SqlType> {
     })
 }
 
-/// Types that generic parameters stand for.
-type Bindings = Vec<(String, SqlType)>;
+/// Columns that a call reads, with their types.
+type Columns = Vec<(String, SqlType)>;
 
 /// Calls of a signature over columns: the arguments, and the columns they read.
-fn arguments(signature: &Signature, generic: &SqlType) -> Option<(Vec<Argument>, Bindings)> {
+fn arguments(signature: &Signature, generic: &SqlType) -> Option<(Vec<Argument>, Columns)> {
     let mut arguments = Vec::new();
     let mut columns = Vec::new();
     for (i, param) in signature.params.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::group::consumer::assignor::Assignor;
 use crate::group::coordinator::CoordinatorLimits;
 use crate::ids::BrokerId;
 use crate::log::config::Durability;
@@ -62,6 +63,10 @@ impl BrokerConfig {
             ("auto.create.topics.enable", self.auto_create_topics.to_string()),
             ("broker.id", self.broker_id.to_string()),
             ("fetch.max.bytes", self.fetch_bytes_max.to_string()),
+            ("group.consumer.assignors", Assignor::ALL.map(Assignor::name).join(",")),
+            ("group.consumer.heartbeat.interval.ms", group.consumer.heartbeat_interval_ms.to_string()),
+            ("group.consumer.max.size", group.consumer.members_max.to_string()),
+            ("group.consumer.session.timeout.ms", group.consumer.session_timeout_ms.to_string()),
             ("group.initial.rebalance.delay.ms", group.group.initial_rebalance_delay_ms.to_string()),
             ("group.max.session.timeout.ms", group.session_timeout_max_ms.to_string()),
             ("group.max.size", group.group.members_max.to_string()),

@@ -11,13 +11,13 @@ pub mod consumer_protocol;
 pub mod error_code;
 pub mod frame;
 pub mod header;
-mod message;
+pub(crate) mod message;
 pub mod messages;
 pub mod primitive;
 pub mod request;
 pub mod response;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -183,10 +183,14 @@ fn replicas_of(node: &Node, topic: &Topic, index: i32) -> Replicas {
     }
 }
 
-/// The cluster id, in the 22 characters Kafka's tools show.
 fn cluster_id(node: &Node) -> String {
+    short_uuid(node.metadata().image().cluster_id)
+}
+
+/// An id in the 22 characters Kafka's tools show.
+pub(crate) fn short_uuid(id: Uuid) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let id = node.metadata().image().cluster_id.as_u128();
+    let id = id.as_u128();
     // 128 bits are 21 groups of 6 bits and one of 2, from the highest.
     let digit = |index: u32| {
         let shift = 122_i32 - 6 * i32::try_from(index).expect("at most 21");

@@ -40,6 +40,8 @@ impl RequestHandler for Dispatcher {
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
             | Request::Heartbeat(_)
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::ConsumerGroupDescribe(_)
             | Request::LeaveGroup(_)
             | Request::OffsetCommit(_)
             | Request::OffsetFetch(_)
@@ -78,18 +80,24 @@ async fn records(node: &Node, version: i16, request: Request) -> Option<Response
 
 async fn groups(node: &Node, context: RequestContext, request: Request) -> Option<Response> {
     let version = context.api_version;
+    let client = || Client {
+        client_id: context.client_id.as_deref().unwrap_or_default().to_owned(),
+        host: context.session.client_host(),
+    };
     Some(match request {
         Request::JoinGroup(request) => {
-            let client = Client {
-                client_id: context.client_id.as_deref().unwrap_or_default().to_owned(),
-                host: context.session.client_host(),
-            };
-            Response::JoinGroup(group_membership::join(node, client, version, request).await)
+            Response::JoinGroup(group_membership::join(node, client(), version, request).await)
         }
         Request::SyncGroup(request) => {
             Response::SyncGroup(group_membership::sync(node, version, request).await)
         }
         Request::Heartbeat(request) => Response::Heartbeat(group_membership::heartbeat(node, &request)),
+        Request::ConsumerGroupHeartbeat(request) => Response::ConsumerGroupHeartbeat(
+            group_membership::consumer_heartbeat(node, client(), version, request).await,
+        ),
+        Request::ConsumerGroupDescribe(request) => {
+            Response::ConsumerGroupDescribe(group_admin::describe_consumer(node, request))
+        }
         Request::LeaveGroup(request) => {
             Response::LeaveGroup(group_membership::leave(node, version, request).await)
         }

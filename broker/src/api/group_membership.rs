@@ -1,8 +1,17 @@
-//! JoinGroup, SyncGroup, Heartbeat and LeaveGroup.
+//! JoinGroup, SyncGroup, Heartbeat, LeaveGroup and ConsumerGroupHeartbeat.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
 
 use crate::api::node::Node;
+use crate::group::consumer::heartbeat::HeartbeatRequest as ConsumerHeartbeat;
+use crate::group::consumer::state::{JOIN_EPOCH, PartitionSet};
 use crate::group::message::{JoinRequest, SyncRequest};
 use crate::protocol::error_code::ErrorCode;
+use crate::protocol::messages::consumer_group_heartbeat::{
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
+};
 use crate::protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 use crate::protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
@@ -120,4 +129,63 @@ pub(crate) async fn leave(node: &Node, version: i16, request: LeaveGroupRequest)
     };
     let members = members.into_iter().zip(errors).map(answer).collect();
     LeaveGroupResponse { throttle_time_ms: 0, error_code: ErrorCode::None, members }
+}
+
+pub(crate) async fn consumer_heartbeat(
+    node: &Node,
+    client: Client,
+    version: i16,
+    request: ConsumerGroupHeartbeatRequest,
+) -> ConsumerGroupHeartbeatResponse {
+    // Members of version 0 get their ids here; later ones choose them.
+    let chosen_here = version == 0 && request.member_id.is_empty() && request.member_epoch == JOIN_EPOCH;
+    let member_id = if chosen_here { member_id(node.rng().uuid()) } else { request.member_id };
+    let flatten = |topics: Vec<TopicPartitions>| -> PartitionSet {
+        let one = |topic: TopicPartitions| {
+            topic.partitions.into_iter().map(move |partition| (topic.topic_id, partition))
+        };
+        topics.into_iter().flat_map(one).collect()
+    };
+    let heartbeat = ConsumerHeartbeat {
+        member_id,
+        member_epoch: request.member_epoch,
+        instance_id: request.instance_id,
+        rack_id: request.rack_id,
+        rebalance_timeout_ms: request.rebalance_timeout_ms,
+        topics: request.subscribed_topic_names,
+        regex: request.subscribed_topic_regex,
+        server_assignor: request.server_assignor,
+        owned: request.topic_partitions.map(flatten),
+        client_id: client.client_id,
+        client_host: client.host,
+    };
+    let image = node.metadata().image();
+    match node.groups().consumer_heartbeat(&request.group_id, &heartbeat, &image).await {
+        Err(refusal) => ConsumerGroupHeartbeatResponse {
+            error_code: refusal.error,
+            error_message: Some(refusal.message),
+            ..ConsumerGroupHeartbeatResponse::default()
+        },
+        Ok(reply) => ConsumerGroupHeartbeatResponse {
+            member_id: Some(reply.member_id),
+            member_epoch: reply.member_epoch,
+            heartbeat_interval_ms: node.config().groups.consumer.heartbeat_interval_ms,
+            assignment: reply.assignment.as_ref().map(by_topic),
+            ..ConsumerGroupHeartbeatResponse::default()
+        },
+    }
+}
+
+/// Member ids are written like Kafka's: 22 characters.
+fn member_id(id: Uuid) -> String {
+    crate::api::cluster::short_uuid(id)
+}
+
+fn by_topic(partitions: &PartitionSet) -> Assignment {
+    let mut topics: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
+    for (topic_id, partition) in partitions {
+        topics.entry(*topic_id).or_default().push(*partition);
+    }
+    let topic = |(topic_id, partitions)| TopicPartitions { topic_id, partitions };
+    Assignment { topic_partitions: topics.into_iter().map(topic).collect() }
 }

@@ -93,6 +93,7 @@ pub(crate) async fn commit(node: &Node, version: i16, request: OffsetCommitReque
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
         kind: CommitKind::Plain,
+        knows_member_epochs: version >= 9,
     };
     let outcome = node.groups().commit(&request.group_id, by, known_offsets(&entries)).await;
     let mut errors = merge(&entries, outcome).into_iter();
@@ -135,6 +136,7 @@ pub(crate) async fn txn_commit(
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
         kind: CommitKind::Transactional,
+        knows_member_epochs: true,
     };
     let producer =
         ProducerIdentity { producer_id: request.producer_id, producer_epoch: request.producer_epoch };
@@ -217,6 +219,12 @@ async fn fetch_group(
     let by_id = version >= 10;
     let mut response =
         OffsetFetchResponseGroup { group_id: request.group_id, ..OffsetFetchResponseGroup::default() };
+    let checked =
+        node.groups().check_fetch(&response.group_id, request.member_id.as_deref(), request.member_epoch);
+    if let Err(error) = checked {
+        response.error_code = error;
+        return response;
+    }
     let Some(topics) = request.topics else {
         let all = node.groups().all_offsets(&response.group_id, require_stable).await;
         match all {

@@ -15,6 +15,8 @@ pub enum RecordError {
     Length { field: &'static str, length: i64 },
     #[error("coordinator record field \"{field}\" has unknown value {value}")]
     UnknownValue { field: &'static str, value: i64 },
+    #[error("coordinator record of kind \"{kind}\" is malformed: {reason}")]
+    Value { kind: &'static str, reason: String },
 }
 
 /// Reads fields in order; never trusts a length beyond the bytes present.

@@ -3,22 +3,30 @@
 //! Free of IO: requests and time go in; records to append and answers to send come out.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::consumer;
+use super::consumer::heartbeat::{ConsumerLimits, HeartbeatReply, HeartbeatRequest, Refusal};
+use super::consumer::record::ConsumerChange;
+use super::consumer::state::JOIN_EPOCH;
 use super::join::GroupLimits;
+use super::kind::GroupKind;
 use super::message::{Effects, JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::{CommittedOffset, OffsetKey, OffsetStore};
 use super::record::{self, GroupRecord};
 use super::state::{Group, GroupState, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::{CoordinatorRecord, RecordError};
+use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
 
 /// Limits of the coordinator.
 #[derive(Debug, Clone)]
 pub struct CoordinatorLimits {
     pub group: GroupLimits,
+    pub consumer: ConsumerLimits,
     /// `group.min.session.timeout.ms`.
     pub session_timeout_min_ms: i32,
     /// `group.max.session.timeout.ms`.
@@ -33,6 +41,7 @@ impl Default for CoordinatorLimits {
     fn default() -> Self {
         Self {
             group: GroupLimits { members_max: 10_000, initial_rebalance_delay_ms: 0 },
+            consumer: ConsumerLimits::default(),
             session_timeout_min_ms: 6_000,
             session_timeout_max_ms: 1_800_000,
             metadata_bytes_max: 4_096,
@@ -76,7 +85,7 @@ pub struct CommitStep {
 #[derive(Debug)]
 pub struct GroupCoordinator {
     limits: CoordinatorLimits,
-    groups: HashMap<String, Group>,
+    groups: HashMap<String, GroupKind>,
     offsets: OffsetStore,
 }
 
@@ -99,13 +108,24 @@ impl GroupCoordinator {
         if !allowed.contains(&request.session_timeout_ms) {
             return refuse(ErrorCode::InvalidSessionTimeout);
         }
-        if !self.groups.contains_key(group_id) {
-            if !request.member_id.is_empty() {
-                return refuse(ErrorCode::UnknownMemberId);
+        let mut records = Vec::new();
+        match self.groups.get(group_id) {
+            Some(GroupKind::Classic(_)) => {}
+            Some(GroupKind::Consumer(group)) if group.members().next().is_some() => {
+                return refuse(ErrorCode::InconsistentGroupProtocol);
             }
-            self.groups.insert(group_id.to_owned(), Group::new(group_id, now));
+            _ if !request.member_id.is_empty() => return refuse(ErrorCode::UnknownMemberId),
+            former => {
+                if former.is_some() {
+                    records.extend(consumer::record::group_tombstones(group_id));
+                }
+                self.groups.insert(group_id.to_owned(), GroupKind::classic(group_id, now));
+            }
         }
-        self.with_group(group_id, |group, limits, out| group.join(ticket, request, limits, now, out))
+        let mut step =
+            self.with_group(group_id, |group, limits, out| group.join(ticket, request, limits, now, out));
+        step.records.splice(0..0, records);
+        step
     }
 
     /// SyncGroup.
@@ -130,10 +150,7 @@ impl GroupCoordinator {
     ) -> ErrorCode {
         match self.known(group_id) {
             Err(error) => error,
-            Ok(()) => {
-                let group = self.groups.get_mut(group_id).expect("known");
-                group.heartbeat(member_id, instance_id, generation, now)
-            }
+            Ok(group) => group.heartbeat(member_id, instance_id, generation, now),
         }
     }
 
@@ -154,9 +171,54 @@ impl GroupCoordinator {
         Ok((errors, step))
     }
 
+    /// ConsumerGroupHeartbeat. The records must be durable before the answer is sent.
+    pub fn consumer_heartbeat(
+        &mut self,
+        group_id: &str,
+        request: &HeartbeatRequest,
+        image: &Arc<MetadataImage>,
+        now: i64,
+    ) -> Result<(HeartbeatReply, Vec<CoordinatorRecord>), Refusal> {
+        if group_id.is_empty() {
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "the group id is empty"));
+        }
+        request.check()?;
+        let limits = self.limits.consumer.clone();
+        let mut records = Vec::new();
+        if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(group_id) {
+            let reply = group.heartbeat(request, image, &limits, now, &mut records)?;
+            return Ok((reply, records));
+        }
+        let former = self.groups.get(group_id);
+        let taken = former.is_some_and(|group| !group.is_empty());
+        if taken || request.member_epoch != JOIN_EPOCH {
+            let message = format!("group \"{group_id}\" is not a consumer group");
+            return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
+        }
+        // An empty group of the classic protocol goes on as a consumer group; its offsets stay.
+        records.extend(former.map(|_| record::group_tombstone(group_id)));
+        let mut group = consumer::state::ConsumerGroup::new(group_id, now);
+        let reply = group.heartbeat(request, image, &limits, now, &mut records)?;
+        self.groups.insert(group_id.to_owned(), GroupKind::Consumer(Box::new(group)));
+        Ok((reply, records))
+    }
+
+    /// May this member, if one is named, read the group's offsets?
+    pub fn check_fetch(
+        &self,
+        group_id: &str,
+        member_id: Option<&str>,
+        member_epoch: i32,
+    ) -> Result<(), ErrorCode> {
+        match self.groups.get(group_id) {
+            Some(GroupKind::Consumer(group)) => group.check_fetch(member_id, member_epoch),
+            Some(GroupKind::Classic(_)) | None => Ok(()),
+        }
+    }
+
     /// The client that waited with this ticket has disconnected.
     pub fn abandon(&mut self, group_id: &str, ticket: Ticket, now: i64) {
-        if let Some(group) = self.groups.get_mut(group_id) {
+        if let Some(GroupKind::Classic(group)) = self.groups.get_mut(group_id) {
             group.abandon(ticket, now);
         }
     }
@@ -164,7 +226,7 @@ impl GroupCoordinator {
     /// The earliest moment at which [`GroupCoordinator::expire`] has something to do for the members.
     #[must_use]
     pub fn next_deadline(&self) -> Option<i64> {
-        self.groups.values().filter_map(Group::next_deadline).min()
+        self.groups.values().filter_map(GroupKind::next_deadline).min()
     }
 
     /// Lets time pass for the members of all groups.
@@ -173,10 +235,14 @@ impl GroupCoordinator {
             .groups
             .values()
             .filter(|group| group.next_deadline().is_some_and(|deadline| deadline <= now))
-            .map(|group| group.group_id.clone())
+            .map(|group| group.group_id().to_owned())
             .collect();
         let mut all = Step::default();
         for group_id in due {
+            if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(&group_id) {
+                group.expire(now, &mut all.records);
+                continue;
+            }
             let step = self.with_group(&group_id, |group, limits, out| group.expire(limits, now, out));
             all.records.extend(step.records);
             all.replies.extend(step.replies);
@@ -184,11 +250,15 @@ impl GroupCoordinator {
         all
     }
 
-    fn known(&self, group_id: &str) -> Result<(), ErrorCode> {
+    /// A group of the classic protocol.
+    fn known(&mut self, group_id: &str) -> Result<&mut Group, ErrorCode> {
         if group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
-        if self.groups.contains_key(group_id) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
+        match self.groups.get_mut(group_id) {
+            Some(GroupKind::Classic(group)) => Ok(group),
+            Some(GroupKind::Consumer(_)) | None => Err(ErrorCode::UnknownMemberId),
+        }
     }
 
     fn with_group(
@@ -196,7 +266,9 @@ impl GroupCoordinator {
         group_id: &str,
         act: impl FnOnce(&mut Group, &GroupLimits, &mut Effects),
     ) -> Step {
-        let group = self.groups.get_mut(group_id).expect("the caller checked that the group exists");
+        let Some(GroupKind::Classic(group)) = self.groups.get_mut(group_id) else {
+            return Step::default();
+        };
         let mut effects = Effects::default();
         act(group, &self.limits.group, &mut effects);
         let records = if effects.persist { vec![record::group_record(group)] } else { Vec::new() };
@@ -243,14 +315,16 @@ impl GroupCoordinator {
         if group_id.is_empty() && by.kind == CommitKind::Transactional {
             return Err(ErrorCode::InvalidGroupId);
         }
-        if let Some(group) = self.groups.get_mut(group_id) {
-            return group.check_commit(by, now);
+        match self.groups.get_mut(group_id) {
+            Some(GroupKind::Classic(group)) => return group.check_commit(by, now),
+            Some(GroupKind::Consumer(group)) => return group.check_commit(by),
+            None => {}
         }
         if by.generation >= 0 {
             return Err(ErrorCode::IllegalGeneration);
         }
         // Offsets kept by hand make a group that never has members.
-        self.groups.insert(group_id.to_owned(), Group::new(group_id, now));
+        self.groups.insert(group_id.to_owned(), GroupKind::classic(group_id, now));
         Ok(())
     }
 
@@ -269,11 +343,11 @@ impl GroupCoordinator {
     }
 
     #[must_use]
-    pub fn group(&self, group_id: &str) -> Option<&Group> {
+    pub fn group(&self, group_id: &str) -> Option<&GroupKind> {
         self.groups.get(group_id)
     }
 
-    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+    pub fn groups(&self) -> impl Iterator<Item = &GroupKind> {
         self.groups.values()
     }
 
@@ -282,13 +356,14 @@ impl GroupCoordinator {
         if group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
-        let group = self.groups.get_mut(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
-        if group.state != GroupState::Empty || self.offsets.has_pending(group_id) {
+        let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+        if !group.is_empty() || self.offsets.has_pending(group_id) {
             return Err(ErrorCode::NonEmptyGroup);
         }
+        let tombstones = group_tombstones(group);
         let keys = self.offset_keys(group_id, |_| true);
         let mut records = self.delete_offsets(keys);
-        records.push(record::group_tombstone(group_id));
+        records.extend(tombstones);
         self.groups.remove(group_id);
         Ok(records)
     }
@@ -301,7 +376,11 @@ impl GroupCoordinator {
         partition: i32,
     ) -> Result<Vec<CoordinatorRecord>, ErrorCode> {
         let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
-        if group.state != GroupState::Empty {
+        let subscribed = match group {
+            GroupKind::Classic(group) => group.state != GroupState::Empty,
+            GroupKind::Consumer(group) => group.subscribes(topic),
+        };
+        if subscribed {
             return Err(ErrorCode::GroupSubscribedToTopic);
         }
         let keys = self.offset_keys(group_id, |(name, number)| name == topic && *number == partition);
@@ -318,14 +397,14 @@ impl GroupCoordinator {
     pub fn expire_offsets(&mut self, now: i64) -> Vec<CoordinatorRecord> {
         let retention = self.limits.offset_retention_ms;
         let mut expired = Vec::new();
-        for group in self.groups.values().filter(|group| group.state == GroupState::Empty) {
-            let Some(offsets) = self.offsets.group(&group.group_id) else { continue };
+        for group in self.groups.values().filter(|group| group.is_empty()) {
+            let Some(offsets) = self.offsets.group(group.group_id()) else { continue };
             // A group that had members keeps its offsets from when the last one left.
-            let since = if group.protocol_type.is_some() { group.state_since } else { i64::MIN };
+            let since = if group.is_simple() { i64::MIN } else { group.empty_since() };
             let old =
                 offsets.iter().filter(|(_, offset)| now - offset.commit_timestamp.max(since) >= retention);
             expired.extend(old.map(|((topic, partition), _)| OffsetKey {
-                group_id: group.group_id.clone(),
+                group_id: group.group_id().to_owned(),
                 topic: topic.clone(),
                 partition: *partition,
             }));
@@ -334,15 +413,15 @@ impl GroupCoordinator {
         let gone: Vec<String> = self
             .groups
             .values()
-            .filter(|group| group.state == GroupState::Empty && group.pending_members.is_empty())
-            .filter(|group| now - group.state_since >= retention)
-            .filter(|group| self.offsets.group(&group.group_id).is_none())
-            .filter(|group| !self.offsets.has_pending(&group.group_id))
-            .map(|group| group.group_id.clone())
+            .filter(|group| group.is_empty() && now - group.empty_since() >= retention)
+            .filter(|group| self.offsets.group(group.group_id()).is_none())
+            .filter(|group| !self.offsets.has_pending(group.group_id()))
+            .map(|group| group.group_id().to_owned())
             .collect();
         for group_id in gone {
-            records.push(record::group_tombstone(&group_id));
-            self.groups.remove(&group_id);
+            if let Some(group) = self.groups.remove(&group_id) {
+                records.extend(group_tombstones(&group));
+            }
         }
         records
     }
@@ -367,6 +446,34 @@ impl GroupCoordinator {
         records
     }
 
+    fn replay_consumer(&mut self, group_id: &str, change: ConsumerChange, now: i64) {
+        let group = match self.groups.get_mut(group_id) {
+            Some(GroupKind::Consumer(group)) => group,
+            _ if change.is_tombstone() => return,
+            _ => {
+                self.groups.insert(group_id.to_owned(), GroupKind::consumer(group_id, now));
+                match self.groups.get_mut(group_id) {
+                    Some(GroupKind::Consumer(group)) => group,
+                    _ => return,
+                }
+            }
+        };
+        if matches!(change, ConsumerChange::Group(None)) {
+            self.groups.remove(group_id);
+        } else {
+            group.replay(change);
+        }
+    }
+
+    /// The whole log has been replayed.
+    pub fn loaded(&mut self, now: i64) {
+        for group in self.groups.values_mut() {
+            if let GroupKind::Consumer(group) = group {
+                group.loaded(&self.limits.consumer, now);
+            }
+        }
+    }
+
     /// Applies a record of the log at start; `producer_id` is that of the batch if it is transactional.
     pub fn replay(
         &mut self,
@@ -379,7 +486,8 @@ impl GroupCoordinator {
             GroupRecord::Offset { key, value } => {
                 if value.is_some() && !self.groups.contains_key(&key.group_id) {
                     let since = value.as_ref().map_or(now, |offset| offset.commit_timestamp);
-                    self.groups.insert(key.group_id.clone(), Group::new(&key.group_id, since));
+                    let group = GroupKind::classic(&key.group_id, since);
+                    self.groups.insert(key.group_id.clone(), group);
                 }
                 match (producer_id, value) {
                     (Some(producer_id), Some(value)) => self.offsets.set_pending(producer_id, key, value),
@@ -391,16 +499,27 @@ impl GroupCoordinator {
                 for member in group.members.values_mut() {
                     member.session_deadline = now + i64::from(member.session_timeout_ms);
                 }
-                self.groups.insert(group_id, *group);
+                self.groups.insert(group_id, GroupKind::Classic(group));
             }
             GroupRecord::Group { group_id, value: None } => {
-                self.groups.remove(&group_id);
+                if matches!(self.groups.get(&group_id), Some(GroupKind::Classic(_))) {
+                    self.groups.remove(&group_id);
+                }
             }
+            GroupRecord::Consumer { group_id, change } => self.replay_consumer(&group_id, change, now),
             GroupRecord::Unknown { key_version } => {
                 tracing::warn!(key_version, "record of unknown kind in __consumer_offsets skipped");
             }
         }
         Ok(())
+    }
+}
+
+/// The records that remove a group without members.
+fn group_tombstones(group: &GroupKind) -> Vec<CoordinatorRecord> {
+    match group {
+        GroupKind::Classic(group) => vec![record::group_tombstone(&group.group_id)],
+        GroupKind::Consumer(group) => consumer::record::group_tombstones(&group.group_id).into(),
     }
 }
 

@@ -3,10 +3,13 @@
 //! | key version | key fields               | value                                                       |
 //! |-------------|--------------------------|-------------------------------------------------------------|
 //! | 0, 1        | group, topic, partition  | v3: offset, leader epoch, metadata, commit time             |
+//! | 3, 5–8      | see [`consumer::record`] |                                                             |
 //! | 2           | group                    | v3: protocol type, generation, protocol, leader, since, members |
 
 use bytes::Bytes;
 
+use super::consumer;
+use super::consumer::record::ConsumerChange;
 use super::offsets::{CommittedOffset, OffsetKey};
 use super::state::{Group, GroupState, Member};
 use crate::coordinator::codec::{CoordinatorRecord, FieldReader, FieldWriter, RecordError};
@@ -26,6 +29,10 @@ pub enum GroupRecord {
     Group {
         group_id: String,
         value: Option<Box<Group>>,
+    },
+    Consumer {
+        group_id: String,
+        change: ConsumerChange,
     },
     /// A key version of a newer or foreign writer; kept in the log, of no meaning here.
     Unknown {
@@ -107,7 +114,10 @@ pub fn decode(key: Bytes, value: Option<Bytes>) -> Result<GroupRecord, RecordErr
             let value = value.map(|bytes| decode_group(&group_id, bytes)).transpose()?.map(Box::new);
             Ok(GroupRecord::Group { group_id, value })
         }
-        _ => Ok(GroupRecord::Unknown { key_version }),
+        _ => Ok(match consumer::record::decode(key_version, &mut reader, value)? {
+            Some((group_id, change)) => GroupRecord::Consumer { group_id, change },
+            None => GroupRecord::Unknown { key_version },
+        }),
     }
 }
 

@@ -11,18 +11,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::consumer::heartbeat::{HeartbeatReply, HeartbeatRequest, Refusal};
 use super::coordinator::{
     CoordinatorLimits, GroupCoordinator, OffsetProducer, OffsetToCommit, Step, TransactionEnd,
 };
+use super::kind::GroupKind;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::CommittedOffset;
-use super::state::{Group, Ticket};
+use super::state::Ticket;
 use super::sync::Committer;
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem};
 use crate::env::clock::Clock;
 use crate::env::spawn;
 use crate::error::{Error, Result};
+use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
 
@@ -72,6 +75,7 @@ impl GroupService {
         for log in logs {
             let mut state = GroupCoordinator::new(limits.clone());
             log.replay(|item| replay(&mut state, &log, item, now))?;
+            state.loaded(now);
             shards.push(Shard { state: Mutex::new(state), log });
         }
         let waiters = Mutex::new(HashMap::new());
@@ -182,6 +186,39 @@ impl GroupService {
     ) -> ErrorCode {
         let now = self.now();
         self.shard(group_id).state.lock().heartbeat(group_id, member_id, instance_id, generation, now)
+    }
+
+    /// ConsumerGroupHeartbeat; answered when what it changed is durable.
+    pub async fn consumer_heartbeat(
+        &self,
+        group_id: &str,
+        request: &HeartbeatRequest,
+        image: &Arc<MetadataImage>,
+    ) -> Result<HeartbeatReply, Refusal> {
+        let unavailable = |error: &Error| Refusal::new(storage_code(error), "the group could not be stored");
+        let shard = self.shard(group_id);
+        let now = self.now();
+        let (reply, durable) = {
+            let mut state = shard.state.lock();
+            let (reply, records) = state.consumer_heartbeat(group_id, request, image, now)?;
+            if records.is_empty() {
+                return Ok(reply);
+            }
+            let durable = shard.log.append(&records, None).map_err(|error| unavailable(&error))?;
+            (reply, durable)
+        };
+        durable.wait().await.map_err(|error| unavailable(&error))?;
+        Ok(reply)
+    }
+
+    /// May this member, if one is named, read the group's offsets?
+    pub fn check_fetch(
+        &self,
+        group_id: &str,
+        member_id: Option<&str>,
+        member_epoch: i32,
+    ) -> Result<(), ErrorCode> {
+        self.shard(group_id).state.lock().check_fetch(group_id, member_id, member_epoch)
     }
 
     /// LeaveGroup: a code for each member, in order.
@@ -331,7 +368,7 @@ impl GroupService {
     }
 
     /// A view of every group.
-    pub fn list<T>(&self, view: impl Fn(&Group) -> T) -> Vec<T> {
+    pub fn list<T>(&self, view: impl Fn(&GroupKind) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for shard in &self.inner.shards {
             all.extend(shard.state.lock().groups().map(&view));
@@ -340,7 +377,7 @@ impl GroupService {
     }
 
     /// Looks at one group.
-    pub fn with_group<T>(&self, group_id: &str, view: impl FnOnce(&Group) -> T) -> Option<T> {
+    pub fn with_group<T>(&self, group_id: &str, view: impl FnOnce(&GroupKind) -> T) -> Option<T> {
         self.shard(group_id).state.lock().group(group_id).map(view)
     }
 

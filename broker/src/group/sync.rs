@@ -15,6 +15,8 @@ pub struct Committer<'a> {
     pub member_id: &'a str,
     pub instance_id: Option<&'a str>,
     pub kind: CommitKind,
+    /// Version 9 of OffsetCommit and later: `generation` may be a member epoch.
+    pub knows_member_epochs: bool,
 }
 
 /// The two requests that store offsets have different rules for clients outside the group.

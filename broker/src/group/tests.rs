@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::coordinator::{
     CoordinatorLimits, GroupCoordinator, OffsetProducer, OffsetToCommit, Step, TransactionEnd,
 };
+use super::kind::GroupKind;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::state::{Group, GroupState, Ticket};
 use super::sync::{CommitKind, Committer};
@@ -105,11 +106,17 @@ impl Bench {
     }
 
     fn group(&self) -> &Group {
-        self.coordinator.group("g").expect("the group exists")
+        self.coordinator.group("g").and_then(GroupKind::as_classic).expect("the group exists")
     }
 
     fn commit(&mut self, generation: i32, member: &str, offset: i64) -> Result<ErrorCode, ErrorCode> {
-        let by = Committer { generation, member_id: member, instance_id: None, kind: CommitKind::Plain };
+        let by = Committer {
+            generation,
+            member_id: member,
+            instance_id: None,
+            kind: CommitKind::Plain,
+            knows_member_epochs: true,
+        };
         let step = self.coordinator.commit_offsets("g", by, None, vec![at(offset)], self.now)?;
         self.log.extend(step.records.into_iter().map(|record| (None, record)));
         Ok(step.errors[0])
@@ -326,7 +333,13 @@ fn offsets_are_accepted_from_members_of_the_generation_only() {
 #[test]
 fn transactional_offsets_count_after_the_commit_marker() {
     let mut bench = Bench::new();
-    let by = Committer { generation: -1, member_id: "", instance_id: None, kind: CommitKind::Transactional };
+    let by = Committer {
+        generation: -1,
+        member_id: "",
+        instance_id: None,
+        kind: CommitKind::Transactional,
+        knows_member_epochs: true,
+    };
     for (producer_id, offset) in [(1, 10), (2, 20)] {
         let producer = OffsetProducer { producer_id, producer_epoch: 0 };
         let step = bench
@@ -352,7 +365,8 @@ fn replaying_the_log_gives_the_live_state() {
     let mut bench = Bench::stable_pair();
     bench.commit(2, "a", 5).expect("allowed");
     let replayed = bench.replayed();
-    let (live, again) = (bench.group(), replayed.group("g").expect("replayed"));
+    let (live, again) =
+        (bench.group(), replayed.group("g").and_then(GroupKind::as_classic).expect("replayed"));
     assert_eq!(replayed.offsets(), bench.coordinator.offsets());
     assert_eq!(again.state(), live.state());
     assert_eq!(again.generation(), live.generation());

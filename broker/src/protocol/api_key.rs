@@ -64,9 +64,9 @@ macro_rules! api_table {
                 DescribeTransactionsResponse, 0..=0, [0..=0];
             ListTransactions = 66, list_transactions, ListTransactionsRequest, ListTransactionsResponse, 0..=2, [0..=1];
             ConsumerGroupHeartbeat = 68, consumer_group_heartbeat, ConsumerGroupHeartbeatRequest,
-                ConsumerGroupHeartbeatResponse, 0..=1, [];
+                ConsumerGroupHeartbeatResponse, 0..=1, [0..=1];
             ConsumerGroupDescribe = 69, consumer_group_describe, ConsumerGroupDescribeRequest,
-                ConsumerGroupDescribeResponse, 0..=1, [];
+                ConsumerGroupDescribeResponse, 0..=1, [0..=1];
             DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest,
                 DescribeTopicPartitionsResponse, 0..=0, [0..=0];
         }

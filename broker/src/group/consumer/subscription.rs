@@ -1,0 +1,162 @@
+//! Which topics a group reads: names and patterns against the topics there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+use md5::{Digest, Md5};
+use regex::{Regex, RegexBuilder};
+use uuid::Uuid;
+
+use super::assignor::{self, Assignor, Subscriber};
+use super::state::{ConsumerGroup, ConsumerMember, PartitionSet};
+use crate::metadata::image::{MetadataImage, Topic, is_internal};
+
+/// Bytes a compiled pattern may take, and the cache it may fill while matching.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+/// How deep a pattern may nest.
+const REGEX_NEST_MAX: u32 = 64;
+
+/// Compiles a pattern for whole topic names. Matching takes time linear in the name.
+///
+/// Errors: what is wrong with the pattern, in a sentence.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    // Checked by itself first, so that a stray parenthesis cannot undo the anchors.
+    let checked = |text: &str| {
+        RegexBuilder::new(text)
+            .size_limit(REGEX_BYTES_MAX)
+            .dfa_size_limit(REGEX_BYTES_MAX)
+            .nest_limit(REGEX_NEST_MAX)
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    checked(pattern)?;
+    checked(&format!("^(?:{pattern})$"))
+}
+
+/// Does the pattern name this topic? A pattern that does not compile names none.
+#[must_use]
+pub fn matches(pattern: &str, topic: &str) -> bool {
+    !is_internal(topic) && compile(pattern).is_ok_and(|regex| regex.is_match(topic))
+}
+
+/// The topics of all subscriptions of a group, in one state of the metadata.
+#[derive(Debug)]
+pub(crate) struct Subscriptions<'a> {
+    image: &'a MetadataImage,
+    /// Pattern → the topics it names. Patterns repeat over members.
+    by_regex: BTreeMap<&'a str, Vec<&'a Arc<Topic>>>,
+}
+
+impl<'a> Subscriptions<'a> {
+    pub(crate) fn resolve(
+        members: impl Iterator<Item = &'a ConsumerMember>,
+        image: &'a MetadataImage,
+    ) -> Self {
+        let mut by_regex = BTreeMap::new();
+        for pattern in members.filter_map(|member| member.regex.as_deref()) {
+            by_regex.entry(pattern).or_insert_with(|| match compile(pattern) {
+                Ok(regex) => image.topics().filter(|t| !t.is_internal() && regex.is_match(&t.name)).collect(),
+                Err(_) => Vec::new(),
+            });
+        }
+        Self { image, by_regex }
+    }
+
+    /// The topics a member reads.
+    pub(crate) fn of(&self, member: &ConsumerMember) -> BTreeMap<Uuid, &'a Topic> {
+        let named = member.topics.iter().filter_map(|name| self.image.topic(name));
+        let matched = member.regex.as_deref().and_then(|regex| self.by_regex.get(regex));
+        let matched = matched.into_iter().flatten().copied();
+        named.chain(matched).map(|topic| (topic.id.0, topic.as_ref())).collect()
+    }
+}
+
+impl ConsumerGroup {
+    /// Compares the subscribed topics with those the group epoch stands for; true when they differ.
+    pub(crate) fn refresh_topics(&mut self, image: &Arc<MetadataImage>) -> bool {
+        let subscriptions = Subscriptions::resolve(self.members.values(), image);
+        let mut topics = BTreeMap::new();
+        for member in self.members.values() {
+            topics.extend(subscriptions.of(member));
+        }
+        let digest = digest(&topics);
+        self.image_seen = Arc::downgrade(image);
+        let changed = digest != self.topics_digest;
+        self.topics_digest = digest;
+        changed
+    }
+
+    /// True when the metadata is not that of the last comparison.
+    pub(crate) fn is_image_new(&self, image: &Arc<MetadataImage>) -> bool {
+        !Weak::ptr_eq(&self.image_seen, &Arc::downgrade(image))
+    }
+
+    /// The targets that follow from members and topics as they are.
+    pub(crate) fn compute_targets(&self, image: &MetadataImage) -> BTreeMap<String, PartitionSet> {
+        let subscriptions = Subscriptions::resolve(self.members.values(), image);
+        let mut sizes = BTreeMap::new();
+        let mut subscribers = Vec::with_capacity(self.members.len());
+        for member in self.members.values() {
+            let topics = subscriptions.of(member);
+            sizes.extend(topics.iter().map(|(id, topic)| (*id, topic.partitions)));
+            subscribers.push(Subscriber {
+                member_id: &member.member_id,
+                instance_id: member.instance_id.as_deref(),
+                topics: topics.into_keys().collect::<BTreeSet<_>>(),
+                former: self.targets.get(&member.member_id),
+            });
+        }
+        let assignment = assignor::assign(self.assignor, &subscribers, &sizes);
+        subscribers.iter().map(|subscriber| subscriber.member_id.to_owned()).zip(assignment).collect()
+    }
+
+    /// The assignor most members ask for; the first of [`Assignor::ALL`] when nobody asks.
+    pub(crate) fn preferred_assignor(&self) -> Assignor {
+        let votes = |assignor: &Assignor| {
+            let is_for =
+                |member: &&ConsumerMember| member.server_assignor.as_deref() == Some(assignor.name());
+            self.members.values().filter(is_for).count()
+        };
+        let most = Assignor::ALL.iter().map(votes).max().unwrap_or(0);
+        Assignor::ALL.into_iter().find(|assignor| votes(assignor) == most).unwrap_or(Assignor::Uniform)
+    }
+}
+
+/// A number that changes with the topics and their sizes; 0 without topics.
+fn digest(topics: &BTreeMap<Uuid, &Topic>) -> i64 {
+    if topics.is_empty() {
+        return 0;
+    }
+    let mut hash = Md5::new();
+    for (id, topic) in topics {
+        hash.update(id.as_bytes());
+        hash.update(topic.partitions.to_be_bytes());
+        hash.update(topic.name.as_bytes());
+        hash.update([0]);
+    }
+    let bytes = hash.finalize();
+    i64::from_be_bytes(bytes[..8].try_into().expect("a digest has 16 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{compile, matches};
+
+    #[test]
+    fn patterns_name_whole_topics_and_no_internal_ones() {
+        assert!(matches("orders.*", "orders-eu"));
+        assert!(!matches("orders", "orders-eu"));
+        assert!(matches("^(a|b)$", "b"));
+        assert!(matches("a|b", "b"));
+        assert!(!matches("a|b", "ab"));
+        assert!(!matches(".*", "__consumer_offsets"));
+    }
+
+    #[test]
+    fn hostile_patterns_are_refused() {
+        for pattern in ["(", ")", "a)(b", "a{1000}{1000}{1000}", &"(".repeat(1_000), "\\p{Nope}", "(?=x)"] {
+            assert!(compile(pattern).is_err(), "{pattern}");
+            assert!(!matches(pattern, "a"));
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_broker::client::admin::Admin;
+use weir_broker::client::admin::{Admin, NewTopic};
 use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::runtime::error::{Result, RuntimeError};
@@ -20,19 +20,22 @@ pub(crate) async fn ensure(
 ) -> Result<BTreeMap<Arc<str>, i32>> {
     let specs = factory.sub_topologies();
     let mut partitions = describe(admin, query_id, factory).await?;
+    let mut wanted = Vec::new();
     for topic in &internal_topics(specs) {
         let count = partitions.get(topic).copied().unwrap_or(1);
-        create(admin, topic, count, &repartition_configs()).await?;
+        wanted.push(NewTopic { name: topic.to_string(), partitions: count, configs: repartition_configs() });
     }
     for (at, spec) in specs.iter().enumerate() {
         let count = task_partitions(specs, at, &partitions);
         for changelog in &spec.changelogs {
             partitions.insert(changelog.topic.clone(), count);
             if changelog.owned {
-                create(admin, &changelog.topic, count, &changelog_configs()).await?;
+                let name = changelog.topic.to_string();
+                wanted.push(NewTopic { name, partitions: count, configs: changelog_configs() });
             }
         }
     }
+    create(admin, &wanted).await?;
     Ok(partitions)
 }
 
@@ -145,25 +148,29 @@ fn check_co_partitioned(
     Ok(())
 }
 
-async fn create(
-    admin: &Admin,
-    topic: &str,
-    partitions: i32,
-    configs: &BTreeMap<String, String>,
-) -> Result<()> {
-    match admin.create_topic(topic, partitions, configs).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
-            let known =
-                admin.describe_topic(topic).await.map_err(RuntimeError::client("describe a topic"))?;
-            let actual = known.map_or(0, |t| t.partitions);
-            if actual == partitions {
-                return Ok(());
-            }
-            Err(RuntimeError::PartitionCount { topic: topic.to_owned(), actual, expected: partitions })
-        }
-        Err(error) => Err(RuntimeError::client("create an internal topic")(error)),
+/// Makes the topics that are missing; those that exist must have as many partitions.
+async fn create(admin: &Admin, wanted: &[NewTopic]) -> Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
     }
+    let failed = RuntimeError::client("create an internal topic");
+    let outcomes = admin.create_topics(wanted).await.map_err(failed)?;
+    for (topic, outcome) in wanted.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
+                let known = admin.describe_topic(&topic.name).await;
+                let known = known.map_err(RuntimeError::client("describe a topic"))?;
+                let actual = known.map_or(0, |t| t.partitions);
+                if actual != topic.partitions {
+                    let (topic, expected) = (topic.name.clone(), topic.partitions);
+                    return Err(RuntimeError::PartitionCount { topic, actual, expected });
+                }
+            }
+            Err(error) => return Err(RuntimeError::client("create an internal topic")(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Records are deleted once they are processed, never by age.

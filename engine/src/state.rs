@@ -10,6 +10,7 @@ pub(crate) mod column_builder;
 pub mod column_reader;
 pub mod key_codec;
 pub mod memory;
+pub(crate) mod opening;
 pub mod pending;
 pub mod rocksdb;
 pub mod row_arena;

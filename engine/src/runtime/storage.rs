@@ -10,6 +10,7 @@ use crate::error::EngineError;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::state::backend::{StateBackend, StoreSpec};
 use crate::state::memory::MemoryBackend;
+use crate::state::opening::OpeningBackend;
 use crate::state::rocksdb::{RocksBackend, RocksMemory};
 use crate::task::stream_task::TaskId;
 
@@ -54,8 +55,8 @@ impl StateStorage for MemoryStorage {
 pub struct DiskStorage {
     dir: PathBuf,
     memory: RocksMemory,
-    /// Open databases by folder, with the names of their stores. A task that starts again finds its own here.
-    open: Mutex<HashMap<PathBuf, (Vec<StoreSpec>, RocksBackend)>>,
+    /// Databases by folder, with the names of their stores. A task that starts again finds its own here.
+    open: Mutex<HashMap<PathBuf, (Vec<StoreSpec>, OpeningBackend)>>,
 }
 
 impl DiskStorage {
@@ -65,25 +66,35 @@ impl DiskStorage {
         DiskStorage { dir: dir.into(), memory, open: Mutex::default() }
     }
 
-    /// Opens a database; one that is damaged is emptied, one that is in use is not touched.
-    fn open_or_empty(&self, path: &Path, stores: &[StoreSpec]) -> Result<RocksBackend> {
-        let error = match RocksBackend::open(path, stores, &self.memory) {
-            Ok(backend) => return Ok(backend),
-            Err(error) => error,
-        };
-        if is_locked(&error) {
-            return Err(unusable(path, &error));
-        }
-        tracing::warn!(path = %path.display(), %error, "state is damaged, rebuilding it from the changelog");
-        std::fs::remove_dir_all(path).map_err(|e| unusable(path, &e))?;
-        std::fs::create_dir_all(path).map_err(|e| unusable(path, &e))?;
-        RocksBackend::open(path, stores, &self.memory).map_err(|e| unusable(path, &e))
-    }
-
-    fn take(&self, application_id: &str) -> Vec<RocksBackend> {
+    fn take(&self, application_id: &str) -> Vec<OpeningBackend> {
         let dir = self.dir.join(application_id);
         let mut open = self.open.lock();
         open.extract_if(|path, _| path.starts_with(&dir)).map(|(_, (_, backend))| backend).collect()
+    }
+}
+
+/// Opens a database; one that is damaged is emptied, one that is in use is not touched.
+fn open_or_empty(path: &Path, stores: &[StoreSpec], memory: &RocksMemory) -> Result<RocksBackend> {
+    std::fs::create_dir_all(path).map_err(|e| unusable(path, &e))?;
+    let error = match RocksBackend::open(path, stores, memory) {
+        Ok(backend) => return Ok(backend),
+        Err(error) => error,
+    };
+    if is_locked(&error) {
+        return Err(unusable(path, &error));
+    }
+    tracing::warn!(path = %path.display(), %error, "state is damaged, rebuilding it from the changelog");
+    std::fs::remove_dir_all(path).map_err(|e| unusable(path, &e))?;
+    std::fs::create_dir_all(path).map_err(|e| unusable(path, &e))?;
+    RocksBackend::open(path, stores, memory).map_err(|e| unusable(path, &e))
+}
+
+impl Drop for DiskStorage {
+    /// No database is being made while the process ends.
+    fn drop(&mut self) {
+        for (_, backend) in self.open.lock().values() {
+            let _ = backend.wait();
+        }
     }
 }
 
@@ -100,24 +111,38 @@ impl StateStorage for DiskStorage {
         let path = self.dir.join(application_id).join(task.to_string());
         let mut open = self.open.lock();
         if let Some((known, backend)) = open.get(&path) {
-            if known == stores {
+            if known == stores && !backend.has_failed() {
                 return Ok(Box::new(backend.clone()));
             }
+            // Nobody else may have it open.
+            let _ = backend.wait();
             open.remove(&path);
         }
-        std::fs::create_dir_all(&path).map_err(|e| unusable(&path, &e))?;
-        let backend = self.open_or_empty(&path, stores)?;
+        let backend = if path.exists() {
+            OpeningBackend::of(open_or_empty(&path, stores, &self.memory)?)
+        } else {
+            let (path, specs, memory) = (path.clone(), stores.to_vec(), self.memory.clone());
+            let open = move || open_or_empty(&path, &specs, &memory).map_err(|e| e.to_string());
+            OpeningBackend::start(open)
+                .map_err(|source| RuntimeError::Thread { name: "state-open".to_owned(), source })?
+        };
         open.insert(path, (stores.to_vec(), backend.clone()));
         Ok(Box::new(backend))
     }
 
     fn release(&self, application_id: &str) -> Result<()> {
-        let checkpoint = |b: &RocksBackend| b.checkpoint().map_err(RuntimeError::task("write state to disk"));
+        let checkpoint = |backend: &OpeningBackend| {
+            let written = backend.wait().and_then(RocksBackend::checkpoint);
+            written.map_err(RuntimeError::task("write state to disk"))
+        };
         self.take(application_id).iter().try_for_each(checkpoint)
     }
 
     fn delete(&self, application_id: &str) -> Result<()> {
-        drop(self.take(application_id));
+        for backend in self.take(application_id) {
+            // What could not be made need not be deleted.
+            let _ = backend.wait();
+        }
         let path = self.dir.join(application_id);
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(&path, &error)),

@@ -13,7 +13,8 @@ pub struct EngineConfig {
     pub service_id: String,
     /// OS threads that run tasks; by default one per core.
     pub worker_threads: usize,
-    /// The longest time between two commits of a busy query. A query that has caught up commits at once.
+    /// The longest time between two commits of a busy query: the first come sooner. A query that has caught up commits at
+    /// once.
     pub commit_interval_ms: u64,
     /// Rows decoded and processed in one go.
     pub batch_rows_max: usize,
@@ -27,6 +28,9 @@ pub struct EngineConfig {
     pub fetch_wait_ms: u64,
     /// Bytes of output after which a query commits before its interval is over.
     pub output_bytes_max: usize,
+    /// Rows processed after which a query commits before its interval is over; it goes on during the commit, but no further
+    /// than as many rows again.
+    pub uncommitted_rows_max: usize,
     /// Size at which a record batch is closed, below the broker's `max.message.bytes`.
     pub output_batch_bytes: usize,
     /// Codec of what queries write.
@@ -60,6 +64,7 @@ impl EngineConfig {
             fetch_partition_bytes_max: 2 << 20,
             fetch_wait_ms: 500,
             output_bytes_max: 32 << 20,
+            uncommitted_rows_max: 1 << 20,
             output_batch_bytes: 512 << 10,
             compression: Compression::None,
             transaction_timeout_ms: 60_000,

@@ -349,7 +349,7 @@ impl DriverQuery {
         }
         for (id, task) in &mut self.tasks {
             let mut collector = Collector { task: *id, changelogs: &mut self.changelogs };
-            task.state().log_changes(&mut collector)?;
+            task.state_mut().log_changes(&mut collector)?;
             let positions = (0..task.topology().stores.len() as u32)
                 .map(StoreId)
                 .map(|s| (s, self.changelogs.get(&(*id, s)).map_or(0, |c| c.len() as i64)))

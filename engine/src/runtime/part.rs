@@ -9,6 +9,7 @@
 //! ```
 
 mod commit;
+mod pace;
 mod transient;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,7 @@ use crossbeam_channel::Sender;
 use tokio::runtime::Handle;
 use weir_broker::client::transport::Transport;
 use weir_broker::env::clock::Clock;
-use weir_broker::ids::TopicPartition;
+use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::batch::RowBatch;
 use crate::config::EngineConfig;
@@ -28,6 +29,7 @@ use crate::query::metrics::QueryMetrics;
 use crate::query::status::{InputStatus, QueryState, TaskStatus};
 use crate::runtime::error::{Result, Retry, RuntimeError};
 use crate::runtime::messages::{Assignment, AttemptId, Mode, Prepared, Stopped, WorkerMessage};
+use crate::runtime::part::pace::Pace;
 use crate::runtime::prepare::{self, Preparation};
 use crate::runtime::restore::Restore;
 use crate::runtime::storage::StateStorage;
@@ -64,8 +66,16 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct PendingCommit {
     since: Duration,
-    /// Tasks whose state waits for it, by index.
-    tasks: Vec<usize>,
+    tasks: Vec<CommittingTask>,
+}
+
+/// A task whose state waits for a commit.
+#[derive(Debug)]
+pub(crate) struct CommittingTask {
+    /// By index.
+    task: usize,
+    /// Where its sources were read to when the commit was asked for.
+    positions: Vec<(TopicPartition, Offset)>,
 }
 
 pub(crate) struct Part {
@@ -84,7 +94,9 @@ pub(crate) struct Part {
     rows: Vec<RowBatch>,
     transaction: Option<TransactionSender>,
     commit: Option<PendingCommit>,
+    /// When the last commit was asked for.
     last_commit: Duration,
+    pace: Pace,
     last_purge: Duration,
     last_publish: Duration,
     /// Failures since the last success.
@@ -93,6 +105,8 @@ pub(crate) struct Part {
     stopping: Vec<Stopped>,
     /// Bytes handed to the transaction since the last commit was asked for.
     output_bytes: usize,
+    /// Rows processed since then.
+    uncommitted_rows: usize,
 }
 
 impl std::fmt::Debug for Part {
@@ -134,11 +148,13 @@ impl Part {
             transaction: None,
             commit: None,
             last_commit: Duration::ZERO,
+            pace: Pace::new(),
             last_purge: context.clock.monotonic(),
             last_publish: Duration::ZERO,
             failures: 0,
             stopping: Vec::new(),
             output_bytes: 0,
+            uncommitted_rows: 0,
         }
     }
 
@@ -231,7 +247,9 @@ impl Part {
         query.set_readers(readers);
         self.transaction = prepared.transaction;
         self.last_commit = context.clock.monotonic();
+        self.pace = Pace::new();
         self.phase = Phase::Running;
+        tracing::debug!(query_id = %query.query_id, worker = context.worker, "processing begins");
         self.publish(context);
         Ok(())
     }
@@ -331,7 +349,7 @@ impl Part {
             return self.advance_transient(now, context);
         }
         let mut rows = 0;
-        if self.may_process() {
+        if self.may_process(context) {
             rows = self.process(context)?;
             self.send_ahead()?;
         }
@@ -340,14 +358,20 @@ impl Part {
         if !needs_commit && self.commit.is_none() && !self.stopping.is_empty() {
             return Ok(Next::Done);
         }
-        let interval = Duration::from_millis(context.config.commit_interval_ms);
+        let longest = self.commit_interval(context);
+        let interval = self.pace.interval(longest);
         if self.commit.is_none() && needs_commit {
+            let drained = rows == 0 && self.tasks.iter().all(StreamTask::is_drained);
             let due = now >= self.last_commit + interval
-                || self.output_bytes + self.collector.bytes() >= context.config.output_bytes_max
+                || self.is_full(context)
                 || ending
                 || !self.may_produce()
-                || (rows == 0 && self.tasks.iter().all(StreamTask::is_drained));
+                || drained;
             if due {
+                self.pace.committed(longest);
+                if drained {
+                    self.pace = Pace::new();
+                }
                 self.begin_commit(now)?;
                 return Ok(Next::Again);
             }
@@ -360,8 +384,22 @@ impl Part {
         Ok(Next::Wait(commit_at))
     }
 
-    fn may_process(&self) -> bool {
-        !self.query.is_paused() && self.stopping.is_empty() && self.may_produce()
+    /// The longest time between two commits.
+    fn commit_interval(&self, context: &PartContext) -> Duration {
+        let configured = self.query.settings.commit_interval_ms;
+        Duration::from_millis(configured.unwrap_or(context.config.commit_interval_ms))
+    }
+
+    /// True if enough is uncommitted: it takes memory.
+    fn is_full(&self, context: &PartContext) -> bool {
+        self.output_bytes + self.collector.bytes() >= context.config.output_bytes_max
+            || self.uncommitted_rows >= context.config.uncommitted_rows_max
+    }
+
+    /// While a commit is under way what is processed belongs to the next.
+    fn may_process(&self, context: &PartContext) -> bool {
+        let has_room = self.commit.is_none() || !self.is_full(context);
+        has_room && !self.query.is_paused() && self.stopping.is_empty() && self.may_produce()
     }
 
     fn may_produce(&self) -> bool {
@@ -372,18 +410,20 @@ impl Part {
     fn process(&mut self, context: &PartContext) -> Result<usize> {
         let before = self.collector.records();
         let mut rows = 0;
-        for (at, task) in self.tasks.iter_mut().enumerate() {
-            // State that is being committed must not change under the commit.
-            if self.commit.as_ref().is_some_and(|c| c.tasks.contains(&at)) {
-                continue;
-            }
+        let most = context.config.batch_rows_max;
+        let rows_max = self.pace.rows(most);
+        for task in &mut self.tasks {
             let mut out = TaskOutput {
                 collector: &mut self.collector,
                 targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
                 partition: task.id.partition,
                 rows: &mut self.rows,
             };
-            rows += task.process(context.config.batch_rows_max, &mut out)?;
+            rows += task.process(rows_max, &mut out)?;
+        }
+        if rows > 0 {
+            self.pace.processed(most);
+            self.uncommitted_rows += rows;
         }
         QueryMetrics::add(&self.query.metrics.rows_in, rows as u64);
         QueryMetrics::add(&self.query.metrics.records_out, self.collector.records() - before);
@@ -461,6 +501,7 @@ impl Part {
         self.rows.clear();
         self.collector.discard();
         self.output_bytes = 0;
+        self.uncommitted_rows = 0;
     }
 
     fn release(&mut self) {

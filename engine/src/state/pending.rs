@@ -15,6 +15,8 @@ pub struct PendingWrites {
 }
 
 impl PendingWrites {
+    pub const NONE: PendingWrites = PendingWrites { run: Vec::new(), single: BTreeMap::new() };
+
     pub fn is_empty(&self) -> bool {
         self.run.is_empty() && self.single.is_empty()
     }

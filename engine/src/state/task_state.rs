@@ -15,21 +15,23 @@ use crate::state::pending::PendingWrites;
 /// below it.
 pub const META_KEY: &[u8] = &[0];
 
-/// Stores of one task: committed bytes below, uncommitted updates above.
+/// Stores of one task: committed bytes below, the updates of a commit under way over them, newer updates on top.
 ///
 /// A commit has two halves: [`TaskState::log_changes`] while the transaction is open, and
-/// [`TaskState::commit`] once it has succeeded.
+/// [`TaskState::commit`] once it has succeeded. Between them the task may go on: what it puts belongs to the next commit.
 #[derive(Debug)]
 pub struct TaskState {
     specs: Vec<StoreSpec>,
     backend: Box<dyn StateBackend>,
     pending: Vec<PendingWrites>,
+    /// Updates that were logged and whose transaction has not succeeded yet.
+    committing: Option<Vec<PendingWrites>>,
 }
 
 impl TaskState {
     pub fn new(specs: Vec<StoreSpec>, backend: Box<dyn StateBackend>) -> TaskState {
-        let pending = specs.iter().map(|_| PendingWrites::default()).collect();
-        TaskState { specs, backend, pending }
+        let pending = no_writes(specs.len());
+        TaskState { specs, backend, pending, committing: None }
     }
 
     pub fn specs(&self) -> &[StoreSpec] {
@@ -51,14 +53,14 @@ impl TaskState {
 
     /// Shape: one answer per key, uncommitted updates included.
     pub fn multi_get(&self, store: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
-        let pending = &self.pending[store.index()];
-        if pending.is_empty() {
+        let layers = self.layers(store);
+        if layers.iter().all(|l| l.is_empty()) {
             return self.backend.multi_get(store, keys);
         }
         let mut found: Vec<Option<Vec<u8>>> = vec![None; keys.len()];
         let mut missing = Vec::new();
         for (i, key) in keys.iter().enumerate() {
-            match pending.get(key) {
+            match layers.iter().find_map(|l| l.get(key)) {
                 Some(value) => found[i] = value.map(<[u8]>::to_vec),
                 None => missing.push(i),
             }
@@ -84,7 +86,8 @@ impl TaskState {
         if range.is_empty() {
             return Ok(());
         }
-        let mut pending = self.pending[store.index()].range(range).peekable();
+        let [newer, older] = self.layers(store);
+        let mut pending = overlay(newer.range(range), older.range(range)).peekable();
         let mut stopped = false;
         self.backend.scan(store, range, &mut |key, value| {
             while let Some((k, v)) = pending.next_if(|(k, _)| *k < key) {
@@ -111,21 +114,36 @@ impl TaskState {
         Ok(())
     }
 
-    /// Hands every uncommitted update of a logged store to the changelog, sorted.
-    pub fn log_changes(&self, sink: &mut dyn ChangelogSink) -> Result<()> {
-        for (i, pending) in self.pending.iter().enumerate().filter(|(i, _)| self.specs[*i].changelog) {
+    /// Uncommitted updates, newer ones first.
+    fn layers(&self, store: StoreId) -> [&PendingWrites; 2] {
+        static NONE: PendingWrites = PendingWrites::NONE;
+        let committing = self.committing.as_ref().map_or(&NONE, |c| &c[store.index()]);
+        [&self.pending[store.index()], committing]
+    }
+
+    /// Begins a commit: hands every update since the last one of a logged store to the changelog, sorted.
+    ///
+    /// # Panics
+    /// If the commit before has neither succeeded nor been given up.
+    pub fn log_changes(&mut self, sink: &mut dyn ChangelogSink) -> Result<()> {
+        assert!(self.committing.is_none(), "a task commits one transaction at a time");
+        let changes = std::mem::replace(&mut self.pending, no_writes(self.specs.len()));
+        let changes = self.committing.insert(changes);
+        for (i, changes) in changes.iter().enumerate().filter(|(i, _)| self.specs[*i].changelog) {
             let store = StoreId(i as u32);
-            for (key, value) in pending.range(&KeyRange::all()) {
+            for (key, value) in changes.range(&KeyRange::all()) {
                 sink.append(ChangelogRecord { store, key, value })?;
             }
         }
         Ok(())
     }
 
-    /// Writes the uncommitted updates with the changelog positions that contain them.
+    /// Ends a commit: writes what was logged, with the changelog positions that contain it. Without a log: everything so far.
     pub fn commit(&mut self, positions: Vec<(StoreId, i64)>) -> Result<()> {
-        let writes: Vec<(StoreId, Vec<StoreWrite>)> = self
-            .pending
+        let changes = self.committing.take();
+        let mut changes =
+            changes.unwrap_or_else(|| std::mem::replace(&mut self.pending, no_writes(self.specs.len())));
+        let writes: Vec<(StoreId, Vec<StoreWrite>)> = changes
             .iter_mut()
             .enumerate()
             .filter(|(_, p)| !p.is_empty())
@@ -157,6 +175,115 @@ impl TaskState {
     /// Forgets a store, committed and not.
     pub fn clear(&mut self, store: StoreId) -> Result<()> {
         self.pending[store.index()].clear();
+        if let Some(committing) = &mut self.committing {
+            committing[store.index()].clear();
+        }
         self.backend.clear(store)
+    }
+}
+
+fn no_writes(stores: usize) -> Vec<PendingWrites> {
+    (0..stores).map(|_| PendingWrites::default()).collect()
+}
+
+/// One update on its way to a store.
+type Update<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Two sorted layers as one: of updates of the same key the newer hides the older.
+fn overlay<'a>(
+    newer: impl Iterator<Item = Update<'a>>,
+    older: impl Iterator<Item = Update<'a>>,
+) -> impl Iterator<Item = Update<'a>> {
+    let (mut newer, mut older) = (newer.peekable(), older.peekable());
+    std::iter::from_fn(move || {
+        let take_older = match (newer.peek(), older.peek()) {
+            (Some((a, _)), Some((b, _))) => b < a,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        if take_older {
+            return older.next();
+        }
+        let update = newer.next()?;
+        older.next_if(|(key, _)| *key == update.0);
+        Some(update)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::changelog::NoChangelog;
+    use crate::state::memory::MemoryBackend;
+
+    const STORE: StoreId = StoreId(0);
+
+    fn state() -> TaskState {
+        let spec = StoreSpec { name: "s".to_owned(), changelog: true };
+        TaskState::new(vec![spec], Box::new(MemoryBackend::new(1)))
+    }
+
+    fn put(state: &mut TaskState, key: u8, value: Option<u8>) {
+        state.put(STORE, vec![key], value.map(|v| vec![v]));
+    }
+
+    fn scan(state: &TaskState) -> Vec<(u8, u8)> {
+        let mut found = Vec::new();
+        let visited = state.scan(STORE, &KeyRange::all(), &mut |key, value| {
+            found.push((key[0], value[0]));
+            ControlFlow::Continue(())
+        });
+        visited.expect("memory");
+        found
+    }
+
+    #[derive(Debug, Default)]
+    struct Logged(Vec<(u8, Option<u8>)>);
+
+    impl ChangelogSink for Logged {
+        fn append(&mut self, record: ChangelogRecord<'_>) -> Result<()> {
+            self.0.push((record.key[0], record.value.map(|v| v[0])));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn updates_during_a_commit_belong_to_the_next() {
+        let mut state = state();
+        for key in 1..=4 {
+            put(&mut state, key, Some(0));
+        }
+        state.log_changes(&mut NoChangelog).expect("logged");
+        state.commit(Vec::new()).expect("committed");
+
+        put(&mut state, 2, Some(10));
+        put(&mut state, 3, None);
+        put(&mut state, 5, Some(10));
+        let mut first = Logged::default();
+        state.log_changes(&mut first).expect("logged");
+        assert_eq!(first.0, [(2, Some(10)), (3, None), (5, Some(10))]);
+
+        put(&mut state, 2, None);
+        put(&mut state, 3, Some(20));
+        put(&mut state, 4, Some(20));
+        let seen = [(1, 0), (3, 20), (4, 20), (5, 10)];
+        assert_eq!(scan(&state), seen);
+        let keys: Vec<Vec<u8>> = (1..=6).map(|k| vec![k]).collect();
+        let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let found = state.multi_get(STORE, &asked).expect("memory");
+        let found: Vec<Option<u8>> = found.into_iter().map(|v| v.map(|v| v[0])).collect();
+        assert_eq!(found, [Some(0), None, Some(20), Some(20), Some(10), None]);
+
+        state.commit(vec![(STORE, 7)]).expect("committed");
+        let committed = state.reader().multi_get(STORE, &asked).expect("memory");
+        let committed: Vec<Option<u8>> = committed.into_iter().map(|v| v.map(|v| v[0])).collect();
+        assert_eq!(committed, [Some(0), Some(10), None, Some(0), Some(10), None], "the first commit only");
+        assert_eq!(scan(&state), seen);
+
+        let mut second = Logged::default();
+        state.log_changes(&mut second).expect("logged");
+        assert_eq!(second.0, [(2, None), (3, Some(20)), (4, Some(20))]);
+        state.commit(Vec::new()).expect("committed");
+        assert_eq!(scan(&state), seen);
     }
 }

@@ -66,9 +66,9 @@ impl StreamTask {
         self.stream_time
     }
 
-    /// Everything before it in this input partition is processed.
-    pub fn source_position(&self, partition: &TopicPartition) -> Option<Offset> {
-        self.inputs.iter().find(|i| i.partition() == partition).map(PartitionInput::position)
+    /// Everything before these offsets of its input partitions is processed.
+    pub fn source_positions(&self) -> Vec<(TopicPartition, Offset)> {
+        self.inputs.iter().map(|i| (i.partition().clone(), i.position())).collect()
     }
 
     /// True if rows were processed, or offsets passed, since the last commit was asked for.

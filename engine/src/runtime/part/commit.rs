@@ -12,7 +12,7 @@ use weir_broker::ids::{Offset, TopicPartition};
 use crate::error::Result as EngineResult;
 use crate::query::metrics::QueryMetrics;
 use crate::runtime::error::{Result, RuntimeError};
-use crate::runtime::part::{Part, PartContext, PendingCommit};
+use crate::runtime::part::{CommittingTask, Part, PartContext, PendingCommit};
 use crate::state::backend::StoreId;
 use crate::state::changelog::{ChangelogRecord, ChangelogSink};
 use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
@@ -49,6 +49,8 @@ impl Part {
         let before = self.collector.records();
         let mut offsets = Vec::new();
         let mut waiting = Vec::new();
+        self.last_commit = now;
+        self.uncommitted_rows = 0;
         for (at, task) in self.tasks.iter_mut().enumerate().filter(|(_, t)| t.needs_commit()) {
             let mut out = TaskOutput {
                 collector: &mut self.collector,
@@ -68,7 +70,7 @@ impl Part {
                 task.processor_mut()
                     .log_changes(&mut changelog)
                     .map_err(RuntimeError::task("log changes of state"))?;
-                waiting.push(at);
+                waiting.push(CommittingTask { task: at, positions: task.source_positions() });
             }
             task.take_offsets(&mut offsets);
         }
@@ -96,8 +98,8 @@ impl Part {
             let Some(commit) = self.commit.take() else { return Ok(()) };
             self.apply_commit(&commit, &produced)?;
             let now = context.clock.monotonic();
-            self.last_commit = now;
             self.failures = 0;
+            tracing::debug!(query_id = %self.query.query_id, worker = context.worker, took = ?now.saturating_sub(commit.since), "committed");
             self.query.metrics.committed(now.saturating_sub(commit.since).as_micros() as u64);
             Ok(())
         });
@@ -113,8 +115,8 @@ impl Part {
             *end = (*end).max(batch.next_offset);
         }
         let specs = self.query.factory.sub_topologies();
-        for at in &commit.tasks {
-            let task = &mut self.tasks[*at];
+        for CommittingTask { task, positions: sources } in &commit.tasks {
+            let task = &mut self.tasks[*task];
             let changelogs = &specs[task.id.sub_topology as usize].changelogs;
             let positions: Vec<(StoreId, Offset)> = changelogs
                 .iter()
@@ -123,7 +125,7 @@ impl Part {
                     let end = if c.owned {
                         ends.get(&partition).copied()
                     } else {
-                        task.source_position(&partition)
+                        sources.iter().find(|(p, _)| *p == partition).map(|(_, offset)| *offset)
                     };
                     Some((c.store, end?))
                 })

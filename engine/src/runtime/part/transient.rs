@@ -52,7 +52,7 @@ impl Part {
             return Ok(Next::Wait(None));
         }
         let rows = self.process(context)?;
-        let interval = Duration::from_millis(context.config.commit_interval_ms);
+        let interval = self.commit_interval(context);
         let dirty = self.tasks.iter().any(StreamTask::needs_commit);
         if dirty && (rows == 0 || now >= self.last_commit + interval) {
             self.flush_transient(now)?;

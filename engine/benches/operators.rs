@@ -122,6 +122,7 @@ fn main() {
     let mut join = StreamTableJoinOperator::new(
         JoinKind::Left,
         SideTable::new(TableStore::new(StoreId(0), side_types(&schema))),
+        StepReporter { logger: "bench".into(), log: Arc::new(DiscardLog) },
     );
     for batch in &batches {
         let mut context = OperatorContext { state: &mut state_of_run };

@@ -15,6 +15,7 @@ use crate::driver::topic_log::{DriverRecord, TopicLog};
 use crate::error::Result;
 use crate::operator::BuildContext;
 use crate::processing_log::MemoryLog;
+use crate::query::settings::QuerySettings;
 use crate::state::task_state::TaskState;
 use crate::topology::{Topology, TopologyConfig};
 
@@ -99,7 +100,12 @@ impl TopologyDriver {
 
     /// Starts a query at the beginning of its topics.
     pub fn add_query(&mut self, plan: QueryPlan) -> Result<()> {
-        let context = self.build_context(&plan.query_id);
+        self.add_query_with(plan, QuerySettings::default())
+    }
+
+    /// The same, with what the properties of its statement say.
+    pub fn add_query_with(&mut self, plan: QueryPlan, settings: QuerySettings) -> Result<()> {
+        let context = self.build_context(&plan.query_id, settings);
         let query = DriverQuery::new(plan, self.config, context)?;
         self.queries.push(query);
         Ok(())
@@ -169,10 +175,11 @@ impl TopologyDriver {
         self.queries.iter().find(|q| q.query_id() == query_id).map(DriverQuery::build)
     }
 
-    fn build_context(&self, query_id: &str) -> BuildContext {
+    fn build_context(&self, query_id: &str, settings: QuerySettings) -> BuildContext {
         let (now, random) = (self.now_ms.clone(), self.random.clone());
         BuildContext {
             query_id: query_id.to_owned(),
+            settings,
             registry: FunctionRegistry::standard(),
             log: self.log.clone(),
             now_ms: Arc::new(move || now.load(Ordering::Relaxed)),

@@ -22,9 +22,11 @@ use weir_sql::plan::physical::QueryPlan;
 
 use crate::config::EngineConfig;
 use crate::push::subscription::{PushSubscription, channel};
-use crate::query::handle::QueryHandle;
+use crate::query::handle::{CompiledQuery, QueryHandle};
+use crate::query::metrics::QueryMetrics;
 use crate::query::naming::{application_id, transactional_id, transient_application_id};
 use crate::query::options::{OffsetReset, QueryOptions};
+use crate::query::settings::QuerySettings;
 use crate::query::status::QueryStatus;
 use crate::query::topics;
 use crate::runtime::error::{Result, RuntimeError};
@@ -33,7 +35,7 @@ use crate::runtime::part::PartContext;
 use crate::runtime::storage::StateStorage;
 use crate::runtime::worker::Worker;
 use crate::runtime::{prepare, transaction};
-use crate::task::processor::{PlanCompiler, ProcessorFactory};
+use crate::task::processor::{CompileRequest, PlanCompiler, ProcessorFactory};
 use crate::task::stream_task::TaskId;
 
 /// The world around an engine.
@@ -122,17 +124,20 @@ impl Engine {
 
     /// Starts a persistent query, or goes on with it where it was stopped.
     ///
-    /// Errors: a topic is missing, inputs are not co-partitioned, the plan cannot be built, the broker cannot be reached.
+    /// Errors: a property has an invalid value, a topic is missing, inputs are not co-partitioned, the plan cannot be built, the broker cannot be reached.
     pub async fn start_query(&self, plan: QueryPlan, options: QueryOptions) -> Result<Arc<QueryHandle>> {
         if self.queries.read().contains_key(&plan.query_id) {
             return Err(RuntimeError::QueryExists { query_id: plan.query_id });
         }
         let application_id = application_id(&self.config.service_id, &plan.query_id);
-        let factory = self.compile(&plan, &application_id)?;
+        let compiled = self.compile(&plan, &application_id, &options)?;
         let admin = Admin::new(self.io.transport.clone());
-        let partitions = topics::ensure(&admin, &plan.query_id, factory.as_ref()).await?;
-        self.fence_predecessors(&application_id).await?;
-        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, factory, partitions));
+        let (partitions, ()) = futures::try_join!(
+            topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref()),
+            self.fence_predecessors(&application_id),
+        )?;
+        tracing::debug!(query_id = %plan.query_id, "topics made");
+        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions));
         {
             let mut queries = self.queries.write();
             if queries.contains_key(&query.query_id) {
@@ -181,9 +186,9 @@ impl Engine {
         plan.query_id = format!("{}_{number}", plan.query_id);
         let now_ms = self.io.clock.now_ms();
         let application_id = transient_application_id(&self.config.service_id, &plan.query_id, now_ms);
-        let factory = self.compile(&plan, &application_id)?;
-        let specs = factory.sub_topologies();
-        let partitions = self.transient_partitions(&plan.query_id, factory.as_ref()).await?;
+        let compiled = self.compile(&plan, &application_id, &options)?;
+        let specs = compiled.factory.sub_topologies();
+        let partitions = self.transient_partitions(&plan.query_id, compiled.factory.as_ref()).await?;
         let (mut starts, mut sources) = (Vec::new(), Vec::new());
         for source in specs.iter().flat_map(|s| &s.sources).filter(|s| !s.internal) {
             let latest = !source.table && options.auto_offset_reset == OffsetReset::Latest;
@@ -199,7 +204,7 @@ impl Engine {
             Ending::Never => None,
             Ending::AtCurrentEnd => Some(prepare::list(&self.io.transport, sources).await?),
         };
-        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, factory, partitions));
+        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions));
         let (sender, receiver) = channel(self.config.push_queue_batches);
         let workers = self.inboxes();
         let worker = workers[number % workers.len()].clone();
@@ -218,8 +223,17 @@ impl Engine {
         topics::describe(&Admin::new(self.io.transport.clone()), query_id, factory).await
     }
 
-    fn compile(&self, plan: &QueryPlan, application_id: &str) -> Result<Arc<dyn ProcessorFactory>> {
-        self.io.compiler.compile(plan, application_id).map_err(RuntimeError::task("build the topology"))
+    fn compile(
+        &self,
+        plan: &QueryPlan,
+        application_id: &str,
+        options: &QueryOptions,
+    ) -> Result<CompiledQuery> {
+        let settings = QuerySettings::from_properties(&options.properties)?;
+        let metrics = Arc::new(QueryMetrics::default());
+        let request = CompileRequest { plan, application_id, settings, metrics: metrics.clone() };
+        let factory = self.io.compiler.compile(&request).map_err(RuntimeError::task("build the topology"))?;
+        Ok(CompiledQuery { factory, settings, metrics })
     }
 
     /// Ends what an earlier engine may still be committing, before any worker reads where to go on.

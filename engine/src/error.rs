@@ -22,8 +22,19 @@ pub enum EngineError {
     CorruptRow { store: String, reason: String },
     #[error("format of topic \"{topic}\" cannot be used: {reason}")]
     Format { topic: String, reason: String },
+    #[error("Fatal user code error in TimestampExtractor callback for record: {reason}")]
+    Timestamp { reason: String },
+    #[error("record of topic \"{topic}\" cannot be read: {reason}")]
+    Unreadable { topic: String, reason: String },
     #[error("output to {target} failed: {reason}")]
     Output { target: String, reason: String },
+}
+
+impl EngineError {
+    /// True if records are to blame that the query was told not to skip.
+    pub fn is_about_records(&self) -> bool {
+        matches!(self, EngineError::Timestamp { .. } | EngineError::Unreadable { .. })
+    }
 }
 
 pub type Result<T> = std::result::Result<T, EngineError>;

@@ -22,6 +22,7 @@ use weir_sql::functions::registry::FunctionRegistry;
 use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::processing_log::{ProcessingLog, StepReporter};
+use crate::query::settings::QuerySettings;
 use crate::state::task_state::TaskState;
 
 /// What an operator may touch besides its own memory.
@@ -76,6 +77,7 @@ pub trait Operator: Send + fmt::Debug {
 #[derive(Clone)]
 pub struct BuildContext {
     pub query_id: String,
+    pub settings: QuerySettings,
     pub registry: &'static FunctionRegistry,
     pub log: Arc<dyn ProcessingLog>,
     /// Units: ms since epoch, UTC.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use weir_sql::expr::compile::ErrorReporter;
 
+use crate::query::metrics::QueryMetrics;
+
 /// What happened to a row. Source: the `TYPE` field of the processing log, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessingError {
@@ -17,6 +19,22 @@ pub enum ProcessingError {
     Production { topic: String, message: String },
     /// A row could not be written in the sink's format; it is skipped.
     Serialization { topic: String, is_key: bool, message: String },
+    /// Rows came when every window they belong to was closed; they are dropped. Source: Kafka Streams counts them as
+    /// `dropped-records`; in the processing log their type is that of a record that could not be processed.
+    LateRows { rows: u64, message: String },
+}
+
+impl ProcessingError {
+    /// Rows that are affected.
+    pub fn rows(&self) -> u64 {
+        match self {
+            ProcessingError::LateRows { rows, .. } => *rows,
+            ProcessingError::Deserialization { .. }
+            | ProcessingError::RecordProcessing { .. }
+            | ProcessingError::Production { .. }
+            | ProcessingError::Serialization { .. } => 1,
+        }
+    }
 }
 
 /// Takes reports of failing rows. Threads: called by tasks while they process; must not block.
@@ -31,6 +49,23 @@ pub struct DiscardLog;
 
 impl ProcessingLog for DiscardLog {
     fn report(&self, _logger: &str, _error: ProcessingError) {}
+}
+
+/// Counts what a query reports, and passes it on.
+#[derive(Debug)]
+pub(crate) struct CountingLog {
+    pub(crate) metrics: Arc<QueryMetrics>,
+    pub(crate) log: Arc<dyn ProcessingLog>,
+}
+
+impl ProcessingLog for CountingLog {
+    fn report(&self, logger: &str, error: ProcessingError) {
+        QueryMetrics::add(&self.metrics.row_errors, error.rows());
+        if let ProcessingError::LateRows { rows, .. } = &error {
+            QueryMetrics::add(&self.metrics.late_rows, *rows);
+        }
+        self.log.report(logger, error);
+    }
 }
 
 /// Keeps every report, for tests and the topology driver.
@@ -61,6 +96,16 @@ pub struct StepReporter {
 impl StepReporter {
     pub fn record_error(&self, message: impl Into<String>) {
         self.log.report(&self.logger, ProcessingError::RecordProcessing { message: message.into() });
+    }
+
+    /// Rows that closed windows did not take. `stream_time`: when they were closed, in ms since epoch.
+    pub fn late_rows(&self, rows: u64, stream_time: i64) {
+        if rows > 0 {
+            let message = format!(
+                "skipping record for expired window: {rows} rows came after their windows had closed, stream time is {stream_time}"
+            );
+            self.log.report(&self.logger, ProcessingError::LateRows { rows, message });
+        }
     }
 }
 

@@ -4,5 +4,6 @@ pub mod handle;
 pub mod metrics;
 pub mod naming;
 pub mod options;
+pub mod settings;
 pub mod status;
 pub(crate) mod topics;

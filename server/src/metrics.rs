@@ -9,7 +9,7 @@ use crate::node::Node;
 /// A counter of a query: name, help, value.
 type QueryCounter = (&'static str, &'static str, fn(&QueryStatus) -> u64);
 
-const QUERY_COUNTERS: [QueryCounter; 7] = [
+const QUERY_COUNTERS: [QueryCounter; 8] = [
     ("rows_in", "Rows read by the query.", |q| q.metrics.rows_in),
     ("bytes_in", "Bytes read by the query.", |q| q.metrics.bytes_in),
     ("records_out", "Records written by the query.", |q| q.metrics.records_out),
@@ -18,6 +18,7 @@ const QUERY_COUNTERS: [QueryCounter; 7] = [
         q.metrics.commit_micros
     }),
     ("row_errors", "Rows reported to the processing log.", |q| q.metrics.row_errors),
+    ("late_rows", "Rows dropped because their windows were closed.", |q| q.metrics.late_rows),
     ("restarts", "Times the query was started again after a failure.", |q| q.metrics.restarts),
 ];
 

@@ -33,6 +33,7 @@ use weir_engine::config::EngineConfig;
 use weir_engine::engine::{Engine, EngineIo};
 use weir_engine::operator::BuildContext;
 use weir_engine::pull::executor::{PullError, PullExecutor};
+use weir_engine::query::settings::QuerySettings;
 use weir_engine::query::status::{QueryState, QueryStatus};
 use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::DiskStorage;
@@ -212,6 +213,7 @@ fn build_context(clock: &Arc<dyn Clock>) -> BuildContext {
     let rng = SystemRng;
     BuildContext {
         query_id: "pull".to_owned(),
+        settings: QuerySettings::default(),
         registry: FunctionRegistry::standard(),
         log: Arc::new(TracingLog),
         now_ms: Arc::new(move || clock.now_ms()),

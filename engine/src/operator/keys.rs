@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::{EncodedKeys, encode_key, encode_window_start};
 
+/// What is reported of a row that a join leaves out for want of a key.
+pub const NULL_KEY: &str = "skipping record due to null key: it joins nothing";
+
 /// The store keys of a batch: its key columns, its window start if keys are windowed, and the window end
 /// of sessions.
 pub fn batch_keys(batch: &RowBatch, keys: &mut EncodedKeys) -> Result<()> {

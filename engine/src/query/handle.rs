@@ -10,6 +10,7 @@ use weir_sql::plan::physical::QueryPlan;
 
 use crate::query::metrics::QueryMetrics;
 use crate::query::options::QueryOptions;
+use crate::query::settings::QuerySettings;
 use crate::query::status::{QueryError, QueryState, QueryStatus, TaskStatus};
 use crate::runtime::error::RuntimeError;
 use crate::state::backend::StateReader;
@@ -33,7 +34,8 @@ pub struct QueryHandle {
     pub plan: Arc<QueryPlan>,
     pub options: QueryOptions,
     pub(crate) factory: Arc<dyn ProcessorFactory>,
-    pub(crate) metrics: QueryMetrics,
+    pub(crate) metrics: Arc<QueryMetrics>,
+    pub(crate) settings: QuerySettings,
     /// Partitions of every topic the query touches.
     pub(crate) partitions: BTreeMap<Arc<str>, i32>,
     /// By worker.
@@ -51,12 +53,21 @@ impl fmt::Debug for QueryHandle {
     }
 }
 
+/// What a plan was compiled to.
+#[derive(Debug)]
+pub(crate) struct CompiledQuery {
+    pub(crate) factory: Arc<dyn ProcessorFactory>,
+    pub(crate) settings: QuerySettings,
+    /// Counts the rows that fail in what the factory makes.
+    pub(crate) metrics: Arc<QueryMetrics>,
+}
+
 impl QueryHandle {
     pub(crate) fn new(
         plan: Arc<QueryPlan>,
         application_id: String,
         options: QueryOptions,
-        factory: Arc<dyn ProcessorFactory>,
+        compiled: CompiledQuery,
         partitions: BTreeMap<Arc<str>, i32>,
     ) -> QueryHandle {
         QueryHandle {
@@ -65,8 +76,9 @@ impl QueryHandle {
             plan,
             paused: AtomicBool::new(options.paused),
             options,
-            factory,
-            metrics: QueryMetrics::default(),
+            factory: compiled.factory,
+            metrics: compiled.metrics,
+            settings: compiled.settings,
             partitions,
             parts: Mutex::default(),
             errors: Mutex::default(),

@@ -19,8 +19,10 @@ pub struct QueryMetrics {
     pub restored_records: AtomicU64,
     /// Changelog offsets still to be restored.
     pub restore_remaining: AtomicU64,
-    /// Rows that were reported to the processing log.
+    /// Rows that were reported to the processing log, late ones included.
     pub row_errors: AtomicU64,
+    /// Rows dropped because every window they belong to was closed.
+    pub late_rows: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -37,6 +39,7 @@ pub struct MetricsSnapshot {
     pub restored_records: u64,
     pub restore_remaining: u64,
     pub row_errors: u64,
+    pub late_rows: u64,
 }
 
 impl QueryMetrics {
@@ -64,6 +67,7 @@ impl QueryMetrics {
             restored_records: get(&self.restored_records),
             restore_remaining: get(&self.restore_remaining),
             row_errors: get(&self.row_errors),
+            late_rows: get(&self.late_rows),
         }
     }
 }

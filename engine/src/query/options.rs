@@ -14,7 +14,8 @@ pub enum OffsetReset {
 #[derive(Clone, Debug, Default)]
 pub struct QueryOptions {
     pub auto_offset_reset: OffsetReset,
-    /// ksqlDB's and Kafka Streams' properties as set by the statement; unknown ones are ignored.
+    /// ksqlDB's and Kafka Streams' properties as set by the statement: [`crate::query::settings::QuerySettings`] says which
+    /// matter.
     pub properties: BTreeMap<String, String>,
     /// Start paused.
     pub paused: bool,

@@ -4,6 +4,7 @@ use weir_broker::client::error::ClientError;
 use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::error::EngineError;
+use crate::query::settings::PropertyError;
 
 /// Whose fault a failure is. Source: ksqlDB's query error types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Retry {
 /// A failure of a query, or of a request to the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
+    #[error(transparent)]
+    Property(#[from] PropertyError),
     #[error("topic \"{topic}\" of query {query_id} does not exist")]
     TopicMissing { query_id: String, topic: String },
     #[error(
@@ -70,7 +73,8 @@ impl RuntimeError {
 
     pub fn fault(&self) -> Fault {
         match self {
-            RuntimeError::TopicMissing { .. }
+            RuntimeError::Property(_)
+            | RuntimeError::TopicMissing { .. }
             | RuntimeError::NotCoPartitioned { .. }
             | RuntimeError::PartitionCount { .. }
             | RuntimeError::UnknownQuery { .. }
@@ -80,6 +84,7 @@ impl RuntimeError {
             | RuntimeError::StateDir { .. }
             | RuntimeError::Thread { .. }
             | RuntimeError::ShutDown => Fault::External,
+            RuntimeError::Task { source, .. } if source.is_about_records() => Fault::User,
             RuntimeError::Task { .. } | RuntimeError::Panicked { .. } => Fault::Internal,
         }
     }
@@ -101,8 +106,11 @@ impl RuntimeError {
                     _ => Retry::Never,
                 },
             },
-            RuntimeError::TopicMissing { .. } | RuntimeError::StateDir { .. } => Retry::Backoff,
-            RuntimeError::NotCoPartitioned { .. }
+            RuntimeError::TopicMissing { .. }
+            | RuntimeError::StateDir { .. }
+            | RuntimeError::Task { source: EngineError::Store { .. }, .. } => Retry::Backoff,
+            RuntimeError::Property(_)
+            | RuntimeError::NotCoPartitioned { .. }
             | RuntimeError::PartitionCount { .. }
             | RuntimeError::Task { .. }
             | RuntimeError::Records { .. }

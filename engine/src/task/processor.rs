@@ -10,6 +10,8 @@ use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::RowBatch;
 use crate::error::Result;
+use crate::query::metrics::QueryMetrics;
+use crate::query::settings::QuerySettings;
 use crate::state::backend::{StateBackend, StateReader, StoreId, StoreSpec};
 use crate::state::changelog::ChangelogSink;
 use crate::task::records::RecordColumns;
@@ -135,10 +137,16 @@ pub trait ProcessorFactory: Send + Sync + fmt::Debug {
 
 /// Turns plans into what tasks run.
 pub trait PlanCompiler: Send + Sync + fmt::Debug {
-    /// Names of internal topics begin with `application_id`.
-    fn compile(
-        &self,
-        plan: &QueryPlan,
-        application_id: &str,
-    ) -> crate::error::Result<Arc<dyn ProcessorFactory>>;
+    fn compile(&self, request: &CompileRequest<'_>) -> Result<Arc<dyn ProcessorFactory>>;
+}
+
+/// A query to compile.
+#[derive(Clone, Debug)]
+pub struct CompileRequest<'a> {
+    pub plan: &'a QueryPlan,
+    /// Names of internal topics begin with it.
+    pub application_id: &'a str,
+    pub settings: QuerySettings,
+    /// Where failing rows are counted.
+    pub metrics: Arc<QueryMetrics>,
 }

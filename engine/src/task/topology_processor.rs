@@ -11,14 +11,14 @@ use weir_sql::plan::physical::{QueryPlan, ResultKind};
 use crate::batch::{RecordHeaders, RowBatch};
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
-use crate::processing_log::ProcessingLog;
+use crate::processing_log::{CountingLog, ProcessingLog};
 use crate::query::naming::changelog_topic;
 use crate::serde::encoded::EncodedRows;
 use crate::state::backend::{StateBackend, StateReader, StoreId};
 use crate::state::changelog::ChangelogSink;
 use crate::task::processor::{
-    ChangelogTopic, Output, OutputRecord, PlanCompiler, Processor, ProcessorFactory, SourceRows, SourceTopic,
-    SubTopologySpec, TargetTopic,
+    ChangelogTopic, CompileRequest, Output, OutputRecord, PlanCompiler, Processor, ProcessorFactory,
+    SourceRows, SourceTopic, SubTopologySpec, TargetTopic,
 };
 use crate::task::records::RecordColumns;
 use crate::topology::builder::build;
@@ -27,7 +27,7 @@ use crate::topology::sink::SinkRecords;
 use crate::topology::source::RecordSlice;
 use crate::topology::sub_topology::{SubTopology, TopicName, TopicReader};
 use crate::topology::task_topology::{TaskOutput, TaskTopology};
-use crate::topology::{Topology, TopologyConfig};
+use crate::topology::{OutputCaching, Topology, TopologyConfig};
 
 /// What plans are compiled with.
 #[derive(Clone)]
@@ -46,24 +46,26 @@ impl std::fmt::Debug for TopologyCompiler {
 }
 
 impl PlanCompiler for TopologyCompiler {
-    fn compile(&self, plan: &QueryPlan, application_id: &str) -> Result<Arc<dyn ProcessorFactory>> {
+    fn compile(&self, request: &CompileRequest<'_>) -> Result<Arc<dyn ProcessorFactory>> {
+        let CompileRequest { plan, application_id, settings, metrics } = request;
         let context = BuildContext {
             query_id: plan.query_id.clone(),
+            settings: *settings,
             registry: FunctionRegistry::standard(),
-            log: self.log.clone(),
+            log: Arc::new(CountingLog { metrics: metrics.clone(), log: self.log.clone() }),
             now_ms: self.now_ms.clone(),
             random: self.random.clone(),
         };
-        let topology = build(plan, self.config, &context)?;
+        let caching = match settings.cache_bytes {
+            None => self.config.caching,
+            Some(0) => OutputCaching::Off,
+            Some(_) => OutputCaching::On,
+        };
+        let config = TopologyConfig { caching, ..self.config };
+        let topology = build(plan, config, &context)?;
         let specs = topology.sub_topologies.iter().map(|s| spec(s, application_id)).collect();
         let materialization = topology.materialization;
-        Ok(Arc::new(TopologyFactory {
-            plan: plan.clone(),
-            config: self.config,
-            context,
-            specs,
-            materialization,
-        }))
+        Ok(Arc::new(TopologyFactory { plan: (*plan).clone(), config, context, specs, materialization }))
     }
 }
 
@@ -261,7 +263,7 @@ impl Processor for TopologyProcessor {
     }
 
     fn log_changes(&mut self, sink: &mut dyn ChangelogSink) -> Result<()> {
-        self.task.state().log_changes(sink)
+        self.task.state_mut().log_changes(sink)
     }
 
     fn committed(&mut self, positions: Vec<(StoreId, Offset)>) -> Result<()> {

@@ -52,6 +52,8 @@ pub struct SourceReader {
     value: Box<dyn RowDecoder>,
     timestamp: Option<TimestampExtractor>,
     reporter: StepReporter,
+    /// `ksql.fail.on.deserialization.error`
+    fatal: bool,
 }
 
 impl SourceReader {
@@ -76,6 +78,7 @@ impl SourceReader {
             value,
             timestamp,
             reporter: build.reporter(name),
+            fatal: build.settings.fail_on_unreadable_record,
         })
     }
 
@@ -85,16 +88,28 @@ impl SourceReader {
 
     /// The rows of the records that can be read. Records that cannot are reported and skipped; so are table rows without a
     /// key and rows without a valid timestamp.
+    ///
+    /// Errors: such a record, if it is to stop the query.
     pub fn read(&mut self, records: &RecordSlice<'_>) -> Result<RowBatch> {
         let keys = self.key.decode(&records.keys);
         let values = self.value.decode(&records.values);
         let mut skip = BTreeSet::new();
         self.report(&keys.errors, true, records, &mut skip);
         self.report(&values.errors, false, records, &mut skip);
+        if self.fatal
+            && let Some(error) = keys.errors.first().or(values.errors.first())
+        {
+            return Err(EngineError::Unreadable { topic: self.topic.clone(), reason: error.to_string() });
+        }
         let batch = self.rows(records, keys, values)?;
         if self.kind == ResultKind::Table {
             let null_keys = batch.null_key.iter().flat_map(BooleanBuffer::set_indices);
-            skip.extend(null_keys.collect::<Vec<_>>());
+            for row in null_keys {
+                // Unreadable keys count as NULL, and have been reported.
+                if skip.insert(row) {
+                    self.reporter.record_error("a row of a table has no key: it is left out");
+                }
+            }
         }
         let keep = BooleanBuffer::collect_bool(batch.len(), |i| !skip.contains(&i));
         let batch = if skip.is_empty() { batch } else { batch.filter(&keep)? };

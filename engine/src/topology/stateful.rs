@@ -123,8 +123,9 @@ impl TopologyBuilder<'_> {
             buffer(self, "KSTREAM-JOINOTHER-store", step.right.schema()),
         ];
         let unmatched = UnmatchedRows::new(self.add_store(sub, "KSTREAM-OUTERSHARED-store"));
-        let operator = StreamStreamJoinOperator::new(step.kind, window, buffers, unmatched);
         let name = self.unique_name("Join");
+        let reporter = self.context.reporter(&name);
+        let operator = StreamStreamJoinOperator::new(step.kind, window, buffers, unmatched, reporter);
         Ok(self.add_node(sub, &name, Box::new(operator), &[left, right]))
     }
 
@@ -132,8 +133,8 @@ impl TopologyBuilder<'_> {
         let left = self.build_step(&step.left, sub, false)?;
         let right = self.build_step(&step.right, sub, false)?;
         let table = self.side_table(sub, "KafkaTopic_Right-Reduce", step.right.schema());
-        let operator = StreamTableJoinOperator::new(step.kind, table);
         let name = self.unique_name("Join");
+        let operator = StreamTableJoinOperator::new(step.kind, table, self.context.reporter(&name));
         Ok(self.add_node(sub, &name, Box::new(operator), &[left, right]))
     }
 

@@ -22,6 +22,8 @@ pub struct TimestampExtractor {
     column: String,
     value: Evaluator,
     reporter: StepReporter,
+    /// `ksql.timestamp.throw.on.invalid`
+    fatal: bool,
 }
 
 impl TimestampExtractor {
@@ -52,17 +54,29 @@ impl TimestampExtractor {
         };
         let input = InputSchema::new(schema, windowed, false);
         let value = Evaluator::new([&expression], input, step, build)?;
-        Ok(TimestampExtractor { column: name.clone(), value, reporter: build.reporter(step) })
+        Ok(TimestampExtractor {
+            column: name.clone(),
+            value,
+            reporter: build.reporter(step),
+            fatal: build.settings.fail_on_invalid_timestamp,
+        })
     }
 
     /// Rows without a timestamp, or with a negative one, are reported and dropped. Rows without a value keep theirs.
+    ///
+    /// Errors: such a row, if it is to stop the query.
     pub fn apply(&self, batch: RowBatch) -> Result<RowBatch> {
         let column = self.value.evaluate(&batch)?.remove(0);
         let times = millis(&column)?;
         let is_valid = |row: usize| batch.is_absent(row) || (column.is_valid(row) && times[row] >= 0);
         let keep = BooleanBuffer::collect_bool(batch.len(), is_valid);
-        for _ in 0..batch.len() - keep.count_set_bits() {
+        let invalid = batch.len() - keep.count_set_bits();
+        for _ in 0..invalid {
             self.reporter.record_error(format!("column \"{}\" holds no valid timestamp", self.column));
+        }
+        if self.fatal && invalid > 0 {
+            let reason = format!("column \"{}\" holds no valid timestamp", self.column);
+            return Err(EngineError::Timestamp { reason });
         }
         let rowtime: ScalarBuffer<i64> =
             (0..batch.len()).map(|i| if batch.is_absent(i) { batch.rowtime[i] } else { times[i] }).collect();

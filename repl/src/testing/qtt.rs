@@ -151,7 +151,9 @@ fn describe(error: &ProcessingError) -> String {
         ProcessingError::Deserialization { message, .. } => {
             format!("Unable to deserialize record: {message}")
         }
-        ProcessingError::RecordProcessing { message } => message.clone(),
+        ProcessingError::RecordProcessing { message } | ProcessingError::LateRows { message, .. } => {
+            message.clone()
+        }
         ProcessingError::Production { message, .. } => format!("Unable to produce record: {message}"),
         ProcessingError::Serialization { message, .. } => format!("Unable to serialize record: {message}"),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_engine::driver::topic_log::DriverRecord;
 use weir_engine::driver::{DriverConfig, TopologyDriver};
+use weir_engine::query::settings::QuerySettings;
 use weir_engine::serde::encoded::EncodedRows;
 use weir_engine::serde::error::SerdeError;
 use weir_engine::serde::{key_encoder, value_decoder, value_encoder};
@@ -197,8 +198,10 @@ impl Workbench {
                 self.driver.remove_query(&plan.query_id);
             }
             if self.unbuilt.is_none() {
+                let invalid = |e| Stop::Failed(format!("a property is not valid: {e}"));
                 let refuse = |e| Stop::Failed(format!("the query cannot be built: {}", chain(&e)));
-                self.driver.add_query(plan).map_err(refuse)?;
+                let settings = QuerySettings::from_properties(&self.settings).map_err(invalid)?;
+                self.driver.add_query_with(plan, settings).map_err(refuse)?;
             }
         }
         if let Some(topic) = command.delete_topic {

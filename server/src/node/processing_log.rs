@@ -19,6 +19,9 @@ impl ProcessingLog for TracingLog {
             ProcessingError::Serialization { topic, message, .. } => {
                 tracing::debug!(logger, topic, message, "row cannot be written");
             }
+            ProcessingError::LateRows { rows, message } => {
+                tracing::debug!(logger, rows, message, "late rows")
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Properties that requests may set.
 
 use serde_json::{Value, json};
+use weir_engine::query::settings::QuerySettings;
 use weir_sql::ast::statement::SetProperty;
 use weir_sql::session::Session;
 
@@ -89,6 +90,8 @@ pub fn check(name: &str) -> Result<(), ApiError> {
 
 pub fn set(scope: &mut RequestScope, set: &SetProperty) -> Result<(), ApiError> {
     check(&set.name)?;
+    let known = QuerySettings::default().set(&set.name, &set.value);
+    known.map_err(|e| ApiError::bad_request(e.to_string()))?;
     scope.session.set(&set.name, &set.value).map_err(|e| ApiError::bad_request(e.message))?;
     scope.properties.insert(set.name.clone(), set.value.clone());
     Ok(())

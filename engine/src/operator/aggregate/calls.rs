@@ -29,8 +29,13 @@ impl AggregateCalls {
                 .registry
                 .describe_aggregate_call(&call.function, &types, &call.constants)
                 .map_err(failed)?;
-            let accumulator =
-                build.registry.accumulator(&call.function, &types, &call.constants).map_err(failed)?;
+            let accumulator = build.registry.accumulator_with_options(
+                &call.function,
+                &types,
+                &call.constants,
+                build.settings.aggregates,
+            );
+            let accumulator = accumulator.map_err(failed)?;
             parts.push((accumulator, types.len(), resolved.intermediate_type));
         }
         Ok(AggregateCalls::new(parts, build.reporter(step)))
@@ -56,6 +61,11 @@ impl AggregateCalls {
             next += arguments;
         }
         calls
+    }
+
+    /// Where failing rows of the step are reported.
+    pub fn reporter(&self) -> &StepReporter {
+        &self.reporter
     }
 
     /// One per call: the columns of stored rows.

@@ -73,6 +73,8 @@ struct Pending {
     old: Option<Vec<ArrayRef>>,
     /// True if that row left the bounds of its session as they were.
     kept: bool,
+    /// Rows of the batch so far that no open session takes.
+    late: u64,
 }
 
 impl SessionAggregateOperator {
@@ -191,6 +193,7 @@ impl SessionAggregateOperator {
         let bounds = joined.iter().map(|s| self.slots.get(*s)).map(|s| (s.window_start, s.window_end));
         let (start, end) = bounds.fold((time, time), |(a, b), (start, end)| (a.min(start), b.max(end)));
         if end < close_time {
+            pending.late += 1;
             return Ok(());
         }
         let slot = match joined.split_last() {
@@ -268,7 +271,9 @@ impl SessionAggregateOperator {
         if pending.rows.is_empty() {
             return Ok(());
         }
-        let Pending { rows, slots, changes, old, kept } = std::mem::take(pending);
+        let late = pending.late;
+        let Pending { rows, slots, changes, old, kept, .. } =
+            std::mem::replace(pending, Pending { late, ..Pending::default() });
         let arguments = take_columns(&batch.value, &UInt32Array::from(rows))?;
         if self.config.emission != Emission::EveryChange {
             self.slots.calls.update(&slots, &arguments);
@@ -382,6 +387,7 @@ impl Operator for SessionAggregateOperator {
             self.process_row(&batch, row, &mut pending, context, out)?;
         }
         self.apply(&batch, &mut pending, out)?;
+        self.slots.calls.reporter().late_rows(pending.late, self.stream_time);
         match self.config.emission {
             Emission::Final(_) => self.emit_closed(context, out),
             Emission::EveryChange | Emission::OnCommit => Ok(()),

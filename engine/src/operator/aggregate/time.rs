@@ -152,7 +152,9 @@ impl AggregateOperator {
         };
         let keep_advances = self.config.emission == Emission::Final(ExpiredFinals::Lose);
         let mut last_start = i64::MIN;
+        let mut late = 0;
         for row in 0..rows {
+            let assigned = assignment.rows.len();
             let time = batch.rowtime[row];
             let advanced = time > self.stream_time;
             self.stream_time = self.stream_time.max(time);
@@ -168,10 +170,12 @@ impl AggregateOperator {
                 }
                 start += windows.advance_ms;
             }
+            late += u64::from(assignment.rows.len() == assigned);
             if keep_advances && advanced {
                 assignment.advances.push((self.stream_time, last_start));
             }
         }
+        self.slots.calls.reporter().late_rows(late, self.stream_time);
         assignment
     }
 

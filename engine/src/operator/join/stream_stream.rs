@@ -13,8 +13,9 @@ use crate::error::Result;
 use crate::operator::join::side::side_columns;
 use crate::operator::join::stream_stream::unmatched::{Unmatched, UnmatchedRows};
 use crate::operator::join::stream_stream::window_buffer::WindowBuffer;
-use crate::operator::keys::{batch_keys, null_keys};
+use crate::operator::keys::{NULL_KEY, batch_keys, null_keys};
 use crate::operator::{Operator, OperatorContext, Output};
+use crate::processing_log::StepReporter;
 use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_arena::NO_ROW;
 use crate::state::task_state::META_KEY;
@@ -58,6 +59,7 @@ pub struct StreamStreamJoinOperator {
     stored_time: i64,
     opened: bool,
     keys: EncodedKeys,
+    reporter: StepReporter,
 }
 
 /// A row to emit.
@@ -78,6 +80,7 @@ impl StreamStreamJoinOperator {
         window: JoinWindow,
         buffers: [WindowBuffer; 2],
         unmatched: UnmatchedRows,
+        reporter: StepReporter,
     ) -> StreamStreamJoinOperator {
         StreamStreamJoinOperator {
             kind,
@@ -88,6 +91,7 @@ impl StreamStreamJoinOperator {
             stored_time: i64::MIN,
             opened: false,
             keys: EncodedKeys::default(),
+            reporter,
         }
     }
 
@@ -265,6 +269,7 @@ impl Operator for StreamStreamJoinOperator {
         let nulls = null_keys(&batch);
         let mut pairs = Vec::new();
         let mut dropped = Vec::new();
+        let mut late = 0;
         for (row, slot) in slots.into_iter().enumerate() {
             if nulls.as_ref().is_some_and(|n| n.value(row)) {
                 self.stream_time = self.stream_time.max(batch.rowtime[row]);
@@ -274,12 +279,16 @@ impl Operator for StreamStreamJoinOperator {
                     let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
                     let (time, trigger) = (batch.rowtime[row], row as u32);
                     pairs.push(Pair { slots, time, window, trigger, null_key: true });
+                } else {
+                    self.reporter.record_error(NULL_KEY);
                 }
                 dropped.push(slot);
             } else if !self.process_row(port, &batch, row, slot, &mut pairs) {
                 dropped.push(slot);
+                late += 1;
             }
         }
+        self.reporter.late_rows(late, self.stream_time);
         out.emit(self.emitted(&batch, &pairs)?);
         dropped.into_iter().for_each(|slot| self.buffers[port].drop_columns(slot));
         Ok(())

@@ -6,8 +6,9 @@ use weir_sql::plan::physical::JoinKind;
 use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::operator::join::side::{SideTable, side_columns};
-use crate::operator::keys::{batch_keys, null_keys};
+use crate::operator::keys::{NULL_KEY, batch_keys, null_keys};
 use crate::operator::{Operator, OperatorContext, Output};
+use crate::processing_log::StepReporter;
 use crate::state::key_codec::EncodedKeys;
 
 /// Port 0 is the stream, port 1 the table. Stream rows without a value are dropped; those with a null key match nothing.
@@ -16,12 +17,13 @@ pub struct StreamTableJoinOperator {
     kind: JoinKind,
     table: SideTable,
     keys: EncodedKeys,
+    reporter: StepReporter,
 }
 
 impl StreamTableJoinOperator {
     /// `kind` is Inner or Left.
-    pub fn new(kind: JoinKind, table: SideTable) -> StreamTableJoinOperator {
-        StreamTableJoinOperator { kind, table, keys: EncodedKeys::default() }
+    pub fn new(kind: JoinKind, table: SideTable, reporter: StepReporter) -> StreamTableJoinOperator {
+        StreamTableJoinOperator { kind, table, keys: EncodedKeys::default(), reporter }
     }
 
     fn join(&mut self, batch: RowBatch, context: &OperatorContext<'_>, out: &mut Output) -> Result<()> {
@@ -34,6 +36,9 @@ impl StreamTableJoinOperator {
         };
         batch_keys(&batch, &mut self.keys)?;
         let nulls = null_keys(&batch);
+        if let (JoinKind::Inner, Some(nulls)) = (self.kind, &nulls) {
+            nulls.set_indices().for_each(|_| self.reporter.record_error(NULL_KEY));
+        }
         let skip = |row: usize| nulls.as_ref().is_some_and(|n| n.value(row));
         let found = self.table.look_up(&self.keys, skip, context.state)?;
         let mut slots: Vec<u32> = found.iter().map(|r| r.slot).collect();

@@ -1,5 +1,6 @@
 //! Rows on their way between operators, as Arrow columns.
 
+pub(crate) mod column_builder;
 pub mod input_schema;
 pub mod windows;
 

@@ -7,7 +7,6 @@
 //! A format is one module below and one line in each of the two tables here, [`decoder`] and [`encoder`].
 
 mod coerce;
-mod column;
 pub mod delimited;
 pub mod encoded;
 pub mod error;

@@ -6,7 +6,6 @@
 
 pub mod backend;
 pub mod changelog;
-pub(crate) mod column_builder;
 pub mod column_reader;
 pub mod key_codec;
 pub mod memory;

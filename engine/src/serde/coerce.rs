@@ -4,9 +4,12 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::serde::column::{ColumnBuilder, TIME_MAX_MS, Values};
+use crate::batch::column_builder::{ColumnBuilder, Values};
 use crate::serde::error::{Fallible, Fault};
 use crate::serde::text::{NumberParts, parse_double};
+
+/// Ms of a day; TIME takes this value as well.
+const TIME_MAX_MS: i64 = 86_400_000;
 
 /// Base64 as it is read: padding may be missing.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -19,7 +19,7 @@ use weir_sql::format::{Format, FormatInfo};
 use weir_sql::schema::Column;
 use weir_sql::types::SqlType;
 
-use crate::serde::column::ColumnBuilder;
+use crate::batch::column_builder::ColumnBuilder;
 use crate::serde::encoded::EncodedRows;
 use crate::serde::error::{EncodeError, Fallible, Fault, SerdeError};
 use crate::serde::text::{write_decimal_plain, write_double};

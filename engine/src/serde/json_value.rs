@@ -13,8 +13,8 @@ use serde_json::{Map, Number, Value};
 use weir_sql::schema::Column;
 use weir_sql::types::SqlType;
 
+use crate::batch::column_builder::{ColumnBuilder, Values};
 use crate::serde::coerce;
-use crate::serde::column::{ColumnBuilder, Values};
 use crate::serde::error::{DecodeError, Fallible, Fault};
 use crate::serde::text::{write_decimal_plain, write_double};
 

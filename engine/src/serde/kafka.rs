@@ -17,7 +17,7 @@ use weir_sql::format::Format;
 use weir_sql::schema::Column;
 use weir_sql::types::SqlType;
 
-use crate::serde::column::{ColumnBuilder, Values};
+use crate::batch::column_builder::{ColumnBuilder, Values};
 use crate::serde::encoded::EncodedRows;
 use crate::serde::error::{EncodeError, Fallible, Fault, SerdeError};
 use crate::serde::{DECODE_BYTES_MAX, Decoded, RowDecoder, RowEncoder};

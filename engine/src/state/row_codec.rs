@@ -15,8 +15,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::i256;
 use weir_sql::types::SqlType;
 
+use crate::batch::column_builder::{ColumnBuilder, Values};
 use crate::error::{EngineError, Result};
-use crate::state::column_builder::{ColumnBuilder, Values};
 use crate::state::column_reader::{ColumnReader, child_range};
 
 pub const VERSION: u8 = 1;

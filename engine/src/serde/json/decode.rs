@@ -7,7 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use weir_sql::schema::Column;
 use weir_sql::types::SqlType;
 
-use crate::serde::column::{ByteValues, ColumnBuilder, Values};
+use crate::batch::column_builder::{ByteValues, ColumnBuilder, Values};
 use crate::serde::error::{DecodeError, Fallible, Fault};
 use crate::serde::json::fields::{FieldIndex, Target};
 use crate::serde::json::scan::{RawString, Scanner};

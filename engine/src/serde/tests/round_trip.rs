@@ -8,7 +8,7 @@ use weir_sql::format::{Format, FormatInfo};
 use weir_sql::schema::Column;
 use weir_sql::types::SqlType;
 
-use crate::serde::column::{ColumnBuilder, Values};
+use crate::batch::column_builder::{ColumnBuilder, Values};
 use crate::serde::encoded::EncodedRows;
 use crate::serde::{Decoded, key_decoder, value_decoder, value_encoder};
 

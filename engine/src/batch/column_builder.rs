@@ -73,7 +73,7 @@ impl ByteValues {
 }
 
 fn offset(length: usize) -> i32 {
-    i32::try_from(length).expect("a batch of stored rows is far below 2 GiB")
+    i32::try_from(length).expect("the bytes of a batch are bounded")
 }
 
 impl ColumnBuilder {
@@ -135,6 +135,12 @@ impl ColumnBuilder {
         self.validity.append_non_null();
     }
 
+    /// Only marks the row valid: for primitives, whose value the caller has pushed.
+    #[inline]
+    pub(crate) fn mark_valid(&mut self) {
+        self.validity.append_non_null();
+    }
+
     pub(crate) fn push_null(&mut self) {
         match &mut self.values {
             Values::Boolean(v) => v.push(false),
@@ -173,6 +179,20 @@ impl ColumnBuilder {
             Values::Struct(fields) => fields.iter_mut().for_each(|f| f.truncate(rows)),
         }
         self.validity.truncate(rows);
+    }
+
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        match &mut self.values {
+            Values::Boolean(v) => v.reserve(rows),
+            Values::Integer(v) | Values::Date(v) | Values::Time(v) => v.reserve(rows),
+            Values::Bigint(v) | Values::Timestamp(v) => v.reserve(rows),
+            Values::Double(v) => v.reserve(rows),
+            Values::Decimal128 { values, .. } => values.reserve(rows),
+            Values::Decimal256 { values, .. } => values.reserve(rows),
+            Values::String(bytes) | Values::Bytes(bytes) => bytes.offsets.reserve(rows),
+            Values::Array { offsets, .. } | Values::Map { offsets, .. } => offsets.reserve(rows),
+            Values::Struct(fields) => fields.iter_mut().for_each(|f| f.reserve(rows)),
+        }
     }
 
     /// The column of everything pushed; the builder is empty afterwards.

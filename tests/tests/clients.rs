@@ -68,8 +68,8 @@ async fn kcat_and_sql_share_topics() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn confluent_kafka_produces_consumes_and_transacts() -> Result<()> {
+/// Runs a script of `clients/` against a fresh server; it prints "all ok" at its end.
+fn run_script(name: &str) -> Result<()> {
     let Some(python) = std::env::var_os("WEIR_PYTHON") else {
         assert!(!clients_required(), "WEIR_PYTHON must name a Python with confluent-kafka");
         println!("0 of 1 run: WEIR_PYTHON does not name a Python with confluent-kafka");
@@ -77,10 +77,20 @@ async fn confluent_kafka_produces_consumes_and_transacts() -> Result<()> {
     };
     let folder = tempfile::tempdir()?;
     let server = ServerProcess::start(folder.path())?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/confluent.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
     let output = Command::new(python).arg(script).arg(&server.kafka).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("all ok"), "{text}");
     Ok(())
+}
+
+#[test]
+fn confluent_kafka_produces_consumes_and_transacts() -> Result<()> {
+    run_script("confluent.py")
+}
+
+#[test]
+fn confluent_kafka_shares_topics_by_the_newer_group_protocol() -> Result<()> {
+    run_script("consumer_protocol.py")
 }

@@ -25,6 +25,8 @@ pub enum ClientError {
     Address { address: String, reason: String },
     #[error("cannot reach the server at {address}: {reason}")]
     Unreachable { address: String, reason: String },
+    #[error("{address} answers {status} without a message: it is no Weir or ksqlDB server")]
+    NoServer { address: String, status: u16 },
     /// The server refused; `statement` is what it refused, where it says so.
     #[error("{message}")]
     Refused { code: u64, message: String, statement: Option<String>, entities: Vec<Value> },
@@ -74,8 +76,7 @@ impl ServerClient {
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
         let response = self.send(Method::GET, path, Bytes::new(), KSQL_JSON).await?;
         let (status, body) = read_whole(response).await?;
-        let value: Value = serde_json::from_slice(&body)
-            .map_err(|e| ClientError::Answer { reason: format!("{status}, {e}") })?;
+        let value = self.parse_answer(status, &body)?;
         if status.is_success() { Ok(value) } else { Err(refused(&value, status)) }
     }
 
@@ -86,12 +87,22 @@ impl ServerClient {
         });
         let response = self.send(Method::POST, "/ksql", body.to_string().into(), KSQL_JSON).await?;
         let (status, body) = read_whole(response).await?;
-        let value: Value = serde_json::from_slice(&body)
-            .map_err(|e| ClientError::Answer { reason: format!("{status}, {e}") })?;
+        let value = self.parse_answer(status, &body)?;
         match value {
             Value::Array(entities) if status.is_success() => Ok(entities),
             value => Err(refused(&value, status)),
         }
+    }
+
+    fn parse_answer(&self, status: StatusCode, body: &[u8]) -> Result<Value, ClientError> {
+        serde_json::from_slice(body).map_err(|error| {
+            let address = self.base.clone();
+            if status.is_success() {
+                ClientError::Answer { reason: format!("{address} sent no JSON: {error}") }
+            } else {
+                ClientError::NoServer { address, status: status.as_u16() }
+            }
+        })
     }
 
     /// `POST /query`: starts a query whose answer is read item by item.

@@ -1,5 +1,6 @@
 //! What people see: tables, JSON, errors.
 
 pub mod entity;
+pub mod rows;
 pub mod style;
 pub mod table;

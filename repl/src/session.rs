@@ -3,22 +3,31 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::signal;
 
-use crate::client::{ClientError, QueryAnswer, QueryItem, RequestContext, ServerClient};
+use crate::client::{ClientError, RequestContext, ServerClient};
 use crate::render::entity;
+use crate::render::rows::{csv_line, markdown_head, markdown_line};
 use crate::render::style::Palette;
-use crate::render::table::{StreamingTable, table};
+use crate::render::table::{Overflow, TableStyle};
 use crate::session::classify::{StatementClass, classify};
+use crate::session::script::Place;
 
 pub mod classify;
 pub mod commands;
+pub mod query;
+pub mod script;
+pub mod strings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputForm {
     Table,
+    /// What the server answers.
     Json,
+    /// Each row an object of its columns, a line each.
+    Ndjson,
+    Csv,
+    Markdown,
 }
 
 /// How a statement ended.
@@ -26,12 +35,11 @@ pub enum OutputForm {
 pub enum Outcome {
     Done,
     Failed,
+    /// Ctrl-C.
+    Interrupted,
     /// `exit`, `quit`, `\q`.
     Exit,
 }
-
-/// Rows of a pull query that are gathered for one table; more are shown as they come.
-const GATHERED_ROWS_MAX: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Session {
@@ -47,6 +55,12 @@ pub struct Session {
     pub spool: Option<std::fs::File>,
     /// Rows one below the other, column by column (`\x`).
     pub expanded: bool,
+    /// Characters of a column (`SET CLI COLUMN-WIDTH`); None: by the data.
+    pub column_chars: Option<usize>,
+    /// What wide values do (`SET CLI WRAP`).
+    pub overflow: Overflow,
+    /// The scripts being run, the innermost last.
+    pub(crate) places: Vec<Place>,
 }
 
 impl Session {
@@ -61,210 +75,140 @@ impl Session {
             query_timeout: None,
             spool: None,
             expanded: false,
+            column_chars: None,
+            overflow: Overflow::Cut,
+            places: Vec::new(),
         }
+    }
+
+    pub(crate) fn table_style(&self) -> TableStyle {
+        let colour = self.palette.header.is_bold;
+        TableStyle { column_chars: self.column_chars, overflow: self.overflow, ..TableStyle::detect(colour) }
     }
 
     /// Prints to standard output, and to the spool file if there is one.
     pub fn print(&mut self, text: &str) {
+        let text = text.trim_end_matches('\n');
         let mut out = std::io::stdout().lock();
         // A closed pipe (`weir -e … | head`) is no reason to fail.
-        let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
+        let _ = writeln!(out, "{text}");
         let _ = out.flush();
+        self.copy(text);
+    }
+
+    /// Prints what is for people rather than programs: beside the rows where a program reads those.
+    pub(crate) fn note(&mut self, text: &str) {
+        if self.output == OutputForm::Table {
+            return self.print(text);
+        }
+        eprintln!("{}", text.trim_end_matches('\n'));
+        self.copy(text);
+    }
+
+    /// Writes to the spool file, if there is one.
+    pub fn copy(&mut self, text: &str) {
         if let Some(spool) = &mut self.spool {
-            let _ = writeln!(spool, "{}", text.trim_end_matches('\n'));
+            let _ = writeln!(spool, "{}", without_colours(text.trim_end_matches('\n')));
         }
     }
 
-    /// Runs one statement, without or with its semicolon.
-    pub async fn run_statement(&mut self, statement: &str) -> Outcome {
+    /// Runs one statement, without or with its semicolon. `text` is what the server gets.
+    pub(crate) async fn run_statement(&mut self, statement: &str, text: &str) -> Outcome {
         let started = Instant::now();
         let result = match classify(statement) {
-            StatementClass::Query => self.run_query(statement, started).await,
+            StatementClass::Query => self.run_query(text, started).await,
             StatementClass::Local(command) => self.run_local(command, statement).await,
-            StatementClass::Server => self.run_server(statement, started).await,
+            StatementClass::Server => self.run_server(text, started).await,
         };
-        match result {
-            Ok(()) => Outcome::Done,
-            Err(error) => {
-                self.show_error(&error, statement);
-                Outcome::Failed
-            }
-        }
+        result.unwrap_or_else(|error| {
+            self.show_error(&error, statement);
+            Outcome::Failed
+        })
     }
 
-    async fn run_server(&mut self, statement: &str, started: Instant) -> Result<(), ClientError> {
-        let entities = self.client.execute(statement, &self.context).await?;
+    async fn run_server(&mut self, statement: &str, started: Instant) -> Result<Outcome, ClientError> {
+        let entities = tokio::select! {
+            entities = self.client.execute(statement, &self.context) => entities?,
+            _ = signal::ctrl_c() => return Ok(self.interrupted()),
+        };
         for item in &entities {
-            let text = match self.output {
-                OutputForm::Json => serde_json::to_string_pretty(item).unwrap_or_default(),
-                OutputForm::Table => entity::render(item, self.palette.header.is_bold),
-            };
-            self.print(&text);
+            self.show_entity(item);
         }
         if entities.is_empty() && self.output == OutputForm::Table {
             self.print("OK");
         }
-        self.show_time(started);
-        Ok(())
-    }
-
-    async fn run_query(&mut self, statement: &str, started: Instant) -> Result<(), ClientError> {
-        let mut answer = self.client.query(statement, &self.context).await?;
-        let deadline = self.query_timeout.map(|t| tokio::time::Instant::now() + t);
-        let mut shown = Shown::default();
-        loop {
-            let item = tokio::select! {
-                item = answer.next() => item?,
-                _ = signal::ctrl_c() => {
-                    self.finish(&mut shown, "Query terminated", started);
-                    return Ok(());
-                }
-                () = sleep_until(deadline) => {
-                    self.finish(&mut shown, "Query timed out", started);
-                    return Ok(());
-                }
-            };
-            let Some(item) = item else {
-                self.finish(&mut shown, "", started);
-                return Ok(());
-            };
-            if self.show_item(&mut shown, item, &mut answer, started).await? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Shows one item; true if the query is over.
-    async fn show_item(
-        &mut self,
-        shown: &mut Shown,
-        item: QueryItem,
-        answer: &mut QueryAnswer,
-        started: Instant,
-    ) -> Result<bool, ClientError> {
-        match item {
-            QueryItem::Header { query_id, schema } => {
-                shown.header = column_names(&schema);
-                shown.is_pull = query_id.starts_with("query_");
-                if self.output == OutputForm::Json {
-                    self.print(&serde_json::json!({"queryId": query_id, "schema": schema}).to_string());
-                }
-            }
-            QueryItem::Line(line) => self.print(&line),
-            QueryItem::Row { columns, tombstone } => {
-                shown.rows += 1;
-                self.show_row(shown, columns, tombstone);
-                if self.row_limit.is_some_and(|limit| shown.rows >= limit) {
-                    self.finish(shown, "Limit Reached", started);
-                    return Ok(true);
-                }
-            }
-            QueryItem::Final(message) => {
-                // Read to the end, so that the connection can serve the next statement.
-                while answer.next().await?.is_some() {}
-                self.finish(shown, &message, started);
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn show_row(&mut self, shown: &mut Shown, columns: Vec<Value>, tombstone: bool) {
-        if self.output == OutputForm::Json {
-            let row = serde_json::json!({"row": {"columns": columns, "tombstone": tombstone}});
-            self.print(&row.to_string());
-            return;
-        }
-        let columns = if tombstone {
-            columns.into_iter().map(|c| if c.is_null() { Value::from("<TOMBSTONE>") } else { c }).collect()
-        } else {
-            columns
-        };
-        if self.expanded {
-            let record = format!("-[ row {} ]-", shown.rows);
-            let width = shown.header.iter().map(|h| h.chars().count()).max().unwrap_or(0);
-            let lines: Vec<String> = shown
-                .header
-                .iter()
-                .zip(&columns)
-                .map(|(name, value)| format!("{name:<width$} | {}", crate::render::table::cell_text(value)))
-                .collect();
-            self.print(&format!("{record}\n{}", lines.join("\n")));
-        } else if shown.is_pull && shown.gathered.len() < GATHERED_ROWS_MAX && shown.streaming.is_none() {
-            shown.gathered.push(columns);
-        } else {
-            let header = shown.header.clone();
-            let gathered = std::mem::take(&mut shown.gathered);
-            let streaming = shown.streaming.get_or_insert_with(|| StreamingTable::new(header));
-            let mut text = if gathered.is_empty() { String::new() } else { streaming.push(&gathered) };
-            text.push_str(&streaming.push(&[columns]));
-            self.print(&text);
-        }
-    }
-
-    /// Prints gathered rows and the closing line.
-    fn finish(&mut self, shown: &mut Shown, message: &str, started: Instant) {
-        let gathered = std::mem::take(&mut shown.gathered);
-        if self.output == OutputForm::Table {
-            if !gathered.is_empty() || (shown.is_pull && shown.rows == 0 && !self.expanded) {
-                let text = table(&shown.header, &gathered, self.palette.header.is_bold);
-                self.print(&text);
-            }
-            let rows = if shown.rows == 1 { "1 row".to_owned() } else { format!("{} rows", shown.rows) };
-            let time =
-                if self.timing || shown.is_pull { format!(" ({})", elapsed(started)) } else { String::new() };
-            let message =
-                if message.is_empty() || shown.is_pull { String::new() } else { format!("{message}: ") };
-            let line = self.palette.dim.paint(format!("{message}{rows}{time}")).to_string();
-            self.print(&line);
-        } else if !message.is_empty() {
-            self.print(&serde_json::json!({"finalMessage": message}).to_string());
-        }
-    }
-
-    fn show_time(&mut self, started: Instant) {
         if self.timing && self.output == OutputForm::Table {
             let line = self.palette.dim.paint(elapsed(started)).to_string();
             self.print(&line);
         }
+        Ok(Outcome::Done)
+    }
+
+    fn show_entity(&mut self, item: &serde_json::Value) {
+        let grid = || entity::grid(item);
+        match self.output {
+            OutputForm::Json => self.print(&serde_json::to_string_pretty(item).unwrap_or_default()),
+            OutputForm::Ndjson => self.print(&item.to_string()),
+            OutputForm::Table => self.print(&entity::render(item, self.table_style())),
+            OutputForm::Csv => match grid() {
+                Some(grid) => {
+                    let header: Vec<_> = grid.header.into_iter().map(serde_json::Value::String).collect();
+                    self.print(&csv_line(&header));
+                    grid.rows.iter().for_each(|row| self.print(&csv_line(row)));
+                }
+                None => self.note(&entity::render(item, TableStyle::plain())),
+            },
+            OutputForm::Markdown => match grid() {
+                Some(grid) => {
+                    self.print(&markdown_head(&grid.header));
+                    grid.rows.iter().for_each(|row| self.print(&markdown_line(row)));
+                }
+                None => self.note(&entity::render(item, TableStyle::plain())),
+            },
+        }
+    }
+
+    /// Ctrl-C while the server was at it.
+    pub(crate) fn interrupted(&mut self) -> Outcome {
+        eprintln!("\nInterrupted: the server may still carry the statement out.");
+        Outcome::Interrupted
     }
 
     /// Errors go to standard error; the message of the server carries place and caret.
     pub fn show_error(&mut self, error: &ClientError, statement: &str) {
-        if self.output == OutputForm::Json {
-            eprintln!("{}", serde_json::json!({"error": error.to_string(), "statementText": statement}));
+        let place = self.places.iter().rev().find_map(Place::shown);
+        if self.output == OutputForm::Json || self.output == OutputForm::Ndjson {
+            let mut report = serde_json::json!({"error": error.to_string(), "statementText": statement});
+            if let Some(place) = place {
+                report["place"] = place.into();
+            }
+            eprintln!("{report}");
             return;
         }
         if let ClientError::Refused { entities, .. } = error {
-            for item in entities {
-                let text = entity::render(item, false);
-                self.print(&text);
-            }
+            entities.iter().for_each(|item| self.show_entity(item));
         }
-        eprintln!("{} {error}", self.palette.error.paint("Error:"));
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        eprintln!("{} {place}{error}", self.palette.error.paint("Error:"));
+        self.copy(&format!("Error: {place}{error}"));
     }
 }
 
-/// What of a running query has been shown.
-#[derive(Debug, Default)]
-struct Shown {
-    header: Vec<String>,
-    is_pull: bool,
-    gathered: Vec<Vec<Value>>,
-    streaming: Option<StreamingTable>,
-    rows: u64,
-}
-
-fn elapsed(started: Instant) -> String {
+pub(crate) fn elapsed(started: Instant) -> String {
     let ms = started.elapsed().as_secs_f64() * 1e3;
     if ms < 1_000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
 }
 
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+/// The text without the escape sequences of colours.
+fn without_colours(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        out.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, after)| after);
     }
+    out.push_str(rest);
+    out
 }
 
 /// Names out of "`ID` INTEGER KEY, `N` STRUCT<`A` INTEGER>": the quoted names at the outer level.
@@ -305,5 +249,10 @@ mod tests {
     fn column_names_are_those_of_the_outer_level() {
         let schema = "`ID` INTEGER KEY, `A,``B` STRUCT<`X` INTEGER, `Y` DECIMAL(4, 2)>, `C` STRING";
         assert_eq!(column_names(schema), ["ID", "A,`B", "C"]);
+    }
+
+    #[test]
+    fn spooled_text_has_no_colours() {
+        assert_eq!(without_colours("\u{1b}[1;31mError:\u{1b}[0m no"), "Error: no");
     }
 }

@@ -29,9 +29,14 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts a server on a data folder and waits until it says that it is ready.
     pub fn start(data_dir: &Path) -> Result<ServerProcess> {
+        ServerProcess::start_at(data_dir, "127.0.0.1:0", "127.0.0.1:0")
+    }
+
+    /// As [`ServerProcess::start`], at addresses of which port 0 is any free one.
+    pub fn start_at(data_dir: &Path, http: &str, kafka: &str) -> Result<ServerProcess> {
         let binary = weir_binary();
         let mut child = Command::new(&binary)
-            .args(["server", "--http-listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["server", "--http-listen", http, "--kafka-listen", kafka, "--data-dir"])
             .arg(data_dir)
             .stdout(Stdio::piped())
             .spawn()

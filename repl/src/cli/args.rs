@@ -48,8 +48,15 @@ pub enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputArg {
+    /// Tables for people
+    #[value(alias = "table")]
     Tabular,
+    /// The server's answers
     Json,
+    /// Each row an object, a line each
+    Ndjson,
+    Csv,
+    Markdown,
 }
 
 #[derive(Debug, Args)]
@@ -66,9 +73,9 @@ pub struct ShellArgs {
     /// Variable: NAME=VALUE
     #[arg(long, short = 'd', value_name = "NAME=VALUE")]
     pub define: Vec<String>,
-    /// Form of what is printed
-    #[arg(long, value_enum, ignore_case = true, default_value = "tabular")]
-    pub output: OutputArg,
+    /// Form of what is printed; default: tabular on a terminal, json elsewhere
+    #[arg(long, value_enum, ignore_case = true)]
+    pub output: Option<OutputArg>,
     /// End push queries after this many rows
     #[arg(long, value_name = "ROWS")]
     pub query_row_limit: Option<u64>,

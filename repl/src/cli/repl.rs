@@ -4,12 +4,16 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use weir_sql::parser::split::split_statements;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::input::editor::{Input, SqlEditor};
-use crate::input::helper::is_command;
+use crate::input::helper::joined;
 use crate::input::names::Names;
 use crate::session::{Outcome, Session};
+
+const PROMPT: &str = "weir> ";
+/// 128 and the number of SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// What to run before, or instead of, a prompt.
 #[derive(Clone, Debug)]
@@ -18,31 +22,14 @@ pub enum Script {
     File(PathBuf),
 }
 
-impl Session {
-    /// Runs the statements of a text in order, up to the first that fails.
-    pub async fn run_text(&mut self, text: &str) -> Outcome {
-        let script = split_statements(text);
-        for fragment in &script.statements {
-            match self.run_statement(fragment.text).await {
-                Outcome::Done => {}
-                other => return other,
-            }
-        }
-        match &script.rest {
-            None => Outcome::Done,
-            Some(rest) => self.run_statement(&format!("{};", rest.text)).await,
-        }
-    }
-}
-
-/// Runs a script and leaves: 0 if every statement succeeded, 1 otherwise.
+/// Runs a script and leaves: 0 if every statement succeeded, 1 if one failed, 130 after Ctrl-C.
 pub async fn run_script(mut session: Session, script: Script) -> ExitCode {
     let outcome = match script {
         Script::Text(text) => session.run_text(&text).await,
         Script::File(path) if path == Path::new("-") => {
             let mut text = String::new();
             match std::io::stdin().read_to_string(&mut text) {
-                Ok(_) => session.run_text(&text).await,
+                Ok(_) => session.run_place(Some("standard input".to_owned()), &text).await,
                 Err(error) => {
                     eprintln!("Error: cannot read standard input: {error}");
                     Outcome::Failed
@@ -51,13 +38,22 @@ pub async fn run_script(mut session: Session, script: Script) -> ExitCode {
         }
         Script::File(path) => session.run_script(&path).await,
     };
-    if outcome == Outcome::Failed { ExitCode::from(1) } else { ExitCode::SUCCESS }
+    match outcome {
+        Outcome::Done | Outcome::Exit => ExitCode::SUCCESS,
+        Outcome::Failed => ExitCode::from(1),
+        Outcome::Interrupted => ExitCode::from(INTERRUPTED),
+    }
 }
 
 /// The prompt loop. Reads standard input as a script when it is no terminal.
 pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
     if !std::io::stdin().is_terminal() {
         return run_script(session, Script::File(PathBuf::from("-"))).await;
+    }
+    // From now on Ctrl-C reaches those who wait for it, and ends the process no more.
+    if let Err(error) = signal(SignalKind::interrupt()) {
+        eprintln!("Error: cannot watch for Ctrl-C: {error}");
+        return ExitCode::from(1);
     }
     session.print(banner);
     let names = Names::default();
@@ -72,7 +68,7 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
     loop {
         names.refresh(&session.client).await;
         // The editor blocks its thread; the runtime's other threads serve the embedded node meanwhile.
-        let input = tokio::task::block_in_place(|| editor.read("weir> "));
+        let input = tokio::task::block_in_place(|| editor.read(PROMPT));
         let text = match input {
             Ok(Input::Text(text)) => text,
             Ok(Input::Cancelled) => continue,
@@ -89,14 +85,10 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
 }
 
 async fn run_input(session: &mut Session, editor: &SqlEditor, text: &str) -> Outcome {
-    if text.trim().eq_ignore_ascii_case("history") {
+    session.copy(&format!("{PROMPT}{text}"));
+    if text.trim().trim_end_matches(';').eq_ignore_ascii_case("history") {
         session.print(&editor.history(100).join("\n"));
         return Outcome::Done;
     }
-    if is_command(text)
-        && let Some(outcome) = session.run_command(text).await
-    {
-        return outcome;
-    }
-    session.run_text(text).await
+    session.run_text(&joined(text)).await
 }

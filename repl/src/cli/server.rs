@@ -1,5 +1,6 @@
 //! A node of its own, and the shell's embedded node.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -142,8 +143,12 @@ async fn open_session(address: &str, shell: &ShellArgs) -> Result<Session, Clien
     let client = ServerClient::new(address)?;
     client.get("/info").await?;
     let output = match shell.output {
-        OutputArg::Tabular => OutputForm::Table,
-        OutputArg::Json => OutputForm::Json,
+        None if std::io::stdout().is_terminal() => OutputForm::Table,
+        None | Some(OutputArg::Json) => OutputForm::Json,
+        Some(OutputArg::Tabular) => OutputForm::Table,
+        Some(OutputArg::Ndjson) => OutputForm::Ndjson,
+        Some(OutputArg::Csv) => OutputForm::Csv,
+        Some(OutputArg::Markdown) => OutputForm::Markdown,
     };
     let mut session = Session::new(client, output, Palette::detect());
     session.row_limit = shell.query_row_limit;

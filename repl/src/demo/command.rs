@@ -18,7 +18,7 @@ use crate::client::{QueryItem, RequestContext, ServerClient};
 use crate::demo::data::{self, DemoRecord, DemoTopic};
 use crate::migrate::commands::{ApplyArgs, MigrateArgs, MigrateCommand, Selection, run as migrate};
 use crate::render::style::Palette;
-use crate::render::table::{StreamingTable, table};
+use crate::render::table::{StreamingTable, TableStyle, table};
 
 const PARTITIONS: i32 = 4;
 /// Results must be complete within this time.
@@ -200,7 +200,7 @@ async fn pull_queries(client: &ServerClient, heading: &dyn Fn(&str)) -> Result<(
         let started = Instant::now();
         let (header, rows) = query(client, sql).await?;
         let took = started.elapsed().as_secs_f64() * 1e3;
-        println!("{}\n{} rows ({took:.1} ms)", table(&header, &rows, false), rows.len());
+        println!("{}\n{} rows ({took:.1} ms)", table(&header, &rows, TableStyle::plain()), rows.len());
         if rows.is_empty() {
             bail!("the query gave no rows");
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
+use rustyline::history::{FileHistory, History};
 use rustyline::{CompletionType, Config, EditMode, Editor};
 
 use crate::input::helper::SqlHelper;
@@ -68,9 +68,11 @@ impl SqlEditor {
         }
     }
 
-    /// The newest entries, oldest first.
+    /// The newest entries with their numbers, oldest first.
     pub fn history(&self, count: usize) -> Vec<String> {
-        let entries: Vec<String> = self.editor.history().iter().cloned().collect();
-        entries[entries.len().saturating_sub(count)..].to_vec()
+        let entries = self.editor.history();
+        let skipped = entries.len().saturating_sub(count);
+        let numbered = entries.iter().enumerate().skip(skipped);
+        numbered.map(|(at, entry)| format!("{:>5}  {}", at + 1, entry.replace('\n', "\n       "))).collect()
     }
 }

@@ -47,14 +47,36 @@ impl Hinter for SqlHelper {
 
 /// True if the input is a command of the session, which needs no semicolon.
 pub fn is_command(input: &str) -> bool {
-    let first =
-        input.split_whitespace().next().unwrap_or_default().trim_end_matches(';').to_ascii_lowercase();
-    first.starts_with('\\') || first.starts_with('.') || COMMANDS.contains(&first.as_str())
+    let line = input.trim_start().lines().next().unwrap_or_default();
+    let mut words = line.split_whitespace().map(|word| word.trim_end_matches(';').to_ascii_lowercase());
+    let first = words.next().unwrap_or_default();
+    if first.starts_with('\\') || first.starts_with('.') || COMMANDS.contains(&first.as_str()) {
+        return true;
+    }
+    matches!((first.as_str(), words.next().as_deref()), ("set", Some("cli")) | ("run", Some("script")))
+}
+
+/// The input without the backslashes that carried it over line ends.
+pub fn joined(input: &str) -> String {
+    let mut out = String::with_capacity(input.len());
+    let mut rest = input;
+    while let Some((line, after)) = rest.split_once("\\\n") {
+        out.push_str(line);
+        // In a string or a quoted name the backslash is text.
+        let is_text = matches!(split_statements(&out).open, Open::String | Open::QuotedName);
+        out.push_str(if is_text { "\\\n" } else { "\n" });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 impl Validator for SqlHelper {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult, ReadlineError> {
         let input = context.input();
+        if input.ends_with('\\') && !input.trim_start().starts_with('\\') {
+            return Ok(ValidationResult::Incomplete);
+        }
         if input.trim().is_empty() || is_command(input) {
             return Ok(ValidationResult::Valid(None));
         }
@@ -78,6 +100,12 @@ impl Completer for SqlHelper {
     ) -> Result<(usize, Vec<String>), ReadlineError> {
         let start = word_start(line, pos);
         let prefix = &line[start..pos];
+        if let Some(before) = line[..start].strip_suffix('.') {
+            let qualifier = &before[word_start(before, before.len())..];
+            if !qualifier.is_empty() {
+                return Ok((start, self.names.columns(qualifier, line, prefix)));
+            }
+        }
         if prefix.is_empty() {
             return Ok((pos, Vec::new()));
         }
@@ -184,5 +212,14 @@ mod tests {
         assert!(is_command("exit"));
         assert!(is_command("\\d flights"));
         assert!(!is_command("SELECT 1"));
+        assert!(is_command("SET CLI WRAP ON"));
+        assert!(is_command("run script 'x.sql'"));
+        assert!(!is_command("SET 'auto.offset.reset' = 'earliest';"));
+    }
+
+    #[test]
+    fn a_backslash_carries_a_line_over() {
+        assert_eq!(joined("SHOW \\\nSTREAMS;"), "SHOW \nSTREAMS;");
+        assert_eq!(joined("PRINT 'a\\\nb';"), "PRINT 'a\\\nb';");
     }
 }

@@ -1,16 +1,33 @@
 //! What completion offers: keywords, functions, and the names of the server's objects.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use weir_sql::dialect;
 
 use crate::client::{RequestContext, ServerClient};
 
+/// A prompt waits this long for new names; later ones are there for the next.
+const PROMPT_WAITS: Duration = Duration::from_millis(200);
+/// A server that does not answer is not asked again before this time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// Names that can be completed, shared between the editor and the refresh after each statement.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    names: Arc<Mutex<Vec<String>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Sources, columns, topics and functions; sorted.
+    all: Vec<String>,
+    /// Columns by source.
+    columns: BTreeMap<String, Vec<String>>,
+    /// An answer of the server is awaited.
+    refreshing: bool,
 }
 
 impl Names {
@@ -24,48 +41,130 @@ impl Names {
             .filter(|k| k.starts_with(&upper))
             .map(|k| if lower_case { k.to_ascii_lowercase() } else { (*k).to_owned() })
             .collect();
-        if let Ok(names) = self.names.lock() {
-            found.extend(
-                names.iter().filter(|n| n.to_ascii_uppercase().starts_with(&upper)).map(|n| {
-                    if lower_case && !n.starts_with('`') { n.to_ascii_lowercase() } else { n.clone() }
-                }),
-            );
+        if let Ok(known) = self.known.lock() {
+            let names = spelled_like(prefix, &known.all);
+            found.extend(names.into_iter().filter(|name| starts_with(name, prefix)));
         }
         found.sort();
         found.dedup();
         found
     }
 
-    /// Asks the server for its streams, tables (with their columns), topics and functions. Failures leave the names as they were.
+    /// The columns of a source that begin with `prefix`; `qualifier` is its name, or its alias in the statement.
+    pub fn columns(&self, qualifier: &str, statement: &str, prefix: &str) -> Vec<String> {
+        let Ok(known) = self.known.lock() else { return Vec::new() };
+        let source = |name: &str| {
+            let upper = name.to_ascii_uppercase();
+            known.columns.iter().find(|(source, _)| source.to_ascii_uppercase() == upper)
+        };
+        let found = source(qualifier).or_else(|| source(aliased(qualifier, statement)?));
+        let columns = found.map(|(_, columns)| columns.as_slice()).unwrap_or_default();
+        spelled_like(if prefix.is_empty() { qualifier } else { prefix }, columns)
+            .into_iter()
+            .filter(|column| prefix.is_empty() || starts_with(column, prefix))
+            .collect()
+    }
+
+    /// Asks the server for its names, and waits a moment for the answer. Failures leave the names as they were.
     pub async fn refresh(&self, client: &ServerClient) {
-        let context = RequestContext::default();
-        let sql = "SHOW STREAMS EXTENDED; SHOW TABLES EXTENDED; SHOW TOPICS; SHOW FUNCTIONS;";
-        let Ok(entities) = client.execute(sql, &context).await else { return };
-        let mut found = Vec::new();
-        for entity in &entities {
-            for description in entity["sourceDescriptions"].as_array().into_iter().flatten() {
-                push_name(&description["name"], &mut found);
-                for field in description["fields"].as_array().into_iter().flatten() {
-                    push_name(&field["name"], &mut found);
+        match self.known.lock() {
+            Ok(mut known) if !known.refreshing => known.refreshing = true,
+            _ => return,
+        }
+        let (names, client) = (self.clone(), client.clone());
+        let asking = tokio::spawn(async move {
+            let asked = tokio::time::timeout(ANSWER_WITHIN, ask(&client)).await.ok().flatten();
+            if let Ok(mut known) = names.known.lock() {
+                known.refreshing = false;
+                if let Some((all, columns)) = asked {
+                    known.all = all;
+                    known.columns = columns;
                 }
             }
-            for list in ["topics", "functions"] {
-                for item in entity[list].as_array().into_iter().flatten() {
-                    push_name(&item["name"], &mut found);
-                }
-            }
-        }
-        found.sort();
-        found.dedup();
-        if let Ok(mut names) = self.names.lock() {
-            *names = found;
-        }
+        });
+        // The answer is taken whenever it comes.
+        let _ = tokio::time::timeout(PROMPT_WAITS, asking).await;
     }
 }
 
-fn push_name(name: &Value, found: &mut Vec<String>) {
-    if let Some(name) = name.as_str() {
-        let plain = dialect::is_plain_identifier(name) && name.to_ascii_uppercase() == name;
-        found.push(if plain { name.to_owned() } else { format!("`{name}`") });
+type Asked = (Vec<String>, BTreeMap<String, Vec<String>>);
+
+async fn ask(client: &ServerClient) -> Option<Asked> {
+    let context = RequestContext::default();
+    let sql = "SHOW STREAMS EXTENDED; SHOW TABLES EXTENDED; SHOW TOPICS; SHOW FUNCTIONS;";
+    let entities = client.execute(sql, &context).await.ok()?;
+    let mut all = Vec::new();
+    let mut columns = BTreeMap::new();
+    for entity in &entities {
+        for description in entity["sourceDescriptions"].as_array().into_iter().flatten() {
+            let fields = description["fields"].as_array().into_iter().flatten();
+            let fields: Vec<String> = fields.filter_map(|field| spelled(&field["name"])).collect();
+            all.extend(fields.iter().cloned());
+            if let Some(name) = spelled(&description["name"]) {
+                all.push(name.clone());
+                columns.insert(name, fields);
+            }
+        }
+        for list in ["topics", "functions"] {
+            let items = entity[list].as_array().into_iter().flatten();
+            all.extend(items.filter_map(|item| spelled(&item["name"])));
+        }
+    }
+    all.sort();
+    all.dedup();
+    Some((all, columns))
+}
+
+/// A name as SQL must spell it.
+fn spelled(name: &Value) -> Option<String> {
+    let name = name.as_str()?;
+    let plain = dialect::is_plain_identifier(name) && name.to_ascii_uppercase() == name;
+    Some(if plain { name.to_owned() } else { format!("`{name}`") })
+}
+
+fn starts_with(name: &str, prefix: &str) -> bool {
+    name.to_ascii_uppercase().starts_with(&prefix.to_ascii_uppercase())
+}
+
+/// The names, in lower case where what was typed is.
+fn spelled_like(typed: &str, names: &[String]) -> Vec<String> {
+    let lower_case = typed.chars().any(|c| c.is_ascii_lowercase());
+    let spell = |name: &String| {
+        if lower_case && !name.starts_with('`') { name.to_ascii_lowercase() } else { name.clone() }
+    };
+    names.iter().map(spell).collect()
+}
+
+/// The source that a statement calls `alias`: the word after FROM or JOIN that the alias follows.
+fn aliased<'s>(alias: &str, statement: &'s str) -> Option<&'s str> {
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';');
+    let words: Vec<&str> = statement.split(is_separator).filter(|word| !word.is_empty()).collect();
+    words.iter().enumerate().find_map(|(at, word)| {
+        if !["FROM", "JOIN"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword)) {
+            return None;
+        }
+        let after = words.get(at + 2)?;
+        let named = if after.eq_ignore_ascii_case("AS") { words.get(at + 3)? } else { after };
+        named.eq_ignore_ascii_case(alias).then_some(words[at + 1])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_those_of_the_source_or_its_alias() {
+        let names = Names::default();
+        {
+            let mut known = names.known.lock().expect("one thread");
+            known.columns.insert("CLICKS".to_owned(), vec!["USER".to_owned(), "PAGE".to_owned()]);
+            known.all = vec!["CLICKS".to_owned(), "PAGE".to_owned(), "USER".to_owned()];
+        }
+        assert_eq!(names.columns("clicks", "SELECT clicks.", ""), ["user", "page"]);
+        assert_eq!(names.columns("C", "SELECT C.P FROM clicks AS c", "P"), ["PAGE"]);
+        assert_eq!(names.columns("x", "SELECT x. FROM a JOIN clicks x ON", "us"), ["user"]);
+        assert!(names.columns("y", "SELECT y. FROM clicks x;", "").is_empty());
+        assert_eq!(names.matching("clic"), ["clicks"]);
     }
 }

@@ -10,8 +10,9 @@ use weir_sql::parser::split::split_statements;
 use crate::client::{ClientError, RequestContext, ServerClient};
 use crate::migrate::files::{self, Migration, ProjectError};
 use crate::migrate::metadata::{Metadata, NONE, VersionInfo};
-use crate::render::table::table;
+use crate::render::table::{TableStyle, table};
 use crate::session::classify::first_words;
+use crate::session::strings::quoted;
 
 const DEFAULT_SERVER: &str = "http://localhost:8088";
 
@@ -327,11 +328,6 @@ fn session_statement(word: &str, text: &str, context: &mut RequestContext) -> Re
     Ok(true)
 }
 
-fn quoted(text: &str) -> Vec<String> {
-    let parts: Vec<&str> = text.split('\'').collect();
-    parts.iter().skip(1).step_by(2).map(|s| (*s).to_owned()).collect()
-}
-
 async fn info(project: &Path, client: &ServerClient) -> Result<(), MigrateError> {
     let (migrations, _) = files::load(project)?;
     let metadata = Metadata::new(client);
@@ -354,7 +350,7 @@ async fn info(project: &Path, client: &ServerClient) -> Result<(), MigrateError>
     }
     let header =
         ["Version", "Name", "State", "Previous Version", "Started On", "Completed On", "Error Reason"];
-    println!("{}", table(&header.map(str::to_owned), &rows, false));
+    println!("{}", table(&header.map(str::to_owned), &rows, TableStyle::detect(false)));
     Ok(())
 }
 

@@ -2,44 +2,50 @@
 
 use serde_json::Value;
 
-use crate::render::table::table;
+use crate::render::table::{Grid, TableStyle, table};
 
 /// An entity as people read it.
-pub fn render(entity: &Value, colour: bool) -> String {
+pub fn render(entity: &Value, style: TableStyle) -> String {
     let kind = entity["@type"].as_str().unwrap_or_default();
-    let mut out = match kind {
-        "currentStatus" => current_status(entity),
-        "streams" => sources(&entity["streams"], "Stream Name", colour),
-        "tables" => sources(&entity["tables"], "Table Name", colour),
-        "queries" => queries(&entity["queries"], colour),
-        "kafka_topics" | "kafka_topics_extended" => topics(&entity["topics"], colour),
-        "function_names" => {
-            listing(&entity["functions"], &[("Function Name", "name"), ("Category", "category")], colour)
+    let mut out = match (grid(entity), kind) {
+        (Some(grid), _) => table(&grid.header, &grid.rows, style),
+        (None, "currentStatus") => current_status(entity),
+        (None, "sourceDescription") => source_description(&entity["sourceDescription"], style),
+        (None, "source_descriptions") => {
+            each(&entity["sourceDescriptions"], |d| source_description(d, style))
         }
-        "properties" => listing(
-            &entity["properties"],
-            &[("Property", "name"), ("Scope", "scope"), ("Default override", "level"), ("Value", "value")],
-            colour,
-        ),
-        "variables" => {
-            listing(&entity["variables"], &[("Variable Name", "name"), ("Value", "value")], colour)
-        }
-        "type_list" => types(&entity["types"], colour),
-        "sourceDescription" => source_description(&entity["sourceDescription"], colour),
-        "source_descriptions" => each(&entity["sourceDescriptions"], |d| source_description(d, colour)),
-        "queryDescription" => query_description(&entity["queryDescription"], colour),
-        "query_descriptions" => each(&entity["queryDescriptions"], |d| query_description(d, colour)),
-        "describe_function" => describe_function(entity),
-        "warning_entity" => format!("Warning: {}", text(&entity["message"])),
-        "terminate_query" => format!("Terminated query {}", text(&entity["queryId"])),
-        "assert_topic" => assertion("Topic", &entity["topicName"], &entity["exists"]),
-        "assert_schema" => assertion("Schema", &entity["subject"], &entity["exists"]),
-        _ => serde_json::to_string_pretty(entity).unwrap_or_default(),
+        (None, "queryDescription") => query_description(&entity["queryDescription"], style),
+        (None, "query_descriptions") => each(&entity["queryDescriptions"], |d| query_description(d, style)),
+        (None, "describe_function") => describe_function(entity),
+        (None, "warning_entity") => format!("Warning: {}", text(&entity["message"])),
+        (None, "terminate_query") => format!("Terminated query {}", text(&entity["queryId"])),
+        (None, "assert_topic") => assertion("Topic", &entity["topicName"], &entity["exists"]),
+        (None, "assert_schema") => assertion("Schema", &entity["subject"], &entity["exists"]),
+        (None, _) => serde_json::to_string_pretty(entity).unwrap_or_default(),
     };
     for warning in entity["warnings"].as_array().into_iter().flatten() {
         out.push_str(&format!("\nWarning: {}", text(&warning["message"])));
     }
     out
+}
+
+/// The entities that are lists, as header and rows; None for others.
+pub fn grid(entity: &Value) -> Option<Grid> {
+    let property_columns =
+        [("Property", "name"), ("Scope", "scope"), ("Default override", "level"), ("Value", "value")];
+    Some(match entity["@type"].as_str()? {
+        "streams" => sources(&entity["streams"], "Stream Name"),
+        "tables" => sources(&entity["tables"], "Table Name"),
+        "queries" => queries(&entity["queries"]),
+        "kafka_topics" | "kafka_topics_extended" => topics(&entity["topics"]),
+        "function_names" => {
+            listing(&entity["functions"], &[("Function Name", "name"), ("Category", "category")])
+        }
+        "properties" => listing(&entity["properties"], &property_columns),
+        "variables" => listing(&entity["variables"], &[("Variable Name", "name"), ("Value", "value")]),
+        "type_list" => types(&entity["types"]),
+        _ => return None,
+    })
 }
 
 fn text(value: &Value) -> String {
@@ -55,8 +61,8 @@ fn each(list: &Value, render: impl Fn(&Value) -> String) -> String {
     parts.join("\n\n")
 }
 
-/// A table whose columns are members of the items.
-fn listing(items: &Value, columns: &[(&str, &str)], colour: bool) -> String {
+/// A grid whose columns are members of the items.
+fn listing(items: &Value, columns: &[(&str, &str)]) -> Grid {
     let header: Vec<String> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
     let rows: Vec<Vec<Value>> = items
         .as_array()
@@ -64,7 +70,7 @@ fn listing(items: &Value, columns: &[(&str, &str)], colour: bool) -> String {
         .flatten()
         .map(|item| columns.iter().map(|(_, member)| item[*member].clone()).map(blank).collect())
         .collect();
-    table(&header, &rows, colour)
+    Grid { header, rows }
 }
 
 /// Lists show nothing where a member is missing.
@@ -80,7 +86,7 @@ fn current_status(entity: &Value) -> String {
     }
 }
 
-fn sources(items: &Value, title: &str, colour: bool) -> String {
+fn sources(items: &Value, title: &str) -> Grid {
     listing(
         items,
         &[
@@ -90,11 +96,10 @@ fn sources(items: &Value, title: &str, colour: bool) -> String {
             ("Value Format", "valueFormat"),
             ("Windowed", "isWindowed"),
         ],
-        colour,
     )
 }
 
-fn queries(items: &Value, colour: bool) -> String {
+fn queries(items: &Value) -> Grid {
     let header = ["Query ID", "Query Type", "Status", "Sink Name", "Sink Kafka Topic", "Query String"];
     let rows: Vec<Vec<Value>> = items
         .as_array()
@@ -122,10 +127,10 @@ fn queries(items: &Value, colour: bool) -> String {
             ]
         })
         .collect();
-    table(&header.map(str::to_owned), &rows, colour)
+    Grid { header: header.map(str::to_owned).to_vec(), rows }
 }
 
-fn topics(items: &Value, colour: bool) -> String {
+fn topics(items: &Value) -> Grid {
     let rows: Vec<Vec<Value>> = items
         .as_array()
         .into_iter()
@@ -137,17 +142,18 @@ fn topics(items: &Value, colour: bool) -> String {
             vec![t["name"].clone(), Value::from(replicas.len()), Value::String(distinct.join(","))]
         })
         .collect();
-    table(&["Kafka Topic", "Partitions", "Partition Replicas"].map(str::to_owned), &rows, colour)
+    let header = ["Kafka Topic", "Partitions", "Partition Replicas"].map(str::to_owned).to_vec();
+    Grid { header, rows }
 }
 
-fn types(types: &Value, colour: bool) -> String {
+fn types(types: &Value) -> Grid {
     let rows: Vec<Vec<Value>> = types
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, schema)| vec![Value::String(name.clone()), Value::String(schema_text(schema))])
         .collect();
-    table(&["Type Name", "Schema"].map(str::to_owned), &rows, colour)
+    Grid { header: ["Type Name", "Schema"].map(str::to_owned).to_vec(), rows }
 }
 
 /// `{"type":"ARRAY","memberSchema":…}` as SQL spells it.
@@ -174,7 +180,7 @@ pub fn schema_text(schema: &Value) -> String {
     }
 }
 
-fn fields(fields: &Value, is_table: bool, window: &Value, colour: bool) -> String {
+fn fields(fields: &Value, is_table: bool, window: &Value, style: TableStyle) -> String {
     let rows: Vec<Vec<Value>> = fields
         .as_array()
         .into_iter()
@@ -195,10 +201,10 @@ fn fields(fields: &Value, is_table: bool, window: &Value, colour: bool) -> Strin
             vec![f["name"].clone(), Value::String(spelled)]
         })
         .collect();
-    table(&["Field", "Type"].map(str::to_owned), &rows, colour)
+    table(&["Field", "Type"].map(str::to_owned), &rows, style)
 }
 
-fn source_description(d: &Value, colour: bool) -> String {
+fn source_description(d: &Value, style: TableStyle) -> String {
     let is_table = d["type"] == "TABLE";
     let mut out = format!("Name                 : {}\n", text(&d["name"]));
     if d["extended"] == true {
@@ -215,7 +221,7 @@ fn source_description(d: &Value, colour: bool) -> String {
             out.push_str(&format!("{title:<21}: {}\n", text(&d[member])));
         }
     }
-    out.push_str(&fields(&d["fields"], is_table, &d["windowType"], colour));
+    out.push_str(&fields(&d["fields"], is_table, &d["windowType"], style));
     for (title, member) in
         [("Queries that read from it", "readQueries"), ("Queries that write to it", "writeQueries")]
     {
@@ -230,7 +236,7 @@ fn source_description(d: &Value, colour: bool) -> String {
         }
     }
     if d["extended"] == true {
-        out.push_str(&offsets(&d["queryOffsetSummaries"], colour));
+        out.push_str(&offsets(&d["queryOffsetSummaries"], style));
         for member in ["statistics", "errorStats"] {
             let statistics = text(&d[member]);
             if !statistics.is_empty() {
@@ -241,7 +247,7 @@ fn source_description(d: &Value, colour: bool) -> String {
     out
 }
 
-fn offsets(summaries: &Value, colour: bool) -> String {
+fn offsets(summaries: &Value, style: TableStyle) -> String {
     let mut out = String::new();
     for group in summaries.as_array().into_iter().flatten() {
         out.push_str(&format!("\n\nConsumer group: {}", text(&group["groupId"])));
@@ -266,14 +272,14 @@ fn offsets(summaries: &Value, colour: bool) -> String {
             out.push_str(&format!(
                 "\nTopic {}\n{}",
                 text(&topic["kafkaTopic"]),
-                table(&header, &rows, colour)
+                table(&header, &rows, style)
             ));
         }
     }
     out
 }
 
-fn query_description(d: &Value, colour: bool) -> String {
+fn query_description(d: &Value, style: TableStyle) -> String {
     let mut out = String::new();
     for (title, member) in
         [("ID", "id"), ("Query Type", "queryType"), ("SQL", "statementText"), ("State", "state")]
@@ -283,7 +289,7 @@ fn query_description(d: &Value, colour: bool) -> String {
             out.push_str(&format!("{title:<21}: {value}\n"));
         }
     }
-    out.push_str(&fields(&d["fields"], false, &d["windowType"], colour));
+    out.push_str(&fields(&d["fields"], false, &d["windowType"], style));
     for (title, member) in [("Execution plan", "executionPlan"), ("Topology", "topology")] {
         let value = text(&d[member]);
         if !value.is_empty() {
@@ -353,7 +359,7 @@ mod tests {
     fn status_shows_its_message_and_warnings() {
         let entity = json!({"@type": "currentStatus", "commandId": "stream/`S`/create",
             "commandStatus": {"status": "SUCCESS", "message": "Stream created"}, "warnings": [{"message": "careful"}]});
-        assert_eq!(render(&entity, false), "Stream created\nWarning: careful");
+        assert_eq!(render(&entity, TableStyle::plain()), "Stream created\nWarning: careful");
     }
 
     #[test]
@@ -365,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_list_without_items_is_a_header() {
-        let text = render(&json!({"@type": "streams", "streams": []}), false);
+        let text = render(&json!({"@type": "streams", "streams": []}), TableStyle::plain());
         assert!(text.contains("Stream Name"), "{text}");
     }
 }

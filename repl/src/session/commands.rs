@@ -1,35 +1,46 @@
 //! Statements and commands that the session handles itself.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::OpenOptions;
+use std::io::IsTerminal;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::client::{ClientError, ServerClient};
-use crate::render::table::table;
+use crate::render::table::{Overflow, table};
 use crate::session::classify::LocalCommand;
+use crate::session::strings::quoted;
 use crate::session::{Outcome, OutputForm, Session};
 
-/// Bytes a script may have.
-const SCRIPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 const HELP: &str = r#"Statements end with ; and may span lines. Beside SQL:
-  \d [name]        describe a stream or table, or list all     \ds \dt \dq \df  streams, tables, queries, functions
-  \x               rows one column a line                      \timing          show times
-  \i file          run a script (also: RUN SCRIPT 'file';)     \o [file]        copy output to a file (also: SPOOL)
-  output [JSON|TABULAR]   server [url]   version   clear   history   help   exit
-  Ctrl-C stops a running query, Ctrl-R searches the history, Ctrl-D leaves"#;
+  \d [NAME]     describe a stream or table, or list all; \d+ tells more
+  \ds \dt       streams, tables
+  \dq \df       queries, functions
+  \x            rows one column a line
+  \timing       show times
+  \i FILE       run a script (also: RUN SCRIPT 'FILE')
+  \o [FILE]     copy commands and output to a file (also: SPOOL FILE | OFF)
+  \c [URL]      show or change the server (also: SERVER)
+  \q            leave (also: EXIT, Ctrl-D)
+  OUTPUT [TABULAR|JSON|NDJSON|CSV|MARKDOWN]
+  SET CLI WRAP ON|OFF, SET CLI COLUMN-WIDTH N     wide values; 0 is by the data
+  DEFINE NAME = 'VALUE'; SHOW VARIABLES; SET 'PROPERTY' = 'VALUE'; UNSET
+  VERSION, CLEAR, HISTORY, HELP
+Tab completes, Ctrl-R searches the history, Ctrl-C stops a query or drops a line."#;
 
 impl Session {
     pub(crate) async fn run_local(
         &mut self,
         command: LocalCommand,
         statement: &str,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Outcome, ClientError> {
         match command {
-            LocalCommand::Set | LocalCommand::Define => self.assign(command, statement).await,
-            LocalCommand::Unset | LocalCommand::Undefine => self.remove(command, statement),
+            LocalCommand::Set | LocalCommand::Define => {
+                self.assign(command, statement).await.map(|()| Outcome::Done)
+            }
+            LocalCommand::Unset | LocalCommand::Undefine => {
+                self.remove(command, statement).map(|()| Outcome::Done)
+            }
             LocalCommand::ShowVariables => {
                 let rows: Vec<Vec<Value>> = self
                     .context
@@ -38,17 +49,12 @@ impl Session {
                     .map(|(name, value)| vec![Value::from(name.as_str()), Value::from(value.as_str())])
                     .collect();
                 let header = ["Variable Name", "Value"].map(str::to_owned);
-                self.print(&table(&header, &rows, self.palette.header.is_bold));
-                Ok(())
+                self.print(&table(&header, &rows, self.table_style()));
+                Ok(Outcome::Done)
             }
             LocalCommand::RunScript => {
                 let path = quoted(statement).into_iter().next().ok_or_else(|| usage("RUN SCRIPT 'file';"))?;
-                match Box::pin(self.run_script(Path::new(&path))).await {
-                    Outcome::Failed => {
-                        Err(usage_error(format!("the script \"{path}\" stopped at a failing statement")))
-                    }
-                    Outcome::Done | Outcome::Exit => Ok(()),
-                }
+                Ok(Box::pin(self.run_script(Path::new(&path))).await)
             }
         }
     }
@@ -60,7 +66,7 @@ impl Session {
             self.client.get(&format!("/is_valid_property/{}", percent_encode(name))).await?;
             let old = self.context.properties.insert(name.clone(), value.clone());
             let from = old.map(|o| format!(" from '{o}'")).unwrap_or_default();
-            self.print(&format!("Set property '{name}'{from} to '{value}'."));
+            self.note(&format!("Set property '{name}'{from} to '{value}'."));
             return Ok(());
         }
         let name = statement.split_whitespace().nth(1).unwrap_or_default();
@@ -80,25 +86,13 @@ impl Session {
             let old = self.context.properties.shift_remove(name);
             let old =
                 old.ok_or_else(|| usage_error(format!("property '{name}' was not set in this session")))?;
-            self.print(&format!("Unset property '{name}' (was '{old}')."));
+            self.note(&format!("Unset property '{name}' (was '{old}')."));
             return Ok(());
         }
         let name = statement.split_whitespace().nth(1).unwrap_or_default().trim_end_matches(';');
         match self.context.variables.shift_remove(&name.to_ascii_lowercase()) {
             Some(_) => Ok(()),
             None => Err(usage_error(format!("variable \"{name}\" is not defined"))),
-        }
-    }
-
-    /// Runs the statements of a file in order, up to the first that fails.
-    pub async fn run_script(&mut self, path: &Path) -> Outcome {
-        match read_script(path) {
-            Ok(text) => self.run_text(&text).await,
-            Err(error) => {
-                let error = usage_error(format!("cannot read \"{}\": {error}", path.display()));
-                self.show_error(&error, "");
-                Outcome::Failed
-            }
         }
     }
 
@@ -110,9 +104,27 @@ impl Session {
             ("exit" | "quit" | "\\q" | ".exit" | ".quit", "") => return Some(Outcome::Exit),
             ("help" | "\\?" | ".help", "") => return Some(self.say(HELP)),
             ("version", "") => return Some(self.say(&format!("weir {}", env!("CARGO_PKG_VERSION")))),
-            ("clear", "") => return Some(self.say("\x1b[2J\x1b[H")),
-            ("output", form) => return Some(self.set_output(form)),
-            ("server", address) => return Some(self.set_server(address).await),
+            ("clear", "") => {
+                if std::io::stdout().is_terminal() {
+                    print!("\x1b[2J\x1b[H");
+                }
+                return Some(Outcome::Done);
+            }
+            ("output" | ".mode", form) => return Some(self.set_output(form)),
+            ("server" | "\\c", address) => return Some(self.set_server(address).await),
+            ("request_pipelining", _) => {
+                return Some(self.say("Every statement waits for the one before."));
+            }
+            ("set", rest) if first_word(rest).eq_ignore_ascii_case("cli") => return Some(self.set_cli(rest)),
+            ("run", rest) if first_word(rest).eq_ignore_ascii_case("script") => {
+                let file = rest[first_word(rest).len()..].trim();
+                if file.is_empty() {
+                    let error = usage("RUN SCRIPT 'file'");
+                    self.show_error(&error, line);
+                    return Some(Outcome::Failed);
+                }
+                return Some(Box::pin(self.run_script(Path::new(file.trim_matches('\'')))).await);
+            }
             ("spool" | "\\o" | ".output", file) => return Some(self.set_spool(file)),
             ("\\x", "") => {
                 self.expanded = !self.expanded;
@@ -122,8 +134,12 @@ impl Session {
                     "Expanded display off."
                 }));
             }
-            ("\\timing" | ".timer", _) => {
-                self.timing = !self.timing;
+            ("\\timing" | ".timer", state) => {
+                self.timing = match state.to_ascii_lowercase().as_str() {
+                    "on" => true,
+                    "off" => false,
+                    _ => !self.timing,
+                };
                 return Some(self.say(if self.timing { "Timing on." } else { "Timing off." }));
             }
             ("\\i" | ".read", file) if !file.is_empty() => {
@@ -131,6 +147,7 @@ impl Session {
             }
             ("\\d", "") => "SHOW STREAMS; SHOW TABLES;".to_owned(),
             ("\\d", name) => format!("DESCRIBE {name};"),
+            ("\\d+", "") => "SHOW STREAMS EXTENDED; SHOW TABLES EXTENDED;".to_owned(),
             ("\\d+", name) if !name.is_empty() => format!("DESCRIBE {name} EXTENDED;"),
             ("\\ds", "") => "SHOW STREAMS;".to_owned(),
             ("\\dt" | ".tables", "") => "SHOW TABLES;".to_owned(),
@@ -147,7 +164,30 @@ impl Session {
     }
 
     fn say(&mut self, text: &str) -> Outcome {
-        self.print(text);
+        self.note(text);
+        Outcome::Done
+    }
+
+    /// `CLI WRAP ON|OFF`, `CLI COLUMN-WIDTH n`.
+    fn set_cli(&mut self, text: &str) -> Outcome {
+        let words: Vec<String> = text
+            .split(|c: char| c.is_whitespace() || matches!(c, '=' | '\''))
+            .filter(|word| !word.is_empty())
+            .map(str::to_ascii_uppercase)
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["CLI", "WRAP", "ON"] => self.overflow = Overflow::Wrap,
+            ["CLI", "WRAP", "OFF"] => self.overflow = Overflow::Cut,
+            ["CLI", "COLUMN-WIDTH", width] if width.parse::<usize>().is_ok() => {
+                self.column_chars = width.parse().ok().filter(|width| *width > 0);
+            }
+            _ => {
+                let error = usage("SET CLI WRAP ON|OFF or SET CLI COLUMN-WIDTH n");
+                self.show_error(&error, text);
+                return Outcome::Failed;
+            }
+        }
         Outcome::Done
     }
 
@@ -155,14 +195,25 @@ impl Session {
         match form.trim_matches('\'').to_ascii_uppercase().as_str() {
             "" => {}
             "JSON" => self.output = OutputForm::Json,
+            "NDJSON" => self.output = OutputForm::Ndjson,
+            "CSV" => self.output = OutputForm::Csv,
+            "MARKDOWN" => self.output = OutputForm::Markdown,
             "TABULAR" | "TABLE" => self.output = OutputForm::Table,
             other => {
-                let error = usage_error(format!("output form \"{other}\" is neither JSON nor TABULAR"));
+                let error = usage_error(format!(
+                    "output form \"{other}\" is none of TABULAR, JSON, NDJSON, CSV, MARKDOWN"
+                ));
                 self.show_error(&error, form);
                 return Outcome::Failed;
             }
         }
-        let form = if self.output == OutputForm::Json { "JSON" } else { "TABULAR" };
+        let form = match self.output {
+            OutputForm::Table => "TABULAR",
+            OutputForm::Json => "JSON",
+            OutputForm::Ndjson => "NDJSON",
+            OutputForm::Csv => "CSV",
+            OutputForm::Markdown => "MARKDOWN",
+        };
         self.say(&format!("Output format: {form}"))
     }
 
@@ -177,7 +228,7 @@ impl Session {
             }
         }
         let line = format!("Server: {}", self.client.address());
-        self.print(&line);
+        self.note(&line);
         if let Err(error) = self.client.get("/info").await {
             self.show_error(&error, address);
             return Outcome::Failed;
@@ -205,32 +256,8 @@ impl Session {
     }
 }
 
-fn read_script(path: &Path) -> io::Result<String> {
-    let bytes = fs::metadata(path)?.len();
-    if bytes > SCRIPT_BYTES_MAX {
-        return Err(io::Error::other(format!("it has {bytes} bytes, {SCRIPT_BYTES_MAX} are the limit")));
-    }
-    fs::read_to_string(path)
-}
-
-/// The single-quoted strings of a statement, quotes undoubled.
-fn quoted(statement: &str) -> Vec<String> {
-    let mut strings = Vec::new();
-    let mut chars = statement.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\'' {
-            continue;
-        }
-        let mut text = String::new();
-        while let Some(c) = chars.next() {
-            if c == '\'' && chars.next_if_eq(&'\'').is_none() {
-                break;
-            }
-            text.push(c);
-        }
-        strings.push(text);
-    }
-    strings
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
 }
 
 fn percent_encode(text: &str) -> String {
@@ -246,16 +273,6 @@ fn usage(form: &str) -> ClientError {
     usage_error(format!("expected {form}"))
 }
 
-fn usage_error(message: String) -> ClientError {
+pub(crate) fn usage_error(message: String) -> ClientError {
     ClientError::Refused { code: 40001, message, statement: None, entities: Vec::new() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quoted_strings_are_undoubled() {
-        assert_eq!(quoted("SET 'a' = 'it''s';"), ["a", "it's"]);
-    }
 }

@@ -15,8 +15,8 @@ async fn main() -> ExitCode {
     };
     let mut config = BrokerConfig::new(data_dir);
     config.auto_create_topics = arguments.next().as_deref() == Some("auto");
-    config.listener =
-        Some(ListenerConfig { address: format!("127.0.0.1:{port}"), ..ListenerConfig::default() });
+    config.listeners =
+        vec![ListenerConfig { address: format!("127.0.0.1:{port}"), ..ListenerConfig::default() }];
     let broker = match Broker::start(config).await {
         Ok(broker) => broker,
         Err(error) => {

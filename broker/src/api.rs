@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod configs;
 pub mod dispatcher;
+pub(crate) mod endpoint;
 pub(crate) mod error_map;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
@@ -13,5 +14,7 @@ pub(crate) mod list_offsets;
 pub(crate) mod log_admin;
 pub mod node;
 pub(crate) mod produce;
+pub(crate) mod sasl;
 pub(crate) mod topics;
 pub(crate) mod transactions;
+pub(crate) mod users;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::dispatcher::Dispatcher;
 use crate::api::node::{Node, NodeParts};
+use crate::api::users;
 use crate::client::transport::{LocalTransport, Transport};
 use crate::config::BrokerConfig;
 use crate::coordinator::log::CoordinatorLog;
@@ -30,8 +31,10 @@ use crate::log::offline::OfflineLog;
 use crate::metadata::image::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::{TopicService, TopicSpec};
+use crate::net::limits::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
 use crate::net::metrics::NetMetrics;
+use crate::net::tls::{TlsError, TlsServer};
 use crate::replication::manager::ReplicaManager;
 use crate::txn::producer_ids::ProducerIds;
 use crate::txn::service::TxnService;
@@ -95,7 +98,7 @@ pub struct Broker {
     node: Arc<Node>,
     replicas: Arc<ReplicaManager>,
     handler: Arc<Dispatcher>,
-    listener: Option<Listener>,
+    listeners: Vec<Listener>,
     net_metrics: Arc<NetMetrics>,
     timers: JoinHandle<()>,
 }
@@ -119,20 +122,15 @@ impl Broker {
         let node = Arc::new(Node::new(parts));
         let handler = Arc::new(Dispatcher::new(node.clone()));
         let net_metrics = Arc::new(NetMetrics::default());
-        let listener = match node.config().listener.clone() {
-            None => None,
-            Some(listener) => Some(Listener::bind(listener, handler.clone(), net_metrics.clone()).await?),
-        };
-        let (host, port) = advertised(&node, listener.as_ref());
-        node.advertise(host, port);
+        let listeners = listen(&node, &handler, &net_metrics).await?;
         let timers = spawn::task("coordinator-timers", run_timers(node.clone()));
         tracing::info!(
-            listener = ?listener.as_ref().map(Listener::local_addr),
+            listeners = ?listeners.iter().map(Listener::local_addr).collect::<Vec<_>>(),
             topics = node.image().topic_count(),
             elapsed_ms = started.elapsed().as_millis(),
             "broker started"
         );
-        Ok(Self { node, replicas, handler, listener, net_metrics, timers })
+        Ok(Self { node, replicas, handler, listeners, net_metrics, timers })
     }
 
     /// A transport for clients in this process.
@@ -147,10 +145,23 @@ impl Broker {
         Arc::new(LocalTransport::new(self.handler.clone(), Some(client_id)))
     }
 
-    /// Where the Kafka listener is bound; `None` without one.
+    /// Where the first Kafka listener is bound; `None` without one.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.listener.as_ref().map(Listener::local_addr)
+        self.listeners.first().map(Listener::local_addr)
+    }
+
+    /// The Kafka listeners, in the order of the configuration.
+    #[must_use]
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Loads the certificates of all listeners anew, for connections accepted from now on.
+    ///
+    /// Errors: of the first listener whose files cannot be used; it keeps what it had.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.listeners.iter().filter_map(Listener::tls).try_for_each(TlsServer::reload)
     }
 
     /// Counters of connections and requests over the network.
@@ -207,9 +218,7 @@ impl Broker {
     pub async fn shutdown(self) -> Result<(), Error> {
         self.timers.abort();
         self.node.close();
-        if let Some(listener) = &self.listener {
-            listener.shutdown().await;
-        }
+        futures::future::join_all(self.listeners.iter().map(Listener::shutdown)).await;
         let replicas = self.replicas;
         let closing = tokio::task::spawn_blocking(move || replicas.shutdown());
         closing.await.unwrap_or(Err(Error::Interrupted { action: "close the logs" }))
@@ -276,16 +285,24 @@ fn internal_logs(
     (0..topic.partitions).map(log).collect()
 }
 
-/// What clients are told to connect to.
-fn advertised(node: &Node, listener: Option<&Listener>) -> (String, u16) {
-    let bound = listener.map(Listener::local_addr);
-    match (&node.config().advertised, bound) {
-        (Some((host, 0)), Some(bound)) => (host.clone(), bound.port()),
-        (Some(advertised), _) => advertised.clone(),
-        (None, Some(bound)) if bound.ip().is_unspecified() => ("localhost".to_owned(), bound.port()),
-        (None, Some(bound)) => (bound.ip().to_string(), bound.port()),
-        (None, None) => ("localhost".to_owned(), 0),
+/// Opens all listeners. Users of the configuration exist before anybody can connect.
+async fn listen(
+    node: &Arc<Node>,
+    handler: &Arc<Dispatcher>,
+    metrics: &Arc<NetMetrics>,
+) -> Result<Vec<Listener>, StartError> {
+    users::set_configured(node).await?;
+    let configs = node.config().listeners.clone();
+    let first = configs.first().cloned().unwrap_or_default();
+    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), first.in_flight_bytes_max_total));
+    let mut listeners = Vec::with_capacity(configs.len());
+    for config in configs {
+        listeners.push(Listener::bind(config, handler.clone(), metrics.clone(), limits.clone()).await?);
     }
+    if let Some(first) = listeners.first() {
+        node.advertise(first.endpoint().host.clone(), first.endpoint().port);
+    }
+    Ok(listeners)
 }
 
 /// Lets time pass for the coordinators until the broker closes.

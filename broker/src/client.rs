@@ -6,5 +6,6 @@ pub mod error;
 pub mod group_offsets;
 pub mod producer;
 pub mod reader;
+pub mod security;
 pub mod tcp;
 pub mod transport;

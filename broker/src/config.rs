@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::auth::config::SecurityConfig;
 use crate::group::consumer::assignor::Assignor;
 use crate::group::coordinator::CoordinatorLimits;
 use crate::ids::BrokerId;
@@ -15,10 +16,10 @@ pub struct BrokerConfig {
     /// Where everything durable is. Made if missing.
     pub data_dir: PathBuf,
     pub broker_id: BrokerId,
-    /// The Kafka listener; `None` serves in-process clients only.
-    pub listener: Option<ListenerConfig>,
-    /// Host and port clients are told to connect to; by default what the listener is bound to.
-    pub advertised: Option<(String, u16)>,
+    /// The Kafka listeners; without any, in-process clients only are served. Limits of all connections together are
+    /// taken from the first.
+    pub listeners: Vec<ListenerConfig>,
+    pub security: SecurityConfig,
     pub durability: Durability,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
@@ -42,8 +43,8 @@ impl BrokerConfig {
         Self {
             data_dir: data_dir.into(),
             broker_id: BrokerId(1),
-            listener: Some(ListenerConfig::default()),
-            advertised: None,
+            listeners: vec![ListenerConfig::default()],
+            security: SecurityConfig::default(),
             durability: Durability::Fsync,
             auto_create_topics: false,
             num_partitions: 1,

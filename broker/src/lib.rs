@@ -3,7 +3,7 @@
 //! Layers, lowest first; a module uses only modules above it in this list:
 //!
 //! 1. [`ids`], [`error`], [`env`](mod@env): names, failures, and the seams for time, files, chance and threads.
-//! 2. [`record`]: record batches (format v2), compression, control records.
+//! 2. [`record`]: record batches (format v2), compression, control records. [`auth`]: proofs, rules and quotas.
 //! 3. [`protocol`]: the wire format of requests and responses.
 //! 4. [`log`]: segmented logs with indexes, producer state, group commit, retention and compaction.
 //! 5. [`replication`]: a partition as clients see it: one log, its leader epoch and its waiters.
@@ -13,6 +13,7 @@
 //! 9. [`client`]: producers, readers and administration over a transport, in this process or elsewhere.
 
 pub mod api;
+pub mod auth;
 pub mod broker;
 pub mod client;
 pub mod config;

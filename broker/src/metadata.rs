@@ -2,6 +2,7 @@
 
 pub mod image;
 pub mod record;
+pub mod security;
 pub mod store;
 pub mod topic_config;
 pub mod topics;

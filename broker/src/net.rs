@@ -4,8 +4,11 @@ pub mod config;
 pub mod connection;
 pub(crate) mod frame_io;
 pub mod handler;
+pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod session;
+pub mod tls;
 
 #[cfg(test)]
 pub(crate) mod tests;

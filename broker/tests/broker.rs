@@ -29,7 +29,8 @@ const TIMEOUT_MS: i32 = 60_000;
 
 async fn start(dir: &Path) -> Broker {
     let mut config = BrokerConfig::new(dir);
-    config.listener = Some(ListenerConfig { address: "127.0.0.1:0".to_owned(), ..ListenerConfig::default() });
+    config.listeners =
+        vec![ListenerConfig { address: "127.0.0.1:0".to_owned(), ..ListenerConfig::default() }];
     Broker::start(config).await.expect("the broker starts")
 }
 

@@ -23,7 +23,7 @@ use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
 async fn start(dir: &Path) -> Result<Broker, StartError> {
     let mut config = BrokerConfig::new(dir);
-    config.listener = None;
+    config.listeners.clear();
     Broker::start(config).await
 }
 

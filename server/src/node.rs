@@ -223,10 +223,12 @@ fn build_context(clock: &Arc<dyn Clock>) -> BuildContext {
 
 fn broker_config(config: &NodeConfig) -> BrokerConfig {
     let mut broker = BrokerConfig::new(config.data_dir.join("broker"));
-    broker.listener = config
-        .kafka_listen
-        .map(|address| ListenerConfig { address: address.to_string(), ..ListenerConfig::default() });
-    broker.advertised = config.kafka_advertised.clone();
+    let listener = |address: SocketAddr| ListenerConfig {
+        address: address.to_string(),
+        advertised: config.kafka_advertised.clone(),
+        ..ListenerConfig::default()
+    };
+    broker.listeners = config.kafka_listen.map(listener).into_iter().collect();
     broker.durability = config.durability;
     broker.auto_create_topics = config.auto_create_topics;
     broker

@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use crate::api::group_membership::Client;
 use crate::api::node::Node;
 use crate::api::{
-    cluster, configs, fetch, find_coordinator, group_admin, group_membership, group_offsets, list_offsets,
-    log_admin, produce, topics, transactions,
+    cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership, group_offsets,
+    list_offsets, log_admin, produce, sasl, topics, transactions, users,
 };
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::protocol::request::Request;
@@ -30,6 +30,26 @@ impl Dispatcher {
 
 impl RequestHandler for Dispatcher {
     fn handle(&self, context: RequestContext, request: Request) -> BoxFuture<'static, Option<Response>> {
+        let session = context.session.clone();
+        let is_local_answer = session.is_internal() || !endpoint::names_brokers(&request);
+        let answer = self.dispatch(context, request);
+        if is_local_answer {
+            return answer;
+        }
+        async move {
+            let mut response = answer.await;
+            if let (Some(response), Some(endpoint)) = (&mut response, session.endpoint()) {
+                endpoint::localize(response, endpoint);
+            }
+            response
+        }
+        .boxed()
+    }
+}
+
+impl Dispatcher {
+    /// Begins answering a request.
+    fn dispatch(&self, context: RequestContext, request: Request) -> BoxFuture<'static, Option<Response>> {
         let node = self.node.clone();
         node.metrics().requests.increment();
         // Each family is a future of its own on the heap, so that small requests do not carry the largest one's state.
@@ -57,6 +77,12 @@ impl RequestHandler for Dispatcher {
             | Request::DescribeTransactions(_)
             | Request::ListTransactions(_) => {
                 async move { transactional(&node, context.api_version, request).await }.boxed()
+            }
+            Request::SaslHandshake(_)
+            | Request::SaslAuthenticate(_)
+            | Request::DescribeUserScramCredentials(_)
+            | Request::AlterUserScramCredentials(_) => {
+                async move { security(&node, context, request).await }.boxed()
             }
             other => async move { administration(&node, context.api_version, other).await }.boxed(),
         }
@@ -136,6 +162,25 @@ async fn transactional(node: &Node, version: i16, request: Request) -> Option<Re
             Response::DescribeTransactions(transactions::describe(node, request))
         }
         Request::ListTransactions(request) => Response::ListTransactions(transactions::list(node, &request)),
+        _ => return None,
+    })
+}
+
+/// Requests about who clients are and what they may do.
+async fn security(node: &Node, context: RequestContext, request: Request) -> Option<Response> {
+    Some(match request {
+        Request::SaslHandshake(request) => {
+            Response::SaslHandshake(sasl::handshake(&context.session, context.api_version, &request))
+        }
+        Request::SaslAuthenticate(request) => {
+            Response::SaslAuthenticate(sasl::authenticate(node, &context.session, request).await)
+        }
+        Request::DescribeUserScramCredentials(request) => {
+            Response::DescribeUserScramCredentials(users::describe(node, request))
+        }
+        Request::AlterUserScramCredentials(request) => {
+            Response::AlterUserScramCredentials(users::alter(node, request).await)
+        }
         _ => return None,
     })
 }

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
 use crate::env::rng::Rng;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::service::GroupService;
 use crate::metadata::image::{MetadataImage, Topic};
+use crate::metadata::record::MetadataRecord;
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::TopicService;
 use crate::net::metrics::Counter;
@@ -24,6 +26,8 @@ pub struct NodeMetrics {
     pub bytes_in: Counter,
     /// Bytes of records given to consumers.
     pub bytes_out: Counter,
+    /// Clients that did not prove who they are.
+    pub authentications_failed: Counter,
 }
 
 /// The parts of a broker.
@@ -46,12 +50,23 @@ pub struct Node {
     advertised: OnceLock<(String, u16)>,
     metrics: NodeMetrics,
     closing: CancellationToken,
+    /// Random, of this process: hides which users exist.
+    decoy_key: [u8; 32],
+    /// Passwords being checked; more would take the processor from everything else.
+    password_checks: Semaphore,
 }
+
+/// Passwords checked at a time.
+const PASSWORD_CHECKS_MAX: usize = 2;
 
 impl Node {
     #[must_use]
     pub fn new(parts: NodeParts) -> Self {
+        let mut decoy_key = [0; 32];
+        parts.rng.fill_bytes(&mut decoy_key);
         Self {
+            decoy_key,
+            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             parts,
             advertised: OnceLock::new(),
             metrics: NodeMetrics::default(),
@@ -65,7 +80,7 @@ impl Node {
 
     /// Fixes where clients are told to connect to, once the listener is bound.
     pub fn advertise(&self, host: String, port: u16) {
-        // The first address holds; there is one listener.
+        // Other listeners tell their clients their own address.
         drop(self.advertised.set((host, port)));
     }
 
@@ -107,6 +122,24 @@ impl Node {
 
     pub(crate) fn rng(&self) -> &dyn Rng {
         self.parts.rng.as_ref()
+    }
+
+    pub(crate) fn decoy_key(&self) -> &[u8] {
+        &self.decoy_key
+    }
+
+    pub(crate) fn password_checks(&self) -> &Semaphore {
+        &self.password_checks
+    }
+
+    /// Decides on changes of the metadata and makes them durable, beside the async threads.
+    pub(crate) async fn update_metadata<T: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&MetadataImage) -> Result<(Vec<MetadataRecord>, T)> + Send + 'static,
+    ) -> Result<T> {
+        let metadata = self.parts.metadata.clone();
+        let work = tokio::task::spawn_blocking(move || metadata.update(decide));
+        work.await.unwrap_or(Err(Error::Interrupted { action: "change metadata" }))
     }
 
     /// Counters of the request handlers.

@@ -1,6 +1,7 @@
 //! Requests over TCP to one broker.
 
 mod driver;
+mod link;
 mod versions;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::client::security::ClientSecurity;
 use crate::client::tcp::driver::{Driver, Outgoing};
 use crate::client::transport::{Transport, TransportError};
 use crate::env::spawn;
@@ -33,6 +35,7 @@ pub struct TcpTransportConfig {
     pub in_flight_max: usize,
     /// Longest response, in bytes.
     pub response_bytes_max: usize,
+    pub security: ClientSecurity,
 }
 
 impl Default for TcpTransportConfig {
@@ -45,6 +48,7 @@ impl Default for TcpTransportConfig {
             backoff_max: Duration::from_secs(1),
             in_flight_max: 64,
             response_bytes_max: 256 * 1024 * 1024,
+            security: ClientSecurity::default(),
         }
     }
 }

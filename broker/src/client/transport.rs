@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use thiserror::Error;
 
-use crate::net::handler::{RequestContext, RequestHandler, Session};
+use crate::net::handler::{RequestContext, RequestHandler};
+use crate::net::session::Session;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::messages::produce::ProduceResponse;
 use crate::protocol::primitive::{DecodeError, EncodeError};
@@ -28,6 +29,9 @@ pub enum TransportError {
     /// No connection could be made.
     #[error("connecting to broker {address} failed: {reason}")]
     Connect { address: String, reason: String },
+    /// Broker and client do not accept each other's certificate or password.
+    #[error("broker {address} and this client do not accept each other: {reason}")]
+    Authentication { address: String, reason: String },
     /// The connection ended before the response came; the broker may or may not have acted on the request.
     #[error("connection to broker {address} was lost: {reason}")]
     Disconnected { address: String, reason: String },
@@ -56,7 +60,8 @@ impl TransportError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => true,
-            Self::UnsupportedVersion { .. }
+            Self::Authentication { .. }
+            | Self::UnsupportedVersion { .. }
             | Self::Encode { .. }
             | Self::Decode { .. }
             | Self::NoResponse { .. }
@@ -76,7 +81,7 @@ pub struct LocalTransport {
 impl LocalTransport {
     /// A transport to `handler` for a client called `client_id`.
     pub fn new(handler: Arc<dyn RequestHandler>, client_id: Option<&str>) -> Self {
-        Self { handler, session: Arc::new(Session::new(0, None)), client_id: client_id.map(Arc::from) }
+        Self { handler, session: Arc::new(Session::internal()), client_id: client_id.map(Arc::from) }
     }
 
     /// The version local requests are answered in: the highest the broker serves that can carry the request.
@@ -100,6 +105,7 @@ impl Transport for LocalTransport {
             let answered = request.expects_response();
             let context = RequestContext {
                 api_version: Self::version(&request),
+                request_bytes: 0,
                 client_id: self.client_id.clone(),
                 session: self.session.clone(),
             };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::record::MetadataRecord;
+use super::security::SecurityImage;
 use super::topic_config::TopicConfig;
 use crate::error::Result;
 use crate::ids::TopicId;
@@ -54,6 +55,7 @@ pub struct MetadataImage {
     names: HashMap<TopicId, Arc<str>>,
     deleting: BTreeMap<Uuid, DeletedTopic>,
     producer_id_next: i64,
+    security: Arc<SecurityImage>,
 }
 
 impl MetadataImage {
@@ -86,6 +88,12 @@ impl MetadataImage {
     #[must_use]
     pub fn producer_id_next(&self) -> i64 {
         self.producer_id_next
+    }
+
+    /// Users, rules and quotas.
+    #[must_use]
+    pub fn security(&self) -> &Arc<SecurityImage> {
+        &self.security
     }
 
     /// Applies one change. Changes of unknown topics are of no effect.
@@ -122,8 +130,23 @@ impl MetadataImage {
                 self.deleting.remove(id);
             }
             MetadataRecord::ProducerIds { next } => self.producer_id_next = self.producer_id_next.max(*next),
+            MetadataRecord::CredentialSet { user, credential } => {
+                self.security_mut().set_credential(user, credential);
+            }
+            MetadataRecord::CredentialRemoved { user, mechanism } => {
+                self.security_mut().remove_credential(user, *mechanism);
+            }
+            MetadataRecord::AclAdded { acl } => self.security_mut().acls.insert(acl.clone()),
+            MetadataRecord::AclRemoved { acl } => self.security_mut().acls.remove(acl),
+            MetadataRecord::QuotaSet { entity, key, value } => {
+                self.security_mut().quotas.set(entity, *key, *value);
+            }
         }
         Ok(())
+    }
+
+    fn security_mut(&mut self) -> &mut SecurityImage {
+        Arc::make_mut(&mut self.security)
     }
 
     /// The shortest list of changes that gives this image.
@@ -147,6 +170,7 @@ impl MetadataImage {
             configs: topic.config.overrides().clone(),
         }));
         records.push(MetadataRecord::ProducerIds { next: self.producer_id_next });
+        records.extend(self.security.records());
         records
     }
 }

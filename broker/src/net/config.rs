@@ -1,17 +1,34 @@
 //! Limits of a listener.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::auth::sasl::SaslConfig;
+use crate::net::tls::TlsServer;
 
 /// What a listener accepts and how long it waits. The names of Kafka's settings are given where they exist.
 #[derive(Debug, Clone)]
 pub struct ListenerConfig {
+    /// What the listener is called in the log.
+    pub name: String,
     /// Host and port to bind; port 0 takes a free one.
     pub address: String,
-    /// Connections open at a time; further ones are closed at once (`max.connections`).
+    /// Host and port clients are told to connect to; by default what the listener is bound to. Port 0 stands for the
+    /// one that is bound (`advertised.listeners`).
+    pub advertised: Option<(String, u16)>,
+    /// TLS; `None`: connections are not encrypted.
+    pub tls: Option<Arc<TlsServer>>,
+    /// What proves who clients are; `None`: their certificates, or nothing.
+    pub sasl: Option<SaslConfig>,
+    /// How long a client may take to agree on TLS.
+    pub handshake_timeout: Duration,
+    /// Connections of one address open at a time (`max.connections.per.ip`).
+    pub connections_per_ip_max: usize,
+    /// Connections of all listeners open at a time; further ones are closed at once (`max.connections`).
     pub connections_max: usize,
     /// Longest request, in bytes (`socket.request.max.bytes`).
     pub request_bytes_max: usize,
-    /// Longest request of a connection that has not yet sent a valid one, in bytes.
+    /// Longest request of a connection that has not yet authenticated and sent a valid one, in bytes.
     pub first_request_bytes_max: usize,
     /// Requests of one connection being answered at a time; further ones wait in the socket.
     pub in_flight_requests_max: usize,
@@ -29,9 +46,22 @@ pub struct ListenerConfig {
     pub shutdown_grace: Duration,
 }
 
+impl ListenerConfig {
+    /// Is it certain who every client is?
+    pub fn authenticates(&self) -> bool {
+        self.sasl.is_some() || self.tls.as_ref().is_some_and(|tls| tls.authenticates())
+    }
+}
+
 impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
+            name: "PLAINTEXT".to_owned(),
+            advertised: None,
+            tls: None,
+            sasl: None,
+            handshake_timeout: Duration::from_secs(10),
+            connections_per_ip_max: usize::MAX,
             address: "127.0.0.1:9092".to_owned(),
             connections_max: 20_000,
             request_bytes_max: 100 * 1024 * 1024,

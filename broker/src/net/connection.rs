@@ -7,24 +7,28 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesOrdered;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::config::ListenerConfig;
 use crate::net::frame_io::{Frame, FrameReader, FrameWriter, ReadError};
-use crate::net::handler::{RequestContext, RequestHandler, Session};
+use crate::net::handler::{RequestContext, RequestHandler};
+use crate::net::limits::ConnectionLimits;
 use crate::net::metrics::NetMetrics;
+use crate::net::session::{Endpoint, Inadmissible, Session, authenticates};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::{EncodedFrame, RequestError, decode_request, encode_response};
 use crate::protocol::header::{HeaderError, RequestHeader};
 use crate::protocol::messages::api_versions::{ApiVersion, ApiVersionsResponse};
+use crate::protocol::messages::sasl_authenticate::SaslAuthenticateRequest;
 use crate::protocol::primitive::EncodeError;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
@@ -34,8 +38,9 @@ pub(crate) struct Shared {
     pub(crate) config: ListenerConfig,
     pub(crate) handler: Arc<dyn RequestHandler>,
     pub(crate) metrics: Arc<NetMetrics>,
-    /// One permit per byte of requests being read or answered.
-    pub(crate) budget: Arc<Semaphore>,
+    /// Shared by all listeners.
+    pub(crate) limits: Arc<ConnectionLimits>,
+    pub(crate) endpoint: Arc<Endpoint>,
     /// No further requests are read.
     pub(crate) draining: CancellationToken,
     /// Connections end at once.
@@ -47,12 +52,16 @@ pub(crate) struct Shared {
 pub(crate) enum ConnectionError {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("agreeing on TLS failed")]
+    Handshake(#[source] io::Error),
     #[error("writing failed")]
     Write(#[source] io::Error),
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("{api_key} version {api_version} is not served")]
     NotServed { api_key: ApiKey, api_version: i16 },
+    #[error("{api_key} request is not taken")]
+    Inadmissible { api_key: ApiKey, source: Inadmissible },
     #[error("{api_key} response cannot be encoded in version {api_version}")]
     Response { api_key: ApiKey, api_version: i16, source: EncodeError },
     #[error("{what} for too long")]
@@ -76,8 +85,11 @@ pub(crate) struct Connection<R, W> {
     writer: FrameWriter<W>,
     in_flight: FuturesOrdered<AnswerFuture>,
     in_flight_bytes: usize,
-    /// A valid request was read.
+    /// A valid request was read, and the client is who it has to be.
     proven: bool,
+    /// A request that proves who the client is is being answered; nothing else is read meanwhile.
+    authenticating: bool,
+    muted_until: Option<Instant>,
     /// The peer sends nothing more, or is not to.
     read_closed: bool,
     active_at: Instant,
@@ -86,7 +98,7 @@ pub(crate) struct Connection<R, W> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     pub(crate) fn new(shared: Arc<Shared>, session: Session, source: R, sink: W) -> Self {
-        let reader = FrameReader::new(source, shared.budget.clone(), shared.config.in_flight_bytes_max_total);
+        let reader = FrameReader::new(source, shared.limits.budget(), shared.limits.budget_max());
         Self {
             shared,
             session: Arc::new(session),
@@ -95,6 +107,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             in_flight: FuturesOrdered::new(),
             in_flight_bytes: 0,
             proven: false,
+            authenticating: false,
+            muted_until: None,
             read_closed: false,
             active_at: Instant::now(),
             client_id: None,
@@ -112,9 +126,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             Err(ConnectionError::Request(_) | ConnectionError::NotServed { .. }) => {
                 self.shared.metrics.connections_malformed.increment();
             }
+            Err(ConnectionError::Inadmissible { .. }) => {
+                self.shared.metrics.connections_unauthenticated.increment();
+            }
             Err(ConnectionError::TimedOut { .. }) => self.shared.metrics.connections_timed_out.increment(),
             Err(
                 ConnectionError::Read(ReadError::Io(_) | ReadError::UnexpectedEnd)
+                | ConnectionError::Handshake(_)
                 | ConnectionError::Write(_)
                 | ConnectionError::Response { .. }
                 | ConnectionError::Killed,
@@ -136,8 +154,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 return Ok(());
             }
             let can_answer = self.writer.pending() < config.unsent_bytes_max;
+            let muted_until = self.muted_until.filter(|until| *until > Instant::now());
+            self.muted_until = muted_until;
             let can_read = can_answer
                 && !self.read_closed
+                && !self.authenticating
+                && muted_until.is_none()
                 && self.in_flight.len() < config.in_flight_requests_max
                 && self.in_flight_bytes < config.in_flight_bytes_max;
             let length_max =
@@ -148,12 +170,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 () = shared.killed.cancelled() => return Err(ConnectionError::Killed),
                 () = shared.draining.cancelled(), if !self.read_closed => self.read_closed = true,
                 Some(answer) = self.in_flight.next(), if can_answer && !self.in_flight.is_empty() => {
-                    let answer = answer?;
-                    self.in_flight_bytes -= answer.request_len;
-                    self.active_at = Instant::now();
-                    if let Some(frame) = answer.frame {
-                        self.writer.push(frame);
-                    }
+                    self.take(answer?);
                 }
                 written = self.writer.write_some(), if !self.writer.is_idle() => {
                     shared.metrics.bytes_sent.add(written.map_err(ConnectionError::Write)? as u64);
@@ -165,11 +182,27 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                         None => self.read_closed = true,
                     }
                 }
+                () = unmuted(muted_until), if muted_until.is_some() => {}
                 () = &mut timer => {
                     self.check_timeouts(can_read)?;
                     timer.as_mut().reset(Instant::now() + tick);
                 }
             }
+        }
+    }
+
+    /// Takes an answer to be sent, and notes what answering has changed about the session.
+    fn take(&mut self, answer: Answer) {
+        self.in_flight_bytes -= answer.request_len;
+        self.active_at = Instant::now();
+        if let Some(frame) = answer.frame {
+            self.writer.push(frame);
+        }
+        self.muted_until = self.session.muted_until();
+        if self.authenticating && self.in_flight.is_empty() {
+            self.authenticating = false;
+            self.proven = self.session.is_ready();
+            self.read_closed |= self.session.is_closing();
         }
     }
 
@@ -201,6 +234,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         self.active_at = Instant::now();
         let Frame { bytes, permit } = frame;
         let request_len = bytes.len();
+        if self.session.expects_raw_token() {
+            let answer = self.answer_token(bytes, permit);
+            self.in_flight_bytes += request_len;
+            self.in_flight.push_back(answer);
+            return Ok(());
+        }
         let answer = match decode_request(bytes) {
             Ok((header, request)) => self.answer(header, request, request_len, permit)?,
             Err(RequestError::Header(HeaderError::UnknownVersion {
@@ -229,14 +268,16 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 _ => Err(ConnectionError::NotServed { api_key, api_version }),
             };
         }
-        self.proven = true;
+        let admitted = self.session.admit(api_key, Instant::now());
+        admitted.map_err(|source| ConnectionError::Inadmissible { api_key, source })?;
+        self.authenticating |= authenticates(api_key);
+        self.proven |= self.session.is_ready();
         if self.client_id.as_deref() != client_id.as_deref() {
             self.client_id = client_id.map(Arc::from);
         }
         let shared = self.shared.clone();
         shared.metrics.api(api_key).requests.increment();
-        let context =
-            RequestContext { api_version, client_id: self.client_id.clone(), session: self.session.clone() };
+        let context = self.context(api_version, request_len);
         let started_at = Instant::now();
         let response = shared.handler.handle(context, request);
         Ok(async move {
@@ -251,6 +292,39 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             Ok(Answer { frame, request_len })
         }
         .boxed())
+    }
+
+    fn context(&self, api_version: i16, request_bytes: usize) -> RequestContext {
+        let (client_id, session) = (self.client_id.clone(), self.session.clone());
+        RequestContext { api_version, request_bytes, client_id, session }
+    }
+
+    /// Answers a token that came without header, as after version 0 of `SaslHandshake`. A failure is not told; the
+    /// connection just ends.
+    fn answer_token(&mut self, token: Bytes, permit: OwnedSemaphorePermit) -> AnswerFuture {
+        self.authenticating = true;
+        let request_len = token.len();
+        let request = SaslAuthenticateRequest { auth_bytes: token };
+        let response = self.shared.handler.handle(self.context(0, request_len), request.into());
+        async move {
+            let response = response.await;
+            drop(permit);
+            let frame = match response {
+                Some(Response::SaslAuthenticate(response)) if response.error_code == ErrorCode::None => {
+                    Some(EncodedFrame::bare(response.auth_bytes))
+                }
+                _ => None,
+            };
+            Ok(Answer { frame, request_len })
+        }
+        .boxed()
+    }
+}
+
+/// Waits until requests are read again.
+async fn unmuted(until: Option<Instant>) {
+    if let Some(until) = until {
+        sleep_until(until).await;
     }
 }
 

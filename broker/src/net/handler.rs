@@ -1,16 +1,12 @@
 //! The seam between carriers of requests (sockets, the local transport) and whoever answers them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use parking_lot::Mutex;
 
+use crate::net::session::Session;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
-
-/// Who a connection speaks for until it authenticates.
-pub const ANONYMOUS: &str = "User:ANONYMOUS";
 
 /// Answers requests.
 pub trait RequestHandler: Send + Sync + 'static {
@@ -28,40 +24,10 @@ pub trait RequestHandler: Send + Sync + 'static {
 pub struct RequestContext {
     /// Version of the request, and of the response that is expected.
     pub api_version: i16,
+    /// Bytes of the request; 0 for in-process callers.
+    pub request_bytes: usize,
     /// What the client calls itself.
     pub client_id: Option<Arc<str>>,
     /// The connection the request came on.
     pub session: Arc<Session>,
-}
-
-/// One connection, as request handlers see it.
-#[derive(Debug)]
-pub struct Session {
-    /// Unique within the process; 0 for in-process callers.
-    pub connection_id: u64,
-    /// `None` for in-process callers.
-    pub peer: Option<SocketAddr>,
-    principal: Mutex<Arc<str>>,
-}
-
-impl Session {
-    /// A connection that has not authenticated.
-    pub fn new(connection_id: u64, peer: Option<SocketAddr>) -> Self {
-        Self { connection_id, peer, principal: Mutex::new(Arc::from(ANONYMOUS)) }
-    }
-
-    /// Who the connection speaks for, as `User:name`.
-    pub fn principal(&self) -> Arc<str> {
-        self.principal.lock().clone()
-    }
-
-    /// Records a completed authentication; holds for requests read afterwards.
-    pub fn authenticate(&self, principal: &str) {
-        *self.principal.lock() = Arc::from(principal);
-    }
-
-    /// The address to show for the peer, as Kafka's `client_host` fields want it.
-    pub fn client_host(&self) -> String {
-        self.peer.map_or_else(|| "/local".to_owned(), |peer| format!("/{}", peer.ip()))
-    }
 }

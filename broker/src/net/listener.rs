@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -18,8 +17,11 @@ use tracing::{debug, error, warn};
 use crate::env::spawn;
 use crate::net::config::ListenerConfig;
 use crate::net::connection::{Connection, ConnectionError, Shared};
-use crate::net::handler::{RequestHandler, Session};
+use crate::net::handler::RequestHandler;
+use crate::net::limits::{ConnectionLimits, OpenConnection};
 use crate::net::metrics::NetMetrics;
+use crate::net::session::{Endpoint, Session};
+use crate::net::tls::{TlsServer, name};
 
 /// Pause after a failed accept, so that running out of file descriptors does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -51,6 +53,7 @@ impl Listener {
         config: ListenerConfig,
         handler: Arc<dyn RequestHandler>,
         metrics: Arc<NetMetrics>,
+        limits: Arc<ConnectionLimits>,
     ) -> Result<Self, ListenError> {
         let address = config.address.clone();
         let bound = async {
@@ -61,7 +64,8 @@ impl Listener {
         let (socket, local_addr) = bound.await.map_err(|source| ListenError { address, source })?;
         let killed = CancellationToken::new();
         let shared = Arc::new(Shared {
-            budget: Arc::new(Semaphore::new(config.in_flight_bytes_max_total)),
+            limits,
+            endpoint: Arc::new(endpoint(&config, local_addr)),
             config,
             handler,
             metrics,
@@ -76,6 +80,16 @@ impl Listener {
     /// The bound address, with the port that was taken when the configured one is 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The listener as its clients know it.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.shared.endpoint
+    }
+
+    /// TLS of the listener, if it has any.
+    pub fn tls(&self) -> Option<&TlsServer> {
+        self.shared.config.tls.as_deref()
     }
 
     /// Stops accepting and reading, answers the requests already read, and ends what is left after the grace period.
@@ -96,8 +110,17 @@ impl fmt::Debug for Listener {
     }
 }
 
+fn endpoint(config: &ListenerConfig, bound: SocketAddr) -> Endpoint {
+    let (host, port) = match &config.advertised {
+        Some((host, 0)) => (host.clone(), bound.port()),
+        Some((host, port)) => (host.clone(), *port),
+        None if bound.ip().is_unspecified() => ("localhost".to_owned(), bound.port()),
+        None => (bound.ip().to_string(), bound.port()),
+    };
+    Endpoint { name: config.name.clone(), host, port, sasl: config.sasl.clone() }
+}
+
 async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) {
-    let connections_max = shared.config.connections_max as u64;
     loop {
         let accepted = tokio::select! {
             () = shared.draining.cancelled() => return,
@@ -105,14 +128,17 @@ async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracke
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) if shared.metrics.connections.enter(connections_max) => {
-                shared.metrics.connections_accepted.increment();
-                spawn::task("connection", tasks.track_future(connection_task(stream, peer, shared.clone())));
-            }
-            Ok((_, peer)) => {
-                shared.metrics.connections_refused.increment();
-                debug!(%peer, connections_max, "connection refused, too many are open");
-            }
+            Ok((stream, peer)) => match shared.limits.enter(&shared.config, peer.ip()) {
+                Ok(open) => {
+                    shared.metrics.connections_accepted.increment();
+                    let task = connection_task(stream, peer, shared.clone(), open);
+                    spawn::task("connection", tasks.track_future(task));
+                }
+                Err(reason) => {
+                    shared.metrics.connections_refused.increment();
+                    debug!(%peer, %reason, "connection refused");
+                }
+            },
             Err(error) => {
                 warn!(%error, "accepting a connection failed");
                 sleep(ACCEPT_RETRY).await;
@@ -121,23 +147,20 @@ async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracke
     }
 }
 
-/// Takes a connection out of the gauge however its task ends.
-struct OpenConnection(Arc<Shared>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.metrics.connections.leave();
-    }
-}
-
-async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    let _open = OpenConnection(shared.clone());
+async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, open: OpenConnection) {
+    let _open = open;
     // Only latency is lost without it.
     let _ = stream.set_nodelay(true);
     let connection_id = NEXT_CONNECTION_ID.fetch_add(1, Ordering::Relaxed);
-    let (source, sink) = stream.into_split();
-    let session = Session::new(connection_id, Some(peer));
-    match Connection::new(shared, session, source, sink).run().await {
+    let outcome = match shared.config.tls.clone() {
+        None => {
+            let session = Session::remote(connection_id, peer, shared.endpoint.clone(), None);
+            let (source, sink) = stream.into_split();
+            Connection::new(shared, session, source, sink).run().await
+        }
+        Some(tls) => Box::pin(tls_connection(stream, peer, connection_id, shared, &tls)).await,
+    };
+    match outcome {
         Ok(()) => debug!(connection = connection_id, %peer, "connection closed"),
         // Nothing a peer does leads here: the handler answered with something the version cannot say.
         Err(error @ ConnectionError::Response { .. }) => {
@@ -149,4 +172,37 @@ async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared
             debug!(connection = connection_id, %peer, error, "connection ended");
         }
     }
+}
+
+/// Agrees on TLS, and serves what comes through it.
+async fn tls_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    connection_id: u64,
+    shared: Arc<Shared>,
+    tls: &TlsServer,
+) -> Result<(), ConnectionError> {
+    let failed = |source| {
+        shared.metrics.tls_handshakes_failed.increment();
+        ConnectionError::Handshake(source)
+    };
+    let handshake = timeout(shared.config.handshake_timeout, tls.acceptor().accept(stream));
+    let stream = tokio::select! {
+        () = shared.draining.cancelled() => return Ok(()),
+        () = shared.killed.cancelled() => return Ok(()),
+        outcome = handshake => match outcome {
+            Ok(outcome) => outcome.map_err(failed)?,
+            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
+        },
+    };
+    let certified = match stream.get_ref().1.peer_certificates().and_then(<[_]>::first) {
+        None => None,
+        Some(certificate) => match name::subject(certificate) {
+            Some(subject) => Some(format!("User:{subject}")),
+            None => return Err(failed(io::ErrorKind::InvalidData.into())),
+        },
+    };
+    let session = Session::remote(connection_id, peer, shared.endpoint.clone(), certified);
+    let (source, sink) = tokio::io::split(stream);
+    Connection::new(shared, session, source, sink).run().await
 }

@@ -109,6 +109,10 @@ pub struct NetMetrics {
     pub connections_malformed: Counter,
     /// Connections closed because a request was longer than allowed.
     pub connections_oversize: Counter,
+    /// Connections closed because they did not authenticate before anything else, or not again in time.
+    pub connections_unauthenticated: Counter,
+    /// Connections that ended before TLS was agreed on.
+    pub tls_handshakes_failed: Counter,
     /// Bytes read.
     pub bytes_received: Counter,
     /// Bytes written.
@@ -132,6 +136,8 @@ impl Default for NetMetrics {
             connections_timed_out: Counter::default(),
             connections_malformed: Counter::default(),
             connections_oversize: Counter::default(),
+            connections_unauthenticated: Counter::default(),
+            tls_handshakes_failed: Counter::default(),
             bytes_received: Counter::default(),
             bytes_sent: Counter::default(),
             apis: ApiKey::ALL.iter().map(|_| ApiMetrics::default()).collect(),

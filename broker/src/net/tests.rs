@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use super::config::ListenerConfig;
 use super::handler::{RequestContext, RequestHandler};
+use super::limits::ConnectionLimits;
 use super::listener::Listener;
 use super::metrics::NetMetrics;
 use crate::protocol::api_key::ApiKey;
@@ -117,7 +118,9 @@ pub(crate) fn config() -> ListenerConfig {
 
 pub(crate) async fn listen(config: ListenerConfig, handler: Arc<Scripted>) -> (Listener, Arc<NetMetrics>) {
     let metrics = Arc::new(NetMetrics::default());
-    let listener = Listener::bind(config, handler, metrics.clone()).await.expect("loopback can be bound");
+    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), config.in_flight_bytes_max_total));
+    let bound = Listener::bind(config, handler, metrics.clone(), limits).await;
+    let listener = bound.expect("loopback can be bound");
     (listener, metrics)
 }
 

@@ -22,7 +22,7 @@ macro_rules! api_table {
             SyncGroup = 14, sync_group, SyncGroupRequest, SyncGroupResponse, 0..=5, [0..=5];
             DescribeGroups = 15, describe_groups, DescribeGroupsRequest, DescribeGroupsResponse, 0..=6, [0..=6];
             ListGroups = 16, list_groups, ListGroupsRequest, ListGroupsResponse, 0..=5, [0..=5];
-            SaslHandshake = 17, sasl_handshake, SaslHandshakeRequest, SaslHandshakeResponse, 0..=1, [];
+            SaslHandshake = 17, sasl_handshake, SaslHandshakeRequest, SaslHandshakeResponse, 0..=1, [0..=1];
             ApiVersions = 18, api_versions, ApiVersionsRequest, ApiVersionsResponse, 0..=4, [0..=4];
             CreateTopics = 19, create_topics, CreateTopicsRequest, CreateTopicsResponse, 2..=7, [2..=7];
             DeleteTopics = 20, delete_topics, DeleteTopicsRequest, DeleteTopicsResponse, 1..=6, [1..=6];
@@ -42,7 +42,7 @@ macro_rules! api_table {
             DescribeConfigs = 32, describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, 1..=4, [1..=4];
             AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse, 0..=2, [0..=2];
             DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4, [1..=4];
-            SaslAuthenticate = 36, sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2, [];
+            SaslAuthenticate = 36, sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2, [0..=2];
             CreatePartitions = 37, create_partitions, CreatePartitionsRequest, CreatePartitionsResponse,
                 0..=3, [0..=3];
             DeleteGroups = 42, delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, 0..=2, [0..=2];
@@ -54,9 +54,9 @@ macro_rules! api_table {
             AlterClientQuotas = 49, alter_client_quotas, AlterClientQuotasRequest, AlterClientQuotasResponse,
                 0..=1, [];
             DescribeUserScramCredentials = 50, describe_user_scram_credentials, DescribeUserScramCredentialsRequest,
-                DescribeUserScramCredentialsResponse, 0..=0, [];
+                DescribeUserScramCredentialsResponse, 0..=0, [0..=0];
             AlterUserScramCredentials = 51, alter_user_scram_credentials, AlterUserScramCredentialsRequest,
-                AlterUserScramCredentialsResponse, 0..=0, [];
+                AlterUserScramCredentialsResponse, 0..=0, [0..=0];
             DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse, 0..=2, [0..=2];
             DescribeProducers = 61, describe_producers, DescribeProducersRequest, DescribeProducersResponse,
                 0..=0, [0..=0];

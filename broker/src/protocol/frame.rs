@@ -46,6 +46,13 @@ impl EncodedFrame {
         bytes.freeze()
     }
 
+    /// A frame that is nothing but `body`, as SASL tokens were before they had an API of their own.
+    pub(crate) fn bare(body: Bytes) -> Self {
+        let length = i32::try_from(body.len()).expect("tokens are short").to_be_bytes();
+        let len = LENGTH_LEN + body.len();
+        Self { chunks: vec![Bytes::copy_from_slice(&length), body], len }
+    }
+
     fn seal(mut out: Encoder) -> Result<Self, EncodeError> {
         let len = out.len();
         let length = len - LENGTH_LEN;

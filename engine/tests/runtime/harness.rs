@@ -73,7 +73,7 @@ fn engine(dir: &Path, transport: &Arc<dyn Transport>, workers: usize) -> Engine 
 impl Node {
     pub(crate) async fn start(dir: &Path, workers: usize) -> Node {
         let mut config = BrokerConfig::new(dir.join("broker"));
-        config.listener = None;
+        config.listeners.clear();
         let broker = Broker::start(config).await.expect("the broker starts");
         let transport = broker.transport();
         let engine = engine(dir, &transport, workers);

@@ -1,26 +1,21 @@
 //! The task that owns the connection of a [`TcpTransport`](super::TcpTransport).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use crate::client::tcp::TcpTransportConfig;
-use crate::client::tcp::versions::BrokerVersions;
+use crate::client::tcp::link::{Link, LinkError};
 use crate::client::transport::TransportError;
 use crate::env::rng::{Rng, SystemRng};
-use crate::net::frame_io::{FrameReader, FrameWriter, ReadError};
+use crate::net::frame_io::ReadError;
 use crate::protocol::api_key::ApiKey;
-use crate::protocol::error_code::ErrorCode;
 use crate::protocol::frame::{decode_response, encode_request};
 use crate::protocol::header::{RequestHeader, ResponseHeader};
-use crate::protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::protocol::messages::produce::ProduceResponse;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
@@ -44,12 +39,6 @@ struct InFlight {
     deadline: Instant,
     timeout: Duration,
     reply: Reply,
-}
-
-struct Link {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
-    versions: BrokerVersions,
 }
 
 /// Why a connection is given up.
@@ -141,65 +130,15 @@ impl Driver {
 
     async fn connect(&mut self) -> Result<Link, TransportError> {
         let address = self.address.clone();
-        let failed = |reason: String| TransportError::Connect { address, reason };
-        match timeout(self.config.connect_timeout, self.open()).await {
+        let opening = Box::pin(Link::open(&self.address, &self.config));
+        match timeout(self.config.connect_timeout, opening).await {
             Ok(Ok(link)) => Ok(link),
-            Ok(Err(reason)) => Err(failed(reason)),
-            Err(_) => Err(failed("timed out".to_owned())),
+            Ok(Err(LinkError::Unreachable(reason))) => Err(TransportError::Connect { address, reason }),
+            Ok(Err(LinkError::Authentication(reason))) => {
+                Err(TransportError::Authentication { address, reason })
+            }
+            Err(_) => Err(TransportError::Connect { address, reason: "timed out".to_owned() }),
         }
-    }
-
-    /// Connects and learns the broker's versions.
-    async fn open(&mut self) -> Result<Link, String> {
-        let stream = TcpStream::connect(&self.address).await.map_err(|e| e.to_string())?;
-        // Only latency is lost without it.
-        let _ = stream.set_nodelay(true);
-        let (source, sink) = stream.into_split();
-        let budget_max = self.config.response_bytes_max;
-        let budget = Arc::new(Semaphore::new(budget_max));
-        let mut reader = FrameReader::new(source, budget, budget_max);
-        let mut writer = FrameWriter::new(sink);
-        let newest = ApiKey::ApiVersions.known_versions().max;
-        let mut response = self.ask_versions(&mut reader, &mut writer, newest).await?;
-        if response.error_code == ErrorCode::UnsupportedVersion {
-            let theirs = response.api_keys.iter().find(|entry| entry.api_key == ApiKey::ApiVersions.code());
-            let version = theirs.map_or(0, |entry| entry.max_version).clamp(0, newest);
-            response = self.ask_versions(&mut reader, &mut writer, version).await?;
-        }
-        response.error_code.into_result().map_err(|code| format!("ApiVersions failed with {code}"))?;
-        Ok(Link { reader, writer, versions: BrokerVersions::new(&response) })
-    }
-
-    async fn ask_versions(
-        &mut self,
-        reader: &mut FrameReader<OwnedReadHalf>,
-        writer: &mut FrameWriter<OwnedWriteHalf>,
-        version: i16,
-    ) -> Result<ApiVersionsResponse, String> {
-        let request = Request::ApiVersions(ApiVersionsRequest {
-            client_software_name: if version >= 3 { "weir".to_owned() } else { String::new() },
-            client_software_version: if version >= 3 {
-                env!("CARGO_PKG_VERSION").to_owned()
-            } else {
-                String::new()
-            },
-        });
-        let header = self.next_header(ApiKey::ApiVersions, version);
-        writer.push(encode_request(&header, &request).map_err(|e| e.to_string())?);
-        while !writer.is_idle() {
-            writer.write_some().await.map_err(|e| e.to_string())?;
-        }
-        let frame = reader.next_frame(self.config.response_bytes_max).await.map_err(read_reason)?;
-        let bytes = frame.ok_or_else(|| "connection closed by broker".to_owned())?.bytes;
-        // A broker that does not know the version answers in version 0 (KIP-511).
-        let refused = bytes.get(4..6) == Some(&ErrorCode::UnsupportedVersion.code().to_be_bytes()[..]);
-        let answered = if refused { 0 } else { version };
-        let (correlation_id, response) =
-            decode_response(ApiKey::ApiVersions, answered, bytes).map_err(|e| e.to_string())?;
-        if correlation_id != header.correlation_id {
-            return Err("broker answered another request".to_owned());
-        }
-        ApiVersionsResponse::try_from(response).map_err(|e| e.to_string())
     }
 
     fn next_header(&mut self, api_key: ApiKey, api_version: i16) -> RequestHeader {
@@ -240,7 +179,11 @@ impl Driver {
             }
             let oldest = self.in_flight.iter().enumerate().min_by_key(|(_, sent)| sent.deadline);
             let oldest = oldest.map(|(position, sent)| (position, sent.deadline));
-            let can_send = !unused && self.in_flight.len() < self.config.in_flight_max;
+            let renewing = link.renew_at.is_some_and(|renew_at| renew_at <= Instant::now());
+            if renewing && self.in_flight.is_empty() && link.writer.is_idle() {
+                return LinkEnd::Lost("authentication is due to be renewed".to_owned());
+            }
+            let can_send = !unused && !renewing && self.in_flight.len() < self.config.in_flight_max;
             tokio::select! {
                 biased;
                 frame = link.reader.next_frame(self.config.response_bytes_max) => match frame {
@@ -261,6 +204,7 @@ impl Driver {
                     Some(outgoing) => self.dispatch(link, outgoing),
                     None => unused = true,
                 },
+                () = renewal(link.renew_at), if !renewing => {}
                 position = expiry(oldest) => return LinkEnd::TimedOut(position),
             }
         }
@@ -315,6 +259,14 @@ impl Driver {
         // The caller may have stopped waiting.
         let _ = sent.reply.send(decoded);
         Ok(())
+    }
+}
+
+/// Waits until the authentication should be renewed, if ever.
+async fn renewal(renew_at: Option<Instant>) {
+    match renew_at {
+        Some(renew_at) => sleep_until(renew_at).await,
+        None => std::future::pending().await,
     }
 }
 

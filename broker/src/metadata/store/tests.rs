@@ -75,3 +75,63 @@ fn a_torn_last_frame_is_cut_and_other_damage_refused() {
     file.write_all_at(&damaged, 0).expect("writes");
     assert!(matches!(open(dir.path()), Err(Error::CorruptFile { .. })));
 }
+
+#[test]
+fn users_rules_and_quotas_survive_reopening() {
+    use crate::auth::acl::{Acl, Operation, PatternType, Permission, ResourceType};
+    use crate::auth::quota::{EntityName, QuotaEntity, QuotaKey};
+    use crate::auth::scram::{ScramCredential, ScramMechanism};
+    use crate::metadata::record::StoredCredential;
+
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let store = open(dir.path()).expect("opens");
+    let credential = |mechanism| ScramCredential::derive(mechanism, "secret", vec![1, 2, 255], 4096);
+    let acl = |name: &str| Acl {
+        resource_type: ResourceType::TransactionalId,
+        pattern_type: PatternType::Prefixed,
+        name: name.to_owned(),
+        principal: "User:alice".to_owned(),
+        host: "*".to_owned(),
+        operation: Operation::Write,
+        permission: Permission::Deny,
+    };
+    let entity = QuotaEntity {
+        user: Some(EntityName::Name("alice".to_owned())),
+        client_id: Some(EntityName::Default),
+    };
+    let set = |mechanism| MetadataRecord::CredentialSet {
+        user: "alice".to_owned(),
+        credential: StoredCredential::from(&credential(mechanism)),
+    };
+    let quota = |key, value| MetadataRecord::QuotaSet { entity: entity.clone(), key, value };
+    let records = vec![
+        set(ScramMechanism::Sha256),
+        set(ScramMechanism::Sha512),
+        MetadataRecord::CredentialRemoved { user: "alice".into(), mechanism: ScramMechanism::Sha512 },
+        MetadataRecord::AclAdded { acl: acl("a") },
+        MetadataRecord::AclAdded { acl: acl("b") },
+        MetadataRecord::AclRemoved { acl: acl("a") },
+        quota(QuotaKey::ProducerByteRate, Some(1024.5)),
+        quota(QuotaKey::RequestPercentage, Some(0.1)),
+        quota(QuotaKey::ConsumerByteRate, Some(1.0)),
+        quota(QuotaKey::ConsumerByteRate, None),
+    ];
+    store.update(|_| Ok((records, ()))).expect("changed");
+    let before = store.image();
+    drop(store);
+    let after = open(dir.path()).expect("opens again").image();
+    assert_eq!(*before, *after);
+    let security = after.security();
+    let kept = security.credential("alice", ScramMechanism::Sha256).expect("kept");
+    assert!(kept.verifies("secret") && !kept.verifies("Secret"));
+    assert_eq!(security.credential("alice", ScramMechanism::Sha512), None);
+    assert!(security.acls.contains(&acl("b")) && !security.acls.contains(&acl("a")));
+    let (value, _) = security.quotas.resolve(QuotaKey::RequestPercentage, "alice", "x").expect("holds");
+    assert_eq!(value, 0.1);
+    let mut rebuilt = MetadataImage::default();
+    for record in after.records() {
+        rebuilt.apply(&record).expect("applies");
+    }
+    assert_eq!(rebuilt, *after, "a rewrite keeps everything");
+    assert_eq!(rebuilt.security().quotas.iter().count(), 1);
+}

@@ -1,0 +1,58 @@
+//! What an operator decides about security.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A user that exists from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootstrapUser {
+    pub name: String,
+    pub password: Secret,
+}
+
+/// Who may do everything, and what holds where no rule does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthorizerConfig {
+    /// Principals that no rule restricts, as `User:name` (`super.users`).
+    pub super_users: Vec<String>,
+    /// Resources no rule is about are open to everybody (`allow.everyone.if.no.acl.found`).
+    pub allow_everyone_if_no_acl: bool,
+}
+
+/// Security of a broker.
+#[derive(Debug, Clone)]
+pub struct SecurityConfig {
+    /// `None`: whoever gets past authentication may do everything.
+    pub authorizer: Option<AuthorizerConfig>,
+    /// Users whose passwords are set at every start, unless they are so already.
+    pub users: Vec<BootstrapUser>,
+    /// How long a failed authentication waits for its answer (`connection.failed.authentication.delay.ms`).
+    pub failed_authentication_delay: Duration,
+}
+
+impl Default for SecurityConfig {
+    fn default() -> Self {
+        Self { authorizer: None, users: Vec::new(), failed_authentication_delay: Duration::from_millis(100) }
+    }
+}

@@ -87,8 +87,8 @@ async fn steps(
     let selection = Selection { all: true, next: false, until: None, version: None };
     let apply = ApplyArgs { selection, define: Vec::new(), dry_run: false };
     let command = MigrateCommand::Apply(apply);
-    migrate(MigrateArgs { project: args.examples.clone(), server: Some(address.to_owned()), command })
-        .await?;
+    let project = args.examples.clone();
+    migrate(MigrateArgs { project, config_file: None, server: Some(address.to_owned()), command }).await?;
 
     heading("Producing January 2013 over the Kafka protocol");
     let transport: Arc<dyn Transport> = Arc::new(TcpTransport::new(kafka, TcpTransportConfig::default()));

@@ -1,17 +1,19 @@
 //! `weir migrate new | create | apply | info | validate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use indexmap::IndexMap;
 use serde_json::Value;
 use weir_sql::parser::split::split_statements;
 
 use crate::client::{ClientError, RequestContext, ServerClient};
-use crate::migrate::files::{self, Migration, ProjectError};
-use crate::migrate::metadata::{Metadata, NONE, VersionInfo};
+use crate::migrate::files::{self, Migration, ProjectConfig, ProjectError};
+use crate::migrate::metadata::{Claim, Metadata, NONE, VersionInfo};
 use crate::render::table::{TableStyle, table};
 use crate::session::classify::first_words;
+use crate::session::script::placed;
 use crate::session::strings::quoted;
 
 const DEFAULT_SERVER: &str = "http://localhost:8088";
@@ -21,6 +23,9 @@ pub struct MigrateArgs {
     /// Folder of the project
     #[arg(long, short = 'p', default_value = ".", global = true)]
     pub project: PathBuf,
+    /// Configuration file; its folder is the project's
+    #[arg(long, short = 'c', value_name = "FILE", global = true, conflicts_with = "project")]
+    pub config_file: Option<PathBuf>,
     /// Server; default: ksql.server.url of the project's ksql-migrations.properties, else http://localhost:8088
     #[arg(long, short = 's', global = true)]
     pub server: Option<String>,
@@ -53,6 +58,9 @@ pub enum MigrateCommand {
     Info,
     /// Check that applied files have not changed
     Validate,
+    /// Drop the metadata stream and table with their topics: the server forgets what was applied
+    #[command(alias = "destroy-metadata")]
+    Destroy,
 }
 
 #[derive(Debug, Args)]
@@ -105,36 +113,46 @@ pub enum MigrateError {
     NotNext { version: u32, current: u32 },
     #[error("{path}:{line}: {message}")]
     Statement { path: String, line: u32, message: String },
+    #[error("version {version} is being applied by somebody else")]
+    Taken { version: String },
+    #[error("version {version} was written by somebody else while this began")]
+    Moved { version: String },
     #[error("variable \"{text}\" is not NAME=VALUE")]
     Define { text: String },
 }
 
 /// Runs the command; what it did is printed.
 pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
-    let server = || {
-        let server = args.server.clone().or_else(|| files::configured_server(&args.project));
-        ServerClient::new(server.as_deref().unwrap_or(DEFAULT_SERVER))
-    };
+    if let MigrateCommand::New { path, server } = &args.command {
+        files::create_project(path, server)?;
+        println!("Created migration project {}", path.display());
+        return Ok(());
+    }
+    let config = ProjectConfig::load(&args.project, args.config_file.as_deref())?;
+    if let MigrateCommand::Create { description, version } = &args.command {
+        let path = files::create_migration(&config, description, *version)?;
+        println!("Created {}", path.display());
+        return Ok(());
+    }
+    let server = args.server.or_else(|| config.server.clone());
+    let client = ServerClient::new(server.as_deref().unwrap_or(DEFAULT_SERVER))?;
+    let metadata = Metadata::new(&client, &config);
     match args.command {
-        MigrateCommand::New { path, server } => {
-            files::create_project(&path, &server)?;
-            println!("Created migration project {}", path.display());
-        }
-        MigrateCommand::Create { description, version } => {
-            let path = files::create_migration(&args.project, &description, version)?;
-            println!("Created {}", path.display());
-        }
+        MigrateCommand::New { .. } | MigrateCommand::Create { .. } => {}
         MigrateCommand::Initialize => {
-            Metadata::new(&server()?).initialize().await?;
+            metadata.initialize().await?;
             println!("Metadata stream and table are there");
         }
-        MigrateCommand::Apply(ref apply_args) => apply(&args.project, &server()?, apply_args).await?,
-        MigrateCommand::Info => info(&args.project, &server()?).await?,
+        MigrateCommand::Destroy => {
+            metadata.destroy().await?;
+            println!("Metadata stream and table are gone");
+        }
+        MigrateCommand::Apply(ref apply_args) => apply(&config, &client, &metadata, apply_args).await?,
+        MigrateCommand::Info => info(&config, &metadata).await?,
         MigrateCommand::Validate => {
-            let client = server()?;
-            Metadata::new(&client).initialize().await?;
-            let (migrations, _) = files::load(&args.project)?;
-            let count = validate(&Metadata::new(&client), &migrations).await?;
+            let (migrations, _) = files::load(&config)?;
+            let current = if metadata.exists().await? { metadata.current().await? } else { None };
+            let count = validate(&metadata, current.as_ref(), &migrations).await?;
             println!("{count} applied migration(s) unchanged");
         }
     }
@@ -142,9 +160,13 @@ pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
 }
 
 /// Follows the chain of applied versions from the newest back and compares checksums. Gives their number.
-async fn validate(metadata: &Metadata<'_>, migrations: &[Migration]) -> Result<usize, MigrateError> {
+async fn validate(
+    metadata: &Metadata<'_>,
+    current: Option<&VersionInfo>,
+    migrations: &[Migration],
+) -> Result<usize, MigrateError> {
     let mut next =
-        metadata.current().await?.map(|c| if c.state == "MIGRATED" { c.version } else { c.previous });
+        current.map(|c| if c.state == "MIGRATED" { c.version.clone() } else { c.previous.clone() });
     let mut count = 0;
     while let Some(version) = next.filter(|v| v != NONE && !v.is_empty()) {
         let applied = metadata
@@ -172,18 +194,28 @@ async fn validate(metadata: &Metadata<'_>, migrations: &[Migration]) -> Result<u
     Ok(count)
 }
 
-async fn apply(project: &Path, client: &ServerClient, args: &ApplyArgs) -> Result<(), MigrateError> {
-    let (migrations, ignored) = files::load(project)?;
+async fn apply(
+    config: &ProjectConfig,
+    client: &ServerClient,
+    metadata: &Metadata<'_>,
+    args: &ApplyArgs,
+) -> Result<(), MigrateError> {
+    let variables = variables(&args.define)?;
+    let (migrations, ignored) = files::load(config)?;
     for file in ignored {
         eprintln!("Warning: \"{file}\" is not named V000000__name.sql and is passed over");
     }
-    let metadata = Metadata::new(client);
-    metadata.initialize().await?;
-    let current = metadata.current().await?;
+    // A dry run leaves no traces.
+    let is_known = if args.dry_run { metadata.exists().await? } else { true };
+    if !args.dry_run {
+        metadata.initialize().await?;
+    }
+    let events = if is_known { metadata.events().await? } else { Vec::new() };
+    let current = events.last().cloned();
     if let Some(c) = current.as_ref().filter(|c| c.state == "RUNNING") {
         return Err(MigrateError::NotSettled { version: c.version.clone(), state: c.state.clone() });
     }
-    validate(&metadata, &migrations).await?;
+    validate(metadata, current.as_ref(), &migrations).await?;
     // After an error the same version is applied again.
     let last = current.as_ref().map_or(NONE.to_owned(), |c| {
         if c.state == "MIGRATED" { c.version.clone() } else { c.previous.clone() }
@@ -193,17 +225,25 @@ async fn apply(project: &Path, client: &ServerClient, args: &ApplyArgs) -> Resul
     if chosen.is_empty() {
         println!("Nothing to apply: the server is at version {last}");
     }
-    let mut previous = last;
+    let mut run = Run { metadata, client, variables, previous: last, events: events.len() };
     for migration in chosen {
         println!("Applying version {} - {}", migration.version, migration.name);
         if args.dry_run {
             println!("{}", migration.text);
-            continue;
+        } else {
+            run.apply_one(migration).await?;
         }
-        apply_one(&metadata, client, migration, &previous, &args.define).await?;
-        previous = migration.version.to_string();
     }
     Ok(())
+}
+
+fn variables(define: &[String]) -> Result<IndexMap<String, String>, MigrateError> {
+    let variable = |text: &String| {
+        let error = || MigrateError::Define { text: text.clone() };
+        let (name, value) = text.split_once('=').ok_or_else(error)?;
+        Ok((name.trim().to_ascii_lowercase(), value.to_owned()))
+    };
+    define.iter().map(variable).collect()
 }
 
 /// The files to apply, in order.
@@ -236,67 +276,80 @@ fn select<'m>(
     })
 }
 
-async fn apply_one(
-    metadata: &Metadata<'_>,
-    client: &ServerClient,
-    migration: &Migration,
-    previous: &str,
-    define: &[String],
-) -> Result<(), MigrateError> {
-    let mut info = VersionInfo {
-        version: migration.version.to_string(),
-        name: migration.name.clone(),
-        state: "RUNNING".to_owned(),
-        checksum: migration.checksum.clone(),
-        started_on: now_ms(),
-        completed_on: String::new(),
-        previous: previous.to_owned(),
-        error_reason: String::new(),
-    };
-    metadata.record(&info).await?;
-    let result = run_file(client, migration, define).await;
-    info.completed_on = now_ms();
-    match result {
-        Ok(()) => info.state = "MIGRATED".to_owned(),
-        Err(ref error) => {
-            info.state = "ERROR".to_owned();
-            info.error_reason = error.to_string();
+/// Migrations being applied one after the other.
+struct Run<'r> {
+    metadata: &'r Metadata<'r>,
+    client: &'r ServerClient,
+    variables: IndexMap<String, String>,
+    /// The version applied last.
+    previous: String,
+    /// Events that are known to be written.
+    events: usize,
+}
+
+impl Run<'_> {
+    async fn apply_one(&mut self, migration: &Migration) -> Result<(), MigrateError> {
+        let mut info = VersionInfo {
+            version: migration.version.to_string(),
+            name: migration.name.clone(),
+            state: "RUNNING".to_owned(),
+            checksum: migration.checksum.clone(),
+            started_on: now_ms(),
+            completed_on: String::new(),
+            previous: self.previous.clone(),
+            error_reason: format!("run {:016x}", rand::random::<u64>()),
+        };
+        if let Claim::Taken(by) = self.metadata.claim(&info, self.events).await? {
+            let version = by.version;
+            return Err(match by.state.as_str() {
+                "RUNNING" => MigrateError::Taken { version },
+                _ => MigrateError::Moved { version },
+            });
         }
+        let result = run_file(self.client, migration, self.variables.clone()).await;
+        info.completed_on = now_ms();
+        info.error_reason.clear();
+        match result {
+            Ok(()) => info.state = "MIGRATED".to_owned(),
+            Err(ref error) => {
+                info.state = "ERROR".to_owned();
+                info.error_reason = error.to_string();
+            }
+        }
+        self.metadata.record(&info).await?;
+        self.events = self.metadata.events().await?.len();
+        self.previous = info.version;
+        result
     }
-    metadata.record(&info).await?;
-    result
 }
 
 /// SET, UNSET, DEFINE and UNDEFINE hold until the end of the file.
 async fn run_file(
     client: &ServerClient,
     migration: &Migration,
-    define: &[String],
+    variables: IndexMap<String, String>,
 ) -> Result<(), MigrateError> {
-    let mut context = RequestContext::default();
-    for text in define {
-        let (name, value) =
-            text.split_once('=').ok_or_else(|| MigrateError::Define { text: text.clone() })?;
-        context.variables.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
+    let mut context = RequestContext { variables, ..RequestContext::default() };
     let script = split_statements(&migration.text);
     let path = migration.path.display().to_string();
+    let error_at = |line: u32, message: String| MigrateError::Statement { path: path.clone(), line, message };
     if let Some(rest) = &script.rest {
-        let message = "the last statement does not end with \";\"".to_owned();
-        return Err(MigrateError::Statement { path, line: rest.start.line, message });
+        return Err(error_at(rest.start.line, "the last statement does not end with \";\"".to_owned()));
     }
+    // What does not belong here is found before anything is changed.
     for statement in &script.statements {
-        let error = |message: String| MigrateError::Statement {
-            path: path.clone(),
-            line: statement.start.line,
-            message,
-        };
         let word = first_words(statement.text, 1).into_iter().next().unwrap_or_default();
         if ["SELECT", "PRINT", "DESCRIBE", "EXPLAIN", "SHOW", "LIST", "RUN"].contains(&word.as_str()) {
-            return Err(error(format!("{word} statements do not belong in migrations")));
+            let message = format!("{word} statements do not belong in migrations");
+            return Err(error_at(statement.start.line, message));
         }
+    }
+    for statement in &script.statements {
+        let error = |message: String| error_at(statement.start.line, message);
+        let word = first_words(statement.text, 1).into_iter().next().unwrap_or_default();
         if !session_statement(&word, statement.text, &mut context).map_err(error)? {
-            client.execute(statement.text, &context).await.map_err(|e| error(e.to_string()))?;
+            let text = placed(&migration.text[..statement.offset], statement.text);
+            client.execute(&text, &context).await.map_err(|e| error(e.to_string()))?;
         }
     }
     Ok(())
@@ -328,13 +381,13 @@ fn session_statement(word: &str, text: &str, context: &mut RequestContext) -> Re
     Ok(true)
 }
 
-async fn info(project: &Path, client: &ServerClient) -> Result<(), MigrateError> {
-    let (migrations, _) = files::load(project)?;
-    let metadata = Metadata::new(client);
-    metadata.initialize().await?;
+async fn info(config: &ProjectConfig, metadata: &Metadata<'_>) -> Result<(), MigrateError> {
+    let (migrations, _) = files::load(config)?;
+    let is_known = metadata.exists().await?;
     let mut rows = Vec::new();
     for migration in &migrations {
-        let seen = metadata.version(&migration.version.to_string()).await?;
+        let version = migration.version.to_string();
+        let seen = if is_known { metadata.version(&version).await? } else { None };
         let cell = |text: Option<&String>| {
             Value::from(text.cloned().filter(|t| !t.is_empty()).unwrap_or("N/A".into()))
         };
@@ -345,7 +398,7 @@ async fn info(project: &Path, client: &ServerClient) -> Result<(), MigrateError>
             cell(seen.as_ref().map(|s| &s.previous)),
             cell(seen.as_ref().map(|s| &s.started_on)),
             cell(seen.as_ref().map(|s| &s.completed_on)),
-            cell(seen.as_ref().map(|s| &s.error_reason)),
+            cell(seen.as_ref().filter(|s| s.state == "ERROR").map(|s| &s.error_reason)),
         ]);
     }
     let header =

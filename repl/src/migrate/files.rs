@@ -9,6 +9,8 @@ use md5::{Digest, Md5};
 /// Highest version: six digits.
 pub const VERSION_MAX: u32 = 999_999;
 
+const CONFIG_FILE: &str = "ksql-migrations.properties";
+
 /// What is wrong with a project's files.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
@@ -19,7 +21,7 @@ pub enum ProjectError {
         #[source]
         source: io::Error,
     },
-    #[error("\"{path}\" is no migration project: it has no folder \"migrations\"")]
+    #[error("this is no migration project: there is no folder \"{path}\"")]
     NoProject { path: String },
     #[error("version {version} has two files: \"{first}\" and \"{second}\"")]
     DuplicateVersion { version: u32, first: String, second: String },
@@ -43,26 +45,72 @@ pub struct Migration {
     pub checksum: String,
 }
 
-/// The folder of a project's files: `PATH/migrations`.
-pub fn migrations_folder(project: &Path) -> Result<PathBuf, ProjectError> {
-    let folder = project.join("migrations");
-    if folder.is_dir() {
-        return Ok(folder);
+/// What a project's `ksql-migrations.properties` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectConfig {
+    /// `ksql.server.url`
+    pub server: Option<String>,
+    /// `ksql.migrations.dir.override`, else the folder `migrations` beside the file.
+    pub folder: PathBuf,
+    /// `ksql.migrations.stream.name` and `ksql.migrations.stream.topic.name`
+    pub stream: String,
+    pub stream_topic: String,
+    /// `ksql.migrations.table.name` and `ksql.migrations.table.topic.name`
+    pub table: String,
+    pub table_topic: String,
+}
+
+impl ProjectConfig {
+    /// Reads the file; a project without one has the defaults.
+    pub fn load(project: &Path, file: Option<&Path>) -> Result<ProjectConfig, ProjectError> {
+        let path = file.map_or_else(|| project.join(CONFIG_FILE), Path::to_path_buf);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => {
+                return Err(ProjectError::Io { action: "read", path: path.display().to_string(), source });
+            }
+        };
+        let value = |name: &str| {
+            text.lines().filter(|line| !line.trim_start().starts_with(['#', '!'])).find_map(|line| {
+                let (key, value) = line.split_once('=')?;
+                (key.trim() == name && !value.trim().is_empty()).then(|| value.trim().to_owned())
+            })
+        };
+        let beside = path.parent().unwrap_or(project);
+        let stream = value("ksql.migrations.stream.name").unwrap_or_else(|| "MIGRATION_EVENTS".to_owned());
+        let table =
+            value("ksql.migrations.table.name").unwrap_or_else(|| "MIGRATION_SCHEMA_VERSIONS".to_owned());
+        Ok(ProjectConfig {
+            server: value("ksql.server.url"),
+            folder: value("ksql.migrations.dir.override")
+                .map_or_else(|| beside.join("migrations"), |folder| beside.join(folder)),
+            stream_topic: value("ksql.migrations.stream.topic.name").unwrap_or(format!("ksql_{stream}")),
+            table_topic: value("ksql.migrations.table.topic.name").unwrap_or(format!("ksql_{table}")),
+            stream,
+            table,
+        })
     }
-    Err(ProjectError::NoProject { path: project.display().to_string() })
+
+    fn migrations_folder(&self) -> Result<&Path, ProjectError> {
+        if self.folder.is_dir() {
+            return Ok(&self.folder);
+        }
+        Err(ProjectError::NoProject { path: self.folder.display().to_string() })
+    }
 }
 
 /// All migrations by version, and the files that were passed over because of their names.
-pub fn load(project: &Path) -> Result<(Vec<Migration>, Vec<String>), ProjectError> {
-    let folder = migrations_folder(project)?;
+pub fn load(config: &ProjectConfig) -> Result<(Vec<Migration>, Vec<String>), ProjectError> {
+    let folder = config.migrations_folder()?;
     let error = |action, path: &Path| {
         let path = path.display().to_string();
         move |source| ProjectError::Io { action, path, source }
     };
     let mut migrations: Vec<Migration> = Vec::new();
     let mut ignored = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(error("read", &folder))? {
-        let path = entry.map_err(error("read", &folder))?.path();
+    for entry in fs::read_dir(folder).map_err(error("read", folder))? {
+        let path = entry.map_err(error("read", folder))?.path();
         let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let Some((version, name)) = parse_file_name(&file) else {
             ignored.push(file);
@@ -108,23 +156,17 @@ pub fn create_project(path: &Path, server: &str) -> Result<(), ProjectError> {
         return Err(ProjectError::NotEmpty { path: folder.display().to_string() });
     }
     fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
-    let config = path.join("ksql-migrations.properties");
+    let config = path.join(CONFIG_FILE);
     fs::write(&config, format!("ksql.server.url={server}\n")).map_err(io_error("write", &config))
-}
-
-/// The server named in the project's configuration file, if there is one.
-pub fn configured_server(project: &Path) -> Option<String> {
-    let text = fs::read_to_string(project.join("ksql-migrations.properties")).ok()?;
-    text.lines().find_map(|l| l.trim().strip_prefix("ksql.server.url=").map(|u| u.trim().to_owned()))
 }
 
 /// Makes an empty file for the given or the next version.
 pub fn create_migration(
-    project: &Path,
+    config: &ProjectConfig,
     description: &str,
     version: Option<u32>,
 ) -> Result<PathBuf, ProjectError> {
-    let (existing, _) = load(project)?;
+    let (existing, _) = load(config)?;
     let version = version.unwrap_or_else(|| existing.last().map_or(1, |m| m.version + 1));
     if version == 0 || version > VERSION_MAX {
         return Err(ProjectError::Version { version });
@@ -134,7 +176,7 @@ pub fn create_migration(
     }
     let name: String =
         description.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    let path = migrations_folder(project)?.join(format!("V{version:06}__{name}.sql"));
+    let path = config.migrations_folder()?.join(format!("V{version:06}__{name}.sql"));
     fs::write(&path, "").map_err(|source| ProjectError::Io {
         action: "write",
         path: path.display().to_string(),

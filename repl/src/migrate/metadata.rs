@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::{ClientError, QueryItem, RequestContext, ServerClient};
+use crate::migrate::files::ProjectConfig;
 
-pub const STREAM: &str = "MIGRATION_EVENTS";
-pub const TABLE: &str = "MIGRATION_SCHEMA_VERSIONS";
 /// Stands for "no version before this one".
 pub const NONE: &str = "<none>";
 /// Key of the row that tells the newest version.
@@ -31,6 +30,7 @@ pub struct VersionInfo {
     pub started_on: String,
     pub completed_on: String,
     pub previous: String,
+    /// Why it is in ERROR; while it is RUNNING, a mark of the run.
     pub error_reason: String,
 }
 
@@ -38,11 +38,49 @@ pub struct VersionInfo {
 #[derive(Debug)]
 pub struct Metadata<'c> {
     client: &'c ServerClient,
+    config: &'c ProjectConfig,
+}
+
+/// Whether a claim to apply a version holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    Granted,
+    /// Somebody else wrote this since.
+    Taken(VersionInfo),
 }
 
 impl<'c> Metadata<'c> {
-    pub fn new(client: &'c ServerClient) -> Metadata<'c> {
-        Metadata { client }
+    pub fn new(client: &'c ServerClient, config: &'c ProjectConfig) -> Metadata<'c> {
+        Metadata { client, config }
+    }
+
+    /// True if the server has both stream and table.
+    pub async fn exists(&self) -> Result<bool, ClientError> {
+        let entities = self.client.execute("SHOW STREAMS; SHOW TABLES;", &RequestContext::default()).await?;
+        let has = |list: &str, name: &str| {
+            let items = entities.iter().flat_map(|entity| entity[list].as_array().into_iter().flatten());
+            let mut names = items.filter_map(|item| item["name"].as_str());
+            names.any(|found| found.eq_ignore_ascii_case(name))
+        };
+        Ok(has("streams", &self.config.stream) && has("tables", &self.config.table))
+    }
+
+    /// Drops stream and table with their topics.
+    pub async fn destroy(&self) -> Result<(), ClientError> {
+        let (stream, table) = (&self.config.stream, &self.config.table);
+        let context = RequestContext::default();
+        if let Ok(entities) = self.client.execute(&format!("DESCRIBE {table};"), &context).await {
+            let queries = entities.iter().flat_map(|entity| {
+                entity["sourceDescription"]["writeQueries"].as_array().into_iter().flatten()
+            });
+            for id in queries.filter_map(|query| query["id"].as_str()) {
+                self.client.execute(&format!("TERMINATE {id};"), &context).await?;
+            }
+        }
+        let sql = format!(
+            "DROP TABLE IF EXISTS {table} DELETE TOPIC; DROP STREAM IF EXISTS {stream} DELETE TOPIC;"
+        );
+        self.client.execute(&sql, &context).await.map(|_| ())
     }
 
     /// Makes stream and table where they are missing.
@@ -50,10 +88,11 @@ impl<'c> Metadata<'c> {
         let columns: Vec<String> = FIELDS.iter().map(|f| format!("{f} STRING")).collect();
         let newest: Vec<String> =
             FIELDS.iter().map(|f| format!("LATEST_BY_OFFSET({f}, false) AS {f}")).collect();
+        let ProjectConfig { stream, stream_topic, table, table_topic, .. } = self.config;
         let sql = format!(
-            "CREATE STREAM IF NOT EXISTS {STREAM} (version_key STRING KEY, {}) WITH (KAFKA_TOPIC='ksql_{STREAM}', \
-             VALUE_FORMAT='JSON', PARTITIONS=1);\nCREATE TABLE IF NOT EXISTS {TABLE} WITH (KAFKA_TOPIC='ksql_{TABLE}') AS \
-             SELECT version_key, {} FROM {STREAM} GROUP BY version_key EMIT CHANGES;",
+            "CREATE STREAM IF NOT EXISTS {stream} (version_key STRING KEY, {}) WITH (KAFKA_TOPIC='{stream_topic}', \
+             VALUE_FORMAT='JSON', PARTITIONS=1);\nCREATE TABLE IF NOT EXISTS {table} WITH (KAFKA_TOPIC='{table_topic}') AS \
+             SELECT version_key, {} FROM {stream} GROUP BY version_key EMIT CHANGES;",
             columns.join(", "),
             newest.join(", "),
         );
@@ -64,15 +103,48 @@ impl<'c> Metadata<'c> {
 
     /// The newest event of a version; None if there is none.
     pub async fn version(&self, version: &str) -> Result<Option<VersionInfo>, ClientError> {
-        let sql = format!("SELECT {} FROM {TABLE} WHERE version_key = '{version}';", FIELDS.join(", "));
+        Ok(self.newest(&self.config.table, version).await?.pop())
+    }
+
+    /// What a pull query of stream or table tells of a key, oldest first.
+    async fn newest(&self, source: &str, key: &str) -> Result<Vec<VersionInfo>, ClientError> {
+        let sql = format!("SELECT {} FROM {source} WHERE version_key = '{key}';", FIELDS.join(", "));
         let mut answer = self.client.query(&sql, &RequestContext::default()).await?;
-        let mut found = None;
+        let mut found = Vec::new();
         while let Some(item) = answer.next().await? {
             if let QueryItem::Row { columns, .. } = item {
-                found = Some(parse(&columns));
+                found.push(parse(&columns));
             }
         }
         Ok(found)
+    }
+
+    /// All events, oldest first: how often CURRENT has changed, and to what.
+    pub async fn events(&self) -> Result<Vec<VersionInfo>, ClientError> {
+        self.newest(&self.config.stream, CURRENT).await
+    }
+
+    /// Writes that a version is RUNNING. Granted only if nothing was written since the `known` events were read: of
+    /// several that apply at the same time, the one whose event is first in the log goes on.
+    pub async fn claim(&self, info: &VersionInfo, known: usize) -> Result<Claim, ClientError> {
+        self.write(info).await?;
+        let started = Instant::now();
+        loop {
+            let events = self.events().await?;
+            match events.get(known) {
+                Some(first) if first == info => break,
+                Some(other) => {
+                    // If the other has ended meanwhile, its last word must stand.
+                    let last = events.iter().rev().find(|event| *event != info);
+                    if let Some(settled) = last.filter(|event| event.state != "RUNNING") {
+                        self.write(settled).await?;
+                    }
+                    return Ok(Claim::Taken(other.clone()));
+                }
+                None => self.pause(started, info).await?,
+            }
+        }
+        Ok(Claim::Granted)
     }
 
     /// The version applied last, or being applied.
@@ -82,6 +154,17 @@ impl<'c> Metadata<'c> {
 
     /// Writes an event for the version and for CURRENT, and waits until the table shows both.
     pub async fn record(&self, info: &VersionInfo) -> Result<(), ClientError> {
+        self.write(info).await?;
+        let started = Instant::now();
+        for key in [CURRENT, info.version.as_str()] {
+            while self.version(key).await?.as_ref() != Some(info) {
+                self.pause(started, info).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, info: &VersionInfo) -> Result<(), ClientError> {
         for key in [CURRENT, info.version.as_str()] {
             let values = [
                 &info.version,
@@ -95,22 +178,22 @@ impl<'c> Metadata<'c> {
             ]
             .map(|v| format!("'{}'", v.replace('\'', "''")));
             let sql = format!(
-                "INSERT INTO {STREAM} (version_key, {}) VALUES ('{key}', {});",
+                "INSERT INTO {} (version_key, {}) VALUES ('{key}', {});",
+                self.config.stream,
                 FIELDS.join(", "),
                 values.join(", "),
             );
             self.client.execute(&sql, &RequestContext::default()).await?;
         }
-        let started = Instant::now();
-        for key in [CURRENT, info.version.as_str()] {
-            while self.version(key).await?.as_ref() != Some(info) {
-                if started.elapsed() > VISIBLE_WITHIN {
-                    let reason = format!("the table {TABLE} does not show version {}", info.version);
-                    return Err(ClientError::Answer { reason });
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        Ok(())
+    }
+
+    async fn pause(&self, started: Instant, info: &VersionInfo) -> Result<(), ClientError> {
+        if started.elapsed() > VISIBLE_WITHIN {
+            let reason = format!("{} does not show version {}", self.config.table, info.version);
+            return Err(ClientError::Answer { reason });
         }
+        tokio::time::sleep(Duration::from_millis(10)).await;
         Ok(())
     }
 }

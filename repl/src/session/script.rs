@@ -85,7 +85,7 @@ impl Session {
                     }
                 }
                 let end = if fragment.text.ends_with(';') { "" } else { ";" };
-                let placed = format!("{}{}{end}", blanks_like(before), fragment.text);
+                let placed = format!("{}{end}", placed(before, fragment.text));
                 match Box::pin(self.run_statement(fragment.text, &placed)).await {
                     Outcome::Done => {}
                     other => return other,
@@ -96,7 +96,12 @@ impl Session {
     }
 }
 
-/// Line ends and blanks that put what follows where it stands after `before`: places in errors are then right.
+/// The statement where it stands after `before`: places in errors are then those of the script.
+pub fn placed(before: &str, statement: &str) -> String {
+    blanks_like(before) + statement
+}
+
+/// Line ends and blanks that put what follows where it stands after `before`.
 fn blanks_like(before: &str) -> String {
     let (lines, last) =
         before.rsplit_once('\n').map_or((0, before), |(lines, last)| (lines.matches('\n').count() + 1, last));

@@ -9,6 +9,7 @@ use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
 use crate::env::rng::Rng;
 use crate::error::{Error, Result};
+use crate::group::kind::GroupKind;
 use crate::group::service::GroupService;
 use crate::metadata::image::{MetadataImage, Topic};
 use crate::metadata::record::MetadataRecord;
@@ -140,6 +141,16 @@ impl Node {
         let metadata = self.parts.metadata.clone();
         let work = tokio::task::spawn_blocking(move || metadata.update(decide));
         work.await.unwrap_or(Err(Error::Interrupted { action: "change metadata" }))
+    }
+
+    /// The state of every consumer group.
+    pub(crate) fn group_states(&self) -> Vec<&'static str> {
+        self.parts.groups.list(GroupKind::state_name)
+    }
+
+    /// The state of every transactional id.
+    pub(crate) fn txn_states(&self) -> Vec<&'static str> {
+        self.parts.txns.list(|transaction| transaction.state.name())
     }
 
     /// Counters of the request handlers.

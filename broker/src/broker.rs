@@ -170,6 +170,12 @@ impl Broker {
         &self.net_metrics
     }
 
+    /// Answers requests, as listeners ask it to.
+    #[cfg(test)]
+    pub(crate) fn handler(&self) -> &Dispatcher {
+        &self.handler
+    }
+
     /// What request handlers count and know.
     #[must_use]
     pub fn node(&self) -> &Node {

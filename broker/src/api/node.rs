@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::throttle::Throttle;
 use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
 use crate::env::rng::Rng;
@@ -29,6 +30,10 @@ pub struct NodeMetrics {
     pub bytes_out: Counter,
     /// Clients that did not prove who they are.
     pub authentications_failed: Counter,
+    /// Requests that the rules did not allow at all.
+    pub requests_refused: Counter,
+    /// Requests whose client was told to pause.
+    pub requests_throttled: Counter,
 }
 
 /// The parts of a broker.
@@ -55,6 +60,7 @@ pub struct Node {
     decoy_key: [u8; 32],
     /// Passwords being checked; more would take the processor from everything else.
     password_checks: Semaphore,
+    throttle: Throttle,
 }
 
 /// Passwords checked at a time.
@@ -68,6 +74,7 @@ impl Node {
         Self {
             decoy_key,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            throttle: Throttle::default(),
             parts,
             advertised: OnceLock::new(),
             metrics: NodeMetrics::default(),
@@ -131,6 +138,10 @@ impl Node {
 
     pub(crate) fn password_checks(&self) -> &Semaphore {
         &self.password_checks
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 
     /// Decides on changes of the metadata and makes them durable, beside the async threads.

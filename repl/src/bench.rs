@@ -1,6 +1,7 @@
 //! `weir bench`: workloads with a fixed seed, measured through the real broker and commit path.
 
 pub mod command;
+pub mod latency;
 pub mod pipe;
 pub mod rows;
 pub mod usage;

@@ -13,6 +13,7 @@ use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::log::config::Durability;
 
+use crate::bench::latency;
 use crate::bench::pipe::{BatchingProducer, OutRecord, consume};
 use crate::bench::rows;
 use crate::bench::usage;
@@ -21,8 +22,9 @@ use crate::durability::DurabilityArg;
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Workloads: w1 filter and project, w2 windowed COUNT and SUM, w3 stream-table join, produce, consume
-    #[arg(default_values_t = ["w1", "w2", "w3", "produce", "consume"].map(str::to_owned))]
+    /// Workloads: w1 filter and project, w2 windowed COUNT and SUM, w3 stream-table join, latency of a push query, produce,
+    /// consume
+    #[arg(default_values_t = ["w1", "w2", "w3", "latency", "produce", "consume"].map(str::to_owned))]
     pub workloads: Vec<String>,
     /// Rows of each workload
     #[arg(long, default_value_t = 5_000_000)]
@@ -62,6 +64,9 @@ pub async fn run(args: BenchArgs) -> Result<()> {
 
 async fn run_one(args: &BenchArgs, workload: &str, dir: &std::path::Path) -> Result<Vec<Value>> {
     let durability: Durability = args.durability.into();
+    if workload == "latency" {
+        return Ok(vec![latency::run(dir, args.rows, |config| config.durability = durability).await?]);
+    }
     let is_sql = workload.starts_with('w');
     let rows = if is_sql { args.rows } else { 0 };
     let bench = Bench::start(dir, rows, |config| config.durability = durability).await?;

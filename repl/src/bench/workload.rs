@@ -39,7 +39,9 @@ fn statement(workload: &str) -> Result<&'static str> {
             "CREATE STREAM w3 AS SELECT r.k AS k, r.id AS id, r.amount AS amount, c.name AS name, \
              c.region AS region FROM rows r JOIN customers c ON r.k = c.k EMIT CHANGES;"
         }
-        other => bail!("there is no workload \"{other}\": w1, w2, w3, produce and consume are known"),
+        other => {
+            bail!("there is no workload \"{other}\": w1, w2, w3, latency, produce and consume are known")
+        }
     })
 }
 
@@ -65,6 +67,10 @@ impl Bench {
         Ok(bench)
     }
 
+    pub fn client(&self) -> &ServerClient {
+        &self.client
+    }
+
     pub fn transport(&self) -> Arc<dyn Transport> {
         self.node.node.transport()
     }
@@ -78,6 +84,9 @@ impl Bench {
     }
 
     async fn fill(&self) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
         let admin = Admin::new(self.transport());
         for topic in ["rows", "customers"] {
             admin.create_topic(topic, PARTITIONS, &Default::default()).await?;

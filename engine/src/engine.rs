@@ -22,7 +22,7 @@ use weir_sql::plan::physical::QueryPlan;
 
 use crate::config::EngineConfig;
 use crate::push::subscription::{PushSubscription, channel};
-use crate::query::handle::{CompiledQuery, QueryHandle};
+use crate::query::handle::{CompiledQuery, Predecessors, QueryHandle};
 use crate::query::metrics::QueryMetrics;
 use crate::query::naming::{application_id, transactional_id, transient_application_id};
 use crate::query::options::{OffsetReset, QueryOptions};
@@ -132,12 +132,13 @@ impl Engine {
         let application_id = application_id(&self.config.service_id, &plan.query_id);
         let compiled = self.compile(&plan, &application_id, &options)?;
         let admin = Admin::new(self.io.transport.clone());
-        let (partitions, ()) = futures::try_join!(
+        let (partitions, predecessors) = futures::try_join!(
             topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref()),
             self.fence_predecessors(&application_id),
         )?;
         tracing::debug!(query_id = %plan.query_id, "topics made");
-        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions));
+        let query = QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions);
+        let query = Arc::new(query.with_predecessors(predecessors));
         {
             let mut queries = self.queries.write();
             if queries.contains_key(&query.query_id) {
@@ -241,7 +242,7 @@ impl Engine {
     /// A partition may have been with another worker then, under another transactional id than the one that its new worker
     /// takes over. Were only that one fenced, the commit of the other could follow the reading of the offsets, and rows would
     /// be processed twice. The ids of workers that no longer exist would also hold readers up until they time out.
-    async fn fence_predecessors(&self, application_id: &str) -> Result<()> {
+    async fn fence_predecessors(&self, application_id: &str) -> Result<Predecessors> {
         let workers = self.workers_ever.max(self.config.worker_threads);
         let ids = (0..workers).map(|worker| transactional_id(application_id, worker)).collect();
         let known = Admin::new(self.io.transport.clone())
@@ -252,7 +253,7 @@ impl Engine {
         let fences = known.iter().map(|id| transaction::init(self.io.transport.clone(), id, timeout_ms));
         let fenced = futures::future::try_join_all(fences).await;
         fenced.map_err(RuntimeError::client("take over transactions"))?;
-        Ok(())
+        Ok(if known.is_empty() { Predecessors::None } else { Predecessors::Possible })
     }
 
     /// Commits what is done and ends the query.

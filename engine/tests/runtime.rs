@@ -239,3 +239,101 @@ async fn a_stream_finds_the_rows_of_a_table() {
     let expected: Vec<_> = (0..100).map(|i| (i, format!("k{0}n{0}", i % 7))).collect();
     assert_eq!(seen, expected);
 }
+
+/// Options that read from the beginning, with properties.
+fn properties(pairs: &[(&str, &str)]) -> QueryOptions {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    QueryOptions { properties: pairs.collect(), ..earliest() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn properties_reach_the_query() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    node.produce("s", 2, 1_000, &rows(0, 2_000)).await;
+    let caching = properties(&[
+        ("ksql.streams.cache.max.bytes.buffering", "1000000"),
+        ("commit.interval.ms", "60000"),
+        ("ksql.functions.collect_list.limit", "3"),
+    ]);
+    let sql = "CREATE TABLE t AS SELECT k, COUNT(*) AS n, COLLECT_LIST(v) AS l FROM s GROUP BY k;";
+    node.execute_with(sql, caching).await;
+    let mut last = BTreeMap::new();
+    for _ in 0..100 {
+        let updates = node.read("T", 2, 7).await;
+        assert!(updates.len() < 200, "updates of a key are one per commit: {}", updates.len());
+        last = updates.into_iter().collect();
+        if last.values().map(|v| number(v.as_deref(), "N")).sum::<i64>() == 2_000 {
+            break;
+        }
+    }
+    assert_eq!(last.values().map(|v| number(v.as_deref(), "N")).sum::<i64>(), 2_000);
+    assert!(last.values().all(|v| v.as_deref().is_some_and(|v| v.matches(',').count() == 3)), "{last:?}");
+
+    let refused = properties(&[("commit.interval.ms", "soon")]);
+    let push = node.push("SELECT k, v FROM s EMIT CHANGES;");
+    let error = node.engine.push_query(push.plan, refused, None).await.expect_err("no number");
+    assert!(error.to_string().contains("'commit.interval.ms'"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_fail_or_come_late_are_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 1).await;
+    node.execute(STREAM).await;
+    let sql = "CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM s \
+               WINDOW TUMBLING (SIZE 10 MILLISECONDS, GRACE PERIOD 0 MILLISECONDS) GROUP BY k;";
+    let id = node.execute(sql).await.expect("a query");
+    let row = |text: &str| vec![("k".to_owned(), Some(text.to_owned()))];
+    node.produce("s", 2, 1_000, &row("{\"V\":1}")).await;
+    node.produce("s", 2, 5_000, &row("{\"V\":2}")).await;
+    node.produce("s", 2, 1_001, &row("{\"V\":3}")).await;
+    node.produce("s", 2, 5_001, &row("{\"V\":")).await;
+    node.produce("s", 2, 6_000, &row("{\"V\":4}")).await;
+    node.read("W", 2, 3).await;
+    let metrics = node.engine.query(&id).expect("the query").status().metrics;
+    assert_eq!((metrics.late_rows, metrics.row_errors), (1, 2), "{metrics:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_read_twice_is_read_once_each_through_crashes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 2).await;
+    node.execute(STREAM).await;
+    node.execute(&STREAM.replace("STREAM s", "STREAM again")).await;
+    node.execute(
+        "CREATE STREAM j AS SELECT s.k, s.v AS v FROM s JOIN again WITHIN 0 SECONDS ON s.k = again.k;",
+    )
+    .await;
+    let total = 3_000;
+    for round in 0..3 {
+        node.produce("s", 2, round * 1_000, &rows(round * 1_000, (round + 1) * 1_000)).await;
+        node.crash(2).await;
+    }
+    let mut seen: Vec<i64> =
+        node.read("J", 2, total).await.iter().map(|(_, v)| number(v.as_deref(), "V")).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..total as i64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_goes_on_after_records_it_has_not_read_are_deleted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 1).await;
+    node.execute(&STREAM.replace("PARTITIONS = 2", "PARTITIONS = 1")).await;
+    let id = node.execute("CREATE STREAM copy AS SELECT k, v FROM s;").await.expect("a query");
+    node.produce("s", 1, 1_000, &rows(0, 10)).await;
+    node.read("COPY", 1, 10).await;
+    node.engine.shutdown().await.expect("a clean end");
+    node.produce("s", 1, 2_000, &rows(10, 60)).await;
+    let partition = weir_broker::ids::TopicPartition::new("s", 0);
+    let admin = weir_broker::client::admin::Admin::new(node.transport.clone());
+    admin.delete_records(&partition, 40).await.expect("deleted");
+    node.crash(1).await;
+    let seen = node.read("COPY", 1, 30).await;
+    let values: Vec<i64> = seen.iter().map(|(_, v)| number(v.as_deref(), "V")).collect();
+    assert_eq!(values, (0..10).chain(40..60).collect::<Vec<_>>());
+    let status = node.engine.query(&id).expect("the query").status();
+    assert_eq!((status.state, status.metrics.restarts), (QueryState::Running, 0));
+}

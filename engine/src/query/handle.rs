@@ -36,6 +36,8 @@ pub struct QueryHandle {
     pub(crate) factory: Arc<dyn ProcessorFactory>,
     pub(crate) metrics: Arc<QueryMetrics>,
     pub(crate) settings: QuerySettings,
+    /// Found out when the query was started.
+    pub(crate) predecessors: Predecessors,
     /// Partitions of every topic the query touches.
     pub(crate) partitions: BTreeMap<Arc<str>, i32>,
     /// By worker.
@@ -51,6 +53,15 @@ impl fmt::Debug for QueryHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueryHandle").field("query_id", &self.query_id).finish_non_exhaustive()
     }
+}
+
+/// Whether an earlier start may have left a transaction open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Predecessors {
+    /// Its end decides where to go on.
+    Possible,
+    /// The transactional ids of the query have never been used: nothing needs to be waited for.
+    None,
 }
 
 /// What a plan was compiled to.
@@ -79,12 +90,17 @@ impl QueryHandle {
             factory: compiled.factory,
             metrics: compiled.metrics,
             settings: compiled.settings,
+            predecessors: Predecessors::Possible,
             partitions,
             parts: Mutex::default(),
             errors: Mutex::default(),
             failed: AtomicBool::new(false),
             readers: RwLock::default(),
         }
+    }
+
+    pub(crate) fn with_predecessors(self, predecessors: Predecessors) -> QueryHandle {
+        QueryHandle { predecessors, ..self }
     }
 
     pub(crate) fn is_failed(&self) -> bool {

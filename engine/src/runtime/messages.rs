@@ -82,6 +82,12 @@ pub(crate) enum WorkerMessage {
         attempt: AttemptId,
         outcome: Result<Vec<ProducedBatch>, ClientError>,
     },
+    /// Where to go on in a partition whose records at the wanted offset are gone.
+    Found {
+        attempt: AttemptId,
+        partition: TopicPartition,
+        outcome: Result<Offset, RuntimeError>,
+    },
     /// Something changed that the worker should look at: a query was paused or failed, a client made room.
     Wake,
     ShutDown,

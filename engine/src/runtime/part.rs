@@ -9,6 +9,7 @@
 //! ```
 
 mod commit;
+mod lost;
 mod pace;
 mod transient;
 
@@ -24,7 +25,7 @@ use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::batch::RowBatch;
 use crate::config::EngineConfig;
-use crate::query::handle::{PartStatus, QueryHandle};
+use crate::query::handle::{PartStatus, Predecessors, QueryHandle};
 use crate::query::metrics::QueryMetrics;
 use crate::query::status::{InputStatus, QueryState, TaskStatus};
 use crate::runtime::error::{Result, Retry, RuntimeError};
@@ -93,12 +94,16 @@ pub(crate) struct Part {
     /// Rows for the client that were not taken yet.
     rows: Vec<RowBatch>,
     transaction: Option<TransactionSender>,
+    /// Before the first attempt; later ones follow it.
+    predecessors: Predecessors,
     commit: Option<PendingCommit>,
     /// When the last commit was asked for.
     last_commit: Duration,
     pace: Pace,
     last_purge: Duration,
     last_publish: Duration,
+    /// A commit of this attempt has succeeded.
+    has_committed: bool,
     /// Failures since the last success.
     failures: u32,
     /// Told when the part has ended.
@@ -107,6 +112,8 @@ pub(crate) struct Part {
     output_bytes: usize,
     /// Rows processed since then.
     uncommitted_rows: usize,
+    /// Records collected until then.
+    committed_records: u64,
 }
 
 impl std::fmt::Debug for Part {
@@ -134,8 +141,10 @@ impl Part {
             Mode::Persistent => collector,
             Mode::Transient(_) => collector.with_local_offsets(),
         };
+        let predecessors = assignment.query.predecessors;
         Part {
             query: assignment.query,
+            predecessors,
             attempt: AttemptId(0),
             phase: Phase::Waiting { until: Duration::ZERO },
             mode: assignment.mode,
@@ -151,10 +160,12 @@ impl Part {
             pace: Pace::new(),
             last_purge: context.clock.monotonic(),
             last_publish: Duration::ZERO,
+            has_committed: false,
             failures: 0,
             stopping: Vec::new(),
             output_bytes: 0,
             uncommitted_rows: 0,
+            committed_records: 0,
         }
     }
 
@@ -170,6 +181,7 @@ impl Part {
                     tasks: self.task_ids.clone(),
                     worker: context.worker,
                     transaction_timeout_ms: context.config.transaction_timeout_ms,
+                    predecessors: std::mem::replace(&mut self.predecessors, Predecessors::Possible),
                 };
                 context.runtime.spawn(prepare::run(
                     preparation,
@@ -248,6 +260,7 @@ impl Part {
         self.transaction = prepared.transaction;
         self.last_commit = context.clock.monotonic();
         self.pace = Pace::new();
+        self.has_committed = false;
         self.phase = Phase::Running;
         tracing::debug!(query_id = %query.query_id, worker = context.worker, "processing begins");
         self.publish(context);
@@ -359,8 +372,10 @@ impl Part {
             return Ok(Next::Done);
         }
         let longest = self.commit_interval(context);
-        let interval = self.pace.interval(longest);
-        if self.commit.is_none() && needs_commit {
+        let interval = if self.has_output() { self.pace.interval(longest) } else { longest };
+        let may_commit =
+            needs_commit && self.commit.is_none() && self.tasks.iter().all(StreamTask::is_aligned);
+        if may_commit {
             let drained = rows == 0 && self.tasks.iter().all(StreamTask::is_drained);
             let due = now >= self.last_commit + interval
                 || self.is_full(context)
@@ -380,7 +395,7 @@ impl Part {
         if rows > 0 {
             return Ok(Next::Again);
         }
-        let commit_at = (needs_commit && self.commit.is_none()).then(|| self.last_commit + interval);
+        let commit_at = may_commit.then(|| self.last_commit + interval);
         Ok(Next::Wait(commit_at))
     }
 
@@ -396,10 +411,17 @@ impl Part {
             || self.uncommitted_rows >= context.config.uncommitted_rows_max
     }
 
-    /// While a commit is under way what is processed belongs to the next.
+    /// True if a commit would show readers something new.
+    fn has_output(&self) -> bool {
+        self.collector.records() > self.committed_records || self.tasks.iter().any(StreamTask::is_fed)
+    }
+
+    /// While a commit is under way what is processed belongs to the next. Only the first has the processor for itself: somebody
+    /// waits for it.
     fn may_process(&self, context: &PartContext) -> bool {
-        let has_room = self.commit.is_none() || !self.is_full(context);
-        has_room && !self.query.is_paused() && self.stopping.is_empty() && self.may_produce()
+        let has_room = self.commit.is_none() || (self.has_committed && !self.is_full(context));
+        let is_ending = self.query.is_paused() || !self.stopping.is_empty();
+        has_room && self.may_produce() && (!is_ending || !self.tasks.iter().all(StreamTask::is_aligned))
     }
 
     fn may_produce(&self) -> bool {

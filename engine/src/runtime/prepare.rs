@@ -10,7 +10,7 @@ use weir_broker::client::transport::Transport;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 
-use crate::query::handle::QueryHandle;
+use crate::query::handle::{Predecessors, QueryHandle};
 use crate::query::naming::transactional_id;
 use crate::query::options::OffsetReset;
 use crate::runtime::error::{Result, RuntimeError};
@@ -26,10 +26,11 @@ pub(crate) struct Preparation {
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) worker: usize,
     pub(crate) transaction_timeout_ms: i32,
+    pub(crate) predecessors: Predecessors,
 }
 
-/// Takes over the transactional id, which aborts what a predecessor left open, then looks up where to begin. Answers with
-/// [`WorkerMessage::Prepared`].
+/// Takes over the transactional id, which aborts what a predecessor left open, and then looks up where to begin; at the same
+/// time if there was none. Answers with [`WorkerMessage::Prepared`].
 pub(crate) async fn run(
     preparation: Preparation,
     transport: Arc<dyn Transport>,
@@ -47,13 +48,19 @@ async fn prepare(
 ) -> Result<Prepared> {
     let query = &preparation.query;
     let id = transactional_id(&query.application_id, preparation.worker);
-    let producer = transaction::init(transport.clone(), &id, preparation.transaction_timeout_ms)
-        .await
-        .map_err(RuntimeError::client("start transactions"))?;
+    let timeout_ms = preparation.transaction_timeout_ms;
+    let (io, (attempt, inbox)) = (transport.clone(), (preparation.attempt, inbox.clone()));
+    let init = async move { transaction::init(io, &id, timeout_ms).await };
+    let transaction = match preparation.predecessors {
+        Predecessors::None => transaction::start(init, attempt, inbox),
+        Predecessors::Possible => {
+            let producer = init.await.map_err(RuntimeError::client("start transactions"))?;
+            transaction::start(std::future::ready(Ok(producer)), attempt, inbox)
+        }
+    };
     let from = first_offsets(query, &preparation.tasks, &transport).await?;
     let changelogs = changelog_ends(query, &preparation.tasks, &transport).await?;
-    let transaction = Some(transaction::start(producer, preparation.attempt, inbox.clone()));
-    Ok(Prepared { from, changelogs, transaction })
+    Ok(Prepared { from, changelogs, transaction: Some(transaction) })
 }
 
 async fn first_offsets(

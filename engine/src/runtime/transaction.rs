@@ -47,14 +47,22 @@ impl TransactionSender {
     }
 }
 
-/// Starts the loop of a producer that has just been initialised. Must be called within a tokio runtime.
+/// Starts the loop of a producer as soon as it is initialised; what is handed over before waits. Must be called within a tokio
+/// runtime.
 pub(crate) fn start(
-    producer: TransactionalProducer,
+    producer: impl Future<Output = Result<TransactionalProducer, ClientError>> + Send + 'static,
     attempt: AttemptId,
     inbox: Sender<WorkerMessage>,
 ) -> TransactionSender {
     let (sender, commands) = mpsc::channel(QUEUE_MAX);
-    weir_broker::env::spawn::task("transaction", run(producer, commands, attempt, inbox));
+    weir_broker::env::spawn::task("transaction", async move {
+        match producer.await {
+            Ok(producer) => run(producer, commands, attempt, inbox).await,
+            Err(error) => {
+                let _ = inbox.send(WorkerMessage::Committed { attempt, outcome: Err(error) });
+            }
+        }
+    });
     TransactionSender { commands: sender }
 }
 

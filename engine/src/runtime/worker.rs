@@ -140,6 +140,11 @@ impl Worker {
                     part.committed(outcome, &self.context);
                 }
             }
+            WorkerMessage::Found { attempt, partition, outcome } => {
+                if let Some(part) = part_of(&mut self.parts, attempt) {
+                    part.found(&partition, outcome, &self.context);
+                }
+            }
             WorkerMessage::Fetched { fetch, outcome } => {
                 let now = self.context.clock.monotonic();
                 match self.fetcher.answered(fetch, outcome, now) {
@@ -162,7 +167,7 @@ impl Worker {
     /// Distributes what was read from a partition to everybody who stands where it begins.
     fn fetched(&mut self, (partition, offset): &Wanted, answer: FetchedPartition) {
         for part in self.parts.values_mut() {
-            let mut failure = None;
+            let (mut failure, mut lost) = (None, None);
             let metrics_owner = part.query.clone();
             for input in part.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut()) {
                 if input.partition() != partition || input.fetch_offset() != *offset {
@@ -174,9 +179,16 @@ impl Worker {
                         QueryMetrics::add(&metrics_owner.metrics.bytes_in, bytes as u64);
                         input.push(records.clone());
                     }
+                    Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
+                        input.lose();
+                        lost = Some(input.table);
+                    }
                     Err(error) if is_passing(error) => {}
                     Err(error) => failure = Some(error.clone()),
                 }
+            }
+            if let Some(table) = lost {
+                part.look_up(partition, table, *offset, &self.context);
             }
             if let Some(source) = failure {
                 let error = match source.code() {

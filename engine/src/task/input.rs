@@ -41,6 +41,8 @@ pub struct PartitionInput {
     stable_end: Option<Offset>,
     /// Nothing at or after this offset is read.
     stop_at: Offset,
+    /// The broker does not have the offset to fetch; another one is being looked up.
+    lost: bool,
     scratch: Vec<DecompressBuf>,
 }
 
@@ -59,6 +61,7 @@ impl PartitionInput {
             head: None,
             stable_end: None,
             stop_at: Offset::MAX,
+            lost: false,
             scratch: Vec::new(),
         }
     }
@@ -112,7 +115,7 @@ impl PartitionInput {
     }
 
     pub fn wants_fetch(&self, bytes_max: usize) -> bool {
-        !self.local && self.queued_bytes < bytes_max && self.fetch_offset < self.stop_at
+        !self.local && !self.lost && self.queued_bytes < bytes_max && self.fetch_offset < self.stop_at
     }
 
     pub fn has_rows(&self) -> bool {
@@ -139,6 +142,26 @@ impl PartitionInput {
             self.push_batch(batch);
         }
         self.skip_gap();
+    }
+
+    /// The records at [`PartitionInput::fetch_offset`] are gone: nothing is fetched until [`PartitionInput::go_on_at`].
+    pub fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Goes on where there are records. What was fetched before is still processed.
+    pub fn go_on_at(&mut self, offset: Offset) {
+        self.lost = false;
+        self.fetch_offset = offset;
+        if self.queue.is_empty() && self.head.is_none() {
+            self.position = offset;
+            // Also when the log has become shorter: the offset is committed anew.
+            self.committed = self.committed.min(offset - 1);
+        }
     }
 
     /// Takes a batch of an exchange within the process.

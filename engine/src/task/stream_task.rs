@@ -33,12 +33,14 @@ pub struct StreamTask {
     inputs: Vec<PartitionInput>,
     /// Rows were processed since the last commit was asked for.
     dirty: bool,
+    /// Rows of a stream were.
+    fed: bool,
     stream_time: i64,
 }
 
 impl StreamTask {
     pub fn new(id: TaskId, processor: Box<dyn Processor>, inputs: Vec<PartitionInput>) -> StreamTask {
-        StreamTask { id, processor, inputs, dirty: false, stream_time: 0 }
+        StreamTask { id, processor, inputs, dirty: false, fed: false, stream_time: 0 }
     }
 
     pub fn processor(&self) -> &dyn Processor {
@@ -76,6 +78,20 @@ impl StreamTask {
         self.dirty || self.inputs.iter().any(PartitionInput::has_uncommitted)
     }
 
+    /// True if rows of a stream were processed since the last commit was asked for: rows of a table alone may be no more than
+    /// the other side of a join.
+    pub fn is_fed(&self) -> bool {
+        self.fed
+    }
+
+    /// True if inputs that read the same partition have read it equally far, so that one offset says where to go on.
+    pub fn is_aligned(&self) -> bool {
+        let twin = |a: &PartitionInput, b: &PartitionInput| {
+            a.partition() != b.partition() || a.position() == b.position()
+        };
+        (1..self.inputs.len()).all(|i| self.inputs[..i].iter().all(|other| twin(other, &self.inputs[i])))
+    }
+
     /// True if every input is read to its end and processed.
     pub fn is_drained(&self) -> bool {
         self.inputs.iter().all(|i| i.is_caught_up() && !i.has_rows() && i.buffered_bytes() == 0)
@@ -98,6 +114,7 @@ impl StreamTask {
             let Some(run) = input.take_run(limit, rows_max - rows) else { break };
             rows += run.len();
             self.dirty = true;
+            self.fed |= !input.table;
             self.stream_time = run.rowtime.iter().fold(self.stream_time, |time, t| time.max(*t));
             self.processor.process(source, run, out).map_err(RuntimeError::task("process rows"))?;
         }
@@ -131,6 +148,7 @@ impl StreamTask {
     /// The source offsets to commit, and marks everything so far as asked for.
     pub fn take_offsets(&mut self, offsets: &mut Vec<(TopicPartition, Offset)>) {
         self.dirty = false;
+        self.fed = false;
         for input in &mut self.inputs {
             if let Some(position) = input.take_uncommitted() {
                 offsets.push((input.partition().clone(), position));

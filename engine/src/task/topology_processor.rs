@@ -178,7 +178,6 @@ impl Emitter<'_> {
         keys: &EncodedRows,
         values: &EncodedRows,
         batch: &RowBatch,
-        window_bytes: usize,
     ) -> Result<()> {
         let target = self.targets.iter().position(|t| t == topic).ok_or_else(|| EngineError::Plan {
             reason: format!("{topic:?} is not a target of the sub-topology"),
@@ -195,7 +194,6 @@ impl Emitter<'_> {
                 OutputRecord {
                     timestamp: batch.rowtime[row],
                     key: keys.get(row),
-                    window_bytes,
                     value: values.get(row),
                     headers: &headers,
                 },
@@ -208,7 +206,7 @@ impl Emitter<'_> {
 impl TaskOutput for Emitter<'_> {
     fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()> {
         let topic = TopicName::External(topic.to_owned());
-        self.records(&topic, &records.keys, &records.values, &records.batch, records.window_bytes)
+        self.records(&topic, &records.keys, &records.values, &records.batch)
     }
 
     fn internal(
@@ -218,7 +216,7 @@ impl TaskOutput for Emitter<'_> {
         values: EncodedRows,
         batch: RowBatch,
     ) -> Result<()> {
-        self.records(topic, &keys, &values, &batch, 0)
+        self.records(topic, &keys, &values, &batch)
     }
 
     fn result(&mut self, batch: RowBatch) -> Result<()> {

@@ -116,7 +116,6 @@ impl TaskTopology {
                     output.internal(&internal.topic, keys, values, batch)
                 }
                 Target::Result => output.result(batch),
-                Target::Nowhere => Ok(()),
             },
         }
     }

@@ -28,7 +28,7 @@ use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::statement::{PreparedStatement, PushQuery};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicInfo};
+use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -122,11 +122,18 @@ impl Node {
 
     /// Runs one DDL statement; gives the id of the query it started.
     pub(crate) async fn execute(&mut self, sql: &str) -> Option<String> {
+        self.execute_with(sql, earliest()).await
+    }
+
+    /// The same, with options for the query.
+    pub(crate) async fn execute_with(&mut self, sql: &str, options: QueryOptions) -> Option<String> {
         self.commands += 1;
         let PreparedStatement::Command(command) = self.prepare(sql).remove(0) else {
             panic!("not a command")
         };
-        if let Some(topic) = &command.topic {
+        if let Some(topic) = &command.topic
+            && self.topics.topic(&topic.name).is_none()
+        {
             let admin = Admin::new(self.transport.clone());
             admin
                 .create_topic(&topic.name, topic.partitions as i32, &BTreeMap::new())
@@ -145,7 +152,7 @@ impl Node {
             plan: query.plan.clone(),
             sql: sql.to_owned(),
         });
-        self.engine.start_query(query.plan, earliest()).await.expect("the query starts");
+        self.engine.start_query(query.plan, options).await.expect("the query starts");
         Some(id)
     }
 

@@ -82,8 +82,7 @@ fn run_case(case: &Case, config: DriverConfig) -> Result<(), Stop> {
     }
 }
 
-/// Properties as text.
-pub(crate) fn properties(values: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+fn properties(values: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     values.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
@@ -187,11 +186,6 @@ fn input_record(bench: &Workbench, input: &RecordSpec) -> Result<DriverRecord, S
         Some(source) => source,
         None => source_over(bench, &input.topic)?,
     };
-    encode_input(source, input)
-}
-
-/// The record in the formats of a source.
-pub(crate) fn encode_input(source: &Source, input: &RecordSpec) -> Result<DriverRecord, Stop> {
     let mut key = key_side(source).encode(input.key.as_ref().unwrap_or(&Value::Null))?;
     if let (Some(key), Some(window)) = (&mut key, &input.window) {
         append_window(key, window);
@@ -232,18 +226,18 @@ fn check_outputs(case: &Case, bench: &Workbench) -> Result<(), Stop> {
         if actual.is_empty() {
             actual = bench.driver.records(topic).collect();
         }
-        check_topic(source_over(bench, topic)?, topic, &expected, &actual)?;
+        check_topic(bench, topic, &expected, &actual)?;
     }
     Ok(())
 }
 
-/// The records of a topic are those that were expected, in order.
-pub(crate) fn check_topic(
-    source: &Source,
+fn check_topic(
+    bench: &Workbench,
     topic: &str,
     expected: &[&RecordSpec],
     actual: &[&DriverRecord],
 ) -> Result<(), Stop> {
+    let source = source_over(bench, topic)?;
     for (place, (wanted, record)) in expected.iter().zip(actual).enumerate() {
         let differs = difference(source, wanted, record)?;
         if let Some(what) = differs {

@@ -32,7 +32,6 @@ impl ChangelogSink for TaskChangelog<'_> {
     fn append(&mut self, record: ChangelogRecord<'_>) -> EngineResult<()> {
         if let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) {
             let output = OutputRecord {
-                window_bytes: 0,
                 timestamp: self.timestamp,
                 key: Some(record.key),
                 value: record.value,
@@ -80,6 +79,7 @@ impl Part {
         QueryMetrics::add(&metrics.bytes_out, (self.output_bytes + self.collector.bytes()) as u64);
         let batches = self.collector.take_all().map_err(RuntimeError::task("build record batches"))?;
         self.output_bytes = 0;
+        self.committed_records = self.collector.records();
         let position = GroupPosition { group_id: self.query.application_id.clone(), offsets };
         if let Some(transaction) = &self.transaction {
             // If the loop has ended its reason is on the way.
@@ -100,6 +100,7 @@ impl Part {
             self.apply_commit(&commit, &produced)?;
             let now = context.clock.monotonic();
             self.failures = 0;
+            self.has_committed = true;
             tracing::debug!(query_id = %self.query.query_id, worker = context.worker, took = ?now.saturating_sub(commit.since), "committed");
             self.query.metrics.committed(now.saturating_sub(commit.since).as_micros() as u64);
             Ok(())

@@ -28,6 +28,14 @@ if [ -d "$conformance" ]; then
 else
   echo "conformance: 0 of 1638 run, no $conformance here"
 fi
+rest=../shared/conformance/rqtt
+rest_passed_min=243
+if [ -d "$rest" ]; then
+  step "conformance cases of the REST API"
+  "$weir" test "$rest" --min-passed "$rest_passed_min" --brief | tail -n 1
+else
+  echo "conformance: 0 of 295 REST cases run, no $rest here"
+fi
 passed=$(awk '/^test result:/ {s += $4} END {print s + 0}' "$log")
 cases=$(awk '/passed, / {s += $1} END {print s + 0}' "$log.cases")
 rm -f "$log.cases"

@@ -1,5 +1,8 @@
 //! Answers to the requests of the Kafka protocol: one file for each family of APIs.
 
+pub(crate) mod access;
+pub(crate) mod acls;
+pub(crate) mod authorize;
 pub(crate) mod cluster;
 pub(crate) mod configs;
 pub mod dispatcher;
@@ -12,8 +15,10 @@ pub(crate) mod group_membership;
 pub(crate) mod group_offsets;
 pub(crate) mod list_offsets;
 pub(crate) mod log_admin;
+pub(crate) mod metering;
 pub mod node;
 pub(crate) mod produce;
+pub(crate) mod quotas;
 pub(crate) mod sasl;
 pub(crate) mod topics;
 pub(crate) mod transactions;

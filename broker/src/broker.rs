@@ -170,6 +170,12 @@ impl Broker {
         &self.net_metrics
     }
 
+    /// Answers requests, as listeners ask it to.
+    #[cfg(test)]
+    pub(crate) fn handler(&self) -> &Dispatcher {
+        &self.handler
+    }
+
     /// What request handlers count and know.
     #[must_use]
     pub fn node(&self) -> &Node {
@@ -209,6 +215,18 @@ impl Broker {
         lags
     }
 
+    /// How many consumer groups are in each state, by Kafka's names.
+    #[must_use]
+    pub fn group_states(&self) -> BTreeMap<&'static str, u64> {
+        count(self.node.group_states())
+    }
+
+    /// How many transactional ids are in each state, by Kafka's names.
+    #[must_use]
+    pub fn txn_states(&self) -> BTreeMap<&'static str, u64> {
+        count(self.node.txn_states())
+    }
+
     /// `Err` once the disk has failed: the broker acknowledges nothing any more and should be restarted.
     pub fn check_health(&self) -> Result<(), Error> {
         self.replicas.log_manager().check_health()
@@ -223,6 +241,14 @@ impl Broker {
         let closing = tokio::task::spawn_blocking(move || replicas.shutdown());
         closing.await.unwrap_or(Err(Error::Interrupted { action: "close the logs" }))
     }
+}
+
+fn count(names: Vec<&'static str>) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
 }
 
 /// Opens and replays everything. Blocks on the disk.

@@ -463,3 +463,121 @@ fn apis_of_authentication_are_served() {
         assert_eq!(api.served_versions(), Some(api.known_versions()));
     }
 }
+
+mod quotas {
+    use weir_broker::client::producer::idempotent::IdempotentProducer;
+    use weir_broker::ids::TopicPartition;
+    use weir_broker::protocol::messages::alter_client_quotas::{
+        AlterClientQuotasRequest, EntityData, EntryData, OpData,
+    };
+    use weir_broker::protocol::messages::describe_client_quotas::{
+        ComponentData, DescribeClientQuotasRequest,
+    };
+    use weir_broker::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+    use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
+
+    use super::*;
+
+    fn entry(user: Option<&str>, client_id: Option<&str>, key: &str, value: Option<f64>) -> EntryData {
+        let part = |kind: &str, name: &str| EntityData {
+            entity_type: kind.to_owned(),
+            entity_name: (name != "<default>").then(|| name.to_owned()),
+        };
+        let parts = [user.map(|name| part("user", name)), client_id.map(|name| part("client-id", name))];
+        let op = OpData { key: key.to_owned(), value: value.unwrap_or_default(), remove: value.is_none() };
+        EntryData { entity: parts.into_iter().flatten().collect(), ops: vec![op] }
+    }
+
+    async fn set(transport: &Arc<dyn Transport>, entries: Vec<EntryData>) -> Vec<ErrorCode> {
+        let request = AlterClientQuotasRequest { entries, validate_only: false };
+        let Ok(Response::AlterClientQuotas(answer)) = transport.send(request.into()).await else {
+            panic!("an answer is due")
+        };
+        answer.entries.iter().map(|entry| entry.error_code).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn quotas_are_kept_and_found() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let broker = start(dir.path(), Vec::new()).await;
+        let admin = broker.transport();
+        let entries = vec![
+            entry(Some("alice"), None, "producer_byte_rate", Some(1000.0)),
+            entry(Some("alice"), Some("<default>"), "request_percentage", Some(12.5)),
+            entry(None, Some("app"), "consumer_byte_rate", Some(5.0)),
+            entry(None, Some("app"), "controller_mutation_rate", Some(5.0)),
+            entry(None, Some("app"), "consumer_byte_rate", Some(0.0)),
+            entry(None, None, "consumer_byte_rate", Some(5.0)),
+        ];
+        let codes = set(&admin, entries).await;
+        let expected = [&[ErrorCode::None; 3][..], &[ErrorCode::InvalidRequest; 3]].concat();
+        assert_eq!(codes, expected);
+        broker.shutdown().await.expect("stops");
+        let broker = start(dir.path(), Vec::new()).await;
+        let admin = broker.transport();
+        let component = |entity_type: &str, match_type, name: Option<&str>| ComponentData {
+            entity_type: entity_type.to_owned(),
+            match_type,
+            match_name: name.map(str::to_owned),
+        };
+        let cases = [
+            (vec![], false, 3),
+            (vec![component("user", 0, Some("alice"))], false, 2),
+            (vec![component("user", 0, Some("alice"))], true, 1),
+            (vec![component("user", 0, Some("bob"))], false, 0),
+            (vec![component("client-id", 2, None)], false, 2),
+            (vec![component("client-id", 1, None)], false, 1),
+            (vec![component("client-id", 2, None)], true, 1),
+        ];
+        for (components, strict, count) in cases {
+            let request = DescribeClientQuotasRequest { components: components.clone(), strict };
+            let Ok(Response::DescribeClientQuotas(answer)) = admin.send(request.into()).await else {
+                panic!("an answer is due")
+            };
+            assert_eq!(answer.entries.map(|entries| entries.len()), Some(count), "{components:?} {strict}");
+        }
+        let removal = entry(Some("alice"), None, "producer_byte_rate", None);
+        assert_eq!(set(&admin, vec![removal]).await, [ErrorCode::None]);
+        broker.shutdown().await.expect("stops");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_uses_more_is_told_to_pause_and_not_read_meanwhile() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let broker = start(dir.path(), vec![listener(None, None)]).await;
+        let admin = broker.transport();
+        Admin::new(admin.clone()).create_topic("t", 1, &Default::default()).await.expect("made");
+        let mut builder = RecordBatchBuilder::new(BatchOptions::default());
+        for _ in 0..10 {
+            builder.append(1_700_000_000_000, None, Some(&[7; 1_000]), &[]);
+        }
+        let batch = builder.build().expect("builds");
+        let mut producer = IdempotentProducer::init(admin.clone()).await.expect("begins");
+        producer
+            .send(vec![(TopicPartition::new("t", 0), vec![batch])])
+            .await
+            .expect("no quota in this process");
+        let entries = vec![entry(Some("<default>"), None, "consumer_byte_rate", Some(8_000.0))];
+        assert_eq!(set(&admin, entries).await, [ErrorCode::None]);
+
+        let mut peer = Peer::connect(broker.local_addr().expect("bound")).await;
+        let fetch = || {
+            let partition = FetchPartition { partition_max_bytes: 1 << 20, ..FetchPartition::default() };
+            let topics = vec![FetchTopic {
+                topic: "t".to_owned(),
+                partitions: vec![partition],
+                ..FetchTopic::default()
+            }];
+            FetchRequest { topics, ..FetchRequest::default() }
+        };
+        let Some(Response::Fetch(answer)) = peer.ask(12, fetch()).await else { panic!("an answer is due") };
+        // About 10,000 bytes, of which 8,000 are there at once.
+        assert!((100..=400).contains(&answer.throttle_time_ms), "{}", answer.throttle_time_ms);
+        let paused = Duration::from_millis(u64::try_from(answer.throttle_time_ms).expect("positive"));
+        let started = tokio::time::Instant::now();
+        assert!(peer.ask(9, MetadataRequest::default()).await.is_some());
+        assert!(started.elapsed() + Duration::from_millis(20) >= paused, "{:?}", started.elapsed());
+        assert_eq!(broker.node().metrics().requests_throttled.get(), 1);
+        broker.shutdown().await.expect("stops");
+    }
+}

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use weir_broker::log::config::Durability;
+use weir_engine::topology::OutputCaching;
 
 /// Settings of a node.
 #[derive(Clone, Debug)]
@@ -26,6 +27,52 @@ pub struct NodeConfig {
     pub push_queries_max: usize,
     /// Kafka's `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    pub processing_log: ProcessingLogConfig,
+    /// Whether updates of a group between two commits are emitted as one; a query may turn it off by a record cache of 0 bytes.
+    pub output_caching: OutputCaching,
+}
+
+/// ksqlDB's `ksql.logging.processing.…`: where failing rows are told.
+#[derive(Clone, Debug)]
+pub struct ProcessingLogConfig {
+    /// `topic.auto.create`: make the topic and write to it. Without it failing rows are counted only.
+    pub topic_auto_create: bool,
+    /// `topic.name`
+    pub topic_name: String,
+    /// `topic.partitions`
+    pub partitions: i32,
+    /// `stream.auto.create`
+    pub stream_auto_create: bool,
+    /// `stream.name`
+    pub stream_name: String,
+    /// `rows.include`: the bytes of records that cannot be read go into the log.
+    pub rows_include: bool,
+    /// Entries written at most; further ones are counted only.
+    pub entries_per_second_max: u32,
+}
+
+impl ProcessingLogConfig {
+    /// On, with ksqlDB's names, and without the content of rows.
+    pub fn new(service_id: &str) -> ProcessingLogConfig {
+        ProcessingLogConfig {
+            topic_auto_create: true,
+            topic_name: format!("{service_id}ksql_processing_log"),
+            partitions: 1,
+            stream_auto_create: true,
+            stream_name: "KSQL_PROCESSING_LOG".to_owned(),
+            rows_include: false,
+            entries_per_second_max: 1_000,
+        }
+    }
+
+    /// Neither topic nor stream.
+    pub fn off(service_id: &str) -> ProcessingLogConfig {
+        ProcessingLogConfig {
+            topic_auto_create: false,
+            stream_auto_create: false,
+            ..ProcessingLogConfig::new(service_id)
+        }
+    }
 }
 
 impl NodeConfig {
@@ -42,6 +89,8 @@ impl NodeConfig {
             commit_interval_ms: 100,
             push_queries_max: 100,
             auto_create_topics: false,
+            processing_log: ProcessingLogConfig::new("default_"),
+            output_caching: OutputCaching::On,
         }
     }
 }

@@ -9,10 +9,12 @@ pub mod commands;
 pub mod processing_log;
 pub mod push;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::execution::SendableRecordBatchStream;
@@ -38,7 +40,7 @@ use weir_engine::query::status::{QueryState, QueryStatus};
 use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::DiskStorage;
 use weir_engine::task::topology_processor::TopologyCompiler;
-use weir_engine::topology::{OutputCaching, TopologyConfig};
+use weir_engine::topology::TopologyConfig;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::pull::PullPlan;
@@ -49,10 +51,13 @@ use crate::config::NodeConfig;
 use crate::error::ApiError;
 use crate::http::router::router;
 use crate::http::serve::HttpListener;
+use crate::metrics::http::HttpMetrics;
 use crate::node::commands::CommandStatuses;
-use crate::node::processing_log::TracingLog;
+use crate::node::processing_log::{QueuedLog, ReportCounters, stream, writer};
 use crate::node::push::PushRegistry;
+use crate::statement::execute::execute;
 use crate::statement::sandbox::Sandbox;
+use crate::wire::request::StatementRequest;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +79,8 @@ pub enum NodeError {
     },
     #[error("the producer for inserted rows did not start")]
     Producer(#[source] weir_broker::client::error::ClientError),
+    #[error("the topic of the processing log cannot be made")]
+    ProcessingLog(#[source] weir_broker::client::error::ClientError),
     #[error("a command of the command topic cannot be applied: {message}")]
     Replay { message: String },
 }
@@ -100,8 +107,14 @@ struct Shared {
     keyless: AtomicU64,
     transient: AtomicI64,
     clock: Arc<dyn Clock>,
+    processing_log: Arc<QueuedLog>,
     pull: PullExecutor,
     http_address: SocketAddr,
+    http_metrics: HttpMetrics,
+    /// Why queries that should run did not start, by id.
+    start_failures: Mutex<BTreeMap<String, String>>,
+    /// On the monotonic clock.
+    started: Duration,
     stop: watch::Sender<bool>,
 }
 
@@ -130,7 +143,9 @@ impl RunningNode {
             engine_config.worker_threads = threads;
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let build = build_context(&clock);
+        let (processing_log, reports) = QueuedLog::new(&config.processing_log, Arc::clone(&clock));
+        let processing_log = Arc::new(processing_log);
+        let build = build_context(&clock, &processing_log);
         let io = EngineIo {
             transport: Arc::clone(&transport),
             fetch_transport: Arc::clone(&transport),
@@ -142,7 +157,7 @@ impl RunningNode {
                 engine_config.write_buffer_bytes,
             )),
             compiler: Arc::new(TopologyCompiler {
-                config: TopologyConfig { caching: OutputCaching::On, ..TopologyConfig::default() },
+                config: TopologyConfig { caching: config.output_caching, ..TopologyConfig::default() },
                 log: Arc::clone(&build.log),
                 now_ms: Arc::clone(&build.now_ms),
                 random: Arc::clone(&build.random),
@@ -156,6 +171,7 @@ impl RunningNode {
             .map_err(|source| NodeError::Http { address: config.http_listen, source })?;
         let session = Session { service_id: config.service_id.clone(), ..Session::default() };
         let (stop, stopped) = watch::channel(false);
+        let started = clock.monotonic();
         let node = Node {
             shared: Arc::new(Shared {
                 push: PushRegistry::new(config.push_queries_max),
@@ -172,12 +188,22 @@ impl RunningNode {
                 keyless: AtomicU64::new(0),
                 transient: AtomicI64::new(0),
                 clock,
+                processing_log,
                 pull: PullExecutor::new(build.compile_context("pull")),
                 http_address: listener.address(),
+                http_metrics: HttpMetrics::default(),
+                start_failures: Mutex::default(),
+                started,
                 stop,
             }),
         };
+        if let Some(reports) = reports {
+            let (transport, config) = (node.transport(), node.shared.config.processing_log.clone());
+            writer::create_topic(&transport, &config).await.map_err(NodeError::ProcessingLog)?;
+            tokio::spawn(writer::run(transport, config, reports));
+        }
         node.replay(stored).await?;
+        node.declare_processing_log().await;
         let http = tokio::spawn(listener.serve(router(Arc::new(node.clone())), stopped));
         Ok(RunningNode { node, http })
     }
@@ -208,14 +234,14 @@ fn refuse_damaged_commands(broker: &Broker, config: &NodeConfig) -> Result<(), N
 }
 
 /// What functions see of the world, in queries of every kind.
-fn build_context(clock: &Arc<dyn Clock>) -> BuildContext {
+fn build_context(clock: &Arc<dyn Clock>, log: &Arc<QueuedLog>) -> BuildContext {
     let clock = Arc::clone(clock);
     let rng = SystemRng;
     BuildContext {
         query_id: "pull".to_owned(),
         settings: QuerySettings::default(),
         registry: FunctionRegistry::standard(),
-        log: Arc::new(TracingLog),
+        log: Arc::<QueuedLog>::clone(log),
         now_ms: Arc::new(move || clock.now_ms()),
         random: Arc::new(move || rng.next_u64()),
     }
@@ -242,6 +268,24 @@ impl Node {
     /// Starts a pull query.
     pub async fn pull(&self, plan: &PullPlan) -> Result<SendableRecordBatchStream, PullError> {
         self.shared.pull.run(plan, self.engine(), &self.metastore()).await
+    }
+
+    /// Declares the stream of the processing log, if it is wanted and not there. A node runs without it as well.
+    async fn declare_processing_log(&self) {
+        let config = &self.shared.config.processing_log;
+        let wanted = config.topic_auto_create && config.stream_auto_create;
+        if !wanted || self.metastore().source(&config.stream_name).is_some() {
+            return;
+        }
+        let request = StatementRequest { ksql: stream::statement(config), ..StatementRequest::default() };
+        if let Err(error) = execute(self, request).await {
+            tracing::warn!(%error, stream = config.stream_name, "the processing log's stream cannot be made");
+        }
+    }
+
+    /// What became of reports of failing rows.
+    pub fn report_counters(&self) -> &ReportCounters {
+        self.shared.processing_log.counters()
     }
 
     pub fn transport(&self) -> Arc<dyn Transport> {
@@ -353,6 +397,37 @@ impl Node {
     /// The partitions that are not served because their logs are damaged.
     pub fn offline_partitions(&self) -> Vec<OfflineLog> {
         self.shared.broker.read().as_ref().map(Broker::offline_partitions).unwrap_or_default()
+    }
+
+    /// What became of HTTP requests.
+    pub fn http_metrics(&self) -> &HttpMetrics {
+        &self.shared.http_metrics
+    }
+
+    /// Queries that should run and did not start, with the reason.
+    pub fn start_failures(&self) -> Vec<(String, String)> {
+        let failures = self.shared.start_failures.lock();
+        failures.iter().map(|(id, reason)| (id.clone(), reason.clone())).collect()
+    }
+
+    pub(crate) fn set_start_failure(&self, id: &str, reason: Option<String>) {
+        let mut failures = self.shared.start_failures.lock();
+        match reason {
+            Some(reason) => _ = failures.insert(id.to_owned(), reason),
+            None => _ = failures.remove(id),
+        }
+    }
+
+    /// Time since the node was started.
+    pub fn uptime(&self) -> Duration {
+        self.shared.clock.monotonic().saturating_sub(self.shared.started)
+    }
+
+    /// Looks at the broker, unless it has been shut down.
+    pub(crate) fn with_broker(&self, look: impl FnOnce(&Broker)) {
+        if let Some(broker) = self.shared.broker.read().as_ref() {
+            look(broker);
+        }
     }
 
     /// Offsets and sizes of every partition.

@@ -8,6 +8,7 @@ mod join;
 pub(crate) mod magic_timestamp;
 pub mod projection;
 pub mod pull;
+pub(crate) mod pull_lookup;
 pub mod query;
 pub(crate) mod rewrite;
 pub mod scope;

@@ -35,6 +35,10 @@ pub struct Session {
     pub pull_stream_enabled: bool,
     /// `ksql.query.pull.limit.clause.enabled`
     pub pull_limit_enabled: bool,
+    /// `ksql.query.pull.table.scan.enabled`
+    pub pull_table_scan_enabled: bool,
+    /// `ksql.query.pull.range.scan.enabled`
+    pub pull_range_scan_enabled: bool,
     /// `ksql.suppress.enabled`
     pub suppress_enabled: bool,
     /// `ksql.source.table.materialization.enabled`
@@ -57,6 +61,8 @@ impl Default for Session {
             pull_queries_enabled: true,
             pull_stream_enabled: true,
             pull_limit_enabled: true,
+            pull_table_scan_enabled: true,
+            pull_range_scan_enabled: true,
             suppress_enabled: true,
             source_table_materialization_enabled: true,
             keys_optional: false,
@@ -91,6 +97,8 @@ impl Session {
             "ksql.pull.queries.enable" => self.pull_queries_enabled = parse_bool(name, value)?,
             "ksql.query.pull.stream.enabled" => self.pull_stream_enabled = parse_bool(name, value)?,
             "ksql.query.pull.limit.clause.enabled" => self.pull_limit_enabled = parse_bool(name, value)?,
+            "ksql.query.pull.table.scan.enabled" => self.pull_table_scan_enabled = parse_bool(name, value)?,
+            "ksql.query.pull.range.scan.enabled" => self.pull_range_scan_enabled = parse_bool(name, value)?,
             "ksql.suppress.enabled" => self.suppress_enabled = parse_bool(name, value)?,
             "ksql.source.table.materialization.enabled" => {
                 self.source_table_materialization_enabled = parse_bool(name, value)?;

@@ -137,3 +137,89 @@ async fn statements_and_tables_survive_a_kill() -> Result<()> {
     assert_eq!(queries[0]["queries"][0]["state"], "RUNNING");
     Ok(())
 }
+
+/// Asks until the answer holds what is wanted.
+async fn eventually<F, A>(what: &str, mut ask: F) -> Result<()>
+where
+    F: FnMut() -> A,
+    A: Future<Output = Result<bool>>,
+{
+    let started = Instant::now();
+    while !ask().await? {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(20), "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_rows_are_told_in_the_processing_log() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let sql = server.sql();
+    sql.execute(
+        "CREATE STREAM text (line STRING) WITH (KAFKA_TOPIC='raw', PARTITIONS=1, VALUE_FORMAT='KAFKA');
+         CREATE STREAM s (n INT) WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON');
+         CREATE STREAM o AS SELECT n * 2 AS twice FROM s;
+         INSERT INTO text VALUES ('no json');
+         INSERT INTO text VALUES ('{\"n\": 4}');",
+    )
+    .await?;
+    let errors =
+        "SELECT MESSAGE->TYPE, MESSAGE->DESERIALIZATIONERROR->`TOPIC`, LOGGER FROM KSQL_PROCESSING_LOG;";
+    eventually("an entry", async || Ok(!sql.rows(errors).await?.is_empty())).await?;
+    let rows = sql.rows(errors).await?;
+    assert_eq!(rows[0][..2], [json!(0), json!("raw")]);
+    assert!(rows[0][2].as_str().is_some_and(|l| l.starts_with("processing.CSAS_O_")), "{rows:?}");
+    // The row after it is not held up, and the node is well.
+    eventually("the good row", async || Ok(sql.rows("SELECT * FROM o;").await? == [[json!(8)]])).await?;
+    let (status, health) = sql.get("/healthcheck").await?;
+    assert_eq!(status, StatusCode::OK, "{health}");
+    let (_, metrics) = sql.get("/metrics").await?;
+    assert!(metrics.contains("weir_processing_log_written_total 1\n"), "{metrics}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_queries_requests_and_the_process() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let sql = server.sql();
+    sql.execute(STREAM).await?;
+    sql.execute("CREATE STREAM o AS SELECT * FROM s WHERE n > 1; INSERT INTO s VALUES ('a', 1);").await?;
+    sql.execute("INSERT INTO s VALUES ('b', 2);").await?;
+    let page = async || Ok::<_, anyhow::Error>(sql.get("/metrics").await?.1);
+    let value = |page: &str, start: &str| -> Option<f64> {
+        page.lines().find(|l| l.starts_with(start))?.rsplit(' ').next()?.parse().ok()
+    };
+    eventually("both rows being read", async || {
+        let page = page().await?;
+        Ok(value(&page, "weir_query_records_in_total{query=\"CSAS_O_") == Some(2.0)
+            && value(&page, "weir_query_lag_records{query=\"CSAS_O_") == Some(0.0))
+    })
+    .await?;
+    let page = page().await?;
+    for wanted in [
+        "weir_query_state{query=\"CSAS_O_2\",state=\"running\"} 1",
+        "weir_query_state{query=\"CSAS_O_2\",state=\"error\"} 0",
+        "weir_http_requests_total{path=\"/ksql\",status=\"200\"} 3",
+        "weir_http_request_duration_seconds_count{path=\"/ksql\"} 3",
+        "weir_partition_high_watermark{topic=\"s\",partition=\"0\"} 2",
+        "weir_kafka_connections 0",
+        "weir_push_queries 0",
+    ] {
+        assert!(page.contains(wanted), "no {wanted} in {page}");
+    }
+    for name in ["process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total"] {
+        assert!(value(&page, name).is_some_and(|v| v > 0.0), "no {name} in {page}");
+    }
+    // Every sample belongs to the family that was announced last.
+    let mut family = "";
+    for line in page.lines() {
+        match line.strip_prefix("# TYPE ") {
+            Some(rest) => family = rest.split(' ').next().unwrap_or_default(),
+            None => assert!(line.starts_with('#') || line.starts_with(family), "{line} is not of {family}"),
+        }
+    }
+    Ok(())
+}

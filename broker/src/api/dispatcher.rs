@@ -5,13 +5,17 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::api::access::Access;
+use crate::api::authorize::{Check, Verdict, authorize};
 use crate::api::group_membership::Client;
+use crate::api::metering::Metered;
 use crate::api::node::Node;
 use crate::api::{
-    cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership, group_offsets,
-    list_offsets, log_admin, produce, sasl, topics, transactions, users,
+    acls, cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership, group_offsets,
+    list_offsets, log_admin, metering, produce, quotas, sasl, topics, transactions, users,
 };
 use crate::net::handler::{RequestContext, RequestHandler};
+use crate::net::session::authenticates;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
 
@@ -30,20 +34,61 @@ impl Dispatcher {
 
 impl RequestHandler for Dispatcher {
     fn handle(&self, context: RequestContext, request: Request) -> BoxFuture<'static, Option<Response>> {
-        let session = context.session.clone();
-        let is_local_answer = session.is_internal() || !endpoint::names_brokers(&request);
-        let answer = self.dispatch(context, request);
-        if is_local_answer {
+        if context.session.is_internal() {
+            return self.dispatch(context, request);
+        }
+        let api_key = request.api_key();
+        let names_brokers = endpoint::names_brokers(&request);
+        let security = self.node.metadata().image().security().clone();
+        let answer = self.authorized(context.clone(), request);
+        let is_metered = !security.quotas.is_empty() && !authenticates(api_key);
+        if !is_metered && !names_brokers {
             return answer;
         }
+        let node = self.node.clone();
         async move {
-            let mut response = answer.await;
-            if let (Some(response), Some(endpoint)) = (&mut response, session.endpoint()) {
+            let (mut response, spent) = Metered::new(answer).await;
+            if is_metered {
+                metering::charge(&node, &security.quotas, &context, api_key, &mut response, spent);
+            }
+            if let (Some(response), Some(endpoint)) = (&mut response, context.session.endpoint()) {
                 endpoint::localize(response, endpoint);
             }
             response
         }
         .boxed()
+    }
+}
+
+impl Dispatcher {
+    /// Begins answering what of a request its client may ask for.
+    fn authorized(
+        &self,
+        context: RequestContext,
+        mut request: Request,
+    ) -> BoxFuture<'static, Option<Response>> {
+        let access = Access::of(&self.node, &context.session);
+        let image = self.node.metadata().image();
+        let check = Check { access: &access, image: &image, version: context.api_version };
+        let is_answered = request.expects_response();
+        match authorize(check, &mut request) {
+            Verdict::Allowed => self.dispatch(context, request),
+            Verdict::Refused(response) => {
+                self.node.metrics().requests_refused.increment();
+                async move { is_answered.then_some(response) }.boxed()
+            }
+            Verdict::Partly(complete) => {
+                let answer = self.dispatch(context, request);
+                async move {
+                    let mut response = answer.await;
+                    if let Some(response) = &mut response {
+                        complete(response);
+                    }
+                    response
+                }
+                .boxed()
+            }
+        }
     }
 }
 
@@ -81,9 +126,12 @@ impl Dispatcher {
             Request::SaslHandshake(_)
             | Request::SaslAuthenticate(_)
             | Request::DescribeUserScramCredentials(_)
-            | Request::AlterUserScramCredentials(_) => {
-                async move { security(&node, context, request).await }.boxed()
-            }
+            | Request::AlterUserScramCredentials(_)
+            | Request::DescribeAcls(_)
+            | Request::CreateAcls(_)
+            | Request::DeleteAcls(_)
+            | Request::DescribeClientQuotas(_)
+            | Request::AlterClientQuotas(_) => async move { security(&node, context, request).await }.boxed(),
             other => async move { administration(&node, context.api_version, other).await }.boxed(),
         }
     }
@@ -180,6 +228,15 @@ async fn security(node: &Node, context: RequestContext, request: Request) -> Opt
         }
         Request::AlterUserScramCredentials(request) => {
             Response::AlterUserScramCredentials(users::alter(node, request).await)
+        }
+        Request::DescribeAcls(request) => Response::DescribeAcls(acls::describe(node, request)),
+        Request::CreateAcls(request) => Response::CreateAcls(acls::create(node, request).await),
+        Request::DeleteAcls(request) => Response::DeleteAcls(acls::delete(node, request).await),
+        Request::DescribeClientQuotas(request) => {
+            Response::DescribeClientQuotas(quotas::describe(node, request))
+        }
+        Request::AlterClientQuotas(request) => {
+            Response::AlterClientQuotas(quotas::alter(node, request).await)
         }
         _ => return None,
     })

@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::throttle::Throttle;
 use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
 use crate::env::rng::Rng;
 use crate::error::{Error, Result};
+use crate::group::kind::GroupKind;
 use crate::group::service::GroupService;
 use crate::metadata::image::{MetadataImage, Topic};
 use crate::metadata::record::MetadataRecord;
@@ -28,6 +30,10 @@ pub struct NodeMetrics {
     pub bytes_out: Counter,
     /// Clients that did not prove who they are.
     pub authentications_failed: Counter,
+    /// Requests that the rules did not allow at all.
+    pub requests_refused: Counter,
+    /// Requests whose client was told to pause.
+    pub requests_throttled: Counter,
 }
 
 /// The parts of a broker.
@@ -54,6 +60,7 @@ pub struct Node {
     decoy_key: [u8; 32],
     /// Passwords being checked; more would take the processor from everything else.
     password_checks: Semaphore,
+    throttle: Throttle,
 }
 
 /// Passwords checked at a time.
@@ -67,6 +74,7 @@ impl Node {
         Self {
             decoy_key,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            throttle: Throttle::default(),
             parts,
             advertised: OnceLock::new(),
             metrics: NodeMetrics::default(),
@@ -132,6 +140,10 @@ impl Node {
         &self.password_checks
     }
 
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
     /// Decides on changes of the metadata and makes them durable, beside the async threads.
     pub(crate) async fn update_metadata<T: Send + 'static>(
         &self,
@@ -140,6 +152,16 @@ impl Node {
         let metadata = self.parts.metadata.clone();
         let work = tokio::task::spawn_blocking(move || metadata.update(decide));
         work.await.unwrap_or(Err(Error::Interrupted { action: "change metadata" }))
+    }
+
+    /// The state of every consumer group.
+    pub(crate) fn group_states(&self) -> Vec<&'static str> {
+        self.parts.groups.list(GroupKind::state_name)
+    }
+
+    /// The state of every transactional id.
+    pub(crate) fn txn_states(&self) -> Vec<&'static str> {
+        self.parts.txns.list(|transaction| transaction.state.name())
     }
 
     /// Counters of the request handlers.

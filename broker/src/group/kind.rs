@@ -33,6 +33,15 @@ impl GroupKind {
         }
     }
 
+    /// The name of its state, as ListGroups gives it.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        match self {
+            Self::Classic(group) => group.state().name(),
+            Self::Consumer(group) => group.state().name(),
+        }
+    }
+
     #[must_use]
     pub fn as_classic(&self) -> Option<&Group> {
         match self {

@@ -277,6 +277,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         }
         let shared = self.shared.clone();
         shared.metrics.api(api_key).requests.increment();
+        shared.metrics.api(api_key).bytes_received.add(request_len as u64);
         let context = self.context(api_version, request_len);
         let started_at = Instant::now();
         let response = shared.handler.handle(context, request);
@@ -289,6 +290,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 .map(|response| encode_response(correlation_id, api_version, &response))
                 .transpose()
                 .map_err(|source| ConnectionError::Response { api_key, api_version, source })?;
+            if let Some(frame) = &frame {
+                shared.metrics.api(api_key).bytes_sent.add(frame.len() as u64);
+            }
             Ok(Answer { frame, request_len })
         }
         .boxed())

@@ -92,6 +92,10 @@ pub struct ApiMetrics {
     pub requests: Counter,
     /// From the last byte of the request to the response being ready; waiting of the handler included.
     pub latency: LatencyHistogram,
+    /// Bytes of requests.
+    pub bytes_received: Counter,
+    /// Bytes of responses.
+    pub bytes_sent: Counter,
 }
 
 /// What happened on the connections of a node.

@@ -36,9 +36,9 @@ macro_rules! api_table {
             EndTxn = 26, end_txn, EndTxnRequest, EndTxnResponse, 0..=5, [0..=5];
             WriteTxnMarkers = 27, write_txn_markers, WriteTxnMarkersRequest, WriteTxnMarkersResponse, 1..=1, [];
             TxnOffsetCommit = 28, txn_offset_commit, TxnOffsetCommitRequest, TxnOffsetCommitResponse, 0..=5, [0..=5];
-            DescribeAcls = 29, describe_acls, DescribeAclsRequest, DescribeAclsResponse, 1..=3, [];
-            CreateAcls = 30, create_acls, CreateAclsRequest, CreateAclsResponse, 1..=3, [];
-            DeleteAcls = 31, delete_acls, DeleteAclsRequest, DeleteAclsResponse, 1..=3, [];
+            DescribeAcls = 29, describe_acls, DescribeAclsRequest, DescribeAclsResponse, 1..=3, [1..=3];
+            CreateAcls = 30, create_acls, CreateAclsRequest, CreateAclsResponse, 1..=3, [1..=3];
+            DeleteAcls = 31, delete_acls, DeleteAclsRequest, DeleteAclsResponse, 1..=3, [1..=3];
             DescribeConfigs = 32, describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, 1..=4, [1..=4];
             AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse, 0..=2, [0..=2];
             DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4, [1..=4];
@@ -50,9 +50,9 @@ macro_rules! api_table {
                 IncrementalAlterConfigsResponse, 0..=1, [0..=1];
             OffsetDelete = 47, offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, [0..=0];
             DescribeClientQuotas = 48, describe_client_quotas, DescribeClientQuotasRequest,
-                DescribeClientQuotasResponse, 0..=1, [];
+                DescribeClientQuotasResponse, 0..=1, [0..=1];
             AlterClientQuotas = 49, alter_client_quotas, AlterClientQuotasRequest, AlterClientQuotasResponse,
-                0..=1, [];
+                0..=1, [0..=1];
             DescribeUserScramCredentials = 50, describe_user_scram_credentials, DescribeUserScramCredentialsRequest,
                 DescribeUserScramCredentialsResponse, 0..=0, [0..=0];
             AlterUserScramCredentials = 51, alter_user_scram_credentials, AlterUserScramCredentialsRequest,

@@ -122,6 +122,12 @@ pub(crate) trait Wire: Sized {
 
     fn encode(&self, out: &mut Encoder, cx: WireContext) -> Result<(), EncodeError>;
     fn decode(input: &mut Decoder, cx: WireContext) -> Result<Self, DecodeError>;
+
+    /// Takes on the number, if the value is an INT32.
+    fn assign_i32(&mut self, _number: i32) {}
+
+    /// Sets the field `throttle_time_ms`, if the value is a message that has one.
+    fn set_throttle_time_ms(&mut self, _ms: i32) {}
 }
 
 /// A value whose wire format has a place for null.
@@ -131,7 +137,7 @@ pub(crate) trait NullableWire: Sized {
 }
 
 macro_rules! primitive_wire {
-    ($($ty:ty, $get:ident, $put:ident;)*) => {$(
+    ($($ty:ty, $get:ident, $put:ident $(, $assign:ident)?;)*) => {$(
         impl Wire for $ty {
             const LEN_MIN: usize = size_of::<$ty>();
 
@@ -143,6 +149,10 @@ macro_rules! primitive_wire {
             fn decode(input: &mut Decoder, _: WireContext) -> Result<Self, DecodeError> {
                 input.$get()
             }
+
+            $(fn $assign(&mut self, number: i32) {
+                *self = number;
+            })?
         }
     )*};
 }
@@ -150,7 +160,7 @@ macro_rules! primitive_wire {
 primitive_wire! {
     i8, get_i8, put_i8;
     i16, get_i16, put_i16;
-    i32, get_i32, put_i32;
+    i32, get_i32, put_i32, assign_i32;
     i64, get_i64, put_i64;
     f64, get_f64, put_f64;
 }
@@ -394,6 +404,14 @@ macro_rules! message {
                     input.leave(outer)?;
                 }
                 Ok(value)
+            }
+
+            fn set_throttle_time_ms(&mut self, _ms: i32) {
+                $(
+                    if stringify!($field) == "throttle_time_ms" {
+                        $crate::protocol::message::Wire::assign_i32(&mut self.$field, _ms);
+                    }
+                )*
             }
         }
 

@@ -60,6 +60,13 @@ macro_rules! responses {
                 }
             }
 
+            /// Tells the client how long it is to pause. Not every response has a place for it.
+            pub(crate) fn set_throttle_time_ms(&mut self, ms: i32) {
+                match self {
+                    $(Self::$api(response) => response.set_throttle_time_ms(ms),)*
+                }
+            }
+
             /// A response with every field the version has set to something.
             #[cfg(test)]
             pub(crate) fn sample(

@@ -120,6 +120,11 @@ impl PushSubscription {
         &self.schema
     }
 
+    /// True if every row has a window.
+    pub fn is_windowed(&self) -> bool {
+        self.query.plan.root.window().is_some()
+    }
+
     pub fn kind(&self) -> ResultKind {
         self.kind
     }

@@ -22,6 +22,14 @@ use crate::serde::{Decoded, RowDecoder, RowEncoder};
 /// Length of one bound.
 const BOUND_BYTES: usize = 8;
 
+/// Bytes that the bounds of a window take at the end of a key.
+pub fn bounds_bytes(kind: WindowKind) -> usize {
+    match kind {
+        WindowKind::Tumbling | WindowKind::Hopping => BOUND_BYTES,
+        WindowKind::Session => 2 * BOUND_BYTES,
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Layout {
     Fixed { size_ms: i64 },

@@ -80,7 +80,7 @@ impl RecordCollector {
     pub fn append(&mut self, target: TargetId, fallback: i32, record: &OutputRecord<'_>) {
         let count = self.targets[target.0].partitions.len() as i32;
         let partition = match record.key {
-            Some(key) => partition_for_key(key, count),
+            Some(key) => partition_for_key(&key[..key.len().saturating_sub(record.window_bytes)], count),
             None => fallback.rem_euclid(count),
         };
         self.append_to(target, partition, record);
@@ -213,7 +213,20 @@ mod tests {
     use super::*;
 
     fn record<'a>(key: Option<&'a [u8]>, value: &'a [u8]) -> OutputRecord<'a> {
-        OutputRecord { timestamp: 5, key, value: Some(value), headers: &[] }
+        OutputRecord { timestamp: 5, key, window_bytes: 0, value: Some(value), headers: &[] }
+    }
+
+    #[test]
+    fn all_windows_of_a_key_go_to_one_partition() {
+        let mut collector = RecordCollector::new(Compression::None, 1 << 20);
+        let target = collector.target(&"t".into(), 16);
+        for start in 0..20_u64 {
+            let key = [b"21".as_slice(), &start.to_be_bytes()].concat();
+            collector.append(target, 0, &OutputRecord { window_bytes: 8, ..record(Some(&key), b"v") });
+        }
+        let batches = collector.take_all().expect("batches");
+        let partitions: Vec<i32> = batches.iter().map(|(partition, _)| partition.partition).collect();
+        assert_eq!(partitions, [partition_for_key(b"21", 16)]);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct OutputRecord<'a> {
     /// Units: ms since epoch.
     pub timestamp: i64,
     pub key: Option<&'a [u8]>,
+    /// Bytes at the end of the key that are a window's bounds: all windows of a key go to one partition.
+    pub window_bytes: usize,
     pub value: Option<&'a [u8]>,
     pub headers: &'a [Header<'a>],
 }

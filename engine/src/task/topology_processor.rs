@@ -178,6 +178,7 @@ impl Emitter<'_> {
         keys: &EncodedRows,
         values: &EncodedRows,
         batch: &RowBatch,
+        window_bytes: usize,
     ) -> Result<()> {
         let target = self.targets.iter().position(|t| t == topic).ok_or_else(|| EngineError::Plan {
             reason: format!("{topic:?} is not a target of the sub-topology"),
@@ -194,6 +195,7 @@ impl Emitter<'_> {
                 OutputRecord {
                     timestamp: batch.rowtime[row],
                     key: keys.get(row),
+                    window_bytes,
                     value: values.get(row),
                     headers: &headers,
                 },
@@ -206,7 +208,7 @@ impl Emitter<'_> {
 impl TaskOutput for Emitter<'_> {
     fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()> {
         let topic = TopicName::External(topic.to_owned());
-        self.records(&topic, &records.keys, &records.values, &records.batch)
+        self.records(&topic, &records.keys, &records.values, &records.batch, records.window_bytes)
     }
 
     fn internal(
@@ -216,7 +218,7 @@ impl TaskOutput for Emitter<'_> {
         values: EncodedRows,
         batch: RowBatch,
     ) -> Result<()> {
-        self.records(topic, &keys, &values, &batch)
+        self.records(topic, &keys, &values, &batch, 0)
     }
 
     fn result(&mut self, batch: RowBatch) -> Result<()> {

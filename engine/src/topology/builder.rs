@@ -6,6 +6,7 @@ use weir_sql::format::FormatInfo;
 use weir_sql::plan::physical::{QueryPlan, RepartitionStep, ResultKind, SinkStep, SourceStep, Step};
 use weir_sql::schema::LogicalSchema;
 use weir_sql::types::SqlType;
+use weir_sql::window::WindowInfo;
 
 use crate::batch::input_schema::InputSchema;
 use crate::error::{EngineError, Result};
@@ -43,6 +44,11 @@ pub fn build(plan: &QueryPlan, config: TopologyConfig, context: &BuildContext) -
     };
     match &plan.root {
         Step::Sink(sink) => builder.build_sink(sink)?,
+        Step::Source(source) if keeps_source_table(plan) => {
+            let from = builder.build_step(&plan.root, 0, false)?;
+            let from = builder.keep_rows(&source.schema, source.window, NeedlessTombstones::Forward, from);
+            builder.add_target(0, from, Target::Nowhere);
+        }
         root => {
             let from = builder.build_step(root, 0, false)?;
             builder.add_target(0, from, Target::Result);
@@ -57,6 +63,11 @@ pub fn build(plan: &QueryPlan, config: TopologyConfig, context: &BuildContext) -
         materialization: builder.materialization,
         record_at_a_time: builder.record_at_a_time || read_twice,
     })
+}
+
+/// True for the query of a SOURCE TABLE: it only keeps the table.
+fn keeps_source_table(plan: &QueryPlan) -> bool {
+    plan.sink.is_none() && plan.root.kind() == ResultKind::Table && plan.query_id.starts_with("CST_")
 }
 
 /// Where rows come from inside a sub-topology.
@@ -152,6 +163,17 @@ impl TopologyBuilder<'_> {
         let schema = sink.input.schema();
         let filtered = suffix.iter().any(|s| matches!(s, Step::Filter(_))) && !knows_old_values(below);
         let tombstones = if filtered { NeedlessTombstones::Drop } else { NeedlessTombstones::Forward };
+        Ok(self.keep_rows(schema, sink.input.window(), tombstones, from))
+    }
+
+    /// Keeps rows in a store of their own, which serves pull queries.
+    fn keep_rows(
+        &mut self,
+        schema: &LogicalSchema,
+        window: Option<WindowInfo>,
+        tombstones: NeedlessTombstones,
+        from: Outlet,
+    ) -> Outlet {
         let store = self.add_store(0, "Result-Materialize");
         let types = side_types(schema).split_off(schema.key.len());
         let operator = MaterializeOperator::new(self.table_store(store, types), tombstones, false);
@@ -159,12 +181,12 @@ impl TopologyBuilder<'_> {
             sub_topology: 0,
             store,
             key: schema.key.clone(),
-            window: sink.input.window(),
+            window,
             rows: StoredRows::Values(schema.columns().skip(schema.key.len()).cloned().collect()),
             suffix: Vec::new(),
             schema: schema.clone(),
         });
-        Ok(self.add_node(0, "Materialize", Box::new(operator), &[from]))
+        self.add_node(0, "Materialize", Box::new(operator), &[from])
     }
 
     fn build_source(&mut self, step: &SourceStep, sub: usize, old: bool) -> Result<Outlet> {

@@ -12,6 +12,7 @@ use crate::operator::BuildContext;
 use crate::processing_log::{ProcessingError, StepReporter};
 use crate::serde::encoded::EncodedRows;
 use crate::serde::error::EncodeError;
+use crate::serde::windowed_key::bounds_bytes;
 use crate::serde::{RowEncoder, key_encoder, value_encoder};
 use crate::topology::timestamp::TimestampExtractor;
 
@@ -21,6 +22,8 @@ use crate::topology::timestamp::TimestampExtractor;
 pub struct SinkRecords {
     pub keys: EncodedRows,
     pub values: EncodedRows,
+    /// Bytes at the end of each key that are its window's bounds.
+    pub window_bytes: usize,
     /// The rows, after timestamps were taken from their column.
     pub batch: RowBatch,
 }
@@ -33,6 +36,7 @@ pub struct SinkWriter {
     value: Box<dyn RowEncoder>,
     timestamp: Option<TimestampExtractor>,
     reporter: StepReporter,
+    window_bytes: usize,
 }
 
 impl SinkWriter {
@@ -48,7 +52,14 @@ impl SinkWriter {
             }
             None => None,
         };
-        Ok(SinkWriter { topic: step.topic.clone(), key, value, timestamp, reporter: build.reporter(name) })
+        Ok(SinkWriter {
+            topic: step.topic.clone(),
+            key,
+            value,
+            timestamp,
+            reporter: build.reporter(name),
+            window_bytes: step.window.map_or(0, |w| bounds_bytes(w.kind)),
+        })
     }
 
     pub fn topic(&self) -> &str {
@@ -86,7 +97,7 @@ impl SinkWriter {
         self.report(&key_errors, true);
         self.report(&value_errors, false);
         let failed = key_errors.iter().chain(&value_errors).map(|e| e.row).collect();
-        (SinkRecords { keys, values, batch }, failed)
+        (SinkRecords { keys, values, window_bytes: self.window_bytes, batch }, failed)
     }
 
     fn report(&self, errors: &[EncodeError], is_key: bool) {

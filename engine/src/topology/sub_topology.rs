@@ -67,6 +67,8 @@ pub enum Target {
     Internal(InternalTarget),
     /// Rows of a transient query, for its client.
     Result,
+    /// Rows end in the state of the query.
+    Nowhere,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Target {
         match self {
             Target::Sink(sink) => Some(TopicName::External(sink.topic().to_owned())),
             Target::Internal(target) => Some(target.topic.clone()),
-            Target::Result => None,
+            Target::Result | Target::Nowhere => None,
         }
     }
 }

@@ -116,6 +116,7 @@ impl TaskTopology {
                     output.internal(&internal.topic, keys, values, batch)
                 }
                 Target::Result => output.result(batch),
+                Target::Nowhere => Ok(()),
             },
         }
     }

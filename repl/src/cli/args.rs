@@ -42,7 +42,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure workloads with a fixed seed
     Bench(BenchArgs),
-    /// Run cases with their expected results, without a broker
+    /// Run cases with their expected results
     Test(TestArgs),
 }
 
@@ -110,6 +110,9 @@ pub struct NodeArgs {
     /// Make topics that clients ask for
     #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
     pub auto_create_topics: bool,
+    /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
+    #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
+    pub no_processing_log: bool,
     /// Listen beyond this machine although there is no authentication
     #[arg(long)]
     pub insecure: bool,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use weir_broker::log::config::Durability;
-use weir_server::config::NodeConfig;
+use weir_server::config::{NodeConfig, ProcessingLogConfig};
 use weir_server::node::{NodeError, RunningNode};
 
 use crate::cli::args::{NodeArgs, OutputArg, ShellArgs};
@@ -93,6 +93,9 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     config.commit_interval_ms = args.commit_interval_ms;
     config.worker_threads = args.worker_threads;
     config.auto_create_topics = args.auto_create_topics;
+    if args.no_processing_log {
+        config.processing_log = ProcessingLogConfig::off(&config.service_id);
+    }
     Ok(config)
 }
 

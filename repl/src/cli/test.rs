@@ -1,4 +1,4 @@
-//! `weir test`: runs cases without a broker.
+//! `weir test`: runs cases, without a broker or each on a node of its own.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,7 +12,7 @@ use weir_engine::driver::{BatchRows, DriverConfig};
 
 use crate::testing::case::Document;
 use crate::testing::report::{Outcome, Report};
-use crate::testing::{qtt, sql_test};
+use crate::testing::{qtt, rqtt, sql_test};
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -132,10 +132,19 @@ fn run_file(path: &Path, args: &TestArgs, config: DriverConfig, report: &mut Rep
         }
         return Ok(());
     }
-    let document: Document = serde_json::from_str(&text)
+    let document = Document::parse(&text)
         .map_err(|e| anyhow::anyhow!("{} is not a file of cases: {e}", path.display()))?;
-    for case in document.tests.iter().filter(|c| wanted(&c.name)) {
-        note(&case.name, guarded(|| qtt::run(case, config)))?;
+    match document {
+        Document::Queries(cases) => {
+            for case in cases.iter().filter(|c| wanted(&c.name)) {
+                note(&case.name, guarded(|| qtt::run(case, config)))?;
+            }
+        }
+        Document::Rest(cases) => {
+            for case in cases.iter().filter(|c| wanted(&c.name)) {
+                note(&case.name, guarded(|| rqtt::run(case)))?;
+            }
+        }
     }
     Ok(())
 }

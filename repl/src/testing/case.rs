@@ -1,13 +1,36 @@
-//! The JSON layout of query translation tests.
+//! The JSON layout of query translation tests and of cases of the REST API.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-#[derive(Debug, Deserialize)]
-pub struct Document {
-    pub tests: Vec<Case>,
+/// A document of cases.
+#[derive(Debug)]
+pub enum Document {
+    Queries(Vec<Case>),
+    Rest(Vec<RestCase>),
+}
+
+#[derive(Deserialize)]
+struct Tests<T> {
+    tests: Vec<T>,
+}
+
+/// Members that only cases of the REST API have.
+const REST_MEMBERS: [&str; 3] = ["responses", "expectedError", "inputConditions"];
+
+impl Document {
+    /// A document is of the REST API if one of its cases is. Errors: the text is neither.
+    pub fn parse(text: &str) -> Result<Document, serde_json::Error> {
+        let Tests { tests } = serde_json::from_str::<Tests<Value>>(text)?;
+        let is_rest = tests.iter().any(|t| REST_MEMBERS.iter().any(|m| t.get(m).is_some()));
+        Ok(if is_rest {
+            Document::Rest(serde_json::from_str::<Tests<RestCase>>(text)?.tests)
+        } else {
+            Document::Queries(serde_json::from_str::<Tests<Case>>(text)?.tests)
+        })
+    }
 }
 
 /// Statements, records to produce, and what must come of them.
@@ -76,6 +99,54 @@ pub struct ExpectedException {
     pub kind: Option<String>,
     pub message: Option<String>,
     pub cause_message: Option<String>,
+}
+
+/// A case of the REST API: statements and queries over HTTP, and what must be answered.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestCase {
+    pub name: String,
+    pub statements: Vec<String>,
+    #[serde(default)]
+    pub properties: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub topics: Vec<TopicSpec>,
+    #[serde(default)]
+    pub inputs: Vec<RecordSpec>,
+    #[serde(default)]
+    pub input_conditions: InputConditions,
+    pub outputs: Option<Vec<RecordSpec>>,
+    /// In the order of the statements that answer.
+    #[serde(default)]
+    pub responses: Vec<ResponseSpec>,
+    pub expected_error: Option<ExpectedError>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct InputConditions {
+    /// The records are produced after the push query has begun.
+    pub wait_for_active_push_query: bool,
+}
+
+/// One of its members is given.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResponseSpec {
+    pub admin: Option<Value>,
+    /// Header, rows, errors and the final message.
+    pub query: Option<Vec<Value>>,
+    /// The same query answered in protobuf.
+    pub query_proto: Option<Value>,
+}
+
+/// How the last statement must be refused.
+#[derive(Debug, Deserialize)]
+pub struct ExpectedError {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub message: Option<String>,
+    pub status: Option<u64>,
 }
 
 /// What must be there after the statements.

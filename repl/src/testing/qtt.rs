@@ -82,7 +82,8 @@ fn run_case(case: &Case, config: DriverConfig) -> Result<(), Stop> {
     }
 }
 
-fn properties(values: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+/// Properties as text.
+pub(crate) fn properties(values: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     values.iter().map(|(name, value)| (name.clone(), text(value))).collect()
 }
@@ -186,6 +187,11 @@ fn input_record(bench: &Workbench, input: &RecordSpec) -> Result<DriverRecord, S
         Some(source) => source,
         None => source_over(bench, &input.topic)?,
     };
+    encode_input(source, input)
+}
+
+/// The record in the formats of a source.
+pub(crate) fn encode_input(source: &Source, input: &RecordSpec) -> Result<DriverRecord, Stop> {
     let mut key = key_side(source).encode(input.key.as_ref().unwrap_or(&Value::Null))?;
     if let (Some(key), Some(window)) = (&mut key, &input.window) {
         append_window(key, window);
@@ -226,18 +232,18 @@ fn check_outputs(case: &Case, bench: &Workbench) -> Result<(), Stop> {
         if actual.is_empty() {
             actual = bench.driver.records(topic).collect();
         }
-        check_topic(bench, topic, &expected, &actual)?;
+        check_topic(source_over(bench, topic)?, topic, &expected, &actual)?;
     }
     Ok(())
 }
 
-fn check_topic(
-    bench: &Workbench,
+/// The records of a topic are those that were expected, in order.
+pub(crate) fn check_topic(
+    source: &Source,
     topic: &str,
     expected: &[&RecordSpec],
     actual: &[&DriverRecord],
 ) -> Result<(), Stop> {
-    let source = source_over(bench, topic)?;
     for (place, (wanted, record)) in expected.iter().zip(actual).enumerate() {
         let differs = difference(source, wanted, record)?;
         if let Some(what) = differs {

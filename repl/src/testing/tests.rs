@@ -31,7 +31,10 @@ const DOCUMENT: &str = r#"{"tests": [
 ]}"#;
 
 fn cases() -> Vec<Case> {
-    serde_json::from_str::<Document>(DOCUMENT).expect("the document is valid").tests
+    match Document::parse(DOCUMENT).expect("the document is valid") {
+        Document::Queries(cases) => cases,
+        Document::Rest(_) => panic!("the document has no REST cases"),
+    }
 }
 
 fn run(case: &Case) -> Outcome {

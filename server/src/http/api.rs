@@ -1,6 +1,7 @@
 //! What the HTTP layer asks of a node.
 
 use std::fmt;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use indexmap::IndexMap;
@@ -84,6 +85,8 @@ pub trait NodeApi: Send + Sync + 'static {
     fn cluster_metadata(&self) -> Value;
     /// OpenMetrics text.
     fn metrics(&self) -> String;
+    /// Counts an answered request. `path`: the pattern of its route.
+    fn count_request(&self, path: &str, status: u16, elapsed: Duration);
     /// True once every query's state is restored.
     fn is_ready(&self) -> bool;
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::http::{StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{Answer, NodeApi};
@@ -44,7 +46,17 @@ pub fn router(node: Arc<dyn NodeApi>) -> Router {
         .route("/inserts-stream", post(inserts_stream::insert).layer(DefaultBodyLimit::disable()))
         .method_not_allowed_fallback(not_found)
         .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&node), count))
         .with_state(node)
+}
+
+/// Counts requests by the pattern of their route: paths that nobody serves count as one.
+async fn count(State(node): Node, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let path = path.as_ref().map_or("other", MatchedPath::as_str);
+    node.count_request(path, response.status().as_u16(), started.elapsed());
+    response
 }
 
 /// A JSON body under ksqlDB's content type.

@@ -1,8 +1,11 @@
 //! The node behind its HTTP front.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
+use weir_engine::query::status::QueryState;
 
 use crate::error::ApiError;
 use crate::http::api::{Answer, NodeApi, QueryRequest, RunningQuery};
@@ -54,20 +57,22 @@ impl NodeApi for Node {
 
     fn health(&self) -> BoxFuture<'_, Answer> {
         async move {
-            let broker = self.check_broker();
-            let healthy = broker.is_ok();
-            let mut body = json!({
+            let (broker, queries) = (self.check_broker(), self.check_queries());
+            let healthy = broker.is_ok() && queries.is_ok();
+            let part = |checked: &Result<(), String>| match checked {
+                Ok(()) => json!({"isHealthy": true}),
+                Err(reason) => json!({"isHealthy": false, "reason": reason}),
+            };
+            let body = json!({
                 "isHealthy": healthy,
                 "details": {
                     "metastore": {"isHealthy": true},
-                    "kafka": {"isHealthy": healthy},
+                    "kafka": part(&broker),
                     "commandRunner": {"isHealthy": true},
+                    "queries": part(&queries),
                 },
                 "serverState": "READY",
             });
-            if let Err(reason) = broker {
-                body["details"]["kafka"]["reason"] = Value::from(reason);
-            }
             Answer { status: if healthy { 200 } else { 503 }, body }
         }
         .boxed()
@@ -94,15 +99,32 @@ impl NodeApi for Node {
         metrics::render(self)
     }
 
+    fn count_request(&self, path: &str, status: u16, elapsed: Duration) {
+        self.http_metrics().record(path, status, elapsed);
+    }
+
     fn is_ready(&self) -> bool {
-        let waiting = weir_engine::query::status::QueryState::Restoring;
-        self.engine().queries().iter().all(|q| q.state < waiting)
+        self.engine().queries().iter().all(|q| q.state < QueryState::Restoring)
     }
 }
 
 impl Node {
     fn cluster_id(&self) -> String {
         "weir".to_owned()
+    }
+
+    /// Errors: a query that should run has ended, with its cause.
+    fn check_queries(&self) -> Result<(), String> {
+        let ended = self.engine().queries().into_iter().filter(|q| q.state == QueryState::Error);
+        let ended = ended.map(|mut q| {
+            let cause = q.errors.pop().map_or_else(|| "unknown cause".to_owned(), |e| e.message);
+            (q.query_id, cause)
+        });
+        let causes: Vec<String> = ended
+            .chain(self.start_failures())
+            .map(|(id, cause)| format!("query {id} failed: {cause}"))
+            .collect();
+        if causes.is_empty() { Ok(()) } else { Err(causes.join("; ")) }
     }
 
     fn check_broker(&self) -> Result<(), String> {

@@ -112,10 +112,13 @@ impl Node {
             properties: properties.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             paused,
         };
-        self.engine().start_query(plan.clone(), options).await.map(drop).map_err(engine_error)
+        let started = self.engine().start_query(plan.clone(), options).await.map(drop).map_err(engine_error);
+        self.set_start_failure(&plan.query_id, started.as_ref().err().map(|e| e.message.clone()));
+        started
     }
 
     async fn stop_query(&self, id: &str, mode: StopMode) -> Result<(), ApiError> {
+        self.set_start_failure(id, None);
         match self.engine().stop_query(id, mode).await {
             Ok(()) => Ok(()),
             // It failed to start, or the node stopped between the command and the query.

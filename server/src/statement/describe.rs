@@ -161,12 +161,18 @@ fn statistics(node: &Node, queries: &[String]) -> String {
 pub fn query_description(node: &Node, query: &QueryEntry) -> Value {
     let id = &query.plan.query_id;
     let status = node.query_status(id);
+    let unstarted = node
+        .start_failures()
+        .into_iter()
+        .filter(|(failed, _)| failed == id)
+        .map(|(_, reason)| json!({"timestamp": node.now_ms(), "errorMessage": reason, "type": "USER"}));
     let errors: Vec<Value> = status
         .iter()
         .flat_map(|s| &s.errors)
         .map(|e| {
             json!({"timestamp": e.at_ms, "errorMessage": e.message, "type": format!("{:?}", e.fault).to_ascii_uppercase()})
         })
+        .chain(unstarted)
         .collect();
     json!({
         "id": id,

@@ -9,10 +9,14 @@ use tokio::sync::mpsc;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::serde::json_value::row_to_json;
+use weir_sql::ast;
+use weir_sql::ast::query::{Emit, SelectKind};
 use weir_sql::ast::statement::Statement;
-use weir_sql::plan::pull::PullPlan;
+use weir_sql::metastore::Metastore;
+use weir_sql::plan::physical::ResultKind;
+use weir_sql::plan::pull::{PullNode, PullPlan};
 use weir_sql::plan::statement::{OutputColumn, PreparedStatement, PushQuery};
-use weir_sql::schema::{Column, ROWTIME, WINDOWEND, WINDOWSTART};
+use weir_sql::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART};
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
@@ -43,12 +47,19 @@ pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, A
     }
     let sandbox = node.sandbox(&scope.session).await?;
     let number = node.next_transient_number();
-    let prepared = sandbox
-        .prepare(&parsed.statement, &parsed.text, number)
-        .map_err(|e| sql_error(&e, &text, &parsed.text))?;
+    let prepared = sandbox.prepare(&parsed.statement, &parsed.text, number).map_err(|e| {
+        let error = sql_error(&e, &text, &parsed.text);
+        // ksqlDB answers so when the analysis of a push query fails.
+        if is_push(&parsed.statement) { ApiError::bad_request(error.message) } else { error }
+    })?;
     match prepared {
-        PreparedStatement::Pull(plan) => pull(node, &plan, &parsed.text).await,
-        PreparedStatement::Push(push) => start_push(node, *push, &scope, &parsed.text).await,
+        PreparedStatement::Pull(plan) => pull(node, &plan, number, &parsed.text).await,
+        PreparedStatement::Push(mut push) => {
+            if taps_query(&parsed.statement, &sandbox.metastore, &scope) {
+                push.plan.query_id = format!("SCALABLE_PUSH_QUERY_{number}");
+            }
+            start_push(node, *push, &scope, &parsed.text).await
+        }
         PreparedStatement::Command(_)
         | PreparedStatement::Skipped { .. }
         | PreparedStatement::InsertValues(_)
@@ -60,25 +71,98 @@ pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, A
     }
 }
 
-async fn pull(node: &Node, plan: &PullPlan, text: &str) -> Result<RunningQuery, ApiError> {
+fn is_push(statement: &Statement) -> bool {
+    matches!(statement, Statement::Query(query) if query.emit.is_some())
+}
+
+/// True if all that the query does could be done to the output of one running query: a filter and a projection, from now
+/// on. ksqlDB calls that a scalable push query and its ids tell.
+fn taps_query(statement: &Statement, metastore: &Metastore, scope: &RequestScope) -> bool {
+    let Statement::Query(query) = statement else { return false };
+    let plain = query.joins.is_empty()
+        && query.group_by.is_none()
+        && query.window.is_none()
+        && query.having.is_none()
+        && query.partition_by.is_none()
+        && query.emit == Some(Emit::Changes);
+    let writers = metastore.writers(&query.from.name.name).count();
+    let reads_origin = |expr: &ast::expr::Expr| {
+        let mut found = false;
+        expr.visit(&mut |e| {
+            if let ast::expr::ExprKind::Column { name, .. } = &e.kind {
+                found |= [ROWPARTITION, ROWOFFSET].contains(&name.name.as_str());
+            }
+        });
+        found
+    };
+    let projected = query.projection.iter().filter_map(|item| match &item.kind {
+        SelectKind::Expr { expr, .. } | SelectKind::Fields(expr) => Some(expr),
+        SelectKind::All | SelectKind::AllOf(_) => None,
+    });
+    plain
+        && writers == 1
+        && offset_reset(scope) == OffsetReset::Latest
+        && !projected.chain(&query.filter).any(reads_origin)
+}
+
+/// A pull query on a table answers with the rows alone; one on a stream reads its topic as a transient query does, and
+/// says how it ended.
+async fn pull(node: &Node, plan: &PullPlan, number: i64, text: &str) -> Result<RunningQuery, ApiError> {
     let rows = node.pull(plan).await.map_err(|e| ApiError::statement(error_chain(&e), text))?;
+    let ending =
+        if reads_stream(&plan.root) { Ending::Told { limit: limit(&plan.root) } } else { Ending::Silent };
+    let of_stream = ending != Ending::Silent;
     let columns: Vec<Column> =
         plan.columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
     let header = RowsHeader {
-        query_id: Some(format!("query_{}", node.now_ms())),
+        query_id: Some(match plan.sources.first() {
+            Some(source) if of_stream => format!("transient_{source}_{number}"),
+            Some(_) | None => format!("query_{}", node.now_ms()),
+        }),
         columns: plan
             .columns
             .iter()
             .map(|c| HeaderColumn {
                 name: c.name.clone(),
                 sql_type: c.sql_type.to_string(),
-                is_key: c.is_key,
+                is_key: c.is_key && !of_stream,
             })
             .collect(),
     };
     let (sender, events) = mpsc::channel(EVENT_BATCHES_MAX);
-    let task = tokio::spawn(stream_pull(rows, columns, sender));
+    let task = tokio::spawn(stream_pull(rows, columns, ending, sender));
     Ok(RunningQuery { kind: QueryKind::Pull, header, events, guard: Box::new(AbortOnDrop(task)) })
+}
+
+/// What a pull query says after its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Silent,
+    /// Whether all rows came, or as many as were asked for.
+    Told {
+        limit: Option<u64>,
+    },
+}
+
+fn reads_stream(node: &PullNode) -> bool {
+    match node {
+        PullNode::Scan(scan) => scan.kind == ResultKind::Stream,
+        PullNode::Filter { input, .. }
+        | PullNode::Aggregate { input, .. }
+        | PullNode::Project { input, .. }
+        | PullNode::Distinct { input }
+        | PullNode::Sort { input, .. }
+        | PullNode::Limit { input, .. } => reads_stream(input),
+        PullNode::Join(join) => reads_stream(&join.left) || reads_stream(&join.right),
+    }
+}
+
+/// A limit is the last step of a plan.
+fn limit(node: &PullNode) -> Option<u64> {
+    match node {
+        PullNode::Limit { limit, .. } => *limit,
+        _ => None,
+    }
 }
 
 /// An error with its causes.
@@ -105,8 +189,10 @@ impl Drop for AbortOnDrop {
 async fn stream_pull(
     mut rows: SendableRecordBatchStream,
     columns: Vec<Column>,
+    ending: Ending,
     sender: mpsc::Sender<Vec<RowEvent>>,
 ) {
+    let mut count = 0;
     while let Some(batch) = rows.next().await {
         let batch: RecordBatch = match batch {
             Ok(batch) => batch,
@@ -115,6 +201,7 @@ async fn stream_pull(
                 return;
             }
         };
+        count += batch.num_rows() as u64;
         for start in (0..batch.num_rows()).step_by(EVENT_ROWS_MAX) {
             let end = (start + EVENT_ROWS_MAX).min(batch.num_rows());
             let events = (start..end)
@@ -129,7 +216,15 @@ async fn stream_pull(
             }
         }
     }
-    let _ = sender.send(vec![RowEvent::Final("Query Completed")]).await;
+    match ending {
+        Ending::Silent => {}
+        Ending::Told { limit: Some(limit) } if count >= limit => {
+            let _ = sender.send(vec![RowEvent::Final("Limit Reached")]).await;
+        }
+        Ending::Told { .. } => {
+            let _ = sender.send(vec![RowEvent::Final("Query Completed")]).await;
+        }
+    }
 }
 
 async fn start_push(
@@ -220,10 +315,16 @@ enum Pick {
 
 fn picks(subscription: &PushSubscription, columns: &[OutputColumn]) -> Vec<Pick> {
     let schema = subscription.schema();
+    let windowed = subscription.is_windowed();
     columns
         .iter()
         .map(|c| {
-            if let Some(at) = schema.key.iter().position(|k| k.name == c.column) {
+            // The bounds of a window belong to the key: a row that is gone has them as well.
+            if c.column == WINDOWSTART && windowed {
+                Pick::WindowStart
+            } else if c.column == WINDOWEND && windowed {
+                Pick::WindowEnd
+            } else if let Some(at) = schema.key.iter().position(|k| k.name == c.column) {
                 Pick::Key(at)
             } else if let Some(at) = schema.value.iter().position(|v| v.name == c.column) {
                 Pick::Value(at)

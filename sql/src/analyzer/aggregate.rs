@@ -99,11 +99,22 @@ pub(crate) fn analyze(
     Ok(shared.finish(joins, filter, Vec::new(), Body::Aggregate(body), ResultKind::Table, output))
 }
 
+/// A constant to group by.
+fn one_group(query: &ast::query::Query) -> ast::expr::Expr {
+    let literal = Literal { value: SqlValue::Integer(0), sql_type: Some(SqlType::Integer) };
+    ast::expr::Expr { kind: AstKind::Literal(literal), place: query.place }
+}
+
 /// The qualified expressions of GROUP BY.
 fn grouping(shared: &QueryContext<'_>) -> Result<Vec<ast::expr::Expr>> {
     let query = shared.query;
     let Some(list) = &query.group_by else {
-        return if shared.purpose == Purpose::Pull { Ok(Vec::new()) } else { Err(missing_group_by(shared)) };
+        return match shared.purpose {
+            Purpose::Pull => Ok(Vec::new()),
+            // All rows are one group, whose key nobody sees.
+            Purpose::Push if shared.has_aggregates() => Ok(vec![one_group(query)]),
+            Purpose::Push | Purpose::Persistent { .. } => Err(missing_group_by(shared)),
+        };
     };
     if list.items.is_empty() {
         return Err(SqlError::analysis("GROUP BY requires at least one expression", list.place.span()));

@@ -11,8 +11,11 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     };
     let date = parse_date(date_text)?;
     let (time_text, offset) = split_zone(time_text)?;
-    let time = parse_time(time_text)?;
-    let local = NaiveDateTime::new(date, time);
+    let local = match time_text {
+        // The end of the day.
+        "24" | "24:00" | "24:00:00" => NaiveDateTime::new(date.succ_opt()?, NaiveTime::MIN),
+        _ => NaiveDateTime::new(date, parse_time(time_text)?),
+    };
     Some(offset.from_local_datetime(&local).single()?.timestamp_millis())
 }
 
@@ -74,6 +77,8 @@ mod tests {
             ("1970", Some(0)),
             ("1970-01-01T00:00:00.5", Some(500)),
             ("1970-01-01T01", Some(3_600_000)),
+            ("1970-01-01T24", Some(86_400_000)),
+            ("1970-01-01T24:01", None),
             ("1970-01-01T01:00+0100", Some(0)),
             ("1970-01-01T00:00:01Z", Some(1_000)),
             ("2020-02", Some(1_580_515_200_000)),

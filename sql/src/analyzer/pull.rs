@@ -6,7 +6,8 @@ use crate::analyzer::aggregate;
 use crate::analyzer::clause::Clause;
 use crate::analyzer::join::Joined;
 use crate::analyzer::projection::{Item, Purpose, expressions, refuse_reserved_aliases};
-use crate::analyzer::query::{QueryContext, in_clause, refuse_unknown_functions};
+use crate::analyzer::pull_lookup;
+use crate::analyzer::query::{QueryContext, in_clause, refuse_clashes, refuse_unknown_functions};
 use crate::analyzer::rewrite::{refuse_deep, visit_columns};
 use crate::analyzer::scope::{Scope, SourceColumn};
 use crate::ast;
@@ -18,7 +19,7 @@ use crate::functions::registry::FunctionKind;
 use crate::plan::logical::Body;
 use crate::plan::physical::{AggregateCall, JoinKind, ResultKind};
 use crate::plan::pull::{PullColumn, PullJoin, PullNode, PullPlan, PullScan, ScanColumn, SortKey};
-use crate::schema::{ROWOFFSET, ROWPARTITION, WINDOWEND, WINDOWSTART};
+use crate::schema::{Column, ROWOFFSET, ROWPARTITION, WINDOWEND, WINDOWSTART};
 use crate::session::Context;
 use crate::types::{SqlType, quote_identifier};
 use crate::value::SqlValue;
@@ -31,7 +32,6 @@ pub fn analyze(context: Context<'_>, query: &Query) -> Result<PullPlan> {
     refuse_clauses(context, query)?;
     refuse_reserved_aliases(query)?;
     let scope = Scope::new(&context, query)?;
-    refuse_unqueryable(context, &scope, query)?;
     refuse_unknown_functions(context, query)?;
     scope.check_qualifiers(expressions(query))?;
     refuse_physical_columns(query)?;
@@ -43,8 +43,16 @@ pub fn analyze(context: Context<'_>, query: &Query) -> Result<PullPlan> {
         .map(|(i, join)| join_condition(&shared, join, i + 1))
         .collect::<Result<Vec<_>>>()?;
     let filter = shared.filter()?;
+    if let [source] = scope.sources.as_slice()
+        && source.source.kind == ResultKind::Table
+    {
+        let condition = query.filter.as_ref().map(|f| scope.qualify(f, Clause::Where)).transpose()?;
+        pull_lookup::check(&scope, context.session, condition.as_ref(), query.span())?;
+    }
     let grouped = query.group_by.is_some() || query.having.is_some() || shared.has_aggregates();
     let parts = if grouped { grouped_parts(&shared)? } else { plain_parts(&shared)? };
+    refuse_repeated(&parts, query)?;
+    refuse_unqueryable(context, &scope, query)?;
     let input = input(&shared, joins, filter);
     assemble(input, parts, query, &scope)
 }
@@ -253,6 +261,16 @@ fn plain_parts(shared: &QueryContext<'_>) -> Result<Parts> {
         order.push(sort_key(item, expr));
     }
     Ok(Parts { aggregate: None, having: None, outputs: typed, key_outputs, order })
+}
+
+/// Each column of an answer has a name of its own.
+fn refuse_repeated(parts: &Parts, query: &Query) -> Result<()> {
+    let column =
+        |(label, _, expr): &(String, String, Expr)| Column::new(label.as_str(), expr.sql_type.clone());
+    let (keys, values): (Vec<_>, Vec<_>) =
+        parts.outputs.iter().partition(|(_, name, _)| parts.key_outputs.contains(name));
+    let columns = |outputs: Vec<&(String, String, Expr)>| outputs.into_iter().map(column).collect::<Vec<_>>();
+    refuse_clashes(&columns(keys), &columns(values)).map_err(|e| e.at(query.span()))
 }
 
 fn is_key(scope: &Scope, expr: &ast::expr::Expr) -> bool {

@@ -186,7 +186,11 @@ fn insertable(from: &SqlType, to: &SqlType) -> bool {
 struct NoColumns;
 
 impl Resolver for NoColumns {
-    fn column(&self, _: Option<&Ident>, name: &Ident) -> Result<Expr> {
+    fn column(&self, qualifier: Option<&Ident>, name: &Ident) -> Result<Expr> {
+        if let Some(qualifier) = qualifier {
+            let message = format!("'{}' is not a valid stream/table name or alias.", qualifier.name);
+            return Err(SqlError::analysis(message, qualifier.span()));
+        }
         Err(SqlError::analysis(
             format!("Column references are not supported in VALUES: {}", name.name),
             name.span(),

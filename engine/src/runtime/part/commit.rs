@@ -32,6 +32,7 @@ impl ChangelogSink for TaskChangelog<'_> {
     fn append(&mut self, record: ChangelogRecord<'_>) -> EngineResult<()> {
         if let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) {
             let output = OutputRecord {
+                window_bytes: 0,
                 timestamp: self.timestamp,
                 key: Some(record.key),
                 value: record.value,

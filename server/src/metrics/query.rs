@@ -1,0 +1,124 @@
+//! Queries in figures.
+
+use std::sync::atomic::Ordering;
+
+use weir_engine::query::status::{QueryState, QueryStatus};
+
+use crate::metrics::text::Page;
+use crate::node::Node;
+
+const MICROS: f64 = 1e-6;
+
+/// Name, kind, help, value.
+type QueryMetric = (&'static str, &'static str, &'static str, fn(&QueryStatus) -> f64);
+
+const QUERY_METRICS: [QueryMetric; 12] = [
+    ("weir_query_records_in", "counter", "Records read.", |q| q.metrics.rows_in as f64),
+    ("weir_query_in_bytes", "counter", "Bytes of records read.", |q| q.metrics.bytes_in as f64),
+    (
+        "weir_query_records_out",
+        "counter",
+        "Records written to the sink, to repartition topics and to changelogs.",
+        |q| q.metrics.records_out as f64,
+    ),
+    ("weir_query_out_bytes", "counter", "Bytes of records written.", |q| q.metrics.bytes_out as f64),
+    ("weir_query_commits", "counter", "Transactions committed.", |q| q.metrics.commits as f64),
+    (
+        "weir_query_commit_duration_seconds",
+        "counter",
+        "Time spent in commits, from flush to acknowledged.",
+        |q| q.metrics.commit_micros as f64 * MICROS,
+    ),
+    ("weir_query_commit_duration_max_seconds", "gauge", "The longest commit.", |q| {
+        q.metrics.commit_micros_max as f64 * MICROS
+    }),
+    ("weir_query_row_errors", "counter", "Rows reported to the processing log.", |q| {
+        q.metrics.row_errors as f64
+    }),
+    ("weir_query_late_rows", "counter", "Rows dropped because their windows were closed.", |q| {
+        q.metrics.late_rows as f64
+    }),
+    ("weir_query_restarts", "counter", "Times the query was started again after a failure.", |q| {
+        q.metrics.restarts as f64
+    }),
+    ("weir_query_restored_records", "counter", "Changelog records read to restore state.", |q| {
+        q.metrics.restored_records as f64
+    }),
+    ("weir_query_restore_remaining_records", "gauge", "Changelog records still to be restored.", |q| {
+        q.metrics.restore_remaining as f64
+    }),
+];
+
+const STATES: [QueryState; 6] = [
+    QueryState::Starting,
+    QueryState::Restoring,
+    QueryState::Running,
+    QueryState::Paused,
+    QueryState::Restarting,
+    QueryState::Error,
+];
+
+fn state_name(state: QueryState) -> &'static str {
+    match state {
+        QueryState::Starting => "starting",
+        QueryState::Restoring => "restoring",
+        QueryState::Running => "running",
+        QueryState::Paused => "paused",
+        QueryState::Restarting => "restarting",
+        QueryState::Error => "error",
+    }
+}
+
+pub(crate) fn write(node: &Node, page: &mut Page) {
+    let queries = node.engine().queries();
+    for (name, kind, help, value) in QUERY_METRICS {
+        let mut family = page.family(name, kind, help);
+        for query in &queries {
+            family.sample(&[("query", &query.query_id)], value(query));
+        }
+    }
+    states(node, &queries, page);
+    let mut lag = page.family(
+        "weir_query_lag_records",
+        "gauge",
+        "Records of a partition that the query has still to read.",
+    );
+    for query in &queries {
+        for input in query.tasks.iter().flat_map(|t| &t.inputs) {
+            if let Some(records) = input.lag {
+                let partition = input.partition.to_string();
+                let labels =
+                    [("query", query.query_id.as_str()), ("topic", &input.topic), ("partition", &partition)];
+                lag.sample(&labels, records);
+            }
+        }
+    }
+    page.family("weir_push_queries", "gauge", "Push queries that run now.")
+        .sample(&[], node.push_queries().len());
+    let counters = node.report_counters();
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    page.family("weir_processing_log_reports", "counter", "Failing rows that queries reported.")
+        .sample(&[], load(&counters.reported));
+    page.family("weir_processing_log_written", "counter", "Reports written to the processing log's topic.")
+        .sample(&[], load(&counters.written));
+    page.family(
+        "weir_processing_log_dropped",
+        "counter",
+        "Reports dropped: too many in a second, or the topic could not be written.",
+    )
+    .sample(&[], load(&counters.dropped));
+}
+
+/// A state set: 1 for the state that a query is in. A query that should run and does not is in error.
+fn states(node: &Node, queries: &[QueryStatus], page: &mut Page) {
+    let mut family = page.family("weir_query_state", "gauge", "1 for the state that the query is in.");
+    for query in queries {
+        for state in STATES {
+            let labels = [("query", query.query_id.as_str()), ("state", state_name(state))];
+            family.sample(&labels, u8::from(query.state == state));
+        }
+    }
+    for (query_id, _) in node.start_failures() {
+        family.sample(&[("query", &query_id), ("state", state_name(QueryState::Error))], 1);
+    }
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod acls;
+pub(crate) mod alter_configs;
 pub(crate) mod authorize;
 pub(crate) mod cluster;
 pub(crate) mod configs;
@@ -19,6 +20,7 @@ pub(crate) mod metering;
 pub mod node;
 pub(crate) mod produce;
 pub(crate) mod quotas;
+pub(crate) mod replica_admin;
 pub(crate) mod sasl;
 pub(crate) mod topics;
 pub(crate) mod transactions;

@@ -1,5 +1,6 @@
 //! Topics and their settings: durable before they are acknowledged, and whole after a crash.
 
+pub mod broker_config;
 pub mod image;
 pub mod record;
 pub mod security;

@@ -7,6 +7,7 @@
 mod administration;
 mod groups;
 mod records;
+mod replicas;
 mod transactions;
 
 use crate::api::access::Access;
@@ -117,6 +118,22 @@ pub(crate) fn authorize(check: Check<'_>, request: &mut Request) -> Verdict {
         }
         Request::DescribeLogDirs(_) => {
             Verdict::unless(check.cluster(Describe), || administration::no_log_dirs(denied))
+        }
+
+        Request::AlterReplicaLogDirs(request) => {
+            Verdict::unless(check.cluster(Alter), || replicas::no_moves(request, denied))
+        }
+        Request::ElectLeaders(request) => {
+            Verdict::unless(check.cluster(Alter), || replicas::no_elections(request, denied))
+        }
+        Request::AlterPartitionReassignments(_) => {
+            Verdict::unless(check.cluster(Alter), || replicas::no_reassignments(denied))
+        }
+        Request::ListPartitionReassignments(_) => {
+            Verdict::unless(check.cluster(Describe), || replicas::no_list(denied))
+        }
+        Request::ListConfigResources(_) => {
+            Verdict::unless(check.cluster(DescribeConfigs), || replicas::no_resources(denied))
         }
 
         Request::FindCoordinator(request) => groups::find_coordinator(check, request),

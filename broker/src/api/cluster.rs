@@ -30,30 +30,37 @@ pub(crate) const FIRST_LEADER_EPOCH: i32 = 0;
 const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
-/// `transaction.version` 2 tells clients that writing to a partition adds it to the transaction (KIP-890).
-const TRANSACTION_FEATURE: &str = "transaction.version";
-const TRANSACTION_FEATURE_LEVEL: i16 = 2;
+/// Levels clients read: `group.version` 1 stands for KIP-848, `transaction.version` 2 tells that writing to a partition
+/// adds it to the transaction (KIP-890). Source: KIP-584.
+const FEATURES: [(&str, i16); 2] = [("group.version", 1), ("transaction.version", 2)];
+
+/// librdkafka before 2.8 compresses only for brokers that claim the oldest versions of Produce; those are refused when
+/// they are used, as Kafka 4 does it (KAFKA-18659).
+const PRODUCE_VERSION_CLAIMED_MIN: i16 = 0;
 
 pub(crate) fn api_versions() -> ApiVersionsResponse {
     let served = |api: &ApiKey| {
         let versions = api.served_versions()?;
-        Some(ApiVersion { api_key: api.code(), min_version: versions.min, max_version: versions.max })
+        let min_version = if *api == ApiKey::Produce { PRODUCE_VERSION_CLAIMED_MIN } else { versions.min };
+        Some(ApiVersion { api_key: api.code(), min_version, max_version: versions.max })
+    };
+    let supported = |(name, level): (&str, i16)| SupportedFeatureKey {
+        name: name.to_owned(),
+        min_version: 0,
+        max_version: level,
+    };
+    let finalized = |(name, level): (&str, i16)| FinalizedFeatureKey {
+        name: name.to_owned(),
+        max_version_level: level,
+        min_version_level: level,
     };
     ApiVersionsResponse {
         error_code: ErrorCode::None,
         api_keys: ApiKey::ALL.iter().filter_map(served).collect(),
         throttle_time_ms: 0,
-        supported_features: vec![SupportedFeatureKey {
-            name: TRANSACTION_FEATURE.to_owned(),
-            min_version: 0,
-            max_version: TRANSACTION_FEATURE_LEVEL,
-        }],
+        supported_features: FEATURES.map(supported).into(),
         finalized_features_epoch: 0,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: TRANSACTION_FEATURE.to_owned(),
-            max_version_level: TRANSACTION_FEATURE_LEVEL,
-            min_version_level: TRANSACTION_FEATURE_LEVEL,
-        }],
+        finalized_features: FEATURES.map(finalized).into(),
         zk_migration_ready: false,
     }
 }

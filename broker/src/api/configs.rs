@@ -1,44 +1,56 @@
-//! DescribeConfigs, AlterConfigs and IncrementalAlterConfigs.
+//! DescribeConfigs and ListConfigResources.
 
-use std::collections::BTreeMap;
-
-use crate::api::error_map;
 use crate::api::node::Node;
-use crate::error::Error;
-use crate::metadata::topic_config::{ConfigDefinition, DEFINITIONS, TopicConfig, ValueKind, definition};
+use crate::metadata::broker_config::Scope;
+use crate::metadata::image::MetadataImage;
+use crate::metadata::topic_config::{ConfigDefinition, DEFINITIONS, ValueKind};
 use crate::protocol::error_code::ErrorCode;
-use crate::protocol::messages::alter_configs::{
-    AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
-};
 use crate::protocol::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
-use crate::protocol::messages::incremental_alter_configs as incremental;
+use crate::protocol::messages::list_config_resources::{
+    CLIENT_METRICS, ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
+};
 
 /// The source of a value set on the topic.
 pub(crate) const TOPIC_CONFIG: i8 = 1;
+/// The source of a value set for this broker while it runs.
+const DYNAMIC_BROKER_CONFIG: i8 = 2;
+/// The source of a value set for all brokers while they run.
+const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 /// The source of a value from the broker's configuration.
 const STATIC_BROKER_CONFIG: i8 = 4;
 /// The source of a built-in value.
 pub(crate) const DEFAULT_CONFIG: i8 = 5;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(crate) const TOPIC: i8 = 2;
+pub(crate) const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const GROUP: i8 = 32;
 
-const SET: i8 = 0;
-const DELETE: i8 = 1;
-const APPEND: i8 = 2;
-const SUBTRACT: i8 = 3;
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+const LONG: i8 = 5;
+const DOUBLE: i8 = 6;
+const LIST: i8 = 7;
 
 type Refusal = (ErrorCode, String);
 
+/// What an answer is to contain beside values.
+#[derive(Debug, Clone, Copy)]
+struct Detail {
+    synonyms: bool,
+    documentation: bool,
+}
+
 pub(crate) fn describe(node: &Node, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let synonyms = request.include_synonyms;
+    let detail = Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
     let describe = |resource: DescribeConfigsResource| {
         let configs = match resource.resource_type {
-            TOPIC => describe_topic(node, &resource, synonyms),
-            BROKER => describe_broker(node, &resource),
+            TOPIC => describe_topic(node, &resource, detail),
+            BROKER => describe_broker(node, &resource, detail),
             other => Err((ErrorCode::InvalidRequest, format!("resource type {other} has no settings here"))),
         };
         let (configs, error_code, error_message) = match configs {
@@ -63,177 +75,162 @@ fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
     resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == name))
 }
 
+/// Where values of a setting come from, the one in force first.
+fn origins(
+    image: &MetadataImage,
+    definition: &ConfigDefinition,
+    topic_value: Option<&str>,
+) -> Vec<DescribeConfigsSynonym> {
+    let origin = |name: &str, value: &str, source| DescribeConfigsSynonym {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        source,
+    };
+    let set = |scope: Scope| image.broker_settings().of(scope).get(definition.broker_name);
+    let mut known = Vec::new();
+    known.extend(topic_value.map(|value| origin(definition.name, value, TOPIC_CONFIG)));
+    for (scope, source) in
+        [(Scope::Broker, DYNAMIC_BROKER_CONFIG), (Scope::Cluster, DYNAMIC_DEFAULT_BROKER_CONFIG)]
+    {
+        known.extend(set(scope).map(|value| origin(definition.broker_name, value, source)));
+    }
+    let name = if definition.broker_name.is_empty() { definition.name } else { definition.broker_name };
+    known.push(origin(name, definition.default, DEFAULT_CONFIG));
+    known
+}
+
+fn entry(
+    name: &str,
+    definition: &ConfigDefinition,
+    mut origins: Vec<DescribeConfigsSynonym>,
+    detail: Detail,
+) -> DescribeConfigsResourceResult {
+    let (value, config_source) = (origins[0].value.clone(), origins[0].source);
+    if !detail.synonyms {
+        origins.clear();
+    }
+    DescribeConfigsResourceResult {
+        name: name.to_owned(),
+        value,
+        config_source,
+        synonyms: origins,
+        config_type: config_type(definition.kind),
+        documentation: detail.documentation.then(|| definition.documentation.to_owned()),
+        ..DescribeConfigsResourceResult::default()
+    }
+}
+
 fn describe_topic(
     node: &Node,
     resource: &DescribeConfigsResource,
-    synonyms: bool,
+    detail: Detail,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let image = node.metadata().image();
     let missing = || (ErrorCode::UnknownTopicOrPartition, "the topic does not exist".to_owned());
     let topic = image.topic(&resource.resource_name).ok_or_else(missing)?;
-    let entry = |definition: &ConfigDefinition| {
-        let set = topic.config.overrides().contains_key(definition.name);
-        let value = Some(topic.config.value(definition.name).to_owned());
-        let synonym = |value: &str, source| DescribeConfigsSynonym {
-            name: definition.name.to_owned(),
-            value: Some(value.to_owned()),
-            source,
-        };
-        let mut known = Vec::new();
-        if synonyms && set {
-            known.push(synonym(topic.config.value(definition.name), TOPIC_CONFIG));
-        }
-        if synonyms {
-            known.push(synonym(definition.default, DEFAULT_CONFIG));
-        }
-        DescribeConfigsResourceResult {
-            name: definition.name.to_owned(),
-            value,
-            config_source: if set { TOPIC_CONFIG } else { DEFAULT_CONFIG },
-            synonyms: known,
-            config_type: config_type(definition.kind),
-            ..DescribeConfigsResourceResult::default()
-        }
+    let describe = |definition: &ConfigDefinition| {
+        let value = topic.config.overrides().get(definition.name).map(String::as_str);
+        entry(definition.name, definition, origins(&image, definition, value), detail)
     };
-    Ok(DEFINITIONS.iter().filter(|definition| wanted(resource, definition.name)).map(entry).collect())
+    Ok(DEFINITIONS.iter().filter(|definition| wanted(resource, definition.name)).map(describe).collect())
 }
 
 /// The numbers of DescribeConfigs' value types.
 fn config_type(kind: ValueKind) -> i8 {
     match kind {
-        ValueKind::Bool => 1,
-        ValueKind::OneOf(_) | ValueKind::Text => 2,
-        ValueKind::Int { .. } => 3,
-        ValueKind::Long { .. } => 5,
-        ValueKind::Ratio => 6,
-        ValueKind::ListOf(_) => 7,
+        ValueKind::Bool => BOOLEAN,
+        ValueKind::OneOf(_) | ValueKind::Text => STRING,
+        ValueKind::Int { .. } => INT,
+        ValueKind::Long { .. } => LONG,
+        ValueKind::Ratio => DOUBLE,
+        ValueKind::ListOf(_) => LIST,
     }
 }
 
+/// Without a name: what was set for all brokers. With the own id: everything.
 fn describe_broker(
     node: &Node,
     resource: &DescribeConfigsResource,
+    detail: Detail,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let own = node.id().to_string();
-    if !resource.resource_name.is_empty() && resource.resource_name != own {
+    let image = node.metadata().image();
+    let by_broker_name = DEFINITIONS
+        .iter()
+        .filter(|known| !known.broker_name.is_empty() && wanted(resource, known.broker_name));
+    if resource.resource_name.is_empty() {
+        let mut entries: Vec<_> = by_broker_name
+            .map(|known| entry(known.broker_name, known, origins(&image, known, None), detail))
+            .collect();
+        let set = image.broker_settings().of(Scope::Cluster);
+        entries.retain(|entry| set.contains_key(&entry.name));
+        for entry in &mut entries {
+            entry.value = set.get(&entry.name).cloned();
+            entry.config_source = DYNAMIC_DEFAULT_BROKER_CONFIG;
+            entry.synonyms.retain(|synonym| synonym.source >= DYNAMIC_DEFAULT_BROKER_CONFIG);
+        }
+        return Ok(entries);
+    }
+    if resource.resource_name != own {
         return Err((ErrorCode::InvalidRequest, format!("broker {own} knows only its own settings")));
     }
-    let settings = node.config().kafka_names();
-    let entry = |(name, value): (&'static str, String)| DescribeConfigsResourceResult {
+    let fixed = |(name, value): (&'static str, String)| DescribeConfigsResourceResult {
         name: name.to_owned(),
+        config_type: type_of(&value),
         value: Some(value),
         read_only: true,
         config_source: STATIC_BROKER_CONFIG,
-        config_type: 2,
         ..DescribeConfigsResourceResult::default()
     };
-    Ok(settings.into_iter().filter(|(name, _)| wanted(resource, name)).map(entry).collect())
+    let settings = node.config().kafka_names().into_iter().filter(|(name, _)| wanted(resource, name));
+    let mut entries: Vec<_> = settings.map(fixed).collect();
+    entries.extend(
+        by_broker_name.map(|known| entry(known.broker_name, known, origins(&image, known, None), detail)),
+    );
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
 }
 
-/// A topic's settings before and after are whole maps; every way of altering ends here.
-async fn change(
+/// The type of a fixed setting, going by its value.
+fn type_of(value: &str) -> i8 {
+    match value {
+        "true" | "false" => BOOLEAN,
+        number if number.parse::<i32>().is_ok() => INT,
+        number if number.parse::<i64>().is_ok() => LONG,
+        _ => STRING,
+    }
+}
+
+/// ListConfigResources: topics and this broker. There are no subscriptions to client metrics and no group settings.
+pub(crate) fn list(
     node: &Node,
-    resource_type: i8,
-    name: &str,
-    validate_only: bool,
-    edit: impl Fn(&TopicConfig) -> Result<BTreeMap<String, String>, Error> + Send + 'static,
-) -> Result<(), Refusal> {
-    if resource_type != TOPIC {
-        return Err((ErrorCode::InvalidRequest, "only the settings of topics can be altered".to_owned()));
+    version: i16,
+    request: ListConfigResourcesRequest,
+) -> ListConfigResourcesResponse {
+    const KNOWN: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
+    let types = match (version, request.resource_types) {
+        (0, _) => vec![CLIENT_METRICS],
+        (_, types) if types.is_empty() => KNOWN.to_vec(),
+        (_, types) => types,
+    };
+    if types.iter().any(|wanted| !KNOWN.contains(wanted)) {
+        return ListConfigResourcesResponse {
+            error_code: ErrorCode::UnsupportedVersion,
+            ..ListConfigResourcesResponse::default()
+        };
     }
-    let image = node.metadata().image();
-    let missing = || (ErrorCode::UnknownTopicOrPartition, "the topic does not exist".to_owned());
-    let topic = image.topic(name).ok_or_else(missing)?;
-    let refusal = |error: Error| (error_map::code(&error), error.to_string());
-    if validate_only {
-        let configs = edit(&topic.config).map_err(refusal)?;
-        return TopicConfig::parse(&configs).map(|_| ()).map_err(refusal);
+    let mut config_resources = Vec::new();
+    if types.contains(&TOPIC) {
+        config_resources.extend(
+            node.metadata()
+                .image()
+                .topics()
+                .map(|topic| ConfigResource { resource_name: topic.name.to_string(), resource_type: TOPIC }),
+        );
     }
-    node.topics().alter_configs(name, edit).await.map_err(refusal)
-}
-
-pub(crate) async fn alter(node: &Node, request: AlterConfigsRequest) -> AlterConfigsResponse {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        let configs: BTreeMap<String, String> =
-            resource.configs.into_iter().filter_map(|config| Some((config.name, config.value?))).collect();
-        let edit = move |_: &TopicConfig| Ok(configs.clone());
-        let outcome =
-            change(node, resource.resource_type, &resource.resource_name, request.validate_only, edit).await;
-        let (error_code, error_message) = outcome_fields(outcome);
-        responses.push(AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-        });
+    if types.contains(&BROKER) {
+        let resource_name = node.id().to_string();
+        config_resources.push(ConfigResource { resource_name, resource_type: BROKER });
     }
-    AlterConfigsResponse { throttle_time_ms: 0, responses }
-}
-
-fn outcome_fields(outcome: Result<(), Refusal>) -> (ErrorCode, Option<String>) {
-    match outcome {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(message)),
-    }
-}
-
-pub(crate) async fn incremental_alter(
-    node: &Node,
-    request: incremental::IncrementalAlterConfigsRequest,
-) -> incremental::IncrementalAlterConfigsResponse {
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        let edits = resource.configs;
-        let edit = move |config: &TopicConfig| edited(config, &edits);
-        let outcome =
-            change(node, resource.resource_type, &resource.resource_name, request.validate_only, edit).await;
-        let (error_code, error_message) = outcome_fields(outcome);
-        responses.push(incremental::AlterConfigsResourceResponse {
-            error_code,
-            error_message,
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-        });
-    }
-    incremental::IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses }
-}
-
-fn edited(
-    config: &TopicConfig,
-    edits: &[incremental::AlterableConfig],
-) -> Result<BTreeMap<String, String>, Error> {
-    let mut configs = config.overrides().clone();
-    for edit in edits {
-        let value = edit.value.clone().unwrap_or_default();
-        let wrong =
-            |expected| Error::InvalidConfig { key: edit.name.clone(), value: value.clone(), expected };
-        let known = definition(&edit.name).ok_or_else(|| wrong("a known topic setting"))?;
-        match edit.config_operation {
-            SET => {
-                configs.insert(edit.name.clone(), value);
-            }
-            DELETE => {
-                configs.remove(&edit.name);
-            }
-            APPEND | SUBTRACT => {
-                if !matches!(known.kind, ValueKind::ListOf(_)) {
-                    return Err(wrong("a setting that is a list"));
-                }
-                let current = configs.get(&edit.name).map_or(known.default, String::as_str);
-                let mut items: Vec<&str> =
-                    current.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-                for item in value.split(',').map(str::trim) {
-                    items.retain(|present| *present != item);
-                    if edit.config_operation == APPEND {
-                        items.push(item);
-                    }
-                }
-                let joined = items.join(",");
-                configs.insert(edit.name.clone(), joined);
-            }
-            _ => return Err(wrong("operation set, delete, append or subtract")),
-        }
-    }
-    Ok(configs)
+    ListConfigResourcesResponse { config_resources, ..ListConfigResourcesResponse::default() }
 }

@@ -11,8 +11,9 @@ use crate::api::group_membership::Client;
 use crate::api::metering::Metered;
 use crate::api::node::Node;
 use crate::api::{
-    acls, cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership, group_offsets,
-    list_offsets, log_admin, metering, produce, quotas, sasl, topics, transactions, users,
+    acls, alter_configs, cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership,
+    group_offsets, list_offsets, log_admin, metering, produce, quotas, replica_admin, sasl, topics,
+    transactions, users,
 };
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::net::session::authenticates;
@@ -265,9 +266,22 @@ async fn administration(node: &Node, version: i16, request: Request) -> Option<R
             Response::CreatePartitions(topics::create_partitions(node, request).await)
         }
         Request::DescribeConfigs(request) => Response::DescribeConfigs(configs::describe(node, request)),
-        Request::AlterConfigs(request) => Response::AlterConfigs(configs::alter(node, request).await),
+        Request::ListConfigResources(request) => {
+            Response::ListConfigResources(configs::list(node, version, request))
+        }
+        Request::ElectLeaders(request) => Response::ElectLeaders(replica_admin::elect_leaders(node, request)),
+        Request::AlterPartitionReassignments(request) => {
+            Response::AlterPartitionReassignments(replica_admin::alter_reassignments(node, request))
+        }
+        Request::ListPartitionReassignments(_) => {
+            Response::ListPartitionReassignments(replica_admin::list_reassignments())
+        }
+        Request::AlterReplicaLogDirs(request) => {
+            Response::AlterReplicaLogDirs(replica_admin::alter_log_dirs(node, request))
+        }
+        Request::AlterConfigs(request) => Response::AlterConfigs(alter_configs::alter(node, request).await),
         Request::IncrementalAlterConfigs(request) => {
-            Response::IncrementalAlterConfigs(configs::incremental_alter(node, request).await)
+            Response::IncrementalAlterConfigs(alter_configs::incremental_alter(node, request).await)
         }
         Request::DeleteRecords(request) => {
             Response::DeleteRecords(log_admin::delete_records(node, request).await)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::node::Node;
+use crate::group::consumer::subscription;
 use crate::group::coordinator::TransactionEnd;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
@@ -216,6 +217,16 @@ fn describe_one(transaction: &Transaction) -> DescribedTransaction {
 }
 
 pub(crate) fn list(node: &Node, request: &ListTransactionsRequest) -> ListTransactionsResponse {
+    let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
+        None => None,
+        Some(pattern) => match subscription::compile(pattern) {
+            Ok(regex) => Some(regex),
+            Err(_) => {
+                let error_code = ErrorCode::InvalidRegularExpression;
+                return ListTransactionsResponse { error_code, ..ListTransactionsResponse::default() };
+            }
+        },
+    };
     let now = node.clock().now_ms();
     let known = |name: &String| (0..=7).filter_map(TxnState::from_code).any(|state| state.name() == name);
     let view = |transaction: &Transaction| {
@@ -223,6 +234,7 @@ pub(crate) fn list(node: &Node, request: &ListTransactionsRequest) -> ListTransa
             || request.state_filters.iter().any(|name| name == transaction.state.name()))
             && (request.producer_id_filters.is_empty()
                 || request.producer_id_filters.contains(&transaction.producer_id))
+            && pattern.as_ref().is_none_or(|regex| regex.is_match(&transaction.transactional_id))
             && (request.duration_filter < 0
                 || (transaction.start_ms >= 0 && now - transaction.start_ms > request.duration_filter));
         matches.then(|| ListedTransaction {

@@ -40,6 +40,8 @@ pub enum TopicCompression {
 pub struct LogConfig {
     pub segment_bytes: u32,
     pub segment_ms: i64,
+    /// At most by how much `segment_ms` is shortened, differently for each segment.
+    pub segment_jitter_ms: i64,
     pub segment_index_bytes: u32,
     pub index_interval_bytes: u32,
     /// `None` keeps records for ever.
@@ -56,6 +58,9 @@ pub struct LogConfig {
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_after_max_ms: i64,
     pub compression_type: TopicCompression,
+    /// -1 is the codec's own default.
+    pub compression_gzip_level: i32,
+    pub compression_zstd_level: i32,
 }
 
 impl Default for LogConfig {
@@ -64,6 +69,7 @@ impl Default for LogConfig {
         LogConfig {
             segment_bytes: 1 << 30,
             segment_ms: 7 * DAY_MS,
+            segment_jitter_ms: 0,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             retention_ms: Some(7 * DAY_MS),
@@ -78,6 +84,8 @@ impl Default for LogConfig {
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: i64::MAX,
             compression_type: TopicCompression::Producer,
+            compression_gzip_level: -1,
+            compression_zstd_level: 3,
         }
     }
 }
@@ -85,9 +93,11 @@ impl Default for LogConfig {
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The names [`LogConfig::set`] knows.
-pub const SETTINGS: [&str; 16] = [
+pub const SETTINGS: [&str; 19] = [
     "cleanup.policy",
+    "compression.gzip.level",
     "compression.type",
+    "compression.zstd.level",
     "delete.retention.ms",
     "index.interval.bytes",
     "max.compaction.lag.ms",
@@ -101,6 +111,7 @@ pub const SETTINGS: [&str; 16] = [
     "retention.ms",
     "segment.bytes",
     "segment.index.bytes",
+    "segment.jitter.ms",
     "segment.ms",
 ];
 
@@ -117,6 +128,16 @@ impl LogConfig {
         Ok(config)
     }
 
+    /// The level for batches compressed anew with `codec`; `None` leaves it to the codec.
+    #[must_use]
+    pub fn compression_level(&self, codec: Compression) -> Option<i32> {
+        match codec {
+            Compression::Gzip => Some(self.compression_gzip_level).filter(|level| *level >= 0),
+            Compression::Zstd => Some(self.compression_zstd_level),
+            Compression::None | Compression::Snappy | Compression::Lz4 => None,
+        }
+    }
+
     /// Sets one setting from text. Returns whether `key` is one of [`SETTINGS`].
     ///
     /// # Errors
@@ -125,6 +146,8 @@ impl LogConfig {
         let setting = Setting { key, value };
         match key {
             "cleanup.policy" => self.cleanup_policy = setting.cleanup_policy()?,
+            "compression.gzip.level" => self.compression_gzip_level = setting.within(-1, 9)?,
+            "compression.zstd.level" => self.compression_zstd_level = setting.within(-131_072, 22)?,
             "compression.type" => {
                 self.compression_type = match value {
                     "producer" => TopicCompression::Producer,
@@ -161,6 +184,7 @@ impl LogConfig {
             "retention.ms" => self.retention_ms = Some(setting.at_least(-1)?).filter(|ms| *ms >= 0),
             "segment.bytes" => self.segment_bytes = setting.narrow(SEGMENT_BYTES_MIN, u32::MAX >> 1)?,
             "segment.index.bytes" => self.segment_index_bytes = setting.narrow(4, u32::MAX >> 1)?,
+            "segment.jitter.ms" => self.segment_jitter_ms = setting.at_least(0)?,
             "segment.ms" => self.segment_ms = setting.at_least(1)?,
             _ => return Ok(false),
         }
@@ -196,6 +220,14 @@ impl Setting<'_> {
             .ok()
             .filter(|n| (least..=most).contains(n))
             .ok_or_else(|| self.invalid("a whole number of bytes below 2 GiB"))
+    }
+
+    fn within(&self, least: i32, most: i32) -> Result<i32> {
+        self.value
+            .parse()
+            .ok()
+            .filter(|n| (least..=most).contains(n))
+            .ok_or_else(|| self.invalid("a level of the codec"))
     }
 
     fn cleanup_policy(&self) -> Result<CleanupPolicy> {

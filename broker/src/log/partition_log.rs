@@ -14,11 +14,13 @@ pub(crate) mod maintain;
 pub(crate) mod read;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
+use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
@@ -411,7 +413,18 @@ impl Log {
         let compact = config.cleanup_policy.compact;
         let limit_ms =
             if compact { config.segment_ms.min(config.max_compaction_lag_ms) } else { config.segment_ms };
-        Ok(age_ms > limit_ms)
+        Ok(age_ms > limit_ms - self.jitter_ms(active.base_offset(), config).min(limit_ms))
+    }
+
+    /// By how much a segment rolls earlier, so that the segments of many partitions do not roll at the same time. The
+    /// same for a segment after a restart. Source: `segment.jitter.ms`.
+    fn jitter_ms(&self, base_offset: Offset, config: &LogConfig) -> i64 {
+        let range = config.segment_jitter_ms.min(config.segment_ms);
+        if range == 0 {
+            return 0;
+        }
+        let hash = FixedState::default().hash_one((&*self.tp.topic, self.tp.partition, base_offset));
+        i64::try_from(hash % range.unsigned_abs()).expect("below an i64")
     }
 
     /// Seals the active segment and begins another.

@@ -102,7 +102,9 @@ fn validate_client_batch(
         };
         match config.compression_type {
             TopicCompression::Producer => Ok(batch),
-            TopicCompression::Fixed(codec) => batch.recompress(codec, scratch),
+            TopicCompression::Fixed(codec) => {
+                batch.recompress(codec, config.compression_level(codec), scratch)
+            }
         }
     })
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::broker_config::{BrokerSettings, Scope};
 use super::record::MetadataRecord;
 use super::security::SecurityImage;
 use super::topic_config::TopicConfig;
 use crate::error::Result;
 use crate::ids::TopicId;
+use crate::log::config::LogConfig;
 
 /// A topic.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,7 @@ pub struct MetadataImage {
     deleting: BTreeMap<Uuid, DeletedTopic>,
     producer_id_next: i64,
     security: Arc<SecurityImage>,
+    broker_settings: BrokerSettings,
 }
 
 impl MetadataImage {
@@ -77,6 +80,24 @@ impl MetadataImage {
     #[must_use]
     pub fn topic_count(&self) -> usize {
         self.topics.len()
+    }
+
+    /// Settings of the broker made while it runs.
+    #[must_use]
+    pub fn broker_settings(&self) -> &BrokerSettings {
+        &self.broker_settings
+    }
+
+    /// The settings the logs of a topic obey: its own, else the broker's, else the built-in ones.
+    #[must_use]
+    pub fn log_config(&self, topic: &Topic) -> LogConfig {
+        let mut merged = self.broker_settings.topic_defaults();
+        if merged.is_empty() {
+            return topic.config.log().clone();
+        }
+        merged.extend(topic.config.overrides().clone());
+        // Every value was checked when it was set.
+        LogConfig::from_properties(&merged).unwrap_or_else(|_| topic.config.log().clone())
     }
 
     /// Topics whose directories are still to be removed.
@@ -129,6 +150,9 @@ impl MetadataImage {
             MetadataRecord::TopicDeleted { id } => {
                 self.deleting.remove(id);
             }
+            MetadataRecord::BrokerConfigsChanged { scope, configs } => {
+                self.broker_settings.replace(*scope, configs)?;
+            }
             MetadataRecord::ProducerIds { next } => self.producer_id_next = self.producer_id_next.max(*next),
             MetadataRecord::CredentialSet { user, credential } => {
                 self.security_mut().set_credential(user, credential);
@@ -169,6 +193,12 @@ impl MetadataImage {
             partitions: topic.partitions,
             configs: topic.config.overrides().clone(),
         }));
+        for scope in [Scope::Cluster, Scope::Broker] {
+            let configs = self.broker_settings.of(scope).clone();
+            if !configs.is_empty() {
+                records.push(MetadataRecord::BrokerConfigsChanged { scope, configs });
+            }
+        }
         records.push(MetadataRecord::ProducerIds { next: self.producer_id_next });
         records.extend(self.security.records());
         records

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::broker_config::Scope;
 use crate::auth::acl::Acl;
 use crate::auth::quota::{QuotaEntity, QuotaKey};
 use crate::auth::scram::{ScramCredential, ScramMechanism};
@@ -42,6 +43,8 @@ pub enum MetadataRecord {
         #[serde(with = "uuid_text")]
         id: Uuid,
     },
+    /// Settings of the broker made while it runs, as a whole for their scope.
+    BrokerConfigsChanged { scope: Scope, configs: BTreeMap<String, String> },
     /// Producer ids below `next` may be in use.
     ProducerIds { next: i64 },
     /// The user's password under one mechanism is what this proves.

@@ -11,9 +11,10 @@ use crate::log::config::LogConfig;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueKind {
     Bool,
-    /// A whole number of at least this.
+    /// A whole number within these, which are included.
     Int {
-        min: i64,
+        min: i32,
+        max: i32,
     },
     Long {
         min: i64,
@@ -31,12 +32,26 @@ pub enum ValueKind {
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigDefinition {
     pub name: &'static str,
+    /// The broker's setting that gives the default.
+    pub broker_name: &'static str,
     pub default: &'static str,
     pub kind: ValueKind,
+    /// For people, in a sentence or two.
+    pub documentation: &'static str,
 }
 
-const fn define(name: &'static str, default: &'static str, kind: ValueKind) -> ConfigDefinition {
-    ConfigDefinition { name, default, kind }
+const fn define(
+    name: &'static str,
+    broker_name: &'static str,
+    default: &'static str,
+    kind: ValueKind,
+    documentation: &'static str,
+) -> ConfigDefinition {
+    ConfigDefinition { name, broker_name, default, kind, documentation }
+}
+
+const fn int(min: i32) -> ValueKind {
+    ValueKind::Int { min, max: i32::MAX }
 }
 
 const CODECS: &[&str] = &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"];
@@ -44,40 +59,225 @@ const LONG_MAX: &str = "9223372036854775807";
 
 /// All settings, by name.
 pub const DEFINITIONS: &[ConfigDefinition] = &[
-    define("cleanup.policy", "delete", ValueKind::ListOf(&["delete", "compact"])),
-    define("compression.gzip.level", "-1", ValueKind::Int { min: -1 }),
-    define("compression.lz4.level", "9", ValueKind::Int { min: 1 }),
-    define("compression.type", "producer", ValueKind::OneOf(CODECS)),
-    define("compression.zstd.level", "3", ValueKind::Int { min: -131_072 }),
-    define("delete.retention.ms", "86400000", ValueKind::Long { min: 0 }),
-    define("file.delete.delay.ms", "60000", ValueKind::Long { min: 0 }),
-    define("flush.messages", LONG_MAX, ValueKind::Long { min: 1 }),
-    define("flush.ms", LONG_MAX, ValueKind::Long { min: 0 }),
-    define("follower.replication.throttled.replicas", "", ValueKind::Text),
-    define("index.interval.bytes", "4096", ValueKind::Int { min: 0 }),
-    define("leader.replication.throttled.replicas", "", ValueKind::Text),
-    define("max.compaction.lag.ms", LONG_MAX, ValueKind::Long { min: 1 }),
-    define("max.message.bytes", "1048588", ValueKind::Int { min: 0 }),
-    define("message.timestamp.after.max.ms", LONG_MAX, ValueKind::Long { min: 0 }),
-    define("message.timestamp.before.max.ms", LONG_MAX, ValueKind::Long { min: 0 }),
-    define("message.timestamp.type", "CreateTime", ValueKind::OneOf(&["CreateTime", "LogAppendTime"])),
-    define("min.cleanable.dirty.ratio", "0.5", ValueKind::Ratio),
-    define("min.compaction.lag.ms", "0", ValueKind::Long { min: 0 }),
-    define("min.insync.replicas", "1", ValueKind::Int { min: 1 }),
-    define("preallocate", "false", ValueKind::Bool),
-    define("retention.bytes", "-1", ValueKind::Long { min: -1 }),
-    define("retention.ms", "604800000", ValueKind::Long { min: -1 }),
-    define("segment.bytes", "1073741824", ValueKind::Int { min: 14 }),
-    define("segment.index.bytes", "10485760", ValueKind::Int { min: 4 }),
-    define("segment.jitter.ms", "0", ValueKind::Long { min: 0 }),
-    define("segment.ms", "604800000", ValueKind::Long { min: 1 }),
-    define("unclean.leader.election.enable", "false", ValueKind::Bool),
+    define(
+        "cleanup.policy",
+        "log.cleanup.policy",
+        "delete",
+        ValueKind::ListOf(&["delete", "compact"]),
+        "What happens to old records: delete removes old segments, compact keeps the last record of each key.",
+    ),
+    define(
+        "compression.gzip.level",
+        "compression.gzip.level",
+        "-1",
+        ValueKind::Int { min: -1, max: 9 },
+        "The level when compression.type is gzip; -1 is the codec's own default.",
+    ),
+    define(
+        "compression.lz4.level",
+        "compression.lz4.level",
+        "9",
+        ValueKind::Int { min: 1, max: 17 },
+        "The level when compression.type is lz4. Accepted; the codec used here has one level.",
+    ),
+    define(
+        "compression.type",
+        "compression.type",
+        "producer",
+        ValueKind::OneOf(CODECS),
+        "How batches are stored: producer keeps them as they came, the others compress them anew.",
+    ),
+    define(
+        "compression.zstd.level",
+        "compression.zstd.level",
+        "3",
+        ValueKind::Int { min: -131_072, max: 22 },
+        "The level when compression.type is zstd.",
+    ),
+    define(
+        "delete.retention.ms",
+        "log.cleaner.delete.retention.ms",
+        "86400000",
+        ValueKind::Long { min: 0 },
+        "How long compaction keeps tombstones and transaction markers.",
+    ),
+    define(
+        "file.delete.delay.ms",
+        "log.segment.delete.delay.ms",
+        "60000",
+        ValueKind::Long { min: 0 },
+        "Accepted; files are deleted as soon as nobody reads them.",
+    ),
+    define(
+        "flush.messages",
+        "log.flush.interval.messages",
+        LONG_MAX,
+        ValueKind::Long { min: 1 },
+        "Accepted; unless the broker runs with relaxed durability every record is synced before it is acknowledged.",
+    ),
+    define(
+        "flush.ms",
+        "log.flush.interval.ms",
+        LONG_MAX,
+        ValueKind::Long { min: 0 },
+        "Accepted; unless the broker runs with relaxed durability every record is synced before it is acknowledged.",
+    ),
+    define(
+        "follower.replication.throttled.replicas",
+        "",
+        "",
+        ValueKind::Text,
+        "Accepted; there are no followers.",
+    ),
+    define(
+        "index.interval.bytes",
+        "log.index.interval.bytes",
+        "4096",
+        int(0),
+        "Bytes of records between two entries of the offset index.",
+    ),
+    define(
+        "leader.replication.throttled.replicas",
+        "",
+        "",
+        ValueKind::Text,
+        "Accepted; there are no followers.",
+    ),
+    define(
+        "local.retention.bytes",
+        "log.local.retention.bytes",
+        "-2",
+        ValueKind::Long { min: -2 },
+        "Accepted; nothing is tiered, so retention.bytes rules.",
+    ),
+    define(
+        "local.retention.ms",
+        "log.local.retention.ms",
+        "-2",
+        ValueKind::Long { min: -2 },
+        "Accepted; nothing is tiered, so retention.ms rules.",
+    ),
+    define(
+        "max.compaction.lag.ms",
+        "log.cleaner.max.compaction.lag.ms",
+        LONG_MAX,
+        ValueKind::Long { min: 1 },
+        "The longest time a record may stay uncompacted.",
+    ),
+    define(
+        "max.message.bytes",
+        "message.max.bytes",
+        "1048588",
+        int(0),
+        "Bytes a batch may have, after compression.",
+    ),
+    define(
+        "message.timestamp.after.max.ms",
+        "log.message.timestamp.after.max.ms",
+        LONG_MAX,
+        ValueKind::Long { min: 0 },
+        "How far ahead of the broker's clock a record's timestamp may be.",
+    ),
+    define(
+        "message.timestamp.before.max.ms",
+        "log.message.timestamp.before.max.ms",
+        LONG_MAX,
+        ValueKind::Long { min: 0 },
+        "How far behind the broker's clock a record's timestamp may be.",
+    ),
+    define(
+        "message.timestamp.type",
+        "log.message.timestamp.type",
+        "CreateTime",
+        ValueKind::OneOf(&["CreateTime", "LogAppendTime"]),
+        "Whether records keep the producer's timestamp or get the broker's.",
+    ),
+    define(
+        "min.cleanable.dirty.ratio",
+        "log.cleaner.min.cleanable.ratio",
+        "0.5",
+        ValueKind::Ratio,
+        "The share of a log that must be uncompacted before it is compacted.",
+    ),
+    define(
+        "min.compaction.lag.ms",
+        "log.cleaner.min.compaction.lag.ms",
+        "0",
+        ValueKind::Long { min: 0 },
+        "The shortest time a record stays uncompacted.",
+    ),
+    define(
+        "min.insync.replicas",
+        "min.insync.replicas",
+        "1",
+        int(1),
+        "Replicas that must have a record before acks=all is answered, at most as many as there are: one.",
+    ),
+    define(
+        "preallocate",
+        "log.preallocate",
+        "false",
+        ValueKind::Bool,
+        "Accepted; files grow as they are written.",
+    ),
+    define("remote.log.copy.disable", "", "false", ValueKind::Bool, "Accepted; nothing is tiered."),
+    define("remote.log.delete.on.disable", "", "false", ValueKind::Bool, "Accepted; nothing is tiered."),
+    define("remote.storage.enable", "", "false", ValueKind::OneOf(&["false"]), "There is no tiered storage."),
+    define(
+        "retention.bytes",
+        "log.retention.bytes",
+        "-1",
+        ValueKind::Long { min: -1 },
+        "Bytes a partition may have before old segments are deleted; -1 is no limit.",
+    ),
+    define(
+        "retention.ms",
+        "log.retention.ms",
+        "604800000",
+        ValueKind::Long { min: -1 },
+        "How long records are kept before old segments are deleted; -1 is for ever.",
+    ),
+    define("segment.bytes", "log.segment.bytes", "1073741824", int(14), "Bytes a segment may have."),
+    define(
+        "segment.index.bytes",
+        "log.index.size.max.bytes",
+        "10485760",
+        int(4),
+        "Bytes the offset index of a segment may have.",
+    ),
+    define(
+        "segment.jitter.ms",
+        "log.roll.jitter.ms",
+        "0",
+        ValueKind::Long { min: 0 },
+        "At most by how much segment.ms is shortened, differently for each segment, so that not all roll at once.",
+    ),
+    define(
+        "segment.ms",
+        "log.roll.ms",
+        "604800000",
+        ValueKind::Long { min: 1 },
+        "How long a segment is written to.",
+    ),
+    define(
+        "unclean.leader.election.enable",
+        "unclean.leader.election.enable",
+        "false",
+        ValueKind::Bool,
+        "Accepted; the only replica is the leader.",
+    ),
 ];
 
 /// The definition of a setting.
 #[must_use]
 pub fn definition(name: &str) -> Option<&'static ConfigDefinition> {
     DEFINITIONS.iter().find(|definition| definition.name == name)
+}
+
+/// The definition of the setting whose default a broker's setting gives.
+#[must_use]
+pub fn definition_by_broker_name(name: &str) -> Option<&'static ConfigDefinition> {
+    DEFINITIONS.iter().find(|definition| !name.is_empty() && definition.broker_name == name)
 }
 
 /// The settings of one topic: what was set, and what that means for its logs.
@@ -128,12 +328,15 @@ fn invalid(name: &str, value: &str, expected: &'static str) -> Error {
     Error::InvalidConfig { key: name.to_owned(), value: value.to_owned(), expected }
 }
 
-fn check(definition: &ConfigDefinition, value: &str) -> Result<()> {
+/// Checks a value by itself.
+///
+/// Errors: `InvalidConfig`.
+pub fn check(definition: &ConfigDefinition, value: &str) -> Result<()> {
     let wrong = |expected| Err(invalid(definition.name, value, expected));
     match definition.kind {
         ValueKind::Bool if value != "true" && value != "false" => wrong("true or false"),
-        ValueKind::Int { min } => match value.trim().parse::<i32>() {
-            Ok(number) if i64::from(number) >= min => Ok(()),
+        ValueKind::Int { min, max } => match value.trim().parse::<i32>() {
+            Ok(number) if (min..=max).contains(&number) => Ok(()),
             _ => wrong("a 32-bit number within the setting's range"),
         },
         ValueKind::Long { min } => match value.trim().parse::<i64>() {
@@ -181,6 +384,10 @@ mod tests {
             ("message.timestamp.type", "createtime"),
             ("min.cleanable.dirty.ratio", "1.5"),
             ("preallocate", "yes"),
+            ("compression.gzip.level", "10"),
+            ("compression.zstd.level", "23"),
+            ("remote.storage.enable", "true"),
+            ("segment.jitter.ms", "-1"),
         ] {
             assert!(parse(name, value).is_err(), "{name}={value}");
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::broker_config::Scope;
 use super::image::{MetadataImage, Topic};
 use super::record::MetadataRecord;
 use super::store::MetadataStore;
@@ -140,16 +141,35 @@ impl TopicService {
         let inner = self.inner.clone();
         let name = name.to_owned();
         blocking(move || {
-            let config = inner.metadata.update(|image| {
+            inner.metadata.update(|image| {
                 let topic = image.topic(&name).ok_or_else(|| unknown(&name))?;
                 let configs = edit(&topic.config)?;
-                let config = TopicConfig::parse(&configs)?;
-                Ok((vec![MetadataRecord::ConfigsChanged { name: name.clone(), configs }], config))
+                Ok((vec![MetadataRecord::ConfigsChanged { name: name.clone(), configs }], ()))
             })?;
-            if let Some(topic) = inner.metadata.image().topic(&name) {
-                for partition in topic_partitions(topic).filter_map(|name| inner.replicas.partition(&name)) {
-                    partition.set_config(config.log().clone());
-                }
+            let image = inner.metadata.image();
+            if let Some(topic) = image.topic(&name) {
+                inner.apply_config(&image, topic);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Replaces the broker's settings of `scope` by what `edit` makes of the present ones; logs obey them at once.
+    pub async fn alter_broker_configs(
+        &self,
+        scope: Scope,
+        edit: impl Fn(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>> + Send + 'static,
+    ) -> Result<()> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            inner.metadata.update(|image| {
+                let configs = edit(image.broker_settings().of(scope))?;
+                Ok((vec![MetadataRecord::BrokerConfigsChanged { scope, configs }], ()))
+            })?;
+            let image = inner.metadata.image();
+            for topic in image.topics() {
+                inner.apply_config(&image, topic);
             }
             Ok(())
         })
@@ -200,18 +220,26 @@ impl Inner {
         }
     }
 
+    fn apply_config(&self, image: &MetadataImage, topic: &Topic) {
+        let config = image.log_config(topic);
+        for partition in topic_partitions(topic).filter_map(|name| self.replicas.partition(&name)) {
+            partition.set_config(config.clone());
+        }
+    }
+
     fn open_partitions(&self, topic: &Topic) -> Result<()> {
+        let config = self.metadata.image().log_config(topic);
         for partition in topic_partitions(topic) {
             match self.replicas.partition(&partition) {
                 Some(open) => {
                     if let Some(claimed) = self.replicas.claim(&open, topic.id)? {
-                        claimed.set_config(topic.config.log().clone());
+                        claimed.set_config(config.clone());
                     }
                 }
                 // Whoever asks for it is told; the others are served.
                 None if self.replicas.find_offline(&partition).is_some() => {}
                 None => {
-                    self.replicas.create_partition(&partition, topic.id, topic.config.log().clone())?;
+                    self.replicas.create_partition(&partition, topic.id, config.clone())?;
                 }
             }
         }

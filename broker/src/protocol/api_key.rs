@@ -41,13 +41,20 @@ macro_rules! api_table {
             DeleteAcls = 31, delete_acls, DeleteAclsRequest, DeleteAclsResponse, 1..=3, [1..=3];
             DescribeConfigs = 32, describe_configs, DescribeConfigsRequest, DescribeConfigsResponse, 1..=4, [1..=4];
             AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse, 0..=2, [0..=2];
+            AlterReplicaLogDirs = 34, alter_replica_log_dirs, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
+                1..=2, [1..=2];
             DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4, [1..=4];
             SaslAuthenticate = 36, sasl_authenticate, SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2, [0..=2];
             CreatePartitions = 37, create_partitions, CreatePartitionsRequest, CreatePartitionsResponse,
                 0..=3, [0..=3];
             DeleteGroups = 42, delete_groups, DeleteGroupsRequest, DeleteGroupsResponse, 0..=2, [0..=2];
+            ElectLeaders = 43, elect_leaders, ElectLeadersRequest, ElectLeadersResponse, 0..=2, [0..=2];
             IncrementalAlterConfigs = 44, incremental_alter_configs, IncrementalAlterConfigsRequest,
                 IncrementalAlterConfigsResponse, 0..=1, [0..=1];
+            AlterPartitionReassignments = 45, alter_partition_reassignments, AlterPartitionReassignmentsRequest,
+                AlterPartitionReassignmentsResponse, 0..=1, [0..=1];
+            ListPartitionReassignments = 46, list_partition_reassignments, ListPartitionReassignmentsRequest,
+                ListPartitionReassignmentsResponse, 0..=0, [0..=0];
             OffsetDelete = 47, offset_delete, OffsetDeleteRequest, OffsetDeleteResponse, 0..=0, [0..=0];
             DescribeClientQuotas = 48, describe_client_quotas, DescribeClientQuotasRequest,
                 DescribeClientQuotasResponse, 0..=1, [0..=1];
@@ -62,11 +69,13 @@ macro_rules! api_table {
                 0..=0, [0..=0];
             DescribeTransactions = 65, describe_transactions, DescribeTransactionsRequest,
                 DescribeTransactionsResponse, 0..=0, [0..=0];
-            ListTransactions = 66, list_transactions, ListTransactionsRequest, ListTransactionsResponse, 0..=2, [0..=1];
+            ListTransactions = 66, list_transactions, ListTransactionsRequest, ListTransactionsResponse, 0..=2, [0..=2];
             ConsumerGroupHeartbeat = 68, consumer_group_heartbeat, ConsumerGroupHeartbeatRequest,
                 ConsumerGroupHeartbeatResponse, 0..=1, [0..=1];
             ConsumerGroupDescribe = 69, consumer_group_describe, ConsumerGroupDescribeRequest,
                 ConsumerGroupDescribeResponse, 0..=1, [0..=1];
+            ListConfigResources = 74, list_config_resources, ListConfigResourcesRequest, ListConfigResourcesResponse,
+                0..=1, [0..=1];
             DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest,
                 DescribeTopicPartitionsResponse, 0..=0, [0..=0];
         }

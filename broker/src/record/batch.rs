@@ -317,13 +317,18 @@ impl RecordBatch {
     ///
     /// # Errors
     /// As [`Compression::decompress`] and [`Compression::compress`].
-    pub fn recompress(self, codec: Compression, scratch: &mut DecompressBuf) -> Result<RecordBatch> {
+    pub fn recompress(
+        self,
+        codec: Compression,
+        level: Option<i32>,
+        scratch: &mut DecompressBuf,
+    ) -> Result<RecordBatch> {
         if self.header.compression()? == codec {
             return Ok(self);
         }
         let records = scratch.decompress(self.header.compression()?, self.records_bytes())?;
         let mut bytes = self.bytes[..HEADER_BYTES].to_vec();
-        codec.compress(records, &mut bytes)?;
+        codec.compress_at(level, records, &mut bytes)?;
         let mut bytes = BytesMut::from(bytes.as_slice());
         put_i16(&mut bytes, ATTRIBUTES_AT, self.header.attributes.with_compression(codec).0);
         seal(&mut bytes);

@@ -71,11 +71,18 @@ impl Compression {
     /// # Errors
     /// [`Error::Compression`] if the codec fails, which it does only when out of memory.
     pub fn compress(self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.compress_at(None, input, out)
+    }
+
+    /// Like [`Compression::compress`], at a level where the codec has levels.
+    pub fn compress_at(self, level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let failed = |error: std::io::Error| self.compress_failed(&error);
         match self {
             Compression::None => out.extend_from_slice(input),
             Compression::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                let level = level.and_then(|level| u32::try_from(level).ok()).filter(|level| *level <= 9);
+                let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+                let mut encoder = flate2::write::GzEncoder::new(out, level);
                 encoder.write_all(input).map_err(failed)?;
                 encoder.finish().map_err(failed)?;
             }
@@ -86,7 +93,8 @@ impl Compression {
                 encoder.finish().map_err(|error| self.compress_failed(&error))?;
             }
             Compression::Zstd => {
-                zstd::stream::copy_encode(input, out, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
+                let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+                zstd::stream::copy_encode(input, out, level).map_err(failed)?;
             }
         }
         Ok(())

@@ -124,7 +124,7 @@ proptest! {
         prop_assert!(batch.header().is_transactional() && !batch.header().is_control());
         prop_assert_eq!(read(&batch), records.clone());
         for other in Compression::ALL {
-            let again = batch.clone().recompress(other, &mut DecompressBuf::default()).expect("recompress");
+            let again = batch.clone().recompress(other, None, &mut DecompressBuf::default()).expect("recompress");
             prop_assert_eq!(read(&again), records.clone());
         }
     }

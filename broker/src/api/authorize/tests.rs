@@ -86,6 +86,11 @@ fn row(api: ApiKey, version: i16) -> Option<Vec<Vec<Need>>> {
         }
         // Before version 3 the answer has no place for a code: it is just empty.
         ApiKey::DescribeLogDirs => one(vec![cluster(Describe)]),
+        ApiKey::AlterReplicaLogDirs | ApiKey::ElectLeaders | ApiKey::AlterPartitionReassignments => {
+            one(vec![cluster(Alter)])
+        }
+        ApiKey::ListPartitionReassignments => one(vec![cluster(Describe)]),
+        ApiKey::ListConfigResources => one(vec![cluster(DescribeConfigs)]),
         ApiKey::FindCoordinator => one(vec![group(Describe)]),
         ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup => {
             one(vec![group(Read)])

@@ -77,6 +77,44 @@ fn the_topic_may_choose_timestamps_and_codec() {
 }
 
 #[test]
+fn the_topic_may_choose_the_level_of_its_codec() {
+    let value: String = (0..20_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(n) % 23) as u8)).collect();
+    let stored_bytes = |config: LogConfig| {
+        let fixture = Fixture::new(config);
+        fixture.put(&[&value]);
+        fixture.log.size_bytes()
+    };
+    let zstd = |compression_zstd_level| LogConfig {
+        compression_type: TopicCompression::Fixed(Compression::Zstd),
+        compression_zstd_level,
+        ..LogConfig::default()
+    };
+    assert!(stored_bytes(zstd(19)) < stored_bytes(zstd(-100)));
+    let gzip = |compression_gzip_level| LogConfig {
+        compression_type: TopicCompression::Fixed(Compression::Gzip),
+        compression_gzip_level,
+        ..LogConfig::default()
+    };
+    assert!(stored_bytes(gzip(9)) < stored_bytes(gzip(0)));
+    assert!(stored_bytes(gzip(-1)) < stored_bytes(gzip(0)));
+}
+
+#[test]
+fn jitter_makes_segments_roll_at_different_ages() {
+    let fixture =
+        Fixture::new(LogConfig { segment_ms: 1000, segment_jitter_ms: 900, ..LogConfig::default() });
+    for step in 0..300 {
+        let mut builder = RecordBatchBuilder::new(BatchOptions::default());
+        builder.append(NOW_MS + step * 10, None, None, &[]);
+        fixture.append(builder.build().expect("build")).expect("append");
+    }
+    let bases: Vec<i64> = fixture.log.segments().iter().map(|segment| segment.base_offset()).collect();
+    let ages: Vec<i64> = bases.windows(2).map(|pair| (pair[1] - pair[0]) * 10).collect();
+    assert!(ages.iter().all(|age| (100..=1_010).contains(age)), "{ages:?}");
+    assert!(ages.windows(2).any(|pair| pair[0] != pair[1]), "{ages:?}");
+}
+
+#[test]
 fn segments_roll_by_size_and_by_age() {
     let fixture = Fixture::new(LogConfig { segment_bytes: 200, segment_ms: 1000, ..LogConfig::default() });
     for _ in 0..4 {

@@ -10,6 +10,10 @@ use crate::protocol::messages::add_partitions_to_txn::{
 };
 use crate::protocol::messages::alter_client_quotas::{AlterClientQuotasRequest, EntityData, EntryData};
 use crate::protocol::messages::alter_configs::{AlterConfigsRequest, AlterConfigsResource};
+use crate::protocol::messages::alter_partition_reassignments::AlterPartitionReassignmentsRequest;
+use crate::protocol::messages::alter_replica_log_dirs::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
+};
 use crate::protocol::messages::alter_user_scram_credentials::{
     AlterUserScramCredentialsRequest, ScramCredentialDeletion,
 };
@@ -37,6 +41,7 @@ use crate::protocol::messages::describe_topic_partitions::{
 };
 use crate::protocol::messages::describe_transactions::DescribeTransactionsRequest;
 use crate::protocol::messages::describe_user_scram_credentials::DescribeUserScramCredentialsRequest;
+use crate::protocol::messages::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 use crate::protocol::messages::end_txn::EndTxnRequest;
 use crate::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use crate::protocol::messages::find_coordinator::FindCoordinatorRequest;
@@ -45,8 +50,10 @@ use crate::protocol::messages::incremental_alter_configs as incremental;
 use crate::protocol::messages::init_producer_id::InitProducerIdRequest;
 use crate::protocol::messages::join_group::JoinGroupRequest;
 use crate::protocol::messages::leave_group::LeaveGroupRequest;
+use crate::protocol::messages::list_config_resources::ListConfigResourcesRequest;
 use crate::protocol::messages::list_groups::ListGroupsRequest;
 use crate::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use crate::protocol::messages::list_partition_reassignments::ListPartitionReassignmentsRequest;
 use crate::protocol::messages::list_transactions::ListTransactionsRequest;
 use crate::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use crate::protocol::messages::offset_commit::{
@@ -130,6 +137,11 @@ pub(super) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Request {
         | ApiKey::AlterConfigs
         | ApiKey::IncrementalAlterConfigs
         | ApiKey::DescribeLogDirs => about_the_cluster(api, version),
+        ApiKey::AlterReplicaLogDirs
+        | ApiKey::ElectLeaders
+        | ApiKey::AlterPartitionReassignments
+        | ApiKey::ListPartitionReassignments
+        | ApiKey::ListConfigResources => about_replicas(api),
         ApiKey::DescribeAcls
         | ApiKey::CreateAcls
         | ApiKey::DeleteAcls
@@ -332,6 +344,23 @@ fn about_the_cluster(api: ApiKey, version: i16) -> Request {
             incremental::IncrementalAlterConfigsRequest { resources, validate_only: true }.into()
         }
         _ => DescribeLogDirsRequest { topics: None }.into(),
+    }
+}
+
+fn about_replicas(api: ApiKey) -> Request {
+    match api {
+        ApiKey::AlterReplicaLogDirs => {
+            let topics = vec![AlterReplicaLogDirTopic { name: t(), partitions: vec![0] }];
+            let dirs = vec![AlterReplicaLogDir { path: "/elsewhere".to_owned(), topics }];
+            AlterReplicaLogDirsRequest { dirs }.into()
+        }
+        ApiKey::ElectLeaders => {
+            let topic_partitions = Some(vec![TopicPartitions { topic: t(), partitions: vec![0] }]);
+            ElectLeadersRequest { topic_partitions, ..ElectLeadersRequest::default() }.into()
+        }
+        ApiKey::AlterPartitionReassignments => AlterPartitionReassignmentsRequest::default().into(),
+        ApiKey::ListPartitionReassignments => ListPartitionReassignmentsRequest::default().into(),
+        _ => ListConfigResourcesRequest::default().into(),
     }
 }
 

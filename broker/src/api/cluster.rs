@@ -278,8 +278,10 @@ pub(crate) fn describe_topic_partitions(
                 leader_epoch: FIRST_LEADER_EPOCH,
                 replica_nodes: vec![node.id()],
                 isr_nodes: replicas.in_sync,
+                // Kafka's own admin client takes them for lists, though the protocol allows null.
+                eligible_leader_replicas: Some(Vec::new()),
+                last_known_elr: Some(Vec::new()),
                 offline_replicas: replicas.offline,
-                ..DescribeTopicPartitionsResponsePartition::default()
             }
         };
         response.topics.push(DescribeTopicPartitionsResponseTopic {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::api::configs::{DEFAULT_CONFIG, TOPIC_CONFIG};
 use crate::api::error_map;
 use crate::api::node::Node;
+use crate::error::Error;
 use crate::ids::TopicId;
 use crate::metadata::image::Topic;
 use crate::metadata::topic_config::DEFINITIONS;
@@ -197,6 +198,8 @@ async fn grow(node: &Node, wanted: &CreatePartitionsTopic, validate_only: bool) 
         let message = "the broker's own topics have a fixed number of partitions".to_owned();
         return Err((ErrorCode::InvalidTopicException, message));
     }
+    let refusal = |error: Error| (error_map::code(&error), error.to_string());
+    node.topics().validate_partitions(&wanted.name, wanted.count).map_err(refusal)?;
     if let Some(assignments) = &wanted.assignments {
         let added = wanted.count - topic.partitions;
         if i32::try_from(assignments.len()) != Ok(added) {
@@ -208,10 +211,8 @@ async fn grow(node: &Node, wanted: &CreatePartitionsTopic, validate_only: bool) 
             return Err((ErrorCode::InvalidReplicaAssignment, message));
         }
     }
-    let outcome = if validate_only {
-        node.topics().validate_partitions(&wanted.name, wanted.count)
-    } else {
-        node.topics().add_partitions(&wanted.name, wanted.count).await
-    };
-    outcome.map_err(|error| (error_map::code(&error), error.to_string()))
+    if validate_only {
+        return Ok(());
+    }
+    node.topics().add_partitions(&wanted.name, wanted.count).await.map_err(refusal)
 }

@@ -4,8 +4,9 @@
 //! The order the caller must keep for an end: append the `Prepare*` record and wait until it is durable, append the
 //! markers and wait until they are durable, then append the `Complete*` record ([`TxnCoordinator::complete`]).
 //!
-//! A partition joins a transaction without a durable record: the partition logs themselves tell at start which
-//! transactions are open ([`TxnCoordinator::adopt`]), and the `Prepare*` record names every partition.
+//! A partition that joins by a write (version 2) does so without a record of its own: the partition logs themselves
+//! tell at start which transactions are open ([`TxnCoordinator::adopt`]), and the `Prepare*` record names every
+//! partition. One that is added by request is recorded before the client is told, as it asks only once.
 
 use std::collections::HashMap;
 
@@ -84,7 +85,8 @@ pub enum EndStep {
 /// What adding partitions leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AddStep {
-    /// The partitions belong to the transaction; the record, if any, need not be durable yet.
+    /// The partitions belong to the transaction. The record, if any, must be durable before a client that asked is
+    /// told; who writes to the partitions at once need not write it.
     Added { record: Option<CoordinatorRecord> },
     /// The previous transaction is being finished: wait for that, then ask again.
     Busy,

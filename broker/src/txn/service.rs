@@ -196,6 +196,9 @@ impl TxnService {
     }
 
     /// Adds partitions to the open transaction, or opens one. Waits while the previous one is being finished.
+    ///
+    /// Durable when it returns: partition logs tell of a transaction only once they have records of it, and a client
+    /// that was told yes before a restart does not ask again after it.
     pub async fn add_partitions(
         &self,
         transactional_id: &str,
@@ -205,21 +208,30 @@ impl TxnService {
         let shard = self.shard(transactional_id);
         loop {
             let completed = shard.completed.notified();
-            {
-                let mut state = shard.state.lock();
-                match state.add_partitions(transactional_id, by, partitions.iter().cloned(), self.now())? {
-                    AddStep::Added { record } => {
-                        if let Some(record) = record {
-                            // Partition logs say the same once they have records, so nobody has to wait.
-                            drop(append(shard, &record)?);
-                        }
-                        return Ok(());
-                    }
-                    AddStep::Busy => {}
+            match self.take_add(shard, transactional_id, by, &partitions)? {
+                (AddStep::Added { .. }, None) => return Ok(()),
+                (AddStep::Added { .. }, Some(durable)) => {
+                    return durable.wait().await.map_err(|error| storage_code(&error));
                 }
+                (AddStep::Busy, _) => completed.await,
             }
-            completed.await;
         }
+    }
+
+    fn take_add(
+        &self,
+        shard: &Shard,
+        transactional_id: &str,
+        by: ProducerIdentity,
+        partitions: &[TxnPartition],
+    ) -> Result<(AddStep, Option<Durable>), ErrorCode> {
+        let mut state = shard.state.lock();
+        let step = state.add_partitions(transactional_id, by, partitions.iter().cloned(), self.now())?;
+        let durable = match &step {
+            AddStep::Added { record: Some(record) } => Some(append(shard, record)?),
+            AddStep::Added { record: None } | AddStep::Busy => None,
+        };
+        Ok((step, durable))
     }
 
     /// AddOffsetsToTxn: the group's partition of `__consumer_offsets` joins the transaction.

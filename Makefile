@@ -9,7 +9,9 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/weir/target
 endif
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 WEIR := $(TARGET)/release/weir
-VENV := $(HOME)/.cache/weir/venv
+# Kafka clients of other people: a Python environment, Node modules and Java archives.
+CLIENTS := $(HOME)/.cache/weir/clients
+VENV := $(CLIENTS)/venv
 CARGO := cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -31,9 +33,9 @@ setup:
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $$missing; fi
 	@command -v cargo >/dev/null || { echo "Rust is needed: see https://rustup.rs" >&2; exit 1; }
 
+# Stamps hold what was installed: a changed list installs again.
 setup-clients: setup
-	@test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	@$(VENV)/bin/python -c 'import confluent_kafka' 2>/dev/null || $(VENV)/bin/pip install -q confluent-kafka
+	@./tests/clients/setup.sh $(CLIENTS)
 
 build: setup
 	$(CARGO) build --release --locked -p weir-repl
@@ -42,7 +44,7 @@ demo: build
 	$(WEIR) demo --examples examples/flights
 
 test: setup-clients
-	./tests/run.sh "$(WEIR)" "$(VENV)/bin/python"
+	./tests/run.sh "$(WEIR)" "$(CLIENTS)"
 
 fmt:
 	$(CARGO) fmt --all

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every check, in the order in which a mistake is cheapest to find. Usage: tests/run.sh WEIR PYTHON
+# Every check, in the order in which a mistake is cheapest to find. Usage: tests/run.sh WEIR CLIENTS
 set -euo pipefail
 cd "$(dirname "$0")/.."
-weir=$1 python=$2
-export WEIR_BINARY="$weir" WEIR_PYTHON="$python"
+weir=$1 clients=$2
+export WEIR_BINARY="$weir" WEIR_CLIENTS="$clients" WEIR_PYTHON="$clients/venv/bin/python"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

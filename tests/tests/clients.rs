@@ -1,15 +1,58 @@
-//! Real Kafka clients against the real binary: kcat and confluent-kafka.
+//! Real Kafka clients against the real binary. `make setup-clients` installs them.
+//!
+//! Every client has a script in `tests/clients` which tries the same list of behaviours. What does not work is listed
+//! in `tests/clients/findings.toml`, with its cause.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
+use weir_tests::clients::{self, Outcome, Report};
 use weir_tests::server::ServerProcess;
+
+/// What every script tries, in its order.
+const BEHAVIOURS: &[&str] = &[
+    "compression-none",
+    "compression-gzip",
+    "compression-snappy",
+    "compression-lz4",
+    "compression-zstd",
+    "idempotent-produce",
+    "acks",
+    "headers-and-nulls",
+    "record-1mb",
+    "record-too-large",
+    "group-rebalance",
+    "group-cooperative",
+    "group-static",
+    "group-pattern",
+    "consumer-protocol",
+    "commit-and-resume",
+    "offset-reset",
+    "offset-by-timestamp",
+    "txn-commit-abort",
+    "txn-send-offsets",
+    "txn-fencing",
+    "admin-topics",
+    "admin-configs",
+    "admin-partitions",
+    "admin-delete-records",
+    "admin-groups",
+    "admin-group-offsets",
+    "admin-list-offsets",
+    "admin-cluster",
+    "admin-transactions",
+    "restart-produce",
+    "restart-consume",
+    "restart-transaction",
+];
 
 /// True where the clients must be there; elsewhere a missing client is told and passed over.
 fn clients_required() -> bool {
-    std::env::var_os("CI").is_some() || std::env::var_os("WEIR_PYTHON").is_some()
+    std::env::var_os("CI").is_some() || std::env::var_os("WEIR_CLIENTS").is_some()
 }
 
 fn has_kcat() -> bool {
@@ -68,13 +111,175 @@ async fn kcat_and_sql_share_topics() -> Result<()> {
     Ok(())
 }
 
+/// Where `make setup-clients` puts the clients.
+fn clients_dir() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    std::env::var_os("WEIR_CLIENTS").map_or_else(|| home().join(".cache/weir/clients"), PathBuf::from)
+}
+
+/// How a client's script is started.
+#[derive(Debug, Clone, Copy)]
+enum Language {
+    Python,
+    Node,
+    Java,
+}
+
+/// A client and its script.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    name: &'static str,
+    language: Language,
+    script: &'static str,
+}
+
+const CLIENTS: &[Client] = &[
+    Client { name: "kafka-clients", language: Language::Java, script: "JavaClient.java" },
+    Client { name: "confluent-kafka", language: Language::Python, script: "confluent_client.py" },
+    Client { name: "kcat", language: Language::Python, script: "kcat_client.py" },
+    Client { name: "kafka-python", language: Language::Python, script: "kafka_python_client.py" },
+    Client { name: "aiokafka", language: Language::Python, script: "aiokafka_client.py" },
+    Client { name: "kafkajs", language: Language::Node, script: "kafkajs_client.js" },
+    Client { name: "@platformatic/kafka", language: Language::Node, script: "platformatic_client.js" },
+];
+
+impl Client {
+    fn is_installed(self, installed: &Path) -> bool {
+        let packages = match self.language {
+            Language::Python => installed.join("venv/bin/python"),
+            Language::Node => installed.join("node_modules/kafkajs"),
+            Language::Java => installed.join("jars"),
+        };
+        let program = match self.language {
+            Language::Python => has_kcat(),
+            Language::Node => true,
+            Language::Java => Command::new("java").arg("-version").output().is_ok_and(|o| o.status.success()),
+        };
+        program && packages.exists()
+    }
+
+    fn command(self, installed: &Path) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(self.script);
+        match self.language {
+            Language::Python => {
+                let mut command = Command::new(installed.join("venv/bin/python"));
+                command.arg(script);
+                command
+            }
+            Language::Node => {
+                let mut command = Command::new(installed.join("venv/bin/node"));
+                command.env("NODE_PATH", installed.join("node_modules")).arg(script);
+                command
+            }
+            Language::Java => {
+                let mut command = Command::new("java");
+                // The script is compiled at every start: that is most of what the machine does with it.
+                command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]);
+                command.arg(installed.join("jars/*")).arg(script);
+                command
+            }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Findings {
+    finding: Vec<Finding>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Finding {
+    client: String,
+    behaviour: String,
+    cause: String,
+}
+
+fn findings() -> Result<Vec<Finding>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/findings.toml");
+    let findings: Findings = toml::from_str(&std::fs::read_to_string(path)?)?;
+    Ok(findings.finding)
+}
+
+/// What is wrong with a report, given the findings that are known.
+fn complaints(client: Client, report: &Report, known: &[Finding]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let name = client.name;
+    if let Some(broken) = &report.broken {
+        complaints.push(format!("{name}: {broken}"));
+    }
+    for behaviour in BEHAVIOURS {
+        let listed = known.iter().find(|f| f.client == name && f.behaviour == *behaviour);
+        match (report.outcomes.get(*behaviour), listed) {
+            (Some(Outcome::Pass | Outcome::None(_)), None) | (Some(Outcome::Fail(_)), Some(_)) => {}
+            (Some(Outcome::Pass | Outcome::None(_)), Some(finding)) => complaints.push(format!(
+                "{name} {behaviour}: works, remove it from findings.toml (\"{}\")",
+                finding.cause
+            )),
+            (Some(Outcome::Fail(cause)), None) => complaints.push(format!("{name} {behaviour}: {cause}")),
+            (None, _) => complaints.push(format!("{name} {behaviour}: not reported")),
+        }
+    }
+    let unknown = report.outcomes.keys().filter(|b| !BEHAVIOURS.contains(&b.as_str()));
+    complaints.extend(unknown.map(|b| format!("{name} {b}: no such behaviour")));
+    complaints
+}
+
+fn print_table(reports: &BTreeMap<&str, Report>) {
+    let names: Vec<&str> = reports.keys().copied().collect();
+    println!("{:24}{}", "", names.iter().map(|n| format!("{n:>18}")).collect::<String>());
+    for behaviour in BEHAVIOURS {
+        let cell = |report: &Report| match report.outcomes.get(*behaviour) {
+            Some(Outcome::Pass) => "yes",
+            Some(Outcome::Fail(_)) => "FAILS",
+            Some(Outcome::None(_)) => "not in client",
+            None => "?",
+        };
+        let cells: String = reports.values().map(|r| format!("{:>18}", cell(r))).collect();
+        println!("{behaviour:24}{cells}");
+    }
+    let took: String = reports.values().map(|r| format!("{:>16.1} s", r.took.as_secs_f64())).collect();
+    println!("{:24}{took}", "took");
+}
+
+#[test]
+fn every_client_behaves_as_with_kafka() -> Result<()> {
+    let installed = clients_dir();
+    let (there, missing): (Vec<Client>, Vec<Client>) =
+        CLIENTS.iter().partition(|client| client.is_installed(&installed));
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(|client| client.name).collect();
+        let what = format!("{} of {} clients NOT RUN: {}", missing.len(), CLIENTS.len(), names.join(", "));
+        assert!(!clients_required(), "{what}; `make setup-clients` installs them");
+        println!("{what}; `make setup-clients` installs them");
+    }
+    let running: Vec<_> = there
+        .into_iter()
+        .map(|client| {
+            let mut command = client.command(&installed);
+            (client, std::thread::spawn(move || clients::run(&mut command)))
+        })
+        .collect();
+    let known = findings()?;
+    let mut reports = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (client, running) in running {
+        let report = running.join().expect("the thread does not panic")?;
+        wrong.extend(complaints(client, &report, &known));
+        reports.insert(client.name, report);
+    }
+    print_table(&reports);
+    assert!(wrong.is_empty(), "{} surprises:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
 /// Runs a script of `clients/` against a fresh server; it prints "all ok" at its end.
 fn run_script(name: &str) -> Result<()> {
-    let Some(python) = std::env::var_os("WEIR_PYTHON") else {
-        assert!(!clients_required(), "WEIR_PYTHON must name a Python with confluent-kafka");
-        println!("0 of 1 run: WEIR_PYTHON does not name a Python with confluent-kafka");
+    let python = clients_dir().join("venv/bin/python");
+    if !python.exists() {
+        assert!(!clients_required(), "confluent-kafka is not installed");
+        println!("0 of 1 run: confluent-kafka is not installed; `make setup-clients` installs it");
         return Ok(());
-    };
+    }
     let folder = tempfile::tempdir()?;
     let server = ServerProcess::start(folder.path())?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name);
@@ -83,11 +288,6 @@ fn run_script(name: &str) -> Result<()> {
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("all ok"), "{text}");
     Ok(())
-}
-
-#[test]
-fn confluent_kafka_produces_consumes_and_transacts() -> Result<()> {
-    run_script("confluent.py")
 }
 
 #[test]

@@ -1,0 +1,544 @@
+"""kafka-python against a broker. Usage: kafka_python_client.py HOST:PORT [BEHAVIOUR...]. See report.py."""
+
+import time
+
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
+from kafka.admin import ConfigResource, OffsetSpec, OffsetTimestamp
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.structs import OffsetAndMetadata
+
+from report import BROKER, DEADLINE, Unsupported, equal, need, noise, restart_broker, run, topic_name, until
+
+ADMIN = KafkaAdminClient(bootstrap_servers=BROKER)
+COMMON = {"bootstrap_servers": BROKER, "reconnect_backoff_max_ms": 500}
+
+
+def create(what, partitions=1, configs=None):
+    topic = topic_name(what)
+    ADMIN.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}})
+    return topic
+
+
+def producer(**settings):
+    return KafkaProducer(**COMMON | settings)
+
+
+def send(sender, topic, records):
+    for sent in [sender.send(topic, **record) for record in records]:
+        sent.get(timeout=DEADLINE)
+
+
+def numbers(values, partitions=1):
+    return [{"value": str(i).encode(), "partition": i % partitions} for i in values]
+
+
+def consumer(group=None, **settings):
+    defaults = {
+        "group_id": group,
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "heartbeat_interval_ms": 300,
+        "metadata_max_age_ms": 1000,
+        "isolation_level": "read_committed",
+        "consumer_timeout_ms": 1000,
+    }
+    return KafkaConsumer(**COMMON | defaults | settings)
+
+
+def take(reader, count, seconds=DEADLINE):
+    records = []
+
+    def enough():
+        for part in reader.poll(timeout_ms=200, max_records=count - len(records)).values():
+            records.extend(part)
+        return len(records) >= count
+
+    until(enough, f"{count} records", seconds)
+    return records
+
+
+def nothing_more(reader):
+    equal(reader.poll(timeout_ms=500), {}, "records too many")
+
+
+def read_all(topic, count, **settings):
+    reader = consumer(**settings)
+    reader.assign([TopicPartition(topic, p) for p in sorted(reader.partitions_for_topic(topic))])
+    records = take(reader, count)
+    nothing_more(reader)
+    reader.close()
+    return records
+
+
+def compression(codec):
+    def behaviour():
+        topic = create(f"compression-{codec}", 2)
+        sender = producer(compression_type=None if codec == "none" else codec, linger_ms=5)
+        records = [{"key": f"k{i}".encode(), "value": f"value {i} ".encode() * 20} for i in range(300)]
+        send(sender, topic, records)
+        found = sorted((r.key, r.value) for r in read_all(topic, 300))
+        equal(found, sorted((r["key"], r["value"]) for r in records), "records")
+
+    return behaviour
+
+
+def idempotent_produce():
+    topic = create("idempotent")
+    send(producer(enable_idempotence=True, batch_size=200), topic, numbers(range(1000)))
+    equal([int(r.value) for r in read_all(topic, 1000)], list(range(1000)), "order")
+
+
+def acks():
+    topic = create("acks")
+    for level in [0, 1, "all"]:
+        sender = producer(acks=level, enable_idempotence=False)
+        send(sender, topic, [{"value": str(level).encode()}])
+        sender.close()
+    equal([r.value for r in read_all(topic, 3)], [b"0", b"1", b"all"], "records")
+
+
+def headers_and_nulls():
+    topic = create("headers")
+    headers = [("a", b"1"), ("a", b"2"), ("empty", b"")]
+    records = [
+        {"value": b"v", "headers": headers, "timestamp_ms": 1_700_000_000_000},
+        {"key": b"k", "value": None},
+        {"key": b"", "value": b""},
+    ]
+    send(producer(), topic, records)
+    found = read_all(topic, 3)
+    equal([(r.key, r.value) for r in found], [(None, b"v"), (b"k", None), (b"", b"")], "records")
+    equal([tuple(h) for h in found[0].headers], headers, "headers")
+    equal(found[0].timestamp, 1_700_000_000_000, "timestamp")
+
+
+def record_1mb():
+    topic = create("large")
+    value = noise(999_000)
+    send(producer(), topic, [{"value": value}])
+    need(read_all(topic, 1)[0].value == value, "other bytes")
+
+
+def record_too_large():
+    topic = create("limited", configs={"max.message.bytes": "20000"})
+    sender = producer()
+    try:
+        send(sender, topic, [{"value": noise(50_000)}])
+        need(False, "the record was taken")
+    except errors.MessageSizeTooLargeError:
+        pass
+    # The error is fatal to the client's producer.
+    send(producer(), topic, [{"value": b"small"}])
+    equal(read_all(topic, 1)[0].value, b"small", "record")
+
+
+class Member(ConsumerRebalanceListener):
+    """A group member, with the partitions it ever lost."""
+
+    def __init__(self, group, topics=(), pattern=None, **settings):
+        self.lost, self.seen = [], []
+        self.reader = consumer(group, **settings)
+        self.reader.subscribe(topics, pattern=pattern, listener=self)
+
+    def on_partitions_assigned(self, assigned):
+        pass
+
+    def on_partitions_revoked(self, revoked):
+        self.lost.extend(revoked)
+
+    def poll(self, milliseconds=100):
+        parts = self.reader.poll(timeout_ms=milliseconds)
+        for part in parts.values():
+            self.seen.extend(r.value for r in part)
+        if parts:
+            # A listener may not do that.
+            self.reader.commit()
+        return {(p.topic, p.partition) for p in self.reader.assignment()}
+
+
+def rebalance(assignor):
+    topic, group = create("group", 4), topic_name("group")
+    sender = producer()
+    everything = {(topic, p) for p in range(4)}
+    settings = {"partition_assignment_strategy": [assignor]}
+    first = Member(group, [topic], **settings)
+    until(lambda: first.poll() == everything, "the first member holds everything")
+    send(sender, topic, numbers(range(40), 4))
+    until(lambda: first.poll() and len(first.seen) == 40, "the first member reads everything")
+    second = Member(group, [topic], **settings)
+
+    def shared():
+        one, two = first.poll(50), second.poll(50)
+        return len(one) == len(two) == 2 and not one & two
+
+    until(shared, "both hold two partitions")
+    if assignor is CooperativeStickyAssignor:
+        equal(len(first.lost), 2, "partitions the first member ever lost")
+    send(sender, topic, numbers(range(40, 80), 4))
+    until(lambda: shared() and len(first.seen) + len(second.seen) >= 80, "both read their parts")
+    second.reader.commit()
+    second.reader.close()
+    until(lambda: first.poll() == everything, "the first member holds everything again")
+    send(sender, topic, numbers(range(80, 120), 4))
+    until(lambda: first.poll() and len(first.seen) + len(second.seen) >= 120, "the rest is read")
+    first.reader.close()
+    equal(sorted(int(v) for v in first.seen + second.seen), list(range(120)), "every record once")
+
+
+def group_rebalance():
+    rebalance(RangePartitionAssignor)
+
+
+def group_cooperative():
+    rebalance(CooperativeStickyAssignor)
+
+
+def group_static():
+    topic, group = create("static", 2), topic_name("static")
+    one = Member(group, [topic], group_instance_id="one")
+    two = Member(group, [topic], group_instance_id="two")
+    until(lambda: [len(m.poll(50)) for m in (one, two)] == [1, 1], "one partition each")
+    held, lost = two.poll(), len(one.lost)
+    two.reader.close()
+    two = Member(group, [topic], group_instance_id="two")
+    until(lambda: all([m.poll(50) for m in (one, two)]), "the member is back")
+    equal((two.poll(), len(one.lost)), (held, lost), "assignment after the return")
+    one.reader.close()
+    two.reader.close()
+
+
+def group_pattern():
+    prefix = topic_name("pattern")
+    ADMIN.create_topics({f"{prefix}-a": {"num_partitions": 1, "replication_factor": 1}})
+    member = Member(topic_name("group"), pattern=f"^{prefix}-.*")
+    until(lambda: member.poll() == {(f"{prefix}-a", 0)}, "the topic that is there")
+    ADMIN.create_topics({f"{prefix}-b": {"num_partitions": 1, "replication_factor": 1}})
+    until(lambda: member.poll() == {(f"{prefix}-a", 0), (f"{prefix}-b", 0)}, "the topic that came later")
+    member.reader.close()
+
+
+def consumer_protocol():
+    raise Unsupported("no group.protocol=consumer")
+
+
+def commit_and_resume():
+    topic, group = create("resume"), topic_name("group")
+    at = TopicPartition(topic, 0)
+    send(producer(), topic, numbers(range(10)))
+    member = Member(group, [topic])
+    until(lambda: member.poll() and len(member.seen) == 10, "records")
+    member.seen.clear()
+    member.reader.commit({at: OffsetAndMetadata(4, "note", -1)})
+    committed = member.reader.committed(at, metadata=True)
+    equal((committed.offset, committed.metadata), (4, "note"), "committed")
+    member.reader.close()
+    reader = consumer(group)
+    reader.subscribe([topic])
+    equal([int(r.value) for r in take(reader, 6)], [4, 5, 6, 7, 8, 9], "records")
+    nothing_more(reader)
+    reader.close()
+
+
+def offset_reset():
+    topic = create("reset")
+    at = TopicPartition(topic, 0)
+    sender = producer()
+    send(sender, topic, [{"value": b"old"}])
+    equal(take(subscribed(topic), 1)[0].value, b"old", "earliest")
+    late = subscribed(topic, auto_offset_reset="latest")
+    until(lambda: late.poll(timeout_ms=100) is not None and late.assignment(), "assignment")
+    equal(late.position(at), 1, "position")
+    send(sender, topic, [{"value": b"new"}])
+    equal(take(late, 1)[0].value, b"new", "latest")
+    late.seek_to_beginning(at)
+    equal([r.value for r in take(late, 2)], [b"old", b"new"], "after seek")
+    late.seek(at, 1000)
+    late.poll(timeout_ms=1000)
+    send(sender, topic, [{"value": b"newest"}])
+    equal(take(late, 1)[0].value, b"newest", "after an offset out of range")
+    late.close()
+
+
+def subscribed(topic, group=None, **settings):
+    reader = consumer(group or topic_name("group"), **settings)
+    reader.subscribe([topic])
+    return reader
+
+
+def offset_by_timestamp():
+    topic = create("timestamps")
+    at = TopicPartition(topic, 0)
+    send(producer(), topic, [{"value": b"v", "timestamp_ms": 1_000_000 + i * 100} for i in range(10)])
+    reader = consumer()
+    found = [reader.offsets_for_times({at: t})[at] for t in [0, 1_000_000, 1_000_301, 1_000_900, 2_000_000]]
+    equal([f and f.offset for f in found], [0, 0, 4, 9, None], "offsets")
+    equal((reader.beginning_offsets([at])[at], reader.end_offsets([at])[at]), (0, 10), "watermarks")
+    reader.close()
+
+
+def transactional(name):
+    sender = producer(transactional_id=name)
+    sender.init_transactions()
+    return sender
+
+
+def txn_commit_abort():
+    topic = create("txn", 2)
+    sender = transactional(topic)
+    for round_number in range(6):
+        sender.begin_transaction()
+        send(sender, topic, [{"key": str(i).encode(), "value": str(round_number).encode()} for i in range(20)])
+        if round_number % 2 == 0:
+            sender.commit_transaction()
+        else:
+            sender.abort_transaction()
+    equal({r.value for r in read_all(topic, 60)}, {b"0", b"2", b"4"}, "committed")
+    read_all(topic, 120, isolation_level="read_uncommitted")
+    sender.begin_transaction()
+    send(sender, topic, [{"value": b"open"}])
+    read_all(topic, 60)
+    sender.abort_transaction()
+    sender.close()
+
+
+def txn_send_offsets():
+    source, target, group = create("txn-source"), create("txn-target"), topic_name("group")
+    at = TopicPartition(source, 0)
+    send(producer(), source, numbers(range(20)))
+    sender = transactional(target)
+    reader = subscribed(source, group)
+    for commit in [False, True]:
+        records = take(reader, 10)
+        sender.begin_transaction()
+        send(sender, target, [{"value": record.value} for record in records])
+        offsets = {at: OffsetAndMetadata(records[-1].offset + 1, "", -1)}
+        sender.send_offsets_to_transaction(offsets, reader.group_metadata())
+        if commit:
+            sender.commit_transaction()
+        else:
+            sender.abort_transaction()
+        equal(reader.committed(at), 10 if commit else None, "committed")
+        if not commit:
+            reader.seek(at, 0)
+    reader.close()
+    sender.close()
+    equal([int(r.value) for r in read_all(target, 10)], list(range(10)), "records")
+
+
+def txn_fencing():
+    topic = create("fencing")
+    old = transactional(topic)
+    old.begin_transaction()
+    send(old, topic, [{"value": b"zombie"}])
+    new = transactional(topic)
+    try:
+        send(old, topic, [{"value": b"zombie"}])
+        old.commit_transaction()
+        need(False, "the former producer was not fenced")
+    except (errors.ProducerFencedError, errors.InvalidProducerEpochError):
+        pass
+    new.begin_transaction()
+    send(new, topic, [{"value": b"new"}])
+    new.commit_transaction()
+    equal([r.value for r in read_all(topic, 1)], [b"new"], "records")
+
+
+def refused(error, call):
+    try:
+        call()
+    except error:
+        return
+    raise AssertionError(f"no {error.__name__}")
+
+
+def admin_topics():
+    topic = create("admin", 3)
+    described = ADMIN.describe_topics([topic])[0]
+    equal(len(described["partitions"]), 3, "partitions")
+    options = {"num_partitions": 1, "replication_factor": 1}
+    refused(errors.TopicAlreadyExistsError, lambda: ADMIN.create_topics({topic: options}))
+    checked = topic_name("checked")
+    ADMIN.create_topics({checked: options}, validate_only=True)
+    need(checked not in ADMIN.list_topics(), "a topic was made though only checked")
+    ADMIN.delete_topics([topic])
+    until(lambda: topic not in ADMIN.list_topics(), "the topic is gone")
+    refused(errors.UnknownTopicOrPartitionError, lambda: ADMIN.delete_topics([topic]))
+
+
+def configs_of(topic):
+    found = ADMIN.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
+    return found["topic" if "topic" in found else "TOPIC"][topic]
+
+
+def admin_configs():
+    topic = create("configs", configs={"cleanup.policy": "compact"})
+    before = configs_of(topic)
+    equal(before["cleanup.policy"]["value"], "compact", "cleanup.policy")
+    change = {"retention.ms": "5000", "cleanup.policy": ("APPEND", "delete")}
+    ADMIN.alter_configs([ConfigResource("TOPIC", topic, change)])
+    after = configs_of(topic)
+    found = (after["retention.ms"]["value"], after["cleanup.policy"]["value"])
+    equal(found, ("5000", "compact,delete"), "after a change")
+    wrong = ConfigResource("TOPIC", topic, {"retention.ms": "x"})
+    outcome = ""
+    try:
+        outcome = str(ADMIN.alter_configs([wrong]))
+    except errors.InvalidConfigurationError as error:
+        outcome = type(error).__name__
+    need("InvalidConfig" in outcome, f"a wrong value was taken: {outcome}")
+    ADMIN.reset_configs([ConfigResource("TOPIC", topic, ["retention.ms"])])
+    equal(configs_of(topic)["retention.ms"]["value"], before["retention.ms"]["value"], "after the reset")
+
+
+def admin_partitions():
+    topic = create("partitions")
+    ADMIN.create_partitions({topic: 3})
+    until(lambda: len(ADMIN.describe_topics([topic])[0]["partitions"]) == 3, "three partitions")
+    send(producer(), topic, numbers(range(3), 3))
+    refused(errors.InvalidPartitionsError, lambda: ADMIN.create_partitions({topic: 2}))
+
+
+def admin_delete_records():
+    topic = create("trimmed")
+    at = TopicPartition(topic, 0)
+    send(producer(), topic, numbers(range(10)))
+    equal(ADMIN.delete_records({at: 4})[at]["low_watermark"], 4, "low watermark")
+    equal(read_all(topic, 6)[0].value, b"4", "first record")
+
+
+def admin_groups():
+    topic, group = create("groups"), topic_name("described")
+    member = Member(group, [topic])
+    until(lambda: member.poll(), "assignment")
+    listed = {g["group_id"]: g for g in ADMIN.list_groups()}
+    equal(listed[group]["group_state"], "Stable", "listed state")
+    described = ADMIN.describe_groups([group])[group]
+    equal((described["group_state"], len(described["members"])), ("Stable", 1), "described")
+    assigned = described["members"][0]["member_assignment"]["assigned_partitions"]
+    equal([(t["topic"], t["partitions"]) for t in assigned], [(topic, [0])], "assignment")
+    need("NonEmptyGroup" in str(ADMIN.delete_groups([group])), "a group with members was deleted")
+    member.reader.close()
+    equal(ADMIN.describe_groups([group])[group]["group_state"], "Empty", "state after the member left")
+    ADMIN.delete_groups([group])
+    need(group not in {g["group_id"] for g in ADMIN.list_groups()}, "the group is gone")
+
+
+def admin_group_offsets():
+    topic, group = create("group-offsets"), topic_name("group")
+    at = TopicPartition(topic, 0)
+    send(producer(), topic, numbers(range(10)))
+    ADMIN.alter_group_offsets(group, {at: OffsetAndMetadata(7, "", -1)})
+    equal({p: o.offset for p, o in ADMIN.list_group_offsets(group)[group].items()}, {at: 7}, "offsets")
+    reader = subscribed(topic, group)
+    equal([int(r.value) for r in take(reader, 3)], [7, 8, 9], "records")
+    reader.close()
+    ADMIN.delete_group_offsets(group, [at])
+    equal(ADMIN.list_group_offsets(group)[group], {}, "offsets after they were deleted")
+
+
+def admin_list_offsets():
+    topic = create("listed")
+    at = TopicPartition(topic, 0)
+    send(producer(), topic, [{"value": b"v", "timestamp_ms": 1000 + i} for i in range(5)])
+    asked = [OffsetSpec.EARLIEST, OffsetSpec.LATEST, OffsetSpec.MAX_TIMESTAMP, OffsetTimestamp(1002)]
+    found = [ADMIN.list_partition_offsets({at: spec})[at].offset for spec in asked]
+    equal(found, [0, 5, 4, 2], "earliest, latest, max timestamp, by timestamp")
+
+
+def admin_cluster():
+    cluster = ADMIN.describe_cluster()
+    need(cluster["cluster_id"] and len(cluster["brokers"]) == 1 and cluster["controller_id"] >= 0, f"{cluster}")
+
+
+def admin_transactions():
+    topic = create("open-txn")
+    at = TopicPartition(topic, 0)
+    sender = transactional(topic)
+    sender.begin_transaction()
+    send(sender, topic, [{"value": b"v"}])
+    described = ADMIN.describe_transactions([topic])[topic]
+    equal(described.state.value, "Ongoing", "state")
+    equal([tuple(p) for p in described.topic_partitions], [(topic, 0)], "partitions")
+    producers = ADMIN.describe_producers([at])[at]
+    equal([p.producer_id for p in producers.active_producers], [described.producer_id], "producers")
+    need(topic in str(ADMIN.list_transactions()), "listed")
+    sender.abort_transaction()
+    sender.close()
+
+
+def restart_produce():
+    topic = create("restart-produce", 2)
+    sender = producer(enable_idempotence=True)
+    sent = [sender.send(topic, **record) for record in numbers(range(500), 2)]
+    restart_broker()
+    sent += [sender.send(topic, **record) for record in numbers(range(500, 1000), 2)]
+    for one in sent:
+        one.get(timeout=DEADLINE)
+    found = {0: [], 1: []}
+    for record in read_all(topic, 1000):
+        found[record.partition].append(int(record.value))
+    equal(found, {p: list(range(p, 1000, 2)) for p in (0, 1)}, "every record once and in order")
+
+
+def restart_consume():
+    topic, group = create("restart-consume", 2), topic_name("group")
+    sender = producer()
+    member = Member(group, [topic])
+    send(sender, topic, numbers(range(100), 2))
+    until(lambda: member.poll() and len(member.seen) == 100, "the first records")
+    member.reader.commit()
+    restart_broker()
+    send(sender, topic, numbers(range(100, 200), 2))
+    until(lambda: member.poll() is not None and len(member.seen) >= 200, "the records after the restart")
+    member.reader.commit()
+    member.reader.close()
+    equal(sorted(int(v) for v in member.seen), list(range(200)), "every record once")
+    after = Member(group, [topic])
+    until(lambda: len(after.poll()) == 2, "assignment")
+    after.poll(500)
+    equal(after.seen, [], "records after the committed offsets")
+    after.reader.close()
+
+
+def restart_transaction():
+    source, target, group = create("restart-source"), create("restart-target"), topic_name("group")
+    at = TopicPartition(source, 0)
+    send(producer(), source, numbers(range(60)))
+    sender = transactional(target)
+    reader = subscribed(source, group)
+
+    def attempt(records, restart):
+        sender.begin_transaction()
+        for place, record in enumerate(records):
+            if restart == "between records" and place == 5:
+                restart_broker()
+            send(sender, target, [{"value": record.value}])
+        if restart == "before offsets":
+            restart_broker()
+        offsets = {at: OffsetAndMetadata(records[-1].offset + 1, "", -1)}
+        sender.send_offsets_to_transaction(offsets, reader.group_metadata())
+        if restart == "before commit":
+            restart_broker()
+        sender.commit_transaction()
+
+    for restart in ["between records", "before offsets", "before commit"]:
+        records = take(reader, 20)
+        started = time.monotonic()
+        while True:
+            try:
+                attempt(records, restart)
+                break
+            except errors.KafkaError as error:
+                need(time.monotonic() - started < DEADLINE, f"{restart}: no attempt succeeds, last {error!r}")
+                sender.abort_transaction()
+                reader.poll(timeout_ms=100, max_records=1)
+                reader.seek(at, records[-1].offset + 1)
+                restart = None
+    equal(reader.committed(at), 60, "committed")
+    reader.close()
+    equal([int(r.value) for r in read_all(target, 60)], list(range(60)), "records")
+
+
+if __name__ == "__main__":
+    run(globals(), compression)

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod repl;
+pub mod security;
 pub mod server;
 pub mod test;
 

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use weir_broker::auth::config::SecurityConfig;
 use weir_broker::log::config::Durability;
+use weir_broker::net::config::ListenerConfig;
 use weir_engine::topology::OutputCaching;
 
 /// Settings of a node.
@@ -16,6 +18,10 @@ pub struct NodeConfig {
     pub kafka_listen: Option<SocketAddr>,
     /// Host and port that Kafka clients are told; by default what `kafka_listen` is bound to.
     pub kafka_advertised: Option<(String, u16)>,
+    /// Further Kafka listeners, each with its own protection.
+    pub kafka_listeners: Vec<ListenerConfig>,
+    /// Users, and what they may do.
+    pub kafka_security: SecurityConfig,
     pub durability: Durability,
     /// `ksql.service.id`
     pub service_id: String,
@@ -83,6 +89,8 @@ impl NodeConfig {
             http_listen: SocketAddr::from(([127, 0, 0, 1], 8088)),
             kafka_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9092))),
             kafka_advertised: None,
+            kafka_listeners: Vec::new(),
+            kafka_security: SecurityConfig::default(),
             durability: Durability::Fsync,
             service_id: "default_".to_owned(),
             worker_threads: None,

@@ -31,6 +31,8 @@ use weir_broker::env::rng::{Rng, SystemRng};
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::offline::OfflineLog;
 use weir_broker::net::config::ListenerConfig;
+use weir_broker::net::listener::Listener;
+use weir_broker::net::tls::TlsError;
 use weir_engine::config::EngineConfig;
 use weir_engine::engine::{Engine, EngineIo};
 use weir_engine::operator::BuildContext;
@@ -255,6 +257,8 @@ fn broker_config(config: &NodeConfig) -> BrokerConfig {
         ..ListenerConfig::default()
     };
     broker.listeners = config.kafka_listen.map(listener).into_iter().collect();
+    broker.listeners.extend(config.kafka_listeners.iter().cloned());
+    broker.security = config.kafka_security.clone();
     broker.durability = config.durability;
     broker.auto_create_topics = config.auto_create_topics;
     broker
@@ -324,6 +328,17 @@ impl Node {
 
     pub fn kafka_address(&self) -> Option<SocketAddr> {
         self.shared.broker.read().as_ref().and_then(Broker::local_addr)
+    }
+
+    /// Where all Kafka listeners are bound, in the order of the configuration.
+    pub fn kafka_addresses(&self) -> Vec<SocketAddr> {
+        let broker = self.shared.broker.read();
+        broker.iter().flat_map(|broker| broker.listeners()).map(Listener::local_addr).collect()
+    }
+
+    /// Loads the certificates of the Kafka listeners anew.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.shared.broker.read().as_ref().map_or(Ok(()), Broker::reload_certificates)
     }
 
     pub fn next_command_offset(&self) -> i64 {

@@ -34,10 +34,16 @@ impl ServerProcess {
 
     /// As [`ServerProcess::start`], at addresses of which port 0 is any free one.
     pub fn start_at(data_dir: &Path, http: &str, kafka: &str) -> Result<ServerProcess> {
+        ServerProcess::start_with(data_dir, &["--http-listen", http, "--kafka-listen", kafka])
+    }
+
+    /// As [`ServerProcess::start`], with arguments that say where it listens and how.
+    pub fn start_with(data_dir: &Path, arguments: &[&str]) -> Result<ServerProcess> {
         let binary = weir_binary();
         let mut child = Command::new(&binary)
-            .args(["server", "--http-listen", http, "--kafka-listen", kafka, "--data-dir"])
+            .args(["server", "--data-dir"])
             .arg(data_dir)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}: build it first", binary.display()))?;
@@ -51,6 +57,11 @@ impl ServerProcess {
             bail!("the server said \"{}\" and ended with {status}", line.trim());
         };
         Ok(ServerProcess { child, http: http.to_owned(), kafka: kafka.to_owned() })
+    }
+
+    /// The process, for signals.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn sql(&self) -> SqlClient {

@@ -135,7 +135,7 @@ async fn refuse(
     message: String,
 ) -> SaslAuthenticateResponse {
     let peer = session.client_host();
-    tracing::info!(connection = session.connection_id, peer, %mechanism, message, "authentication failed");
+    tracing::info!(connection = session.connection_id, peer, %mechanism, reason = message, "authentication failed");
     node.metrics().authentications_failed.increment();
     sleep(node.config().security.failed_authentication_delay).await;
     session.close();

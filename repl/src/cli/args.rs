@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::command::BenchArgs;
+use crate::cli::security::SecurityArgs;
 use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
 use crate::durability::DurabilityArg;
@@ -114,6 +115,8 @@ pub struct NodeArgs {
     #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
     pub no_processing_log: bool,
     /// Listen beyond this machine although there is no authentication
-    #[arg(long)]
+    #[arg(long, alias = "allow-unauthenticated")]
     pub insecure: bool,
+    #[command(flatten)]
+    pub security: SecurityArgs,
 }

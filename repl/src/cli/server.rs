@@ -13,6 +13,7 @@ use weir_server::node::{NodeError, RunningNode};
 use crate::cli::args::{NodeArgs, OutputArg, ShellArgs};
 use crate::cli::chain;
 use crate::cli::repl::{Script, run_interactive, run_script};
+use crate::cli::security::open_to_all;
 use crate::client::{ClientError, ServerClient};
 use crate::render::style::Palette;
 use crate::session::{OutputForm, Session};
@@ -36,14 +37,24 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return fail(&format!("cannot watch for signals: {error}"), 1),
     };
+    let mut reload_signals = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return fail(&format!("cannot watch for signals: {error}"), 1),
+    };
     let node = match RunningNode::start(config).await {
         Ok(node) => node,
         Err(error) => return fail(&chain(&error), 1),
     };
     println!("{}", ready_line(&node, started));
-    tokio::select! {
-        _ = stop_signals.0.recv() => {}
-        _ = stop_signals.1.recv() => {}
+    loop {
+        tokio::select! {
+            _ = stop_signals.0.recv() => break,
+            _ = stop_signals.1.recv() => break,
+            _ = reload_signals.recv() => match node.node.reload_certificates() {
+                Ok(()) => eprintln!("certificates loaded anew"),
+                Err(error) => eprintln!("Warning: certificates stay as they were: {}", chain(&error)),
+            },
+        }
     }
     shut_down(node).await
 }
@@ -61,7 +72,8 @@ fn fail(message: &str, code: u8) -> ExitCode {
 }
 
 fn ready_line(node: &RunningNode, started: Instant) -> String {
-    let kafka = node.node.kafka_address().map_or("off".to_owned(), |a| a.to_string());
+    let addresses: Vec<String> = node.node.kafka_addresses().iter().map(ToString::to_string).collect();
+    let kafka = if addresses.is_empty() { "off".to_owned() } else { addresses.join(" ") };
     format!(
         "weir {} ready in {} ms: SQL http://{}, Kafka {kafka}",
         env!("CARGO_PKG_VERSION"),
@@ -74,11 +86,14 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     let mut config = NodeConfig::new(&args.data_dir);
     config.http_listen = args.http_listen.unwrap_or(config.http_listen);
     config.kafka_listen = args.kafka_listen.or(config.kafka_listen);
+    config.kafka_listeners = args.security.listener_configs(args.insecure)?;
+    config.kafka_security = args.security.security_config()?;
+    if !config.kafka_listeners.is_empty() {
+        config.kafka_listen = None;
+    }
     for address in [Some(config.http_listen), config.kafka_listen].into_iter().flatten() {
         if !address.ip().is_loopback() && !args.insecure {
-            return Err(format!(
-                "{address} can be reached from other machines, and there is no authentication: add --insecure if that is meant"
-            ));
+            return Err(open_to_all(&address.to_string()));
         }
     }
     config.kafka_advertised = match &args.kafka_advertised {

@@ -1,3 +1,6 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::client::ClientExchange;
 use super::message::{ClientFinal, ClientFirst, MessageError, ServerFirst};
 use super::server::{Proven, Secrets, ServerExchange};
@@ -81,6 +84,30 @@ fn a_proof_of_another_exchange_is_refused() {
     assert!(other.clone().finish(last.as_bytes()).is_err(), "replayed");
     let renamed = last.replace(SERVER_NONCE, "another");
     assert_eq!(other.finish(renamed.as_bytes()), Ok(None), "the nonce is part of what is signed");
+}
+
+/// librdkafka before 2.6.1, kcat among others.
+#[test]
+fn a_client_that_repeats_its_nonce_is_understood() {
+    let mechanism = ScramMechanism::Sha256;
+    let find = |_: &str| Some(pencil(mechanism));
+    let (server, reply) =
+        ServerExchange::begin(mechanism, b"n,,n=user,r=abc", SECRETS, find).expect("begins");
+    let salted = mechanism.salted_password("pencil", &salt(), 4096);
+    let client_key = mechanism.hmac(&salted, b"Client Key");
+    let finish = |nonce: &str| {
+        let without_proof = format!("c=biws,r={nonce}");
+        let signed = format!("n=user,r=abc,{reply},{without_proof}");
+        let signature = mechanism.hmac(mechanism.hash(client_key.as_ref()).as_ref(), signed.as_bytes());
+        let proof: Vec<u8> =
+            client_key.as_ref().iter().zip(signature.as_ref()).map(|(key, sign)| key ^ sign).collect();
+        let message = format!("{without_proof},p={}", BASE64.encode(proof));
+        server.clone().finish(message.as_bytes())
+    };
+    assert!(matches!(finish(&format!("abc{SERVER_NONCE}")), Ok(Some(_))));
+    assert!(matches!(finish(&format!("abcabc{SERVER_NONCE}")), Ok(Some(_))));
+    assert!(finish(&format!("abc{SERVER_NONCE}abc")).is_err());
+    assert!(finish("abc").is_err());
 }
 
 #[test]

@@ -155,7 +155,8 @@ fn parse(entry: &EntryData) -> Result<Change, Refusal> {
     let change = |op: &crate::protocol::messages::alter_client_quotas::OpData| {
         let key = QuotaKey::from_name(&op.key)
             .ok_or_else(|| invalid(format!("quota \"{}\" is not known here", op.key)))?;
-        if !op.remove && !(op.value.is_finite() && op.value > 0.0) {
+        let is_usable = op.value.is_finite() && op.value > 0.0;
+        if !op.remove && !is_usable {
             return Err(invalid(format!("quota \"{}\" must be greater than 0", op.key)));
         }
         let value = (!op.remove).then_some(op.value);

@@ -121,8 +121,8 @@ fn any_topic_will_do_unless_all_are_forbidden() {
     };
     let mine = allow("User:alice", Operation::Write, "mine");
     assert_eq!(any(&[], ALICE), Decision::NoRule);
-    assert_eq!(any(&[mine.clone()], ALICE), Decision::Allowed);
-    assert_eq!(any(&[mine.clone()], BOB), Decision::NoRule);
+    assert_eq!(any(std::slice::from_ref(&mine), ALICE), Decision::Allowed);
+    assert_eq!(any(std::slice::from_ref(&mine), BOB), Decision::NoRule);
     assert_eq!(any(&[mine.clone(), deny(EVERYBODY, Operation::Write, "*")], ALICE), Decision::Denied);
     assert_eq!(any(&[mine.clone(), deny(EVERYBODY, Operation::Write, "mi...")], ALICE), Decision::NoRule);
     assert_eq!(any(&[mine.clone(), deny(EVERYBODY, Operation::All, "mine")], ALICE), Decision::NoRule);

@@ -311,7 +311,10 @@ pub(crate) async fn delete(node: &Node, request: OffsetDeleteRequest) -> OffsetD
         for partition in topic.partitions {
             let index = partition.partition_index;
             let error_code = node.groups().delete_offset(&request.group_id, &topic.name, index).await;
-            if error_code == ErrorCode::GroupIdNotFound || error_code == ErrorCode::InvalidGroupId {
+            if matches!(
+                error_code,
+                ErrorCode::GroupIdNotFound | ErrorCode::InvalidGroupId | ErrorCode::NonEmptyGroup
+            ) {
                 return OffsetDeleteResponse { error_code, ..OffsetDeleteResponse::default() };
             }
             partitions.push(OffsetDeleteResponsePartition { partition_index: index, error_code });

@@ -16,7 +16,7 @@ use super::kind::GroupKind;
 use super::message::{Effects, JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::{CommittedOffset, OffsetKey, OffsetStore};
 use super::record::{self, GroupRecord};
-use super::state::{Group, GroupState, Ticket};
+use super::state::{Group, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::{CoordinatorRecord, RecordError};
 use crate::metadata::image::MetadataImage;
@@ -161,8 +161,15 @@ impl GroupCoordinator {
         members: &[(String, Option<String>)],
         now: i64,
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
-        self.known(group_id)?;
         let mut errors = Vec::with_capacity(members.len());
+        if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(group_id) {
+            let mut step = Step::default();
+            for (member_id, instance_id) in members {
+                errors.push(group.expel(member_id, instance_id.as_deref(), now, &mut step.records));
+            }
+            return Ok((errors, step));
+        }
+        self.known(group_id)?;
         let step = self.with_group(group_id, |group, limits, out| {
             for (member_id, instance_id) in members {
                 errors.push(group.leave(member_id, instance_id.as_deref(), limits, now, out));
@@ -368,7 +375,10 @@ impl GroupCoordinator {
         Ok(records)
     }
 
-    /// OffsetDelete of one partition. Errors: `GroupSubscribedToTopic` while the group has members.
+    /// OffsetDelete of one partition.
+    ///
+    /// Errors: `GroupSubscribedToTopic` while a member reads the topic, `NonEmptyGroup` while there are members of
+    /// which that cannot be known.
     pub fn delete_offset(
         &mut self,
         group_id: &str,
@@ -376,11 +386,13 @@ impl GroupCoordinator {
         partition: i32,
     ) -> Result<Vec<CoordinatorRecord>, ErrorCode> {
         let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
-        let subscribed = match group {
-            GroupKind::Classic(group) => group.state != GroupState::Empty,
-            GroupKind::Consumer(group) => group.subscribes(topic),
-        };
-        if subscribed {
+        if let GroupKind::Classic(group) = group
+            && !group.members.is_empty()
+            && !group.is_consumers()
+        {
+            return Err(ErrorCode::NonEmptyGroup);
+        }
+        if group.subscribes(topic) {
             return Err(ErrorCode::GroupSubscribedToTopic);
         }
         let keys = self.offset_keys(group_id, |(name, number)| name == topic && *number == partition);
@@ -393,16 +405,26 @@ impl GroupCoordinator {
         self.delete_offsets(keys)
     }
 
-    /// Forgets offsets of groups long without members, and groups without members and offsets.
+    /// Forgets old offsets of groups long without members and of topics nobody in the group reads any more, and groups
+    /// without members and offsets.
     pub fn expire_offsets(&mut self, now: i64) -> Vec<CoordinatorRecord> {
         let retention = self.limits.offset_retention_ms;
         let mut expired = Vec::new();
-        for group in self.groups.values().filter(|group| group.is_empty()) {
+        for group in self.groups.values() {
             let Some(offsets) = self.offsets.group(group.group_id()) else { continue };
+            let used = !group.is_empty();
+            if used && !group.is_settled() {
+                continue;
+            }
             // A group that had members keeps its offsets from when the last one left.
-            let since = if group.is_simple() { i64::MIN } else { group.empty_since() };
-            let old =
-                offsets.iter().filter(|(_, offset)| now - offset.commit_timestamp.max(since) >= retention);
+            let since = if used || group.is_simple() { i64::MIN } else { group.empty_since() };
+            let old = offsets
+                .iter()
+                .filter(|(_, offset)| now - offset.commit_timestamp.max(since) >= retention)
+                .filter(|((topic, partition), _)| {
+                    !(used && group.subscribes(topic))
+                        && !self.offsets.is_unstable(group.group_id(), topic, *partition)
+                });
             expired.extend(old.map(|((topic, partition), _)| OffsetKey {
                 group_id: group.group_id().to_owned(),
                 topic: topic.clone(),

@@ -85,6 +85,24 @@ impl GroupKind {
         }
     }
 
+    /// True when a member may read the topic.
+    #[must_use]
+    pub fn subscribes(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(group) => group.subscribes(topic),
+            Self::Consumer(group) => group.subscribes(topic),
+        }
+    }
+
+    /// True when it is known what the members read: no rebalance of the classic protocol is under way.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.state == GroupState::Stable,
+            Self::Consumer(_) => true,
+        }
+    }
+
     /// The earliest moment at which the members have to be looked at.
     #[must_use]
     pub fn next_deadline(&self) -> Option<i64> {

@@ -14,6 +14,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use indexmap::IndexMap;
 
+use crate::protocol::consumer_protocol::ConsumerSubscription;
+
+/// The protocol type of Kafka's consumers.
+const CONSUMER_PROTOCOL: &str = "consumer";
+
 /// Names the request a reply belongs to; the runtime keeps the way back to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -166,6 +171,24 @@ impl Group {
 
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
+    }
+
+    /// Members of this protocol type say which topics they read; of others nothing is known.
+    #[must_use]
+    pub fn is_consumers(&self) -> bool {
+        self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL)
+    }
+
+    /// True when a member may read the topic: it says so, or what it says is not understood.
+    #[must_use]
+    pub fn subscribes(&self, topic: &str) -> bool {
+        let reads = |subscription: &Bytes| {
+            let known = ConsumerSubscription::decode(subscription.clone());
+            known.map_or(true, |known| known.topics.iter().any(|name| name == topic))
+        };
+        let mut subscriptions = self.members.values().flat_map(|member| &member.protocols);
+        !self.members.is_empty()
+            && (!self.is_consumers() || subscriptions.any(|(_, subscription)| reads(subscription)))
     }
 
     pub(crate) fn is_leader(&self, member_id: &str) -> bool {

@@ -10,6 +10,7 @@ use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::state::{Group, GroupState, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::CoordinatorRecord;
+use crate::protocol::consumer_protocol::ConsumerSubscription;
 use crate::protocol::error_code::ErrorCode;
 
 const SESSION_MS: i32 = 10_000;
@@ -425,4 +426,24 @@ fn a_client_that_went_away_while_joining_is_expired_like_any_other() {
     bench.pass(i64::from(SESSION_MS));
     assert_eq!(bench.joined(a).members.len(), 2);
     bench.joined(b);
+}
+
+#[test]
+fn offsets_of_topics_the_members_read_cannot_be_deleted() {
+    let subscription =
+        ConsumerSubscription { topics: vec!["t".to_owned()], ..ConsumerSubscription::default() };
+    let encoded = subscription.encode(1).expect("short enough");
+    for (protocol_type, of_t, of_u) in [
+        ("consumer", Some(ErrorCode::GroupSubscribedToTopic), None),
+        ("connect", Some(ErrorCode::NonEmptyGroup), Some(ErrorCode::NonEmptyGroup)),
+    ] {
+        let mut bench = Bench::new();
+        bench.join(JoinRequest {
+            protocol_type: protocol_type.to_owned(),
+            protocols: vec![("range".to_owned(), encoded.clone())],
+            ..request("", "a")
+        });
+        assert_eq!(bench.coordinator.delete_offset("g", "t", 0).err(), of_t, "{protocol_type}");
+        assert_eq!(bench.coordinator.delete_offset("g", "u", 0).err(), of_u, "{protocol_type}");
+    }
 }

@@ -110,6 +110,31 @@ impl ConsumerGroup {
         })
     }
 
+    /// LeaveGroup, by which tools remove members: static ones by their instance id alone.
+    pub(crate) fn expel(
+        &mut self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        now: i64,
+        out: &mut Vec<CoordinatorRecord>,
+    ) -> ErrorCode {
+        let holder = instance_id.map(|instance| self.static_members.get(instance).cloned());
+        let resolved = match holder {
+            Some(None) => return ErrorCode::UnknownMemberId,
+            Some(Some(holder)) if !member_id.is_empty() && holder != member_id => {
+                return ErrorCode::FencedInstanceId;
+            }
+            Some(Some(holder)) => holder,
+            None => member_id.to_owned(),
+        };
+        if !self.members.contains_key(&resolved) {
+            return ErrorCode::UnknownMemberId;
+        }
+        self.remove(&resolved, now, out);
+        out.push(record::group(self));
+        ErrorCode::None
+    }
+
     /// Takes a member out. The others get its partitions with their next heartbeats.
     fn remove(&mut self, member_id: &str, now: i64, out: &mut Vec<CoordinatorRecord>) {
         self.set_partitions(member_id, PartitionSet::new(), PartitionSet::new());
@@ -156,7 +181,8 @@ impl ConsumerGroup {
 
     /// May this client store offsets for the group?
     ///
-    /// Errors: `UnknownMemberId`, `StaleMemberEpoch`, `UnsupportedVersion` for members by older requests.
+    /// Errors: `UnknownMemberId`, `StaleMemberEpoch` or, in transactions, `IllegalGeneration`, `UnsupportedVersion` for
+    /// members by older requests.
     pub fn check_commit(&self, by: Committer<'_>) -> Result<(), ErrorCode> {
         let outside = by.generation < 0 && by.member_id.is_empty() && by.instance_id.is_none();
         if outside && (by.kind == CommitKind::Transactional || self.members.is_empty()) {
@@ -169,7 +195,14 @@ impl ConsumerGroup {
         if !by.knows_member_epochs {
             return Err(ErrorCode::UnsupportedVersion);
         }
-        if member.epoch == by.generation { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        if member.epoch == by.generation {
+            return Ok(());
+        }
+        match by.kind {
+            CommitKind::Plain => Err(ErrorCode::StaleMemberEpoch),
+            // Producers know the code of the classic protocol only.
+            CommitKind::Transactional => Err(ErrorCode::IllegalGeneration),
+        }
     }
 
     /// May this member read the group's offsets?

@@ -325,6 +325,14 @@ fn offsets_are_for_members_at_their_epoch() {
     assert_eq!(commit(&mut bench, "b", 1, true), Some(ErrorCode::UnknownMemberId));
     assert_eq!(commit(&mut bench, "", -1, true), Some(ErrorCode::UnknownMemberId));
     assert_eq!(commit(&mut bench, "a", 1, false), Some(ErrorCode::UnsupportedVersion));
+    let stale = Committer {
+        generation: 0,
+        member_id: "a",
+        instance_id: None,
+        kind: CommitKind::Transactional,
+        knows_member_epochs: true,
+    };
+    assert_eq!(bench.group().check_commit(stale), Err(ErrorCode::IllegalGeneration));
     let fetch = |bench: &Bench, member, epoch| bench.coordinator.check_fetch("g", member, epoch);
     assert_eq!(fetch(&bench, Some("a"), 1), Ok(()));
     assert_eq!(fetch(&bench, None, -1), Ok(()));
@@ -339,6 +347,41 @@ fn offsets_are_for_members_at_their_epoch() {
     let records = bench.coordinator.delete_group("g").expect("empty");
     bench.log.extend(records);
     assert!(bench.replayed().group("g").is_none());
+}
+
+#[test]
+fn tools_remove_members_and_old_offsets_of_unread_topics_expire() {
+    let mut bench = Bench::new(&[("t", 2), ("u", 1)]);
+    bench.heartbeat(&join("a", &["t"])).expect("joined");
+    let instance = HeartbeatRequest { instance_id: Some("i".to_owned()), ..join("b", &["t"]) };
+    bench.heartbeat(&instance).expect("joined");
+    let epoch = bench.heartbeat(&beat("a", 1)).expect("alive").member_epoch;
+    let offset = |topic: &str| OffsetToCommit {
+        topic: topic.to_owned(),
+        partition: 0,
+        offset: 1,
+        leader_epoch: -1,
+        metadata: String::new(),
+    };
+    let kind = CommitKind::Plain;
+    let by =
+        Committer { generation: epoch, member_id: "a", instance_id: None, kind, knows_member_epochs: true };
+    let step = bench.coordinator.commit_offsets("g", by, None, vec![offset("t"), offset("u")], bench.now);
+    bench.log.extend(step.expect("a member").records);
+    let later = bench.now + 8 * 24 * 3_600 * 1_000;
+    let expired = bench.coordinator.expire_offsets(later);
+    assert_eq!(expired.len(), 1, "nobody reads u");
+    bench.log.extend(expired);
+    assert!(
+        bench.coordinator.offsets().group("g").is_some_and(|left| left.contains_key(&("t".to_owned(), 0)))
+    );
+
+    let gone = [(String::new(), Some("i".to_owned())), (String::new(), Some("j".to_owned()))];
+    let (codes, step) = bench.coordinator.leave("g", &gone, bench.now).expect("a group");
+    assert_eq!(codes, [ErrorCode::None, ErrorCode::UnknownMemberId]);
+    bench.log.extend(step.records);
+    assert_eq!(bench.group().members().count(), 1);
+    bench.check_replay();
 }
 
 #[test]

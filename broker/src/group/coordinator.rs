@@ -418,13 +418,12 @@ impl GroupCoordinator {
             }
             // A group that had members keeps its offsets from when the last one left.
             let since = if used || group.is_simple() { i64::MIN } else { group.empty_since() };
-            let old = offsets
-                .iter()
-                .filter(|(_, offset)| now - offset.commit_timestamp.max(since) >= retention)
-                .filter(|((topic, partition), _)| {
-                    !(used && group.subscribes(topic))
-                        && !self.offsets.is_unstable(group.group_id(), topic, *partition)
-                });
+            let old = offsets.iter().filter(|((topic, partition), offset)| {
+                let read = used && group.subscribes(topic);
+                now - offset.commit_timestamp.max(since) >= retention
+                    && !read
+                    && !self.offsets.is_unstable(group.group_id(), topic, *partition)
+            });
             expired.extend(old.map(|((topic, partition), _)| OffsetKey {
                 group_id: group.group_id().to_owned(),
                 topic: topic.clone(),

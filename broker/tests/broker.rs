@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 use weir_broker::broker::Broker;
 use weir_broker::client::admin::Admin;
 use weir_broker::client::group_offsets;
@@ -19,6 +20,7 @@ use weir_broker::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::protocol::error_code::ErrorCode;
+use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use weir_broker::protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
@@ -324,5 +326,29 @@ async fn a_waiting_fetch_is_answered_when_records_come() {
         tokio::time::timeout(deadline, async { tokio::join!(waiting, producing) }).await.expect("in time");
     let records = fetched.expect("fetched").pop().expect("one").1.expect("readable");
     assert_eq!(records.batches.len(), 1);
+    broker.shutdown().await.expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_are_found_by_id_whatever_name_comes_with_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path()).await;
+    let transport = tcp(&broker);
+    create(&transport, "t", 1).await;
+    let ask = async |name: Option<&str>, topic_id: Uuid| {
+        let topic = MetadataRequestTopic { topic_id, name: name.map(str::to_owned) };
+        let request = MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
+        match transport.send(Request::Metadata(request)).await.expect("answered") {
+            Response::Metadata(mut response) => response.topics.remove(0),
+            other => panic!("{other:?}"),
+        }
+    };
+    let by_name = ask(Some("t"), Uuid::nil()).await;
+    assert_eq!(by_name.error_code, ErrorCode::None);
+    for name in [None, Some("")] {
+        let by_id = ask(name, by_name.topic_id).await;
+        assert_eq!((by_id.error_code, by_id.name.as_deref()), (ErrorCode::None, Some("t")));
+        assert_eq!(ask(name, Uuid::from_u128(7)).await.error_code, ErrorCode::UnknownTopicId);
+    }
     broker.shutdown().await.expect("a clean end");
 }

@@ -126,7 +126,8 @@ fn find_topic(
         topic_id,
         ..MetadataResponseTopic::default()
     };
-    let Some(name) = wanted.name else {
+    // Kafka's consumer sends an empty name, not null, with an id.
+    let Some(name) = wanted.name.filter(|_| wanted.topic_id.is_nil()) else {
         return match image.topic_by_id(TopicId(wanted.topic_id)) {
             Some(topic) => describe_topic(node, topic),
             None => missing(ErrorCode::UnknownTopicId, None, wanted.topic_id),

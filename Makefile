@@ -11,7 +11,6 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 WEIR := $(TARGET)/release/weir
 # Kafka clients of other people: a Python environment, Node modules and Java archives.
 CLIENTS := $(HOME)/.cache/weir/clients
-VENV := $(CLIENTS)/venv
 CARGO := cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -33,7 +32,6 @@ setup:
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $$missing; fi
 	@command -v cargo >/dev/null || { echo "Rust is needed: see https://rustup.rs" >&2; exit 1; }
 
-# Stamps hold what was installed: a changed list installs again.
 setup-clients: setup
 	@./tests/clients/setup.sh $(CLIENTS)
 

@@ -41,6 +41,7 @@ import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.RangeAssignor;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -328,33 +329,39 @@ public class JavaClient {
     }
 
     static void groupStatic() throws Exception {
-        String topic = create("static", 2);
-        String group = name("static");
-        Member one = new Member(group, "group.instance.id", "one").on(topic);
-        Member two = new Member(group, "group.instance.id", "two").on(topic);
-        until(() -> one.poll().size() + two.poll().size() == 2 && one.poll().size() == 1, "one partition each");
-        var held = Set.copyOf(two.poll());
-        int lost = one.lost.size();
-        two.reader.close();
-        Member again = new Member(group, "group.instance.id", "two").on(topic);
-        until(() -> !one.poll().isEmpty() & !again.poll().isEmpty(), "the member is back");
-        equal(again.poll(), held, "assignment after the return");
-        equal(one.lost.size(), lost, "partitions lost by the other member");
-        one.reader.close();
-        again.reader.close();
+        for (String protocol : List.of("classic", "consumer")) {
+            String topic = create("static", 2);
+            String group = name("static");
+            Member one = new Member(group, "group.protocol", protocol, "group.instance.id", "one").on(topic);
+            Member two = new Member(group, "group.protocol", protocol, "group.instance.id", "two").on(topic);
+            until(() -> one.poll().size() == 1 & two.poll().size() == 1, protocol + ": one partition each");
+            var held = Set.copyOf(two.poll());
+            int lost = one.lost.size();
+            two.reader.close();
+            Member again = new Member(group, "group.protocol", protocol, "group.instance.id", "two").on(topic);
+            until(() -> !one.poll().isEmpty() & !again.poll().isEmpty(), protocol + ": the member is back");
+            equal(again.poll(), held, protocol + ": assignment after the return");
+            equal(one.lost.size(), lost, protocol + ": partitions lost by the other member");
+            one.reader.close();
+            again.reader.close();
+        }
     }
 
     static void groupPattern() throws Exception {
-        String prefix = name("pattern");
-        admin.createTopics(List.of(new NewTopic(prefix + "-a", 1, (short) 1))).all().get();
-        Member member = new Member(name("group"));
-        member.reader.subscribe(Pattern.compile(prefix + "-.*"), member);
-        var a = new TopicPartition(prefix + "-a", 0);
-        var b = new TopicPartition(prefix + "-b", 0);
-        until(() -> member.poll().equals(Set.of(a)), "the topic that is there");
-        admin.createTopics(List.of(new NewTopic(prefix + "-b", 1, (short) 1))).all().get();
-        until(() -> member.poll().equals(Set.of(a, b)), "the topic that came later");
-        member.reader.close();
+        for (String protocol : List.of("classic", "consumer")) {
+            String prefix = name("pattern");
+            admin.createTopics(List.of(new NewTopic(prefix + "-a", 1, (short) 1))).all().get();
+            Member member = new Member(name("group"), "group.protocol", protocol);
+            // The newer protocol leaves the matching to the broker.
+            if (protocol.equals("classic")) member.reader.subscribe(Pattern.compile(prefix + "-.*"), member);
+            else member.reader.subscribe(new SubscriptionPattern(prefix + "-.*"), member);
+            var a = new TopicPartition(prefix + "-a", 0);
+            var b = new TopicPartition(prefix + "-b", 0);
+            until(() -> member.poll().equals(Set.of(a)), protocol + ": the topic that is there");
+            admin.createTopics(List.of(new NewTopic(prefix + "-b", 1, (short) 1))).all().get();
+            until(() -> member.poll().equals(Set.of(a, b)), protocol + ": the topic that came later");
+            member.reader.close();
+        }
     }
 
     static void commitAndResume() throws Exception {

@@ -1,5 +1,6 @@
 """kafka-python against a broker. Usage: kafka_python_client.py HOST:PORT [BEHAVIOUR...]. See report.py."""
 
+import threading
 import time
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
@@ -50,7 +51,7 @@ def take(reader, count, seconds=DEADLINE):
     records = []
 
     def enough():
-        for part in reader.poll(timeout_ms=200, max_records=count - len(records)).values():
+        for part in reader.poll(timeout_ms=1000, max_records=count - len(records)).values():
             records.extend(part)
         return len(records) >= count
 
@@ -134,12 +135,19 @@ def record_too_large():
 
 
 class Member(ConsumerRebalanceListener):
-    """A group member, with the partitions it ever lost."""
+    """A group member that polls in a thread of its own: what it holds, what it ever lost, and what it read.
+
+    A poll whose time ends while the member joins can leave the client without an assignment, so polls are long.
+    """
 
     def __init__(self, group, topics=(), pattern=None, **settings):
-        self.lost, self.seen = [], []
+        self.held, self.lost, self.seen = set(), [], []
+        self.error = None
         self.reader = consumer(group, **settings)
         self.reader.subscribe(topics, pattern=pattern, listener=self)
+        self.stopping = False
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
 
     def on_partitions_assigned(self, assigned):
         pass
@@ -147,14 +155,46 @@ class Member(ConsumerRebalanceListener):
     def on_partitions_revoked(self, revoked):
         self.lost.extend(revoked)
 
-    def poll(self, milliseconds=100):
-        parts = self.reader.poll(timeout_ms=milliseconds)
-        for part in parts.values():
-            self.seen.extend(r.value for r in part)
-        if parts:
-            # A listener may not do that.
-            self.reader.commit()
-        return {(p.topic, p.partition) for p in self.reader.assignment()}
+    def _read(self):
+        try:
+            while not self.stopping:
+                parts = self.reader.poll(timeout_ms=1000)
+                for part in parts.values():
+                    self.seen.extend(int(r.value) for r in part)
+                self.held = {(p.topic, p.partition) for p in self.reader.assignment()}
+                if parts:
+                    # A listener may not do that.
+                    self.reader.commit()
+            self.reader.close()
+        except Exception as error:  # noqa: BLE001: told by whoever waits
+            self.error = error
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+        self.check()
+
+    def check(self):
+        if self.error:
+            raise self.error
+
+
+def soon(condition, what, *members):
+    def waited():
+        time.sleep(0.05)
+        for member in members:
+            member.check()
+        return condition()
+
+    until(waited, what)
+
+
+def holds(member, partitions, what="assignment"):
+    soon(lambda: member.held == partitions, what, member)
+
+
+def sees(count, *members):
+    soon(lambda: sum(len(m.seen) for m in members) >= count, f"{count} records", *members)
 
 
 def rebalance(assignor):
@@ -163,27 +203,22 @@ def rebalance(assignor):
     everything = {(topic, p) for p in range(4)}
     settings = {"partition_assignment_strategy": [assignor]}
     first = Member(group, [topic], **settings)
-    until(lambda: first.poll() == everything, "the first member holds everything")
+    holds(first, everything, "the first member holds everything")
     send(sender, topic, numbers(range(40), 4))
-    until(lambda: first.poll() and len(first.seen) == 40, "the first member reads everything")
+    sees(40, first)
     second = Member(group, [topic], **settings)
-
-    def shared():
-        one, two = first.poll(50), second.poll(50)
-        return len(one) == len(two) == 2 and not one & two
-
-    until(shared, "both hold two partitions")
+    shared = lambda: len(first.held) == len(second.held) == 2 and not first.held & second.held  # noqa: E731
+    soon(shared, "both hold two partitions", first, second)
     if assignor is CooperativeStickyAssignor:
         equal(len(first.lost), 2, "partitions the first member ever lost")
     send(sender, topic, numbers(range(40, 80), 4))
-    until(lambda: shared() and len(first.seen) + len(second.seen) >= 80, "both read their parts")
-    second.reader.commit()
-    second.reader.close()
-    until(lambda: first.poll() == everything, "the first member holds everything again")
+    sees(80, first, second)
+    second.stop()
+    holds(first, everything, "the first member holds everything again")
     send(sender, topic, numbers(range(80, 120), 4))
-    until(lambda: first.poll() and len(first.seen) + len(second.seen) >= 120, "the rest is read")
-    first.reader.close()
-    equal(sorted(int(v) for v in first.seen + second.seen), list(range(120)), "every record once")
+    sees(120, first, second)
+    first.stop()
+    equal(sorted(first.seen + second.seen), list(range(120)), "every record once")
 
 
 def group_rebalance():
@@ -198,24 +233,24 @@ def group_static():
     topic, group = create("static", 2), topic_name("static")
     one = Member(group, [topic], group_instance_id="one")
     two = Member(group, [topic], group_instance_id="two")
-    until(lambda: [len(m.poll(50)) for m in (one, two)] == [1, 1], "one partition each")
-    held, lost = two.poll(), len(one.lost)
-    two.reader.close()
+    soon(lambda: len(one.held) == len(two.held) == 1, "one partition each", one, two)
+    held, lost = two.held, len(one.lost)
+    two.stop()
     two = Member(group, [topic], group_instance_id="two")
-    until(lambda: all([m.poll(50) for m in (one, two)]), "the member is back")
-    equal((two.poll(), len(one.lost)), (held, lost), "assignment after the return")
-    one.reader.close()
-    two.reader.close()
+    holds(two, held, "the member is back")
+    equal(len(one.lost), lost, "partitions the other member lost")
+    one.stop()
+    two.stop()
 
 
 def group_pattern():
     prefix = topic_name("pattern")
     ADMIN.create_topics({f"{prefix}-a": {"num_partitions": 1, "replication_factor": 1}})
     member = Member(topic_name("group"), pattern=f"^{prefix}-.*")
-    until(lambda: member.poll() == {(f"{prefix}-a", 0)}, "the topic that is there")
+    holds(member, {(f"{prefix}-a", 0)}, "the topic that is there")
     ADMIN.create_topics({f"{prefix}-b": {"num_partitions": 1, "replication_factor": 1}})
-    until(lambda: member.poll() == {(f"{prefix}-a", 0), (f"{prefix}-b", 0)}, "the topic that came later")
-    member.reader.close()
+    holds(member, {(f"{prefix}-a", 0), (f"{prefix}-b", 0)}, "the topic that came later")
+    member.stop()
 
 
 def consumer_protocol():
@@ -226,13 +261,12 @@ def commit_and_resume():
     topic, group = create("resume"), topic_name("group")
     at = TopicPartition(topic, 0)
     send(producer(), topic, numbers(range(10)))
-    member = Member(group, [topic])
-    until(lambda: member.poll() and len(member.seen) == 10, "records")
-    member.seen.clear()
-    member.reader.commit({at: OffsetAndMetadata(4, "note", -1)})
-    committed = member.reader.committed(at, metadata=True)
+    reader = subscribed(topic, group)
+    take(reader, 10)
+    reader.commit({at: OffsetAndMetadata(4, "note", -1)})
+    committed = reader.committed(at, metadata=True)
     equal((committed.offset, committed.metadata), (4, "note"), "committed")
-    member.reader.close()
+    reader.close()
     reader = consumer(group)
     reader.subscribe([topic])
     equal([int(r.value) for r in take(reader, 6)], [4, 5, 6, 7, 8, 9], "records")
@@ -247,7 +281,7 @@ def offset_reset():
     send(sender, topic, [{"value": b"old"}])
     equal(take(subscribed(topic), 1)[0].value, b"old", "earliest")
     late = subscribed(topic, auto_offset_reset="latest")
-    until(lambda: late.poll(timeout_ms=100) is not None and late.assignment(), "assignment")
+    until(lambda: late.poll(timeout_ms=1000) is not None and late.assignment(), "assignment")
     equal(late.position(at), 1, "position")
     send(sender, topic, [{"value": b"new"}])
     equal(take(late, 1)[0].value, b"new", "latest")
@@ -410,7 +444,7 @@ def admin_delete_records():
 def admin_groups():
     topic, group = create("groups"), topic_name("described")
     member = Member(group, [topic])
-    until(lambda: member.poll(), "assignment")
+    holds(member, {(topic, 0)})
     listed = {g["group_id"]: g for g in ADMIN.list_groups()}
     equal(listed[group]["group_state"], "Stable", "listed state")
     described = ADMIN.describe_groups([group])[group]
@@ -418,7 +452,7 @@ def admin_groups():
     assigned = described["members"][0]["member_assignment"]["assigned_partitions"]
     equal([(t["topic"], t["partitions"]) for t in assigned], [(topic, [0])], "assignment")
     need("NonEmptyGroup" in str(ADMIN.delete_groups([group])), "a group with members was deleted")
-    member.reader.close()
+    member.stop()
     equal(ADMIN.describe_groups([group])[group]["group_state"], "Empty", "state after the member left")
     ADMIN.delete_groups([group])
     need(group not in {g["group_id"] for g in ADMIN.list_groups()}, "the group is gone")
@@ -486,19 +520,23 @@ def restart_consume():
     sender = producer()
     member = Member(group, [topic])
     send(sender, topic, numbers(range(100), 2))
-    until(lambda: member.poll() and len(member.seen) == 100, "the first records")
-    member.reader.commit()
+    sees(100, member)
+    # The member commits after it has read.
+    soon(lambda: committed_of(group) == 100, "the first commit", member)
     restart_broker()
     send(sender, topic, numbers(range(100, 200), 2))
-    until(lambda: member.poll() is not None and len(member.seen) >= 200, "the records after the restart")
-    member.reader.commit()
-    member.reader.close()
-    equal(sorted(int(v) for v in member.seen), list(range(200)), "every record once")
+    sees(200, member)
+    soon(lambda: committed_of(group) == 200, "the second commit", member)
+    member.stop()
+    equal(sorted(member.seen), list(range(200)), "every record once")
     after = Member(group, [topic])
-    until(lambda: len(after.poll()) == 2, "assignment")
-    after.poll(500)
+    holds(after, {(topic, 0), (topic, 1)})
+    after.stop()
     equal(after.seen, [], "records after the committed offsets")
-    after.reader.close()
+
+
+def committed_of(group):
+    return sum(o.offset for o in ADMIN.list_group_offsets(group)[group].values())
 
 
 def restart_transaction():

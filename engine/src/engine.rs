@@ -237,6 +237,15 @@ impl Engine {
         Ok(CompiledQuery { factory, settings, metrics })
     }
 
+    /// The topology that a plan would run as, in text.
+    ///
+    /// Errors: the plan cannot be built.
+    pub fn describe(&self, plan: &QueryPlan) -> Result<String> {
+        let application_id = application_id(&self.config.service_id, &plan.query_id);
+        let compiled = self.compile(plan, &application_id, &QueryOptions::default())?;
+        compiled.factory.describe().map_err(RuntimeError::task("describe the topology"))
+    }
+
     /// Ends what an earlier engine may still be committing, before any worker reads where to go on.
     ///
     /// A partition may have been with another worker then, under another transactional id than the one that its new worker

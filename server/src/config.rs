@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use weir_broker::auth::config::SecurityConfig;
 use weir_broker::log::config::Durability;
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     /// Kafka's `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     pub processing_log: ProcessingLogConfig,
+    /// A query whose client reads nothing for so long is ended.
+    pub slow_reader_timeout: Duration,
     /// Whether updates of a group between two commits are emitted as one; a query may turn it off by a record cache of 0 bytes.
     pub output_caching: OutputCaching,
 }
@@ -98,6 +101,7 @@ impl NodeConfig {
             push_queries_max: 100,
             auto_create_topics: false,
             processing_log: ProcessingLogConfig::new("default_"),
+            slow_reader_timeout: Duration::from_secs(60),
             output_caching: OutputCaching::On,
         }
     }

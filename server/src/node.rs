@@ -50,7 +50,7 @@ use weir_sql::session::{MemoryTopics, Session, TopicInfo};
 
 use crate::command::log::{CommandLog, CommandLogError, topic_name};
 use crate::config::NodeConfig;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::http::router::router;
 use crate::http::serve::HttpListener;
 use crate::metrics::http::HttpMetrics;
@@ -60,6 +60,9 @@ use crate::node::push::PushRegistry;
 use crate::statement::execute::execute;
 use crate::statement::sandbox::Sandbox;
 use crate::wire::request::StatementRequest;
+
+/// How long a request waits for the command that it names. Source: `ksql.server.command.response.timeout.ms`.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,8 @@ struct Shared {
     metastore: RwLock<Metastore>,
     commands: tokio::sync::Mutex<CommandLog>,
     next_command_offset: AtomicI64,
+    /// The last command that was carried out; -1 before the first.
+    applied: watch::Sender<i64>,
     statuses: Mutex<CommandStatuses>,
     push: PushRegistry,
     inserts: tokio::sync::Mutex<IdempotentProducer>,
@@ -184,6 +189,7 @@ impl RunningNode {
                 session,
                 metastore: RwLock::default(),
                 next_command_offset: AtomicI64::new(log.next_offset()),
+                applied: watch::Sender::new(log.next_offset() - 1),
                 commands: tokio::sync::Mutex::new(log),
                 statuses: Mutex::default(),
                 inserts: tokio::sync::Mutex::new(inserts),
@@ -345,6 +351,33 @@ impl Node {
         self.shared.next_command_offset.load(Ordering::Acquire)
     }
 
+    pub(crate) fn mark_applied(&self, sequence: i64) {
+        self.shared.applied.send_if_modified(|applied| {
+            let newer = sequence > *applied;
+            *applied = sequence.max(*applied);
+            newer
+        });
+    }
+
+    /// Waits until a command is carried out, so that what a client does next sees what it did before.
+    ///
+    /// Errors: it is not, within ksqlDB's five seconds.
+    pub async fn wait_applied(&self, sequence: Option<i64>) -> Result<(), ApiError> {
+        let Some(sequence) = sequence else { return Ok(()) };
+        let mut applied = self.shared.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied >= sequence);
+        match tokio::time::timeout(CATCH_UP_TIMEOUT, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ApiError::new(ErrorCode::ShuttingDown, "the server is shutting down")),
+            Err(_) => Err(ApiError::new(
+                ErrorCode::CommandTimeout,
+                format!(
+                    "Timed out while waiting for a previous command to execute. command sequence number: {sequence}"
+                ),
+            )),
+        }
+    }
+
     /// A number for the id of a transient query.
     pub fn next_transient_number(&self) -> i64 {
         self.shared.transient.fetch_add(1, Ordering::Relaxed)
@@ -412,6 +445,10 @@ impl Node {
     /// The partitions that are not served because their logs are damaged.
     pub fn offline_partitions(&self) -> Vec<OfflineLog> {
         self.shared.broker.read().as_ref().map(Broker::offline_partitions).unwrap_or_default()
+    }
+
+    pub(crate) fn slow_reader_timeout(&self) -> Duration {
+        self.shared.config.slow_reader_timeout
     }
 
     /// What became of HTTP requests.

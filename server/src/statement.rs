@@ -10,5 +10,7 @@ pub mod insert;
 pub mod print;
 pub mod properties;
 pub mod query;
+pub(crate) mod rows;
 pub mod sandbox;
 pub mod show;
+pub mod terminate;

@@ -97,16 +97,18 @@ async fn inserted_row_shows_in_a_running_push_query() -> Result<()> {
     let sql = server.sql();
     sql.execute(STREAM).await?;
     let mut push = open_push(&server, "SELECT k, n FROM s EMIT CHANGES;").await?;
-    let mut fastest = Duration::MAX;
-    for n in 0..20 {
+    let mut taken = Vec::new();
+    for n in 0..200 {
         let started = Instant::now();
         sql.execute(&format!("INSERT INTO s (k, n) VALUES ('a', {n});")).await?;
         read_until(&mut push, &format!("[\"a\",{n}]")).await?;
-        fastest = fastest.min(started.elapsed());
+        taken.push(started.elapsed());
     }
+    taken.sort_unstable();
+    let (p50, p99) = (taken[taken.len() / 2], taken[taken.len() * 99 / 100]);
     // The whole way: parse, write, sync, read, render. The budget of 20 ms is for a quiet machine; here it only has to be possible.
-    println!("insert to push row: {fastest:?} at best");
-    assert!(fastest < Duration::from_millis(200), "{fastest:?}");
+    println!("insert to push row: p50 {p50:?}, p99 {p99:?}, at best {:?}", taken[0]);
+    assert!(taken[0] < Duration::from_millis(200), "{:?}", taken[0]);
     Ok(())
 }
 

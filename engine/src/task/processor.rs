@@ -122,6 +122,9 @@ pub trait ProcessorFactory: Send + Sync + fmt::Debug {
     /// Topic names are complete: those of internal topics begin with the application id.
     fn sub_topologies(&self) -> &[SubTopologySpec];
 
+    /// The topology as text.
+    fn describe(&self) -> Result<String>;
+
     /// Where pull queries find the result, if it is a table.
     fn materialization(&self) -> Option<&Materialization>;
 

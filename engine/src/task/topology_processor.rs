@@ -22,6 +22,7 @@ use crate::task::processor::{
 };
 use crate::task::records::RecordColumns;
 use crate::topology::builder::build;
+use crate::topology::describe::describe;
 use crate::topology::materialization::{Materialization, MaterializedReader};
 use crate::topology::sink::SinkRecords;
 use crate::topology::source::RecordSlice;
@@ -88,6 +89,10 @@ impl TopologyFactory {
 impl ProcessorFactory for TopologyFactory {
     fn sub_topologies(&self) -> &[SubTopologySpec] {
         &self.specs
+    }
+
+    fn describe(&self) -> Result<String> {
+        Ok(describe(&self.topology()?))
     }
 
     fn materialization(&self) -> Option<&Materialization> {

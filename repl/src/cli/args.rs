@@ -33,6 +33,8 @@ const EXAMPLES: &str = "Examples:
   weir --server http://localhost:8088         shell on a running node
   weir migrate --project shop apply --all     apply migration files";
 
+// There is one, made once.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a node until it is told to stop
@@ -111,6 +113,9 @@ pub struct NodeArgs {
     /// Make topics that clients ask for
     #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
     pub auto_create_topics: bool,
+    /// End a query whose client reads nothing for so long
+    #[arg(long, value_name = "MS", default_value_t = 60_000, env = "WEIR_SLOW_READER_TIMEOUT_MS")]
+    pub slow_reader_timeout_ms: u64,
     /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
     #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
     pub no_processing_log: bool,

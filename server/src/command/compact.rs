@@ -1,8 +1,12 @@
 //! Which commands have no effect any more.
 
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use weir_sql::plan::command::DdlCommand;
+
 use crate::command::log::StoredCommand;
 use crate::command::record::Action;
-use weir_sql::plan::command::DdlCommand;
 
 /// Commands about streams and tables that were dropped later: the creation, every change, and the drop itself.
 ///
@@ -11,22 +15,44 @@ use weir_sql::plan::command::DdlCommand;
 pub fn without_effect(commands: &[StoredCommand]) -> Vec<&StoredCommand> {
     let mut dead = vec![false; commands.len()];
     for (at, stored) in commands.iter().enumerate() {
-        let Some(dropped) = dropped_source(stored) else { continue };
-        for (earlier, other) in commands[..at].iter().enumerate() {
-            if other.command.source() == Some(dropped) || is_about_query_of(other, dropped, &commands[..at]) {
-                dead[earlier] = true;
+        for dropped in dropped_sources(stored) {
+            for (earlier, other) in commands[..at].iter().enumerate() {
+                if other.command.source() == Some(dropped)
+                    || is_about_query_of(other, dropped, &commands[..at])
+                {
+                    dead[earlier] = true;
+                }
             }
+            dead[at] = true;
         }
-        dead[at] = true;
     }
     commands.iter().zip(dead).filter(|(_, dead)| *dead).map(|(stored, _)| stored).collect()
 }
 
-fn dropped_source(stored: &StoredCommand) -> Option<&str> {
-    stored.command.actions.iter().find_map(|action| match action {
+fn dropped_sources(stored: &StoredCommand) -> impl Iterator<Item = &str> {
+    stored.command.actions.iter().filter_map(|action| match action {
         Action::Ddl(DdlCommand::DropSource { name }) => Some(name.as_str()),
         _ => None,
     })
+}
+
+/// Topics that commands made and none deleted later: name, partitions and settings.
+pub fn topics_made(commands: &[StoredCommand]) -> IndexMap<&str, (i32, &BTreeMap<String, String>)> {
+    let mut topics = IndexMap::new();
+    for action in commands.iter().flat_map(|c| &c.command.actions) {
+        match action {
+            Action::CreateTopic { name, partitions, configs } => {
+                topics.entry(name.as_str()).or_insert((*partitions, configs));
+            }
+            Action::DeleteTopic { name } => _ = topics.shift_remove(name.as_str()),
+            Action::Ddl(_)
+            | Action::StartQuery { .. }
+            | Action::StopQuery { .. }
+            | Action::PauseQuery { .. }
+            | Action::ResumeQuery { .. } => {}
+        }
+    }
+    topics
 }
 
 /// INSERT INTO queries that write the source, and pauses, resumes and stops of any of its queries.
@@ -47,4 +73,50 @@ fn is_about_query_of(stored: &StoredCommand, source: &str, commands: &[StoredCom
     stored.command.source().is_none()
         && !stored.command.actions.is_empty()
         && ids.all(|id| id.is_some_and(writes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::record::{Command, RECORD_VERSION};
+
+    fn stored(offset: i64, actions: Vec<Action>) -> StoredCommand {
+        let command = Command {
+            version: RECORD_VERSION,
+            id: format!("c/{offset}/execute"),
+            statement: String::new(),
+            actions,
+        };
+        StoredCommand { offset, command }
+    }
+
+    fn create(name: &str) -> Action {
+        Action::CreateTopic { name: name.to_owned(), partitions: 1, configs: BTreeMap::new() }
+    }
+
+    fn drop_source(name: &str) -> Action {
+        Action::Ddl(DdlCommand::DropSource { name: name.to_owned() })
+    }
+
+    #[test]
+    fn a_deleted_topic_is_not_made_again() {
+        let delete = Action::DeleteTopic { name: "a".to_owned() };
+        let commands = [stored(0, vec![create("a")]), stored(1, vec![create("b")]), stored(2, vec![delete])];
+        assert_eq!(topics_made(&commands).into_keys().collect::<Vec<_>>(), ["b"]);
+        let again = [commands.as_slice(), &[stored(3, vec![create("a")])]].concat();
+        assert_eq!(topics_made(&again).into_keys().collect::<Vec<_>>(), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_command_that_drops_several_sources_takes_all_of_theirs_along() {
+        // A drop stands for every command about its source here.
+        let commands = [
+            stored(0, vec![drop_source("A")]),
+            stored(1, vec![create("t")]),
+            stored(2, vec![drop_source("B")]),
+            stored(3, vec![drop_source("A"), drop_source("B")]),
+        ];
+        let dead: Vec<i64> = without_effect(&commands).iter().map(|c| c.offset).collect();
+        assert_eq!(dead, [0, 2, 3]);
+    }
 }

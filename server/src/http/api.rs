@@ -1,6 +1,7 @@
 //! What the HTTP layer asks of a node.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -18,6 +19,8 @@ pub struct QueryRequest {
     pub sql: String,
     pub properties: IndexMap<String, String>,
     pub variables: IndexMap<String, String>,
+    /// Wait until this command is applied.
+    pub command_sequence_number: Option<i64>,
 }
 
 /// A query that runs: batches of events until the channel closes. Dropping it stops the query.
@@ -26,8 +29,17 @@ pub struct RunningQuery {
     pub header: RowsHeader,
     /// Bounded; a full channel holds the query back.
     pub events: mpsc::Receiver<Vec<RowEvent>>,
+    /// Set when the query is ended because its client does not read; `events` closes then.
+    pub dropped: Arc<OnceLock<ApiError>>,
     /// Stops the query when dropped.
     pub guard: Box<dyn Send>,
+}
+
+impl RunningQuery {
+    /// Why the query was ended although its client still listens.
+    pub fn dropped(&self) -> Option<ApiError> {
+        self.dropped.get().cloned()
+    }
 }
 
 impl fmt::Debug for RunningQuery {
@@ -61,6 +73,9 @@ pub trait NodeApi: Send + Sync + 'static {
 
     /// `/query`, `/query-stream`: starts a query.
     fn query(&self, request: QueryRequest) -> BoxFuture<'_, Result<RunningQuery, ApiError>>;
+
+    /// `/ksql/terminate`: ends everything; deletes the topics that are named by name or pattern.
+    fn terminate(&self, topics: Vec<String>) -> BoxFuture<'_, Result<Value, ApiError>>;
 
     /// Ends a push query. False if there is none of that id.
     fn close_query(&self, query_id: &str) -> bool;

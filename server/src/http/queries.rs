@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{NodeApi, QueryKind, QueryRequest, RunningQuery};
+use crate::http::body::RequestBody;
 use crate::http::router::{KSQL_JSON, Node};
 use crate::http::statements::parse_body;
 use crate::wire::request::{CloseQueryRequest, QueryStreamRequest, StatementRequest, property_texts};
@@ -22,7 +23,7 @@ use crate::wire::rows::{RowEvent, RowsShape, RowsWriter};
 const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
 const JSON: &str = "application/json";
 
-pub(crate) async fn query(State(node): Node, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn query(State(node): Node, headers: HeaderMap, RequestBody(body): RequestBody) -> Response {
     let (shape, content_type) = match accepted(&headers, KSQL_JSON) {
         Some(JSON) | Some(KSQL_JSON) => (RowsShape::StreamedRows, KSQL_JSON),
         Some(_) => (RowsShape::Delimited, DELIMITED),
@@ -32,15 +33,24 @@ pub(crate) async fn query(State(node): Node, headers: HeaderMap, body: Bytes) ->
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    let request = QueryRequest {
+    answer(&node, query_request(request), shape, content_type).await
+}
+
+/// The query of a body of `/query`.
+pub(crate) fn query_request(request: StatementRequest) -> QueryRequest {
+    QueryRequest {
         sql: request.ksql,
         properties: property_texts(request.streams_properties.as_ref()),
         variables: texts(request.session_variables),
-    };
-    answer(&node, request, shape, content_type).await
+        command_sequence_number: request.command_sequence_number,
+    }
 }
 
-pub(crate) async fn query_stream(State(node): Node, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn query_stream(
+    State(node): Node,
+    headers: HeaderMap,
+    RequestBody(body): RequestBody,
+) -> Response {
     let (shape, content_type) = match accepted(&headers, DELIMITED) {
         Some(JSON) => (RowsShape::JsonArray, JSON),
         Some(KSQL_JSON) => (RowsShape::StreamedRows, KSQL_JSON),
@@ -55,11 +65,12 @@ pub(crate) async fn query_stream(State(node): Node, headers: HeaderMap, body: By
         sql: request.sql,
         properties: property_texts(request.properties.as_ref()),
         variables: texts(request.session_variables),
+        command_sequence_number: None,
     };
     answer(&node, request, shape, content_type).await
 }
 
-pub(crate) async fn close_query(State(node): Node, body: Bytes) -> Response {
+pub(crate) async fn close_query(State(node): Node, RequestBody(body): RequestBody) -> Response {
     let request: CloseQueryRequest = match parse_body(&body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
@@ -143,7 +154,12 @@ fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
                 events.iter().for_each(|event| writer.event(event, &mut chunk));
                 events.iter().any(|e| matches!(e, RowEvent::Final(_) | RowEvent::Failed(_)))
             }
-            None => true,
+            None => {
+                if let Some(error) = running.dropped() {
+                    writer.event(&RowEvent::Failed(error), &mut chunk);
+                }
+                true
+            }
         };
         if ended {
             writer.end(&mut chunk);

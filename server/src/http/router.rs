@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{Answer, NodeApi};
-use crate::http::{inserts_stream, queries, statements};
+use crate::http::{inserts_stream, queries, statements, terminate, ws};
 use crate::wire::request::BODY_BYTES_MAX;
 
 /// ksqlDB's own JSON type, which it answers even to `application/json`.
@@ -39,6 +39,8 @@ pub fn router(node: Arc<dyn NodeApi>) -> Router {
         .route("/v1/metadata", get(metadata))
         .route("/v1/metadata/id", get(metadata))
         .route("/ksql", post(statements::execute))
+        .route("/ksql/terminate", post(terminate::terminate))
+        .route("/ws/query", get(ws::query))
         .route("/query", post(queries::query))
         .route("/query-stream", post(queries::query_stream))
         .route("/close-query", post(queries::close_query))

@@ -1,6 +1,5 @@
 //! `POST /ksql`.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -8,10 +7,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::ApiError;
+use crate::http::body::RequestBody;
 use crate::http::router::{Node, json_answer};
 use crate::wire::request::StatementRequest;
 
-pub(crate) async fn execute(State(node): Node, body: Bytes) -> Response {
+pub(crate) async fn execute(State(node): Node, RequestBody(body): RequestBody) -> Response {
     let request: StatementRequest = match parse_body(&body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::http::api::{Answer, NodeApi, QueryRequest, RunningQuery};
 use crate::metrics;
 use crate::node::Node;
-use crate::statement::{execute, insert, properties, query};
+use crate::statement::{execute, insert, properties, query, terminate};
 use crate::wire::request::StatementRequest;
 
 impl NodeApi for Node {
@@ -26,7 +26,22 @@ impl NodeApi for Node {
     }
 
     fn query(&self, request: QueryRequest) -> BoxFuture<'_, Result<RunningQuery, ApiError>> {
-        query::start(self, request).boxed()
+        // As above; and a panic costs the request alone.
+        let node = self.clone();
+        async move {
+            let starting = tokio::spawn(async move { query::start(&node, request).await });
+            starting.await.unwrap_or_else(|e| Err(ApiError::server(format!("the query panicked: {e}"))))
+        }
+        .boxed()
+    }
+
+    fn terminate(&self, topics: Vec<String>) -> BoxFuture<'_, Result<Value, ApiError>> {
+        let node = self.clone();
+        async move {
+            let running = tokio::spawn(async move { terminate::terminate(&node, &topics).await });
+            running.await.unwrap_or_else(|e| Err(ApiError::server(format!("the statement panicked: {e}"))))
+        }
+        .boxed()
     }
 
     fn close_query(&self, query_id: &str) -> bool {

@@ -12,7 +12,7 @@ use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_sql::metastore::source::QueryEntry;
 use weir_sql::plan::physical::QueryPlan;
 
-use crate::command::compact::without_effect;
+use crate::command::compact::{topics_made, without_effect};
 use crate::command::log::{CommandLog, StoredCommand};
 use crate::command::record::{Action, Command};
 use crate::error::ApiError;
@@ -131,8 +131,10 @@ impl Node {
     pub(crate) async fn replay(&self, stored: Vec<StoredCommand>) -> Result<(), NodeError> {
         let mut running: IndexMap<&str, (&QueryPlan, &IndexMap<String, String>)> = IndexMap::new();
         let mut paused: BTreeSet<&str> = BTreeSet::new();
+        for (name, (partitions, configs)) in topics_made(&stored) {
+            self.create_topic(name, partitions, configs).await.map_err(replay_error)?;
+        }
         for command in &stored {
-            self.create_topics(&command.command).await.map_err(replay_error)?;
             self.apply(&command.command, true).await.map_err(replay_error)?;
             for action in &command.command.actions {
                 match action {

@@ -75,6 +75,7 @@ pub async fn run_command(
         .map_err(|e| ApiError::server(format!("the command could not be written: {e}")))?;
     let outcome = node.apply(&command, false).await;
     node.record_status(&id, &outcome, &message);
+    node.mark_applied(sequence);
     outcome.map_err(|e| with_statement(e, &parsed.text))?;
     Ok(CommandStatus { command_id: id, message, query_id, sequence })
 }

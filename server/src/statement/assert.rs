@@ -14,6 +14,12 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_millis(1_000);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, ApiError> {
+    if let Assert::Schema { .. } = what {
+        let message =
+            "ASSERT SCHEMA needs a Schema Registry, and none is configured (ksql.schema.registry.url)";
+        let error = ApiError::new(ErrorCode::NoSchemaRegistry, message);
+        return Err(ApiError { statement: Some(text.to_owned()), ..error });
+    }
     let Assert::Topic { exists, topic, properties, timeout } = what else {
         return Err(ApiError::statement("only ASSERT TOPIC is available on a server", text));
     };

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use weir_sql::ast::statement::Describe;
 use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
 use weir_sql::metastore::source::{QueryEntry, Source};
+use weir_sql::plan::physical::QueryPlan;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
@@ -144,12 +145,18 @@ fn statistics(node: &Node, queries: &[String]) -> String {
         .filter_map(|id| node.query_status(id))
         .map(|s| {
             format!(
-                "{}: rows in {}, records out {}, commits {}, row errors {}, restarts {}",
+                "{}: state {}, records in {} ({} bytes), records out {} ({} bytes), lag {}, commits {}, row errors {}, \
+                 late rows {}, restarts {}",
                 s.query_id,
+                s.state.name(),
                 s.metrics.rows_in,
+                s.metrics.bytes_in,
                 s.metrics.records_out,
+                s.metrics.bytes_out,
+                s.tasks.iter().flat_map(|t| &t.inputs).filter_map(|i| i.lag).sum::<i64>(),
                 s.metrics.commits,
                 s.metrics.row_errors,
+                s.metrics.late_rows,
                 s.metrics.restarts,
             )
         })
@@ -157,10 +164,16 @@ fn statistics(node: &Node, queries: &[String]) -> String {
     lines.join("\n")
 }
 
+/// What the plan runs as, or why it cannot.
+pub fn topology(node: &Node, plan: &QueryPlan) -> String {
+    node.engine().describe(plan).unwrap_or_else(|e| e.chain())
+}
+
 /// What SHOW QUERIES EXTENDED and EXPLAIN tell of a running query.
 pub fn query_description(node: &Node, query: &QueryEntry) -> Value {
     let id = &query.plan.query_id;
     let status = node.query_status(id);
+    let properties = node.engine().query(id).map(|q| q.options.properties.clone()).unwrap_or_default();
     let unstarted = node
         .start_failures()
         .into_iter()
@@ -181,9 +194,9 @@ pub fn query_description(node: &Node, query: &QueryEntry) -> Value {
         "fields": fields(query.plan.root.schema()),
         "sources": query.plan.sources,
         "sinks": query.plan.sink.iter().collect::<Vec<_>>(),
-        "topology": "",
+        "topology": topology(node, &query.plan),
         "executionPlan": weir_sql::plan::explain::explain(&query.plan),
-        "overriddenProperties": {},
+        "overriddenProperties": properties,
         "ksqlHostQueryStatus": {node.http_authority(): node.query_state(id)},
         "queryType": "PERSISTENT",
         "queryErrors": errors,

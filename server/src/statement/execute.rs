@@ -61,6 +61,7 @@ pub fn parse(text: &str, scope: &RequestScope) -> Result<(String, Vec<ParsedStat
 
 /// Runs a request; gives an entity for each statement that answers.
 pub async fn execute(node: &Node, request: StatementRequest) -> Result<Vec<Value>, ApiError> {
+    node.wait_applied(request.command_sequence_number).await?;
     let variables = request
         .session_variables
         .iter()

@@ -8,7 +8,7 @@ use weir_sql::plan::statement::PreparedStatement;
 
 use crate::error::ApiError;
 use crate::node::Node;
-use crate::statement::describe::query_description;
+use crate::statement::describe::{query_description, topology};
 use crate::statement::entity::{entity, fields, window_type};
 use crate::statement::execute::{RequestScope, sql_error};
 
@@ -37,7 +37,7 @@ pub async fn explain(
             let prepared = sandbox.prepare(statement, text, 0).map_err(|e| sql_error(&e, text, text))?;
             let description = match &prepared {
                 PreparedStatement::Command(command) => match &command.query {
-                    Some(query) => plan_description(&query.plan, text),
+                    Some(query) => plan_description(node, &query.plan, text),
                     None => {
                         return Err(ApiError::statement(
                             "The provided statement does not run a ksql query",
@@ -45,7 +45,7 @@ pub async fn explain(
                         ));
                     }
                 },
-                PreparedStatement::Push(push) => plan_description(&push.plan, text),
+                PreparedStatement::Push(push) => plan_description(node, &push.plan, text),
                 PreparedStatement::Pull(pull) => json!({
                     "id": "", "statementText": text, "fields": [], "sources": pull.sources, "sinks": [],
                     "topology": "", "executionPlan": explain_pull(pull), "queryType": "PULL",
@@ -63,7 +63,7 @@ pub async fn explain(
     }
 }
 
-fn plan_description(plan: &QueryPlan, text: &str) -> Value {
+fn plan_description(node: &Node, plan: &QueryPlan, text: &str) -> Value {
     json!({
         "id": plan.query_id,
         "statementText": text,
@@ -71,7 +71,7 @@ fn plan_description(plan: &QueryPlan, text: &str) -> Value {
         "fields": fields(plan.root.schema()),
         "sources": plan.sources,
         "sinks": plan.sink.iter().collect::<Vec<_>>(),
-        "topology": "",
+        "topology": topology(node, plan),
         "executionPlan": explain_plan(plan),
         "overriddenProperties": {},
         "queryErrors": [],

@@ -1,5 +1,6 @@
 //! PRINT: the records of a topic as text, with a guess at their formats.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -51,7 +52,13 @@ pub async fn start(node: &Node, what: &Print, text: &str) -> Result<RunningQuery
     };
     let task = tokio::spawn(printing.run(sender));
     let header = RowsHeader { query_id: None, columns: Vec::new() };
-    Ok(RunningQuery { kind: QueryKind::Print, header, events, guard: Box::new(AbortOnDrop(task)) })
+    Ok(RunningQuery {
+        kind: QueryKind::Print,
+        header,
+        events,
+        dropped: Arc::default(),
+        guard: Box::new(AbortOnDrop(task)),
+    })
 }
 
 struct Printing {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
-use tokio::sync::mpsc;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::serde::json_value::row_to_json;
@@ -22,16 +21,16 @@ use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
 use crate::node::Node;
 use crate::statement::execute::{RequestScope, parse, sql_error};
-use crate::statement::print;
+use crate::statement::rows::{RowSender, channel};
+use crate::statement::{entity, print};
 use crate::wire::rows::{HeaderColumn, RowEvent, RowsHeader};
 
-/// Batches of events that wait for the client. Policy when full: the query waits.
-const EVENT_BATCHES_MAX: usize = 16;
 /// Rows rendered into one batch of events.
 const EVENT_ROWS_MAX: usize = 1_000;
 
 /// `/query`: starts the one query of the request.
 pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, ApiError> {
+    node.wait_applied(request.command_sequence_number).await?;
     let variables =
         request.variables.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let scope = RequestScope::new(node.session(), request.properties, variables)?;
@@ -125,13 +124,14 @@ async fn pull(node: &Node, plan: &PullPlan, number: i64, text: &str) -> Result<R
             .map(|c| HeaderColumn {
                 name: c.name.clone(),
                 sql_type: c.sql_type.to_string(),
+                schema: entity::schema(&c.sql_type),
                 is_key: c.is_key && !of_stream,
             })
             .collect(),
     };
-    let (sender, events) = mpsc::channel(EVENT_BATCHES_MAX);
+    let (sender, (events, dropped)) = channel(node.slow_reader_timeout());
     let task = tokio::spawn(stream_pull(rows, columns, ending, sender));
-    Ok(RunningQuery { kind: QueryKind::Pull, header, events, guard: Box::new(AbortOnDrop(task)) })
+    Ok(RunningQuery { kind: QueryKind::Pull, header, events, dropped, guard: Box::new(AbortOnDrop(task)) })
 }
 
 /// What a pull query says after its rows.
@@ -190,7 +190,7 @@ async fn stream_pull(
     mut rows: SendableRecordBatchStream,
     columns: Vec<Column>,
     ending: Ending,
-    sender: mpsc::Sender<Vec<RowEvent>>,
+    sender: RowSender,
 ) {
     let mut count = 0;
     while let Some(batch) = rows.next().await {
@@ -211,7 +211,7 @@ async fn stream_pull(
                     tombstone: false,
                 })
                 .collect();
-            if sender.send(events).await.is_err() {
+            if !sender.send(events).await {
                 return;
             }
         }
@@ -255,10 +255,15 @@ async fn start_push(
         columns: push
             .columns
             .iter()
-            .map(|c| HeaderColumn { name: c.name.clone(), sql_type: c.sql_type.to_string(), is_key: false })
+            .map(|c| HeaderColumn {
+                name: c.name.clone(),
+                sql_type: c.sql_type.to_string(),
+                schema: entity::schema(&c.sql_type),
+                is_key: false,
+            })
             .collect(),
     };
-    let (sender, events) = mpsc::channel(EVENT_BATCHES_MAX);
+    let (sender, (events, dropped)) = channel(node.slow_reader_timeout());
     let closed = node.register_push(&query_id, text);
     let limited = push.limit.is_some();
     let task = tokio::spawn(async move {
@@ -268,7 +273,7 @@ async fn start_push(
         }
         drop(slot);
     });
-    Ok(RunningQuery { kind: QueryKind::Push, header, events, guard: Box::new(AbortOnDrop(task)) })
+    Ok(RunningQuery { kind: QueryKind::Push, header, events, dropped, guard: Box::new(AbortOnDrop(task)) })
 }
 
 /// `auto.offset.reset` of the request; latest without one.
@@ -283,14 +288,14 @@ pub fn offset_reset(scope: &RequestScope) -> OffsetReset {
 async fn stream_push(
     mut subscription: PushSubscription,
     columns: Vec<OutputColumn>,
-    sender: mpsc::Sender<Vec<RowEvent>>,
+    sender: RowSender,
     limited: bool,
 ) {
     let picks = picks(&subscription, &columns);
     while let Some(rows) = subscription.next().await {
         for start in (0..rows.len()).step_by(EVENT_ROWS_MAX) {
             let part = rows.slice(start, EVENT_ROWS_MAX.min(rows.len() - start));
-            if sender.send(render(&part, &columns, &picks)).await.is_err() {
+            if !sender.send(render(&part, &columns, &picks)).await {
                 return;
             }
         }

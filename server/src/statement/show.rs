@@ -47,8 +47,10 @@ pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) ->
                 scope.variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
             entity("variables", text, json!({"variables": rows}))
         }
-        Show::Connectors { .. } => entity("connector_list", text, json!({"connectors": []})),
-        Show::ConnectorPlugins => entity("connector_plugins_list", text, json!({"connectorsPlugins": []})),
+        Show::Connectors { .. } | Show::ConnectorPlugins => {
+            let message = "connectors are not available: no Connect worker is configured (ksql.connect.url)";
+            return Err(ApiError::statement(message, text));
+        }
     })
 }
 

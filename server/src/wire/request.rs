@@ -32,6 +32,14 @@ pub struct QueryStreamRequest {
     pub session_variables: Option<IndexMap<String, Value>>,
 }
 
+/// Body of `/ksql/terminate`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TerminateRequest {
+    /// Names or patterns of the topics to delete.
+    pub delete_topic_list: Vec<String>,
+}
+
 /// First line of `/inserts-stream`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct InsertsTarget {

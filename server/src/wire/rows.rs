@@ -27,6 +27,8 @@ pub struct HeaderColumn {
     pub name: String,
     /// As SQL spells it: `DECIMAL(4, 2)`.
     pub sql_type: String,
+    /// As entities spell it: `{"type":"DECIMAL",…}`.
+    pub schema: Value,
     /// Marked KEY in the header of a pull query.
     pub is_key: bool,
 }
@@ -140,13 +142,19 @@ impl RowsWriter {
 mod tests {
     use super::*;
 
+    fn column(name: &str, sql_type: &str, is_key: bool) -> HeaderColumn {
+        HeaderColumn {
+            name: name.to_owned(),
+            sql_type: sql_type.to_owned(),
+            schema: json!({"type": sql_type}),
+            is_key,
+        }
+    }
+
     fn write(shape: RowsShape) -> String {
         let header = RowsHeader {
             query_id: Some("query_1".to_owned()),
-            columns: vec![
-                HeaderColumn { name: "ID".to_owned(), sql_type: "INTEGER".to_owned(), is_key: true },
-                HeaderColumn { name: "N".to_owned(), sql_type: "STRING".to_owned(), is_key: false },
-            ],
+            columns: vec![column("ID", "INTEGER", true), column("N", "STRING", false)],
         };
         let mut writer = RowsWriter::new(shape);
         let mut out = String::new();

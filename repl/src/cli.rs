@@ -14,6 +14,8 @@ use tracing_subscriber::EnvFilter;
 use crate::bench::command as bench;
 use crate::cli::args::{Cli, Command};
 use crate::demo::command as demo;
+use crate::kafka_tools::error::ToolError;
+use crate::kafka_tools::{acl, consume, group, log_dump, produce, topic, user};
 use crate::migrate::commands as migrate;
 
 /// Runs what the command line asks for. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -38,6 +40,13 @@ pub fn run(cli: Cli) -> ExitCode {
             None => server::run_shell(cli.shell, cli.node).await,
             Some(Command::Server(node)) => server::run_server(node).await,
             Some(Command::Migrate(args)) => exit_code(migrate::run(args).await.map_err(|e| chain(&e))),
+            Some(Command::Topic(args)) => tool_code(topic::run(args).await),
+            Some(Command::Produce(args)) => tool_code(produce::run(args).await),
+            Some(Command::Consume(args)) => tool_code(consume::run(args).await),
+            Some(Command::Group(args)) => tool_code(group::run(args).await),
+            Some(Command::Acl(args)) => tool_code(acl::run(args).await),
+            Some(Command::User(args)) => tool_code(user::run(args).await),
+            Some(Command::Log(args)) => tool_code(log_dump::run(&args)),
             Some(Command::Demo(args)) => exit_code(demo::run(args).await.map_err(|e| format!("{e:#}"))),
             Some(Command::Bench(args)) => exit_code(bench::run(args).await.map_err(|e| format!("{e:#}"))),
             Some(Command::Test(args)) => test::run(&args),
@@ -45,6 +54,16 @@ pub fn run(cli: Cli) -> ExitCode {
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     code
+}
+
+fn tool_code(outcome: Result<(), ToolError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
 }
 
 fn exit_code(outcome: Result<(), String>) -> ExitCode {

@@ -1,4 +1,4 @@
-//! What the `weir` binary does: the SQL shell, servers, migrations, benchmarks, the demo.
+//! What the `weir` binary does: the SQL shell, servers, migrations, Kafka tools, benchmarks, the demo.
 
 pub mod bench;
 pub mod cli;
@@ -6,6 +6,7 @@ pub mod client;
 pub mod demo;
 pub mod durability;
 pub mod input;
+pub mod kafka_tools;
 pub mod migrate;
 pub mod render;
 pub mod session;

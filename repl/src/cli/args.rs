@@ -10,6 +10,13 @@ use crate::cli::security::SecurityArgs;
 use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
 use crate::durability::DurabilityArg;
+use crate::kafka_tools::acl::AclArgs;
+use crate::kafka_tools::consume::ConsumeArgs;
+use crate::kafka_tools::group::GroupArgs;
+use crate::kafka_tools::log_dump::LogArgs;
+use crate::kafka_tools::produce::ProduceArgs;
+use crate::kafka_tools::topic::TopicArgs;
+use crate::kafka_tools::user::UserArgs;
 use crate::migrate::commands::MigrateArgs;
 
 /// Kafka-protocol broker and streaming SQL engine in one binary
@@ -31,7 +38,9 @@ const EXAMPLES: &str = "Examples:
   weir -e 'SHOW STREAMS;'                     run statements and leave
   weir server --data-dir /var/lib/weir        run a node
   weir --server http://localhost:8088         shell on a running node
-  weir migrate --project shop apply --all     apply migration files";
+  weir migrate --project shop apply --all     apply migration files
+  weir topic create orders -p 4               a topic, on the node at localhost:9092
+  weir consume orders -o -10 -e               its last ten records";
 
 // There is one, made once.
 #[allow(clippy::large_enum_variant)]
@@ -41,6 +50,20 @@ pub enum Command {
     Server(NodeArgs),
     /// Apply versioned SQL files
     Migrate(MigrateArgs),
+    /// Make, show, change and delete topics
+    Topic(TopicArgs),
+    /// Write lines of standard input to a topic
+    Produce(ProduceArgs),
+    /// Read a topic
+    Consume(ConsumeArgs),
+    /// Show and change consumer groups and their offsets
+    Group(GroupArgs),
+    /// Show and change access rules
+    Acl(AclArgs),
+    /// Show and change SCRAM users
+    User(UserArgs),
+    /// Look into a log on disk, and check it
+    Log(LogArgs),
     /// Run the flights of January 2013 through a fresh node
     Demo(DemoArgs),
     /// Measure workloads with a fixed seed

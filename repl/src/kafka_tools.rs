@@ -1,0 +1,18 @@
+//! Kafka tools: topics, records, groups, rules, users, and logs on disk. Their habits are those of kcat, rpk and Kafka's
+//! own scripts, whose flags are accepted as aliases.
+
+pub mod acl;
+pub mod connection;
+pub mod consume;
+pub mod error;
+pub mod format;
+pub mod group;
+pub mod group_member;
+pub mod log_dump;
+pub mod log_index;
+pub mod offsets;
+pub mod output;
+pub mod produce;
+pub mod produce_input;
+pub mod topic;
+pub mod user;

@@ -263,7 +263,8 @@ impl Consumer {
                 }
                 Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
                     let start =
-                        bounds(&self.connection, &[partition.clone()], self.options.isolation).await?;
+                        bounds(&self.connection, std::slice::from_ref(&partition), self.options.isolation)
+                            .await?;
                     let start = start.first().map_or(0, |bounds| bounds.start);
                     eprintln!("Warning: {partition} does not have its offset any more; going on at {start}");
                     self.positions.insert(partition, start);

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// A header of a record to produce: name and value.
+pub type InputHeader = (String, Option<Vec<u8>>);
+
 /// How lines are read.
 #[derive(Clone, Debug, Default)]
 pub struct LineFormat {
@@ -10,7 +13,7 @@ pub struct LineFormat {
     /// Key of records whose line has none.
     pub key: Option<Vec<u8>>,
     /// Headers of every record.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<InputHeader>,
     /// An empty value is a tombstone.
     pub empty_is_null: bool,
     /// Lines are objects: key, value, headers, partition, timestamp.
@@ -23,7 +26,7 @@ pub struct InputRecord {
     pub key: Option<Vec<u8>>,
     /// None is a tombstone.
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Vec<InputHeader>,
     pub partition: Option<i32>,
     /// Units: ms since epoch.
     pub timestamp: Option<i64>,
@@ -104,7 +107,7 @@ fn bytes(value: &Value) -> Option<Vec<u8>> {
 }
 
 /// `{"name": "value"}`, or names and values in turn as kcat prints them.
-fn headers(value: &Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+fn headers(value: &Value) -> Result<Vec<InputHeader>, String> {
     match value {
         Value::Null => Ok(Vec::new()),
         Value::Object(members) => Ok(members.iter().map(|(name, v)| (name.clone(), bytes(v))).collect()),
@@ -120,7 +123,7 @@ fn headers(value: &Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
 }
 
 /// `NAME=VALUE`, or `NAME` for a header without value.
-pub fn parse_header(text: &str) -> (String, Option<Vec<u8>>) {
+pub fn parse_header(text: &str) -> InputHeader {
     match text.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.as_bytes().to_vec())),
         None => (text.to_owned(), None),

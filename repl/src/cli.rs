@@ -1,6 +1,7 @@
 //! Sub-commands of the binary.
 
 pub mod args;
+pub mod completions;
 pub mod repl;
 pub mod security;
 pub mod server;
@@ -17,6 +18,7 @@ use crate::demo::command as demo;
 use crate::kafka_tools::error::ToolError;
 use crate::kafka_tools::{acl, consume, group, log_dump, produce, topic, user};
 use crate::migrate::commands as migrate;
+use crate::render::error::chain;
 
 /// Runs what the command line asks for. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn run(cli: Cli) -> ExitCode {
@@ -47,6 +49,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Some(Command::Acl(args)) => tool_code(acl::run(args).await),
             Some(Command::User(args)) => tool_code(user::run(args).await),
             Some(Command::Log(args)) => tool_code(log_dump::run(&args)),
+            Some(Command::Completions(args)) => completions::run(&args),
             Some(Command::Demo(args)) => exit_code(demo::run(args).await.map_err(|e| format!("{e:#}"))),
             Some(Command::Bench(args)) => exit_code(bench::run(args).await.map_err(|e| format!("{e:#}"))),
             Some(Command::Test(args)) => test::run(&args),
@@ -74,19 +77,4 @@ fn exit_code(outcome: Result<(), String>) -> ExitCode {
             ExitCode::from(1)
         }
     }
-}
-
-/// An error with its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -1,6 +1,7 @@
 //! What people see: tables, JSON, errors.
 
 pub mod entity;
+pub mod error;
 pub mod rows;
 pub mod style;
 pub mod table;

@@ -92,10 +92,11 @@ fn topics_are_made_shown_changed_and_deleted() -> Result<()> {
     node.weir(&["topic", "create", "a", "--if-not-exists"])?;
     let topics = node.list(&["topic", "list"])?;
     assert_eq!(topics[0], serde_json::json!({"name": "a", "partitions": 2, "replicas": 1}));
-    assert_eq!(topics.len(), 2, "the broker's own are left out");
-    assert!(node.list(&["topic", "list", "--internal"])?.len() > 2);
+    let is_own = |topic: &Value| topic["name"].as_str().is_some_and(|name| name.starts_with('_'));
+    assert!(!topics.iter().any(is_own), "the broker's own are left out");
+    assert!(node.list(&["topic", "list", "--internal"])?.iter().any(is_own));
     let table = node.weir(&["topic", "list", "--output", "table"])?;
-    assert!(table.contains("│ NAME ┆ PARTITIONS ┆ REPLICAS │"), "{table}");
+    assert!(table.contains("│ NAME ") && table.contains(" ┆ PARTITIONS ┆ REPLICAS │"), "{table}");
 
     node.weir(&["topic", "alter", "a", "--partitions", "5", "--set", "retention.ms=1000"])?;
     let described = node.list(&["topic", "describe", "a"])?;
@@ -135,7 +136,8 @@ fn topics_are_made_shown_changed_and_deleted() -> Result<()> {
     ];
     node.weir(&script)?;
     node.weir(&["topic", "delete", "a", "b", "d"])?;
-    assert!(node.list(&["topic", "list"])?.is_empty());
+    let left = node.list(&["topic", "list"])?;
+    assert!(!left.iter().any(|t| ["a", "b", "d"].iter().any(|name| t["name"] == *name)), "{left:?}");
     assert!(node.fails(&["topic", "delete", "a"], "", 1)?.contains("does not exist"));
     node.weir(&["topic", "delete", "a", "--if-exists"])?;
     Ok(())

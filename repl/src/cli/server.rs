@@ -11,10 +11,10 @@ use weir_server::config::{NodeConfig, ProcessingLogConfig};
 use weir_server::node::{NodeError, RunningNode};
 
 use crate::cli::args::{NodeArgs, OutputArg, ShellArgs};
-use crate::cli::chain;
 use crate::cli::repl::{Script, run_interactive, run_script};
 use crate::cli::security::open_to_all;
 use crate::client::{ClientError, ServerClient};
+use crate::render::error::chain;
 use crate::render::style::Palette;
 use crate::session::{OutputForm, Session};
 

@@ -69,7 +69,7 @@ fn client_message(error: &ClientError) -> String {
         }
         ClientError::Transport(error) => error.to_string(),
         ClientError::Incomplete { .. } | ClientError::Batch(_) | ClientError::MustAbort { .. } => {
-            crate::cli::chain(error)
+            crate::render::error::chain(error)
         }
     }
 }

@@ -277,7 +277,7 @@ impl<W: Write> Walk<'_, W> {
         scratch: &mut DecompressBuf,
     ) -> Result<(), String> {
         let header = batch.header();
-        let shown = crate::cli::chain;
+        let shown = crate::render::error::chain;
         if !self.dump.verify {
             let codec = header.compression().map(|c| c.name()).unwrap_or("?");
             let marker = if header.is_control() {
@@ -482,7 +482,7 @@ fn read_batch(file: &mut impl Read, left: u64) -> io::Result<Result<RecordBatch,
     file.read_exact(&mut bytes)?;
     let header = match BatchHeader::parse(&bytes) {
         Ok(header) => header,
-        Err(error) => return Ok(Err(crate::cli::chain(&error))),
+        Err(error) => return Ok(Err(crate::render::error::chain(&error))),
     };
     let size = header.size_bytes();
     if size as u64 > left {
@@ -495,6 +495,6 @@ fn read_batch(file: &mut impl Read, left: u64) -> io::Result<Result<RecordBatch,
     bytes.resize(size, 0);
     file.read_exact(&mut bytes[HEADER_BYTES..])?;
     Ok(RecordBatch::parse(Bytes::from(bytes)).map(|(batch, _)| batch).map_err(|error| {
-        format!("the batch at offset {}: {}", header.base_offset, crate::cli::chain(&error))
+        format!("the batch at offset {}: {}", header.base_offset, crate::render::error::chain(&error))
     }))
 }

@@ -14,8 +14,9 @@ CLIENTS := $(HOME)/.cache/weir/clients
 CARGO := cargo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-# The C++ compiler and libclang are for RocksDB, kcat and Python for the tests with real clients.
-APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv
+# The C++ compiler and libclang are for RocksDB, kcat and Python for the tests with real clients, script and kill for
+# those in a terminal.
+APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps
 
 .PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench clean
 

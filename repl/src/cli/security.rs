@@ -15,7 +15,7 @@ use weir_broker::auth::sasl::{SaslConfig, SaslMechanism};
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::tls::{ClientAuth, TlsServer, TlsServerFiles};
 
-use crate::cli::chain;
+use crate::render::error::chain;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClientAuthArg {

@@ -16,6 +16,7 @@ use weir_broker::protocol::messages::alter_replica_log_dirs::{
     AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
 };
 use weir_broker::protocol::messages::api_versions::ApiVersionsRequest;
+use weir_broker::protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use weir_broker::protocol::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
 };
@@ -30,6 +31,7 @@ use weir_broker::protocol::response::Response;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 
@@ -129,6 +131,39 @@ async fn settings_come_from_the_topic_the_broker_the_cluster_or_the_default() {
     assert_eq!(alter(&transport, TOPIC, "t", DELETE, ("retention.ms", "")).await, ErrorCode::None);
     assert_eq!(alter(&transport, BROKER, "1", DELETE, ("log.retention.ms", "")).await, ErrorCode::None);
     assert_eq!(in_force(&transport).await, ("1000".to_owned(), 3, vec![3, 5]));
+    broker.shutdown().await.expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_may_have_its_own_timeouts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path()).await;
+    let transport = broker.transport();
+    let interval = async |group_id: &str| {
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: group_id.to_owned(),
+            member_id: "m".to_owned(),
+            rebalance_timeout_ms: 1_000,
+            subscribed_topic_names: Some(vec!["t".to_owned()]),
+            topic_partitions: Some(Vec::new()),
+            ..ConsumerGroupHeartbeatRequest::default()
+        };
+        let answer = call!(transport, ConsumerGroupHeartbeat, request);
+        assert_eq!(answer.error_code, ErrorCode::None);
+        answer.heartbeat_interval_ms
+    };
+    let setting = ("consumer.heartbeat.interval.ms", "700");
+    assert_eq!(alter(&transport, GROUP, "g", SET, setting).await, ErrorCode::None);
+    assert_eq!((interval("g").await, interval("h").await), (700, 5_000));
+    let described = describe(&transport, GROUP, "g").await;
+    let config = &described["consumer.heartbeat.interval.ms"];
+    assert_eq!((config.value.as_deref(), config.config_source), (Some("700"), 8));
+    assert_eq!(described["consumer.session.timeout.ms"].value.as_deref(), Some("45000"));
+    let refused = alter(&transport, GROUP, "g", SET, ("consumer.session.timeout.ms", "1")).await;
+    assert_eq!(refused, ErrorCode::InvalidConfig);
+    assert_eq!(alter(&transport, GROUP, "g", SET, ("nonsense", "1")).await, ErrorCode::InvalidConfig);
+    assert_eq!(alter(&transport, GROUP, "g", DELETE, setting).await, ErrorCode::None);
+    assert_eq!(interval("g").await, 5_000);
     broker.shutdown().await.expect("a clean end");
 }
 

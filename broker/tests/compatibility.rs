@@ -80,11 +80,11 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => (Own, ""),
         ApiKey::DescribeConfigs => (
             Own,
-            "Topics and the broker, with sources, synonyms and documentation. No settings of groups, loggers and client \
+            "Topics, the broker and consumer groups, with sources, synonyms and documentation. No settings of loggers and client \
              metrics.",
         ),
         ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
-            (Own, "Topics, and those broker settings that are defaults of topic settings.")
+            (Own, "Topics, consumer groups, and those broker settings that are defaults of topic settings.")
         }
         ApiKey::AlterReplicaLogDirs => (Own, "There is one directory; any other is `LOG_DIR_NOT_FOUND`."),
         ApiKey::DescribeLogDirs => (Own, "A damaged log is told as a failed directory of its own."),
@@ -105,7 +105,7 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
              when it is empty; there is no migration of a group with members.",
         ),
         ApiKey::ConsumerGroupDescribe => (Confluent, ""),
-        ApiKey::ListConfigResources => (Own, "Topics and the broker."),
+        ApiKey::ListConfigResources => (Own, "Topics, the broker, groups with settings."),
         ApiKey::DescribeTopicPartitions => (Own, "In pages, by cursor."),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::configs::{BROKER, TOPIC};
+use crate::api::configs::{BROKER, GROUP, TOPIC};
 use crate::api::error_map;
 use crate::api::node::Node;
 use crate::error::Error;
 use crate::metadata::broker_config::{BrokerSettings, Scope};
+use crate::metadata::group_config;
 use crate::metadata::topic_config::{
     ConfigDefinition, TopicConfig, ValueKind, definition, definition_by_broker_name,
 };
@@ -42,6 +43,7 @@ async fn change(
     match resource_type {
         TOPIC => change_topic(node, name, validate_only, edit).await,
         BROKER => change_broker(node, name, validate_only, edit).await,
+        GROUP => change_group(node, name, validate_only, edit).await,
         other => Err((
             ErrorCode::InvalidRequest,
             format!("the settings of resource type {other} cannot be altered"),
@@ -64,6 +66,24 @@ async fn change_topic(
         return TopicConfig::parse(&configs).map(|_| ()).map_err(refusal);
     }
     node.topics().alter_configs(name, edit).await.map_err(refusal)
+}
+
+async fn change_group(
+    node: &Node,
+    name: &str,
+    validate_only: bool,
+    edit: impl Fn(&Configs, Lookup) -> Result<Configs, Error> + Send + 'static,
+) -> Result<(), Refusal> {
+    if name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "the group has no name".to_owned()));
+    }
+    let edit = move |configs: &Configs| edit(configs, group_config::definition);
+    if validate_only {
+        let image = node.metadata().image();
+        let present = image.group_settings().get(name).cloned().unwrap_or_default();
+        return edit(&present).and_then(|configs| group_config::check(&configs)).map_err(refusal);
+    }
+    node.topics().alter_group_configs(name, edit).await.map_err(refusal)
 }
 
 async fn change_broker(

@@ -2,6 +2,7 @@
 
 use crate::api::node::Node;
 use crate::metadata::broker_config::Scope;
+use crate::metadata::group_config;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::topic_config::{ConfigDefinition, DEFINITIONS, ValueKind};
 use crate::protocol::error_code::ErrorCode;
@@ -23,11 +24,13 @@ const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const STATIC_BROKER_CONFIG: i8 = 4;
 /// The source of a built-in value.
 pub(crate) const DEFAULT_CONFIG: i8 = 5;
+/// The source of a value set for a group.
+const GROUP_CONFIG: i8 = 8;
 
 pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
-const GROUP: i8 = 32;
+pub(crate) const GROUP: i8 = 32;
 
 const BOOLEAN: i8 = 1;
 const STRING: i8 = 2;
@@ -51,6 +54,7 @@ pub(crate) fn describe(node: &Node, request: DescribeConfigsRequest) -> Describe
         let configs = match resource.resource_type {
             TOPIC => describe_topic(node, &resource, detail),
             BROKER => describe_broker(node, &resource, detail),
+            GROUP => describe_group(node, &resource, detail),
             other => Err((ErrorCode::InvalidRequest, format!("resource type {other} has no settings here"))),
         };
         let (configs, error_code, error_message) = match configs {
@@ -135,6 +139,36 @@ fn describe_topic(
     Ok(DEFINITIONS.iter().filter(|definition| wanted(resource, definition.name)).map(describe).collect())
 }
 
+/// Settings of a consumer group, which need not exist yet.
+fn describe_group(
+    node: &Node,
+    resource: &DescribeConfigsResource,
+    detail: Detail,
+) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    if resource.resource_name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "the group has no name".to_owned()));
+    }
+    let image = node.metadata().image();
+    let set = image.group_settings().get(&resource.resource_name);
+    let fixed = node.config().kafka_names();
+    let describe = |definition: &ConfigDefinition| {
+        let origin = |name: &str, value: &str, source| DescribeConfigsSynonym {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+            source,
+        };
+        let mut origins = Vec::new();
+        let own = set.and_then(|set| set.get(definition.name));
+        origins.extend(own.map(|value| origin(definition.name, value, GROUP_CONFIG)));
+        let broker = fixed.iter().find(|(name, _)| *name == definition.broker_name);
+        origins.extend(broker.map(|(name, value)| origin(name, value, STATIC_BROKER_CONFIG)));
+        origins.push(origin(definition.broker_name, definition.default, DEFAULT_CONFIG));
+        entry(definition.name, definition, origins, detail)
+    };
+    let wanted = group_config::DEFINITIONS.iter().filter(|definition| wanted(resource, definition.name));
+    Ok(wanted.map(describe).collect())
+}
+
 /// The numbers of DescribeConfigs' value types.
 fn config_type(kind: ValueKind) -> i8 {
     match kind {
@@ -201,7 +235,7 @@ fn type_of(value: &str) -> i8 {
     }
 }
 
-/// ListConfigResources: topics and this broker. There are no subscriptions to client metrics and no group settings.
+/// ListConfigResources: topics, this broker, and groups with settings. There are no subscriptions to client metrics.
 pub(crate) fn list(
     node: &Node,
     version: i16,
@@ -231,6 +265,15 @@ pub(crate) fn list(
     if types.contains(&BROKER) {
         let resource_name = node.id().to_string();
         config_resources.push(ConfigResource { resource_name, resource_type: BROKER });
+    }
+    if types.contains(&GROUP) {
+        config_resources.extend(
+            node.metadata()
+                .image()
+                .group_settings()
+                .keys()
+                .map(|group| ConfigResource { resource_name: group.clone(), resource_type: GROUP }),
+        );
     }
     ListConfigResourcesResponse { config_resources, ..ListConfigResourcesResponse::default() }
 }

@@ -169,7 +169,7 @@ pub(crate) async fn consumer_heartbeat(
         Ok(reply) => ConsumerGroupHeartbeatResponse {
             member_id: Some(reply.member_id),
             member_epoch: reply.member_epoch,
-            heartbeat_interval_ms: node.config().groups.consumer.heartbeat_interval_ms,
+            heartbeat_interval_ms: reply.heartbeat_interval_ms,
             assignment: reply.assignment.as_ref().map(by_topic),
             ..ConsumerGroupHeartbeatResponse::default()
         },

@@ -190,7 +190,7 @@ impl GroupCoordinator {
             return Err(Refusal::new(ErrorCode::InvalidRequest, "the group id is empty"));
         }
         request.check()?;
-        let limits = self.limits.consumer.clone();
+        let limits = self.limits.consumer.of_group(image.group_settings().get(group_id));
         let mut records = Vec::new();
         if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(group_id) {
             let reply = group.heartbeat(request, image, &limits, now, &mut records)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::broker_config::{BrokerSettings, Scope};
+use super::group_config;
 use super::record::MetadataRecord;
 use super::security::SecurityImage;
 use super::topic_config::TopicConfig;
@@ -59,6 +60,7 @@ pub struct MetadataImage {
     producer_id_next: i64,
     security: Arc<SecurityImage>,
     broker_settings: BrokerSettings,
+    group_settings: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl MetadataImage {
@@ -86,6 +88,12 @@ impl MetadataImage {
     #[must_use]
     pub fn broker_settings(&self) -> &BrokerSettings {
         &self.broker_settings
+    }
+
+    /// What was set for consumer groups, by group.
+    #[must_use]
+    pub fn group_settings(&self) -> &BTreeMap<String, BTreeMap<String, String>> {
+        &self.group_settings
     }
 
     /// The settings the logs of a topic obey: its own, else the broker's, else the built-in ones.
@@ -153,6 +161,14 @@ impl MetadataImage {
             MetadataRecord::BrokerConfigsChanged { scope, configs } => {
                 self.broker_settings.replace(*scope, configs)?;
             }
+            MetadataRecord::GroupConfigsChanged { group, configs } => {
+                group_config::check(configs)?;
+                if configs.is_empty() {
+                    self.group_settings.remove(group);
+                } else {
+                    self.group_settings.insert(group.clone(), configs.clone());
+                }
+            }
             MetadataRecord::ProducerIds { next } => self.producer_id_next = self.producer_id_next.max(*next),
             MetadataRecord::CredentialSet { user, credential } => {
                 self.security_mut().set_credential(user, credential);
@@ -199,6 +215,9 @@ impl MetadataImage {
                 records.push(MetadataRecord::BrokerConfigsChanged { scope, configs });
             }
         }
+        records.extend(self.group_settings.iter().map(|(group, configs)| {
+            MetadataRecord::GroupConfigsChanged { group: group.clone(), configs: configs.clone() }
+        }));
         records.push(MetadataRecord::ProducerIds { next: self.producer_id_next });
         records.extend(self.security.records());
         records

@@ -45,6 +45,8 @@ pub enum MetadataRecord {
     },
     /// Settings of the broker made while it runs, as a whole for their scope.
     BrokerConfigsChanged { scope: Scope, configs: BTreeMap<String, String> },
+    /// The settings of a consumer group, as a whole; none removes them.
+    GroupConfigsChanged { group: String, configs: BTreeMap<String, String> },
     /// Producer ids below `next` may be in use.
     ProducerIds { next: i64 },
     /// The user's password under one mechanism is what this proves.

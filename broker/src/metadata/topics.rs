@@ -155,6 +155,24 @@ impl TopicService {
         .await
     }
 
+    /// Replaces the settings of a consumer group by what `edit` makes of the present ones.
+    pub async fn alter_group_configs(
+        &self,
+        group: &str,
+        edit: impl Fn(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>> + Send + 'static,
+    ) -> Result<()> {
+        let inner = self.inner.clone();
+        let group = group.to_owned();
+        blocking(move || {
+            inner.metadata.update(|image| {
+                let present = image.group_settings().get(&group).cloned().unwrap_or_default();
+                let configs = edit(&present)?;
+                Ok((vec![MetadataRecord::GroupConfigsChanged { group: group.clone(), configs }], ()))
+            })
+        })
+        .await
+    }
+
     /// Replaces the broker's settings of `scope` by what `edit` makes of the present ones; logs obey them at once.
     pub async fn alter_broker_configs(
         &self,

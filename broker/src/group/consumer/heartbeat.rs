@@ -1,6 +1,6 @@
 //! ConsumerGroupHeartbeat: the one request by which members join, live, reconcile and leave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::assignor::Assignor;
@@ -10,6 +10,7 @@ use super::state::{
 };
 use super::subscription;
 use crate::coordinator::codec::CoordinatorRecord;
+use crate::metadata::group_config;
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
 
@@ -27,6 +28,20 @@ pub struct ConsumerLimits {
 impl Default for ConsumerLimits {
     fn default() -> Self {
         Self { session_timeout_ms: 45_000, heartbeat_interval_ms: 5_000, members_max: 10_000 }
+    }
+}
+
+impl ConsumerLimits {
+    /// The limits of one group: what was set for it, else these.
+    #[must_use]
+    pub fn of_group(&self, settings: Option<&BTreeMap<String, String>>) -> Self {
+        let set = |name: &str| settings.and_then(|settings| settings.get(name)?.parse().ok());
+        Self {
+            session_timeout_ms: set(group_config::SESSION_TIMEOUT).unwrap_or(self.session_timeout_ms),
+            heartbeat_interval_ms: set(group_config::HEARTBEAT_INTERVAL)
+                .unwrap_or(self.heartbeat_interval_ms),
+            members_max: self.members_max,
+        }
     }
 }
 
@@ -54,6 +69,8 @@ pub struct HeartbeatRequest {
 pub struct HeartbeatReply {
     pub member_id: String,
     pub member_epoch: i32,
+    /// When the next heartbeat is wanted. Units: ms.
+    pub heartbeat_interval_ms: i32,
     /// What the member may read; absent when it knows.
     pub assignment: Option<PartitionSet>,
 }
@@ -143,7 +160,7 @@ impl ConsumerGroup {
         out: &mut Vec<CoordinatorRecord>,
     ) -> Result<HeartbeatReply, Refusal> {
         match request.member_epoch {
-            LEAVE_EPOCH | STATIC_LEAVE_EPOCH => self.leave(request, now, out),
+            LEAVE_EPOCH | STATIC_LEAVE_EPOCH => self.leave(request, limits, now, out),
             _ => self.live(request, image, limits, now, out),
         }
     }
@@ -181,6 +198,7 @@ impl ConsumerGroup {
         Ok(HeartbeatReply {
             member_id: member.member_id.clone(),
             member_epoch: member.epoch,
+            heartbeat_interval_ms: limits.heartbeat_interval_ms,
             assignment: tell.then(|| member.assigned.clone()),
         })
     }

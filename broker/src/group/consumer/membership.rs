@@ -83,6 +83,7 @@ impl ConsumerGroup {
     pub(super) fn leave(
         &mut self,
         request: &HeartbeatRequest,
+        limits: &ConsumerLimits,
         now: i64,
         out: &mut Vec<CoordinatorRecord>,
     ) -> Result<HeartbeatReply, Refusal> {
@@ -106,6 +107,7 @@ impl ConsumerGroup {
         Ok(HeartbeatReply {
             member_id: member_id.clone(),
             member_epoch: request.member_epoch,
+            heartbeat_interval_ms: limits.heartbeat_interval_ms,
             assignment: None,
         })
     }

@@ -249,6 +249,18 @@ fn silent_members_and_those_that_do_not_let_go_are_removed() {
 }
 
 #[test]
+fn a_group_may_have_its_own_session_timeout() {
+    let mut bench = Bench::new(&[("t", 1)]);
+    let configs = BTreeMap::from([("consumer.session.timeout.ms".to_owned(), "2000".to_owned())]);
+    bench.change(&MetadataRecord::GroupConfigsChanged { group: "g".to_owned(), configs });
+    bench.heartbeat(&join("a", &["t"])).expect("joined");
+    bench.pass(1_999);
+    bench.heartbeat(&beat("a", 1)).expect("alive");
+    bench.pass(2_000);
+    assert_eq!(bench.heartbeat(&beat("a", 1)), Err(ErrorCode::UnknownMemberId));
+}
+
+#[test]
 fn a_static_member_takes_over_from_its_former_self() {
     let instance = |request| HeartbeatRequest { instance_id: Some("i".to_owned()), ..request };
     let mut bench = Bench::new(&[("t", 4)]);

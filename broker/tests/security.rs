@@ -443,6 +443,21 @@ async fn connections_of_one_address_are_limited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_authenticate_in_time_is_let_go() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let short =
+        |sasl| ListenerConfig { authentication_timeout: Duration::from_millis(100), ..listener(None, sasl) };
+    let broker = start(dir.path(), vec![short(Some(SaslConfig::default())), short(None)]).await;
+    let mut open = Peer::connect(broker.listeners()[1].local_addr()).await;
+    let mut silent = Peer::connect(broker.listeners()[0].local_addr()).await;
+    assert!(silent.ask(3, ApiVersionsRequest::default()).await.is_some());
+    assert_eq!(silent.frame().await, None);
+    assert!(open.ask(9, MetadataRequest::default()).await.is_some(), "nothing is asked of it");
+    assert_eq!(broker.net_metrics().connections_timed_out.get(), 1);
+    broker.shutdown().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let broker = start(dir.path(), vec![listener(None, Some(SaslConfig::default()))]).await;

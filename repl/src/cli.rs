@@ -40,7 +40,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             None => server::run_shell(cli.shell, cli.node).await,
-            Some(Command::Server(node)) => server::run_server(node).await,
+            Some(Command::Server(node)) => server::run_server(*node).await,
             Some(Command::Migrate(args)) => exit_code(migrate::run(args).await.map_err(|e| chain(&e))),
             Some(Command::Topic(args)) => tool_code(topic::run(args).await),
             Some(Command::Produce(args)) => tool_code(produce::run(args).await),

@@ -22,6 +22,8 @@ pub struct ListenerConfig {
     pub sasl: Option<SaslConfig>,
     /// How long a client may take to agree on TLS.
     pub handshake_timeout: Duration,
+    /// How long a client may take to prove who it is, where it has to.
+    pub authentication_timeout: Duration,
     /// Connections of one address open at a time (`max.connections.per.ip`).
     pub connections_per_ip_max: usize,
     /// Connections of all listeners open at a time; further ones are closed at once (`max.connections`).
@@ -61,6 +63,7 @@ impl Default for ListenerConfig {
             tls: None,
             sasl: None,
             handshake_timeout: Duration::from_secs(10),
+            authentication_timeout: Duration::from_secs(30),
             connections_per_ip_max: usize::MAX,
             address: "127.0.0.1:9092".to_owned(),
             connections_max: 20_000,

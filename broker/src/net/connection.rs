@@ -90,6 +90,7 @@ pub(crate) struct Connection<R, W> {
     /// A request that proves who the client is is being answered; nothing else is read meanwhile.
     authenticating: bool,
     muted_until: Option<Instant>,
+    opened_at: Instant,
     /// The peer sends nothing more, or is not to.
     read_closed: bool,
     active_at: Instant,
@@ -109,6 +110,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             proven: false,
             authenticating: false,
             muted_until: None,
+            opened_at: Instant::now(),
             read_closed: false,
             active_at: Instant::now(),
             client_id: None,
@@ -146,7 +148,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn serve(&mut self) -> Result<(), ConnectionError> {
         let shared = self.shared.clone();
         let config = &shared.config;
-        let tick = config.idle_timeout.min(config.stall_timeout) / 2;
+        let tick = config.idle_timeout.min(config.stall_timeout).min(config.authentication_timeout) / 2;
         let timer: Sleep = sleep_until(Instant::now() + tick);
         tokio::pin!(timer);
         loop {
@@ -208,6 +210,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     fn check_timeouts(&self, can_read: bool) -> Result<(), ConnectionError> {
         let config = &self.shared.config;
+        if self.opened_at.elapsed() >= config.authentication_timeout && !self.session.is_ready() {
+            return Err(ConnectionError::TimedOut { what: "client did not authenticate" });
+        }
         if !self.writer.is_idle() {
             if self.writer.progress_at().elapsed() >= config.stall_timeout {
                 return Err(ConnectionError::TimedOut { what: "peer did not take its response" });

@@ -48,7 +48,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a node until it is told to stop
-    Server(NodeArgs),
+    Server(Box<NodeArgs>),
     /// Apply versioned SQL files
     Migrate(MigrateArgs),
     /// Make, show, change and delete topics

@@ -188,6 +188,9 @@ impl SecurityArgs {
             if !listener.is_loopback() && !config.authenticates() && !insecure {
                 return Err(open_to_all(&format!("{}://{}", listener.protocol.name(), listener.address())));
             }
+            if !listener.is_loopback() && listener.protocol == Protocol::SaslPlaintext {
+                eprintln!("Warning: passwords and records on {} are not encrypted", listener.address());
+            }
             configs.push(config);
         }
         match advertised.into_values().flatten().next() {
@@ -225,6 +228,11 @@ impl SecurityArgs {
         let malformed = self.super_user.iter().find(|name| !name.starts_with("User:") || name.len() == 5);
         if let Some(name) = malformed {
             return Err(format!("super user \"{name}\" does not have the form User:NAME"));
+        }
+        if self.super_user.is_empty() && self.listeners.iter().any(|listener| listener.protocol.has_sasl()) {
+            eprintln!(
+                "Warning: without --super-user there are no ACLs: every client that authenticates may do everything"
+            );
         }
         let authorizer = (!self.super_user.is_empty()).then(|| AuthorizerConfig {
             super_users: self.super_user.clone(),

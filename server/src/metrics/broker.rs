@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_broker::api::node::NodeMetrics;
 use weir_broker::broker::Broker;
 use weir_broker::net::metrics::{LATENCY_BOUNDS_US, NetMetrics};
 use weir_broker::protocol::api_key::ApiKey;
@@ -18,6 +19,7 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         connections(broker.net_metrics(), page);
         requests(broker.net_metrics(), page);
         let counters = broker.node().metrics();
+        security(counters, page);
         page.family("weir_broker_requests", "counter", "Requests, those of this process among them.")
             .sample(&[], counters.requests.get());
         page.family("weir_broker_appended_bytes", "counter", "Bytes of records that producers appended.")
@@ -93,6 +95,8 @@ fn connections(net: &NetMetrics, page: &mut Page) {
         ("timed_out", &net.connections_timed_out),
         ("malformed", &net.connections_malformed),
         ("oversize", &net.connections_oversize),
+        ("unauthenticated", &net.connections_unauthenticated),
+        ("tls_handshake", &net.tls_handshakes_failed),
     ] {
         closed.sample(&[("reason", reason)], counter.get());
     }
@@ -100,6 +104,25 @@ fn connections(net: &NetMetrics, page: &mut Page) {
         .sample(&[], net.bytes_received.get());
     page.family("weir_kafka_sent_bytes", "counter", "Bytes written to Kafka connections.")
         .sample(&[], net.bytes_sent.get());
+}
+
+/// Who was turned away, and why.
+fn security(counters: &NodeMetrics, page: &mut Page) {
+    for (name, help, counter) in [
+        (
+            "weir_kafka_authentications_failed",
+            "Clients that did not prove who they are.",
+            &counters.authentications_failed,
+        ),
+        ("weir_kafka_requests_refused", "Requests that no ACL allows.", &counters.requests_refused),
+        (
+            "weir_kafka_requests_throttled",
+            "Requests after which a client was told to pause.",
+            &counters.requests_throttled,
+        ),
+    ] {
+        page.family(name, "counter", help).sample(&[], counter.get());
+    }
 }
 
 /// APIs that were asked for at least once.

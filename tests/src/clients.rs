@@ -84,6 +84,7 @@ pub fn run(command: &mut Command) -> Result<Report> {
     Ok(report)
 }
 
+#[expect(clippy::disallowed_methods, reason = "nothing tells when the port of a killed server is free again")]
 fn start_again(folder: &std::path::Path, address: &str) -> Result<ServerProcess> {
     let mut last = None;
     for _ in 0..STARTS_MAX {

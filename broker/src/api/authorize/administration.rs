@@ -54,12 +54,15 @@ pub(super) fn metadata(check: Check<'_>, request: &mut MetadataRequest) -> Verdi
     }
     let may_create = |name: &str| check.cluster(Operation::Create) || access.topic(Operation::Create, name);
     let creating = request.allow_auto_topic_creation;
-    let is_refused = |topic: &MetadataRequestTopic| match &topic.name {
-        None => !check.topic(Operation::Describe, true, "", topic.topic_id),
-        Some(name) => {
+    // A request may give a name, an id, or both, so both are checked; clients that mean an id may send an empty name.
+    let is_refused = |topic: &MetadataRequestTopic| {
+        let id_refused =
+            !topic.topic_id.is_nil() && !check.topic(Operation::Describe, true, "", topic.topic_id);
+        let name_refused = |name: &String| {
             !access.topic(Operation::Describe, name)
                 || (creating && image.topic(name).is_none() && !may_create(name))
-        }
+        };
+        id_refused || topic.name.as_ref().filter(|name| !name.is_empty()).is_some_and(name_refused)
     };
     let asked_for_all = request.topics.as_ref().is_none_or(|topics| version == 0 && topics.is_empty());
     let refused = match &mut request.topics {

@@ -326,6 +326,17 @@ async fn lists_show_only_what_may_be_seen() {
     };
     assert_eq!(answer.topics[0].name, None);
     assert_eq!(answer.topics[0].error_code, ErrorCode::TopicAuthorizationFailed);
+    // A name the client may know does not open the topic of the id beside it.
+    for (name, id, refused) in [("t", id, true), ("", id, true), ("", fixture.topic_id, false)] {
+        let Some(Response::Metadata(answer)) =
+            fixture.ask("User:alice", 12, hidden(Some(name), id).into()).await
+        else {
+            panic!("an answer is due")
+        };
+        let expected = if refused { ErrorCode::TopicAuthorizationFailed } else { ErrorCode::None };
+        assert_eq!(answer.topics[0].error_code, expected, "{name} {id}");
+        assert_eq!(answer.topics[0].partitions.is_empty(), refused);
+    }
     // The host of the rule counts.
     let session = |host: [u8; 4]| {
         let endpoint = Endpoint { name: "X".to_owned(), host: "h".to_owned(), port: 1, sasl: None };

@@ -85,6 +85,12 @@ async fn users_are_made_changed_and_deleted() -> Result<()> {
         error.contains("cannot reach a broker") && error.to_lowercase().contains("authentication"),
         "{error}"
     );
+    let nobody = Command::new(weir_binary()).args(["topic", "list", "-b", &broker.address]).output()?;
+    let error = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(
+        nobody.status.code() == Some(1) && error.contains("Hint: a listener with TLS or SASL"),
+        "{error}"
+    );
     broker.admin(&["user", "create", "ada", "--password", "byron", "--mechanism", "sha-256"], "")?;
     assert_eq!(broker.weir("ada", "byron", &["topic", "list"], "")?.0, 0, "SCRAM-SHA-256 is the default");
     broker.admin(&["user", "delete", "ada"], "")?;

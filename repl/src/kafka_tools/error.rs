@@ -10,7 +10,7 @@ pub enum ToolError {
     /// The arguments contradict each other or cannot be understood.
     #[error("{0}")]
     Usage(String),
-    #[error("cannot reach a broker at {addresses}: {source}")]
+    #[error("cannot reach a broker at {addresses}: {source}{}", hint(source))]
     Unreachable { addresses: String, source: TransportError },
     #[error("topic \"{topic}\" does not exist; \"weir topic list\" shows those that do")]
     NoTopic { topic: String },
@@ -58,6 +58,15 @@ impl ToolError {
             | ToolError::Some { .. } => 1,
         }
     }
+}
+
+/// What a connection that is closed at once may mean.
+fn hint(error: &TransportError) -> &'static str {
+    if !matches!(error, TransportError::Disconnected { .. }) {
+        return "";
+    }
+    "\nHint: a listener with TLS or SASL closes connections that lack them: add -X security.protocol=SASL_SSL, \
+     -X sasl.username=NAME and so on."
 }
 
 /// A refusal in the broker's words; anything else with its cause.

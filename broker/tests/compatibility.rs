@@ -10,9 +10,13 @@ use weir_broker::protocol::api_key::ApiKey;
 /// independent implementation.
 #[derive(Clone, Copy)]
 enum Tested {
-    /// kcat and confluent-kafka, `tests/clients`.
+    /// All seven clients of `tests/clients`.
     Clients,
-    /// confluent-kafka, `tests/clients`.
+    /// Several of them, Java's and confluent-kafka among them.
+    Several,
+    /// Java's client.
+    Java,
+    /// confluent-kafka.
     Confluent,
     /// Weir's own client or a test's requests.
     Own,
@@ -23,7 +27,9 @@ enum Tested {
 impl Tested {
     fn text(self) -> &'static str {
         match self {
-            Self::Clients => "kcat, confluent-kafka",
+            Self::Clients => "seven clients",
+            Self::Several => "Java, confluent-kafka and others",
+            Self::Java => "Java",
             Self::Confluent => "confluent-kafka",
             Self::Own => "own tests",
             Self::No => "–",
@@ -33,7 +39,7 @@ impl Tested {
 
 /// One line for each API; an API without one does not compile.
 fn about(api: ApiKey) -> (Tested, &'static str) {
-    use Tested::{Clients, Confluent, No, Own};
+    use Tested::{Clients, Confluent, Java, No, Own, Several};
     match api {
         ApiKey::Produce => (
             Clients,
@@ -52,61 +58,62 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
             (Clients, "Topics are made on demand only with `auto.create.topics.enable`, off by default.")
         }
         ApiKey::OffsetCommit => {
-            (Confluent, "Member epochs of the newer protocol are checked from version 9 on.")
+            (Several, "Member epochs of the newer protocol are checked from version 9 on.")
         }
-        ApiKey::OffsetFetch => (Confluent, ""),
-        ApiKey::FindCoordinator => {
-            (Confluent, "Groups and transactions, many keys at once; no share groups.")
-        }
-        ApiKey::JoinGroup => (Confluent, "Eager and cooperative, static members."),
-        ApiKey::Heartbeat | ApiKey::SyncGroup => (Confluent, ""),
-        ApiKey::LeaveGroup => (Confluent, "Also removes members of the newer protocol by instance id."),
+        ApiKey::OffsetFetch => (Several, ""),
+        ApiKey::FindCoordinator => (Several, "Groups and transactions, many keys at once; no share groups."),
+        ApiKey::JoinGroup => (Several, "Eager and cooperative, static members."),
+        ApiKey::Heartbeat | ApiKey::SyncGroup => (Several, ""),
+        ApiKey::LeaveGroup => (Several, "Also removes members of the newer protocol by instance id."),
         ApiKey::DescribeGroups => {
-            (Own, "A group of the newer protocol is `GROUP_ID_NOT_FOUND` from version 6 on.")
+            (Several, "A group of the newer protocol is `GROUP_ID_NOT_FOUND` from version 6 on.")
         }
-        ApiKey::ListGroups => (Confluent, "Filters by state and type."),
-        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => (Own, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512."),
+        ApiKey::ListGroups => (Several, "Filters by state and type."),
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
+            (Confluent, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.")
+        }
         ApiKey::ApiVersions => (Clients, "Features: `group.version` 1, `transaction.version` 2."),
-        ApiKey::CreateTopics => (Confluent, "Replication factor 1 or -1; assignments to this broker only."),
-        ApiKey::DeleteTopics => (Own, "Internal topics are refused."),
-        ApiKey::DeleteRecords => (Own, ""),
-        ApiKey::InitProducerId => (Confluent, "Version 6 (two-phase commit) is not offered."),
+        ApiKey::CreateTopics => (Several, "Replication factor 1 or -1; assignments to this broker only."),
+        ApiKey::DeleteTopics => (Several, "Internal topics are refused."),
+        ApiKey::DeleteRecords => (Java, ""),
+        ApiKey::InitProducerId => (Several, "Version 6 (two-phase commit) is not offered."),
         ApiKey::OffsetForLeaderEpoch => (Own, ""),
-        ApiKey::AddPartitionsToTxn => (Confluent, "Verification (version 4 and later) included."),
-        ApiKey::AddOffsetsToTxn => (Own, ""),
-        ApiKey::EndTxn => (Confluent, "Version 5 raises the producer's epoch (KIP-890)."),
+        ApiKey::AddPartitionsToTxn => (Several, "Verification (version 4 and later) included."),
+        ApiKey::AddOffsetsToTxn => (Several, ""),
+        ApiKey::EndTxn => (Several, "Version 5 raises the producer's epoch (KIP-890)."),
         ApiKey::WriteTxnMarkers => (No, "Between brokers only."),
-        ApiKey::TxnOffsetCommit => (Own, ""),
+        ApiKey::TxnOffsetCommit => (Several, ""),
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => (Own, ""),
         ApiKey::DescribeConfigs => (
-            Own,
+            Java,
             "Topics, the broker and consumer groups, with sources, synonyms and documentation. No settings of loggers and client \
              metrics.",
         ),
-        ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
-            (Own, "Topics, consumer groups, and those broker settings that are defaults of topic settings.")
-        }
+        ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => (
+            Several,
+            "Topics, consumer groups, and those broker settings that are defaults of topic settings.",
+        ),
         ApiKey::AlterReplicaLogDirs => (Own, "There is one directory; any other is `LOG_DIR_NOT_FOUND`."),
-        ApiKey::DescribeLogDirs => (Own, "A damaged log is told as a failed directory of its own."),
-        ApiKey::CreatePartitions => (Confluent, ""),
-        ApiKey::DeleteGroups => (Own, ""),
+        ApiKey::DescribeLogDirs => (Java, "A damaged log is told as a failed directory of its own."),
+        ApiKey::CreatePartitions => (Several, ""),
+        ApiKey::DeleteGroups => (Several, ""),
         ApiKey::ElectLeaders => (Own, "`ELECTION_NOT_NEEDED`: the only replica leads."),
         ApiKey::AlterPartitionReassignments => (Own, "To this broker only, which changes nothing."),
         ApiKey::ListPartitionReassignments => (Own, "None is ever under way."),
-        ApiKey::OffsetDelete => (Own, ""),
+        ApiKey::OffsetDelete => (Java, ""),
         ApiKey::DescribeClientQuotas | ApiKey::AlterClientQuotas => (Own, ""),
         ApiKey::DescribeUserScramCredentials | ApiKey::AlterUserScramCredentials => (Own, ""),
-        ApiKey::DescribeCluster => (Own, ""),
-        ApiKey::DescribeProducers => (Own, ""),
-        ApiKey::DescribeTransactions | ApiKey::ListTransactions => (Own, ""),
+        ApiKey::DescribeCluster => (Several, ""),
+        ApiKey::DescribeProducers => (Java, ""),
+        ApiKey::DescribeTransactions | ApiKey::ListTransactions => (Java, ""),
         ApiKey::ConsumerGroupHeartbeat => (
-            Confluent,
+            Several,
             "KIP-848 with the assignors `uniform` and `range`, patterns, static members. A group changes its protocol \
              when it is empty; there is no migration of a group with members.",
         ),
-        ApiKey::ConsumerGroupDescribe => (Confluent, ""),
+        ApiKey::ConsumerGroupDescribe => (Several, ""),
         ApiKey::ListConfigResources => (Own, "Topics, the broker, groups with settings."),
-        ApiKey::DescribeTopicPartitions => (Own, "In pages, by cursor."),
+        ApiKey::DescribeTopicPartitions => (Java, "In pages, by cursor."),
     }
 }
 
@@ -133,6 +140,8 @@ fn document() -> String {
          same test fails when this page is stale.\n\n\
          Every version of every API is also compared, both ways and byte by byte, with an independent implementation of \
          the protocol; the few versions newer than that one are checked field by field.\n\n\
+         The seven clients are those of `tests/clients`: Java's, librdkafka's (kcat, confluent-kafka), kafka-python, \
+         aiokafka, kafkajs and @platformatic/kafka.\n\n\
          ## APIs\n\n| API | key | versions | tested with | notes |\n|---|---|---|---|---|\n",
     );
     for &api in ApiKey::ALL {

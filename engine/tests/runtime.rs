@@ -134,6 +134,9 @@ async fn pull_queries_look_up_scan_sort_and_group() {
     node.produce("s", 2, 1_000, &rows(0, 100)).await;
     node.read("T", 2, 100).await;
     node.read("W", 2, 100).await;
+    // State follows the output it belongs to.
+    node.await_rows("SELECT k FROM t;", 7).await;
+    node.await_rows("SELECT n FROM w;", 14).await;
 
     assert_eq!(node.pull("SELECT * FROM t WHERE k = 'k3';").await, [["k3", "14", "679"]]);
     assert!(node.pull("SELECT * FROM t WHERE k = 'none';").await.is_empty());
@@ -173,6 +176,7 @@ async fn a_clean_restart_finds_its_state_and_replays_nothing() {
     assert_eq!(status.metrics.restored_records, 0, "{status:?}");
     node.produce("s", 2, 2_000, &rows(70, 140)).await;
     node.read("T", 2, 140).await;
+    node.await_rows("SELECT k FROM t WHERE n = 20;", 7).await;
     let counts = node.pull("SELECT k, n FROM t ORDER BY k;").await;
     assert!(counts.iter().all(|row| row[1] == "20"), "{counts:?}");
 }

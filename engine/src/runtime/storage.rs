@@ -89,15 +89,6 @@ fn open_or_empty(path: &Path, stores: &[StoreSpec], memory: &RocksMemory) -> Res
     RocksBackend::open(path, stores, memory).map_err(|e| unusable(path, &e))
 }
 
-impl Drop for DiskStorage {
-    /// No database is being made while the process ends.
-    fn drop(&mut self) {
-        for (_, backend) in self.open.lock().values() {
-            let _ = backend.wait();
-        }
-    }
-}
-
 impl StateStorage for DiskStorage {
     fn open(
         &self,
@@ -114,17 +105,13 @@ impl StateStorage for DiskStorage {
             if known == stores && !backend.has_failed() {
                 return Ok(Box::new(backend.clone()));
             }
-            // Nobody else may have it open.
-            let _ = backend.wait();
             open.remove(&path);
         }
         let backend = if path.exists() {
             OpeningBackend::of(open_or_empty(&path, stores, &self.memory)?)
         } else {
             let (path, specs, memory) = (path.clone(), stores.to_vec(), self.memory.clone());
-            let open = move || open_or_empty(&path, &specs, &memory).map_err(|e| e.to_string());
-            OpeningBackend::start(open)
-                .map_err(|source| RuntimeError::Thread { name: "state-open".to_owned(), source })?
+            OpeningBackend::new(move || open_or_empty(&path, &specs, &memory).map_err(|e| e.to_string()))
         };
         open.insert(path, (stores.to_vec(), backend.clone()));
         Ok(Box::new(backend))
@@ -132,17 +119,18 @@ impl StateStorage for DiskStorage {
 
     fn release(&self, application_id: &str) -> Result<()> {
         let checkpoint = |backend: &OpeningBackend| {
-            let written = backend.wait().and_then(RocksBackend::checkpoint);
+            let written = match backend.content() {
+                Ok(Some(database)) => database.checkpoint(),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
             written.map_err(RuntimeError::task("write state to disk"))
         };
         self.take(application_id).iter().try_for_each(checkpoint)
     }
 
     fn delete(&self, application_id: &str) -> Result<()> {
-        for backend in self.take(application_id) {
-            // What could not be made need not be deleted.
-            let _ = backend.wait();
-        }
+        drop(self.take(application_id));
         let path = self.dir.join(application_id);
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(&path, &error)),

@@ -1,11 +1,10 @@
-//! A new database that is made while its task already runs.
+//! A new database that is made with its first commit.
 //!
-//! Making one takes several rounds on the disk. Nothing is in it before the first commit, so that a task can begin at once: it
-//! finds its stores empty, and the first commit waits for the database.
+//! Making one takes time and several rounds on the disk, and nothing is in it before the first commit. So a task begins at once,
+//! finds its stores empty, and shows its first output before the database is made.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
-
-use weir_broker::env::spawn;
 
 use crate::error::{EngineError, Result};
 use crate::state::backend::{CommitBatch, KeyRange, StateBackend, StateReader, StoreId, Visit};
@@ -13,55 +12,51 @@ use crate::state::rocksdb::RocksBackend;
 
 type Outcome = std::result::Result<RocksBackend, String>;
 
-/// A database, or one that is being made. Threads: as its traits say.
-#[derive(Clone, Debug)]
+/// A database, or one that is still to be made. Threads: as its traits say.
+#[derive(Clone)]
 pub(crate) struct OpeningBackend {
     outcome: Arc<OnceLock<Outcome>>,
+    make: Arc<dyn Fn() -> Outcome + Send + Sync>,
 }
 
-/// Says that the thread that makes the database has ended, however it has.
-struct Ended(Arc<OnceLock<Outcome>>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.set(Err("it was not opened".to_owned()));
+impl fmt::Debug for OpeningBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpeningBackend").field("outcome", &self.outcome.get()).finish_non_exhaustive()
     }
 }
 
 impl OpeningBackend {
     /// A database that is open.
     pub(crate) fn of(backend: RocksBackend) -> OpeningBackend {
-        OpeningBackend { outcome: Arc::new(OnceLock::from(Ok(backend))) }
+        let make = || Err("it is open already".to_owned());
+        OpeningBackend { outcome: Arc::new(OnceLock::from(Ok(backend))), make: Arc::new(make) }
     }
 
-    /// A database without content that `open` makes, on a thread of its own.
+    /// A database without content, which `make` makes.
+    pub(crate) fn new(make: impl Fn() -> Outcome + Send + Sync + 'static) -> OpeningBackend {
+        OpeningBackend { outcome: Arc::default(), make: Arc::new(make) }
+    }
+
+    /// The database, made if need be.
     ///
-    /// Errors: the operating system's, when it is out of threads.
-    pub(crate) fn start(open: impl FnOnce() -> Outcome + Send + 'static) -> std::io::Result<OpeningBackend> {
-        let outcome = Arc::new(OnceLock::new());
-        let ended = Ended(outcome.clone());
-        spawn::thread("state-open", move || {
-            let _ = ended.0.set(open());
-        })?;
-        Ok(OpeningBackend { outcome })
+    /// Errors: it cannot be made; the same from then on.
+    fn made(&self) -> Result<&RocksBackend> {
+        failing(self.outcome.get_or_init(|| (self.make)()))
     }
 
-    /// The database, once it is there.
-    ///
-    /// Errors: it could not be made.
-    pub(crate) fn wait(&self) -> Result<&RocksBackend> {
-        let failed = |reason: &String| EngineError::Store { store: "new".to_owned(), reason: reason.clone() };
-        self.outcome.wait().as_ref().map_err(failed)
-    }
-
+    /// True if the database cannot be made.
     pub(crate) fn has_failed(&self) -> bool {
         self.outcome.get().is_some_and(Outcome::is_err)
     }
 
-    /// The database, unless it is not there yet and thus empty.
-    fn content(&self) -> Result<Option<&RocksBackend>> {
-        if self.outcome.get().is_some() { self.wait().map(Some) } else { Ok(None) }
+    /// The database, unless it is not made yet and thus empty.
+    pub(crate) fn content(&self) -> Result<Option<&RocksBackend>> {
+        self.outcome.get().map(failing).transpose()
     }
+}
+
+fn failing(outcome: &Outcome) -> Result<&RocksBackend> {
+    outcome.as_ref().map_err(|reason| EngineError::Store { store: "new".to_owned(), reason: reason.clone() })
 }
 
 impl StateReader for OpeningBackend {
@@ -90,7 +85,7 @@ impl StateReader for OpeningBackend {
 impl StateBackend for OpeningBackend {
     fn commit(&mut self, batch: CommitBatch) -> Result<()> {
         // A clone shares the database.
-        self.wait()?.clone().commit(batch)
+        self.made()?.clone().commit(batch)
     }
 
     fn clear(&mut self, store: StoreId) -> Result<()> {
@@ -108,7 +103,6 @@ impl StateBackend for OpeningBackend {
 #[cfg(test)]
 mod tests {
     use std::ops::ControlFlow;
-    use std::sync::mpsc;
 
     use super::*;
     use crate::state::backend::StoreSpec;
@@ -117,20 +111,20 @@ mod tests {
     const STORE: StoreId = StoreId(0);
 
     #[test]
-    fn a_new_database_is_empty_until_it_is_there_and_takes_the_first_commit_then() {
+    fn a_new_database_is_empty_until_the_first_commit_makes_it() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().to_owned();
-        let (go, wait) = mpsc::channel::<()>();
-        let open = move || {
-            wait.recv().map_err(|e| e.to_string())?;
+        let path = dir.path().join("db");
+        let made_at = path.clone();
+        let make = move || {
             let specs = [StoreSpec { name: "s".to_owned(), changelog: true }];
-            RocksBackend::open(&path, &specs, &RocksMemory::new(1 << 20, 1 << 20)).map_err(|e| e.to_string())
+            let memory = RocksMemory::new(1 << 20, 1 << 20);
+            RocksBackend::open(&made_at, &specs, &memory).map_err(|e| e.to_string())
         };
-        let mut backend = OpeningBackend::start(open).expect("a thread");
+        let mut backend = OpeningBackend::new(make);
         let reader = backend.reader();
         assert_eq!(reader.multi_get(STORE, &[b"k"]).expect("empty"), [None]);
         assert_eq!(backend.position(STORE).expect("empty"), None);
-        go.send(()).expect("the thread waits");
+        assert!(!path.exists());
         let writes = vec![(STORE, vec![(b"k".to_vec(), Some(b"v".to_vec()))])];
         backend.commit(CommitBatch { writes, positions: vec![(STORE, 4)] }).expect("committed");
         assert_eq!(reader.multi_get(STORE, &[b"k"]).expect("read"), [Some(b"v".to_vec())]);
@@ -139,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_database_that_cannot_be_made_fails_the_commit() {
-        let mut backend = OpeningBackend::start(|| Err("no room".to_owned())).expect("a thread");
+        let mut backend = OpeningBackend::new(|| Err("no room".to_owned()));
         let error = backend.commit(CommitBatch::default()).expect_err("not made");
         assert!(error.to_string().contains("no room"), "{error}");
         assert!(backend.has_failed());

@@ -241,6 +241,15 @@ pub(crate) fn earliest() -> QueryOptions {
 }
 
 impl Node {
+    /// Waits until a pull query finds so many rows.
+    pub(crate) async fn await_rows(&self, sql: &str, count: usize) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while self.pull(sql).await.len() != count {
+            assert!(tokio::time::Instant::now() < deadline, "{sql} does not find {count} rows");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Runs a pull query; gives its rows as text, column by column.
     pub(crate) async fn pull(&self, sql: &str) -> Vec<Vec<String>> {
         use futures::StreamExt;

@@ -24,6 +24,9 @@ pub struct EngineConfig {
     pub fetch_bytes_max: usize,
     /// Bytes one fetch returns at most for a partition.
     pub fetch_partition_bytes_max: usize,
+    /// The same, and the bytes waiting for a task, while a query has not committed anything yet: its first output does not wait
+    /// for more than it needs.
+    pub first_fetch_partition_bytes_max: usize,
     /// How long the broker holds a fetch when there is nothing to read.
     pub fetch_wait_ms: u64,
     /// Bytes of output after which a query commits before its interval is over.
@@ -62,6 +65,7 @@ impl EngineConfig {
             input_bytes_max: 4 << 20,
             fetch_bytes_max: 16 << 20,
             fetch_partition_bytes_max: 2 << 20,
+            first_fetch_partition_bytes_max: 256 << 10,
             fetch_wait_ms: 500,
             output_bytes_max: 32 << 20,
             uncommitted_rows_max: 1 << 20,

@@ -73,7 +73,14 @@ impl Fetcher {
     }
 
     /// Makes sure that what is wanted is asked for. Gives the time at which to call again, if not told otherwise before.
-    pub(crate) fn update(&mut self, wanted: HashSet<Wanted>, now: Duration) -> Option<Duration> {
+    ///
+    /// Units: `partition_bytes_max` is what a new request asks for at most of a partition.
+    pub(crate) fn update(
+        &mut self,
+        wanted: HashSet<Wanted>,
+        partition_bytes_max: usize,
+        now: Duration,
+    ) -> Option<Duration> {
         if now < self.pause_until && !wanted.is_empty() {
             return Some(self.pause_until);
         }
@@ -89,6 +96,7 @@ impl Fetcher {
             self.in_flight = None;
         }
         if !wanted.is_empty() {
+            self.options.partition_bytes_max = partition_bytes_max;
             self.send(wanted, now);
         }
         None
@@ -102,6 +110,7 @@ impl Fetcher {
         let (reader, inbox, options) = (self.reader.clone(), self.inbox.clone(), self.options.clone());
         let task = self.runtime.spawn(async move {
             let outcome = reader.fetch(&assignments, &options).await;
+            tracing::trace!(partitions = assignments.len(), "fetched");
             let _ = inbox.send(WorkerMessage::Fetched { fetch: id, outcome });
         });
         self.in_flight = Some(InFlight { id, wanted: asked, since: now, abort: task.abort_handle() });

@@ -444,6 +444,9 @@ impl Part {
             rows += task.process(rows_max, &mut out)?;
         }
         if rows > 0 {
+            if self.uncommitted_rows == 0 && !self.has_committed {
+                tracing::debug!(query_id = %self.query.query_id, worker = context.worker, rows, "first rows processed");
+            }
             self.pace.processed(most);
             self.uncommitted_rows += rows;
         }
@@ -472,6 +475,19 @@ impl Part {
         match self.phase {
             Phase::Running if self.stopping.is_empty() => &mut self.tasks,
             _ => &mut [],
+        }
+    }
+
+    /// True if the part runs, nobody has seen anything of it, and there may be something to see.
+    pub(crate) fn awaits_first_output(&self) -> bool {
+        let is_fresh = |task: &StreamTask| task.inputs().iter().all(|i| i.lag().is_none());
+        let is_fed = |task: &StreamTask| task.inputs().iter().any(|i| i.has_rows() || i.buffered_bytes() > 0);
+        let is_running = matches!(self.phase, Phase::Running);
+        match self.mode {
+            Mode::Persistent => {
+                is_running && !self.has_committed && self.tasks.iter().any(|t| is_fresh(t) || is_fed(t))
+            }
+            Mode::Transient(_) => is_running && self.tasks.iter().any(is_fresh),
         }
     }
 

@@ -97,20 +97,35 @@ impl Worker {
             self.parts.remove(&query_id);
         }
         let wanted = self.wanted();
-        if let Some(at) = self.fetcher.update(wanted, now) {
+        let bytes_max = self.partition_bytes_max();
+        if let Some(at) = self.fetcher.update(wanted, bytes_max, now) {
             pace = sooner(pace, Next::Wait(Some(at)));
         }
         pace
     }
 
     fn wanted(&mut self) -> HashSet<Wanted> {
-        let bytes_max = self.context.config.input_bytes_max;
-        let running = self.parts.values_mut().filter(|p| !p.is_paused());
-        let inputs = running.flat_map(|p| p.inputs_mut()).flat_map(|t| t.inputs_mut());
-        inputs
-            .filter(|i| i.wants_fetch(bytes_max))
-            .map(|i| (i.partition().clone(), i.fetch_offset()))
-            .collect()
+        let config = &self.context.config;
+        let mut wanted = HashSet::new();
+        for part in self.parts.values_mut().filter(|p| !p.is_paused()) {
+            let bytes_max = match part.awaits_first_output() {
+                true => config.first_fetch_partition_bytes_max.min(config.input_bytes_max),
+                false => config.input_bytes_max,
+            };
+            let inputs = part.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut());
+            let wanting = inputs.filter(|i| i.wants_fetch(bytes_max));
+            wanted.extend(wanting.map(|i| (i.partition().clone(), i.fetch_offset())));
+        }
+        wanted
+    }
+
+    /// Little while some query waits for its first output.
+    fn partition_bytes_max(&self) -> usize {
+        let config = &self.context.config;
+        match self.parts.values().any(Part::awaits_first_output) {
+            true => config.first_fetch_partition_bytes_max.min(config.fetch_partition_bytes_max),
+            false => config.fetch_partition_bytes_max,
+        }
     }
 
     fn handle(&mut self, message: WorkerMessage) {

@@ -250,3 +250,43 @@ async fn queries_answer_over_a_websocket() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_ended_makes_the_node_unhealthy() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path())?;
+    let sql = server.sql();
+    sql.execute(
+        "CREATE STREAM text (line STRING) WITH (KAFKA_TOPIC='raw', PARTITIONS=1, VALUE_FORMAT='KAFKA');
+         CREATE STREAM s (n INT) WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON');
+         SET 'ksql.fail.on.deserialization.error'='true';
+         CREATE STREAM o AS SELECT n FROM s;",
+    )
+    .await?;
+    let (status, _) = sql.get("/healthcheck").await?;
+    assert_eq!(status, StatusCode::OK);
+    sql.execute("INSERT INTO text VALUES ('no json');").await?;
+    let started = Instant::now();
+    let health = loop {
+        let (status, health) = sql.get("/healthcheck").await?;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            break serde_json::from_str::<Value>(&health)?;
+        }
+        ensure!(started.elapsed() < Duration::from_secs(30), "{health}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let cause = health["details"]["queries"]["reason"].as_str().context("a reason")?;
+    assert!(cause.contains("CSAS_O_") && cause.contains("raw"), "{health}");
+    assert_eq!(health["details"]["kafka"]["isHealthy"], true);
+    let queries = sql.execute("SHOW QUERIES EXTENDED;").await?;
+    let query = &queries[0]["queryDescriptions"][0];
+    assert_eq!(query["state"], "ERROR");
+    assert!(query["queryErrors"][0]["errorMessage"].as_str().is_some_and(|m| m.contains("raw")), "{query}");
+    let (_, metrics) = sql.get("/metrics").await?;
+    assert!(metrics.contains("state=\"error\"} 1"), "{metrics}");
+    // Who ends it for good mends the node.
+    sql.execute("TERMINATE ALL;").await?;
+    let (status, health) = sql.get("/healthcheck").await?;
+    assert_eq!(status, StatusCode::OK, "{health}");
+    Ok(())
+}

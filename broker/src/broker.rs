@@ -18,9 +18,11 @@ use crate::client::transport::{LocalTransport, Transport};
 use crate::config::BrokerConfig;
 use crate::coordinator::log::CoordinatorLog;
 use crate::env::clock::{Clock, SystemClock};
+use crate::env::failpoint;
 use crate::env::rng::{Rng, SystemRng};
 use crate::env::spawn;
 use crate::env::storage::Storage;
+use crate::env::storage::failing::FailingStorage;
 use crate::env::storage::system::SystemStorage;
 use crate::error::Error;
 use crate::group::service::GroupService;
@@ -51,6 +53,8 @@ const INTERNAL_SEGMENT_BYTES: &str = "104857600";
 pub enum StartError {
     #[error("opening the data directory failed")]
     Storage(#[from] Error),
+    #[error("the failpoints asked for by {} cannot be armed", failpoint::VARIABLE)]
+    Failpoints(#[source] std::io::Error),
     #[error("opening the Kafka listener failed")]
     Listen(#[from] ListenError),
 }
@@ -63,14 +67,18 @@ pub struct Effects {
     pub rng: Arc<dyn Rng>,
 }
 
-impl Default for Effects {
-    /// The machine's own.
-    fn default() -> Self {
-        Self {
-            storage: Arc::new(SystemStorage),
-            clock: Arc::new(SystemClock::new()),
-            rng: Arc::new(SystemRng),
+impl Effects {
+    /// The machine's own; its files fail where the environment asks for it.
+    ///
+    /// # Errors
+    /// An order for a failpoint is not understood.
+    pub fn system() -> Result<Self, StartError> {
+        let mut storage: Arc<dyn Storage> = Arc::new(SystemStorage);
+        if failpoint::arm_from_environment().map_err(StartError::Failpoints)? {
+            tracing::warn!("failpoints are armed: this process is made to fail");
+            storage = Arc::new(FailingStorage::new(storage));
         }
+        Ok(Self { storage, clock: Arc::new(SystemClock::new()), rng: Arc::new(SystemRng) })
     }
 }
 
@@ -106,7 +114,7 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker on the machine's own disk and clock.
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
-        Self::start_with(config, Effects::default()).await
+        Self::start_with(config, Effects::system()?).await
     }
 
     /// Starts a broker with replaced effects.
@@ -232,6 +240,18 @@ impl Broker {
         self.replicas.log_manager().check_health()
     }
 
+    /// Waits until the disk has failed. What is written from then on is not acknowledged.
+    pub fn storage_failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let log = self.replicas.log_manager().failed();
+        let metadata = self.node.metadata().failed();
+        async move {
+            tokio::select! {
+                () = log.cancelled() => {}
+                () = metadata.cancelled() => {}
+            }
+        }
+    }
+
     /// Answers those who wait, ends connections, and leaves the logs such that the next start needs no recovery.
     pub async fn shutdown(self) -> Result<(), Error> {
         self.timers.abort();
@@ -261,6 +281,11 @@ fn open(config: BrokerConfig, effects: &Effects) -> Result<(NodeParts, Arc<Repli
     let mut log_config = LogManagerConfig::new(&log_dir);
     log_config.durability = config.durability;
     log_config.retention_interval_ms = config.retention_interval_ms;
+    if let Some(interval_ms) = config.housekeeping_interval_ms {
+        log_config.retention_interval_ms = interval_ms;
+        log_config.checkpoint_interval_ms = interval_ms;
+        log_config.cleaner.interval_ms = interval_ms;
+    }
     let (storage, clock) = (effects.storage.clone(), effects.clock.clone());
     let replicas = ReplicaManager::open(config.broker_id, log_config, storage, clock.clone())?;
     let metadata = Arc::new(MetadataStore::open(effects.storage.clone(), &meta_dir, effects.rng.uuid())?);

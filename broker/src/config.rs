@@ -33,6 +33,8 @@ pub struct BrokerConfig {
     pub transactions: TxnLimits,
     /// Bytes one Fetch returns at most, whatever it asks for (`fetch.max.bytes`).
     pub fetch_bytes_max: usize,
+    /// How often retention, compaction and checkpoints look for work; `None` for their own intervals. Units: ms.
+    pub housekeeping_interval_ms: Option<u64>,
     /// Units: ms; how often retention looks for work (`log.retention.check.interval.ms`).
     pub retention_interval_ms: u64,
 }
@@ -53,6 +55,7 @@ impl BrokerConfig {
             groups: CoordinatorLimits::default(),
             transactions: TxnLimits::default(),
             fetch_bytes_max: 55 << 20,
+            housekeeping_interval_ms: None,
             retention_interval_ms: 300_000,
         }
     }

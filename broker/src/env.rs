@@ -4,6 +4,7 @@
 //! stand in for each of them.
 
 pub mod clock;
+pub mod failpoint;
 pub mod rng;
 pub mod spawn;
 pub mod storage;

@@ -39,6 +39,8 @@ pub struct NodeConfig {
     pub slow_reader_timeout: Duration,
     /// Whether updates of a group between two commits are emitted as one; a query may turn it off by a record cache of 0 bytes.
     pub output_caching: OutputCaching,
+    /// How often retention, compaction and checkpoints look for work; None for their own intervals. Units: ms.
+    pub housekeeping_interval_ms: Option<u64>,
 }
 
 /// ksqlDB's `ksql.logging.processing.…`: where failing rows are told.
@@ -103,6 +105,7 @@ impl NodeConfig {
             processing_log: ProcessingLogConfig::new("default_"),
             slow_reader_timeout: Duration::from_secs(60),
             output_caching: OutputCaching::On,
+            housekeeping_interval_ms: None,
         }
     }
 }

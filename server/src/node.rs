@@ -267,6 +267,7 @@ fn broker_config(config: &NodeConfig) -> BrokerConfig {
     broker.security = config.kafka_security.clone();
     broker.durability = config.durability;
     broker.auto_create_topics = config.auto_create_topics;
+    broker.housekeeping_interval_ms = config.housekeeping_interval_ms;
     broker
 }
 
@@ -438,6 +439,17 @@ impl Node {
                     *producer = renewed;
                 }
                 Err(ApiError::server(format!("the row could not be written: {error}")))
+            }
+        }
+    }
+
+    /// Waits until the disk has failed; never ends without a broker.
+    pub fn storage_failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let failed = self.shared.broker.read().as_ref().map(Broker::storage_failed);
+        async move {
+            match failed {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
             }
         }
     }

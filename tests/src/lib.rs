@@ -2,5 +2,8 @@
 
 pub mod clients;
 pub mod http;
+pub mod load;
+pub mod log_reader;
+pub mod seed;
 pub mod server;
 pub mod terminal;

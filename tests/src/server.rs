@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,13 @@ pub fn weir_binary() -> PathBuf {
     target.join("release/weir")
 }
 
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    pub http: String,
+    pub kafka: String,
+}
+
 /// A `weir server` with ports of its own. Killed when dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
@@ -30,7 +37,7 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts a server on a data folder and waits until it says that it is ready.
     pub fn start(data_dir: &Path) -> Result<ServerProcess> {
-        ServerProcess::start_at(data_dir, "127.0.0.1:0", "127.0.0.1:0")
+        ServerProcess::start_adjusted(data_dir, |_| {})
     }
 
     /// As [`ServerProcess::start`], at addresses of which port 0 is any free one.
@@ -40,14 +47,26 @@ impl ServerProcess {
 
     /// As [`ServerProcess::start`], with arguments that say where it listens and how.
     pub fn start_with(data_dir: &Path, arguments: &[&str]) -> Result<ServerProcess> {
+        ServerProcess::launch(data_dir, |command| {
+            command.args(arguments);
+        })
+    }
+
+    /// As [`ServerProcess::start`], with more arguments and variables.
+    pub fn start_adjusted(data_dir: &Path, adjust: impl FnOnce(&mut Command)) -> Result<ServerProcess> {
+        ServerProcess::launch(data_dir, |command| {
+            command.args(["--http-listen", "127.0.0.1:0", "--kafka-listen", "127.0.0.1:0"]);
+            adjust(command);
+        })
+    }
+
+    fn launch(data_dir: &Path, adjust: impl FnOnce(&mut Command)) -> Result<ServerProcess> {
         let binary = weir_binary();
-        let mut child = Command::new(&binary)
-            .args(["server", "--data-dir"])
-            .arg(data_dir)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}: build it first", binary.display()))?;
+        let mut command = Command::new(&binary);
+        command.args(["server", "--data-dir"]).arg(data_dir).stdout(Stdio::piped());
+        adjust(&mut command);
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}: build it first", binary.display()))?;
         let stdout = child.stdout.take().context("no standard output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -60,9 +79,9 @@ impl ServerProcess {
         Ok(ServerProcess { child, http: http.to_owned(), kafka: kafka.to_owned() })
     }
 
-    /// The process, for signals.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Where the server listens.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { http: self.http.clone(), kafka: self.kafka.clone() }
     }
 
     pub fn sql(&self) -> SqlClient {
@@ -92,6 +111,30 @@ impl ServerProcess {
             }
             std::thread::yield_now();
         }
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// SIGTERM; waits until the process is gone, for at most `patience`, and kills it then.
+    pub fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let started = Instant::now();
+        while started.elapsed() < patience {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        self.child.kill()?;
+        Ok(self.child.wait()?)
     }
 
     /// Resident memory, in MiB.

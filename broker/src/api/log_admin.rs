@@ -60,7 +60,20 @@ pub(crate) async fn delete_records(node: &Node, request: DeleteRecordsRequest) -
         }
         topics.push(DeleteRecordsTopicResult { name: topic.name, partitions });
     }
+    if let Err(code) = note_log_starts(node).await {
+        for result in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            result.error_code = code;
+        }
+    }
     DeleteRecordsResponse { throttle_time_ms: 0, topics }
+}
+
+/// What was deleted stays deleted over a crash.
+async fn note_log_starts(node: &Node) -> Result<(), ErrorCode> {
+    let manager = Arc::clone(node.replicas().log_manager());
+    let work = tokio::task::spawn_blocking(move || manager.checkpoint_log_starts());
+    let outcome = work.await.unwrap_or(Err(Error::Interrupted { action: "note log starts" }));
+    outcome.map_err(|error| error_map::code(&error))
 }
 
 async fn delete_before(partition: Arc<Partition>, offset: i64) -> Result<i64, ErrorCode> {

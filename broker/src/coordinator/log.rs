@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::codec::{CoordinatorRecord, RecordError};
 use crate::env::clock::Clock;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::group::coordinator::OffsetProducer;
 use crate::ids::{ProducerEpoch, ProducerId};
 use crate::log::access::{AppendOrigin, Isolation, ReadRequest};
@@ -72,6 +73,7 @@ impl CoordinatorLog {
 
     /// Appends records as one batch, as part of a transaction if there is a producer.
     pub fn append(&self, records: &[CoordinatorRecord], producer: Option<OffsetProducer>) -> Result<Durable> {
+        failpoint!("coordinator.append.before")?;
         let now = self.clock.now_ms();
         let mut options = BatchOptions::default();
         if let Some(producer) = producer {
@@ -84,6 +86,7 @@ impl CoordinatorLog {
             batch.append(now, Some(&record.key), record.value.as_deref(), &[]);
         }
         let appended = self.partition.append(batch.build()?, AppendOrigin::Coordinator)?;
+        failpoint!("coordinator.append.after")?;
         Ok(Durable::new(appended.flush))
     }
 
@@ -94,6 +97,7 @@ impl CoordinatorLog {
         kind: MarkerKind,
         coordinator_epoch: i32,
     ) -> Result<Durable> {
+        failpoint!("coordinator.marker.before")?;
         let marker = EndTxnMarker { kind, coordinator_epoch };
         let batch = marker.to_batch(
             self.clock.now_ms(),
@@ -101,6 +105,7 @@ impl CoordinatorLog {
             ProducerEpoch(producer.producer_epoch),
         );
         let appended = self.partition.append(batch, AppendOrigin::Marker)?;
+        failpoint!("coordinator.marker.after")?;
         Ok(Durable::new(appended.flush))
     }
 

@@ -1,5 +1,6 @@
 //! Files, as a trait: the machine's own, or memory with injected faults and crashes.
 
+pub mod failing;
 pub mod memory;
 pub mod system;
 

@@ -1,6 +1,7 @@
 //! Small text files which are replaced as a whole: offsets per partition.
 //!
-//! Format, as Kafka's: a version line (`0`), a count line, then `topic partition number…` per line.
+//! Format: a version line (`1`), a count line, `topic partition number…` per line, and a line with the CRC-32C of all
+//! lines before it: a digit that has become another one is not to be believed. Kafka's, version 0, has no last line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +18,9 @@ pub(crate) const HIGH_WATERMARK_FILE: &str = "replication-offset-checkpoint";
 pub(crate) const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 pub(crate) const CLEAN_SHUTDOWN_FILE: &str = "clean-shutdown";
 
-const VERSION: &str = "0";
+const VERSION: &str = "1";
+const UNCHECKED_VERSION: &str = "0";
+const CRC_PREFIX: &str = "crc32c ";
 
 /// `N` numbers per partition.
 pub(crate) type Checkpoint<const N: usize> = BTreeMap<TopicPartition, [i64; N]>;
@@ -39,7 +42,16 @@ pub(crate) fn write<const N: usize>(
         }
         text.push('\n');
     }
+    let crc = crc32c::crc32c(text.as_bytes());
+    writeln!(text, "{CRC_PREFIX}{crc:08x}").expect("strings take everything");
     write_atomically(storage, path, text.as_bytes())
+}
+
+/// What the checksum at the end of `text` covers; `None` if it does not match.
+fn checked(text: &str) -> Option<&str> {
+    let (lines, crc) = text.split_at_checked(text.rfind(CRC_PREFIX)?)?;
+    let crc = crc.strip_prefix(CRC_PREFIX)?.strip_suffix('\n')?;
+    (u32::from_str_radix(crc, 16).ok()? == crc32c::crc32c(lines.as_bytes())).then_some(lines)
 }
 
 /// Reads a checkpoint file; empty if there is none.
@@ -54,10 +66,12 @@ pub(crate) fn read<const N: usize>(storage: &dyn Storage, path: &Path) -> Result
     };
     let corrupt = |reason: String| Error::CorruptFile { path: path.to_owned(), reason };
     let text = std::str::from_utf8(&bytes).map_err(|error| corrupt(error.to_string()))?;
-    let mut lines = text.lines();
-    if lines.next() != Some(VERSION) {
-        return Err(corrupt("line 1 is not a known version".to_owned()));
-    }
+    let text = match text.lines().next() {
+        Some(VERSION) => checked(text).ok_or_else(|| corrupt("the checksum does not match".to_owned()))?,
+        Some(UNCHECKED_VERSION) => text,
+        _ => return Err(corrupt("line 1 is not a known version".to_owned())),
+    };
+    let mut lines = text.lines().skip(1);
     let count: usize = lines
         .next()
         .and_then(|line| line.parse().ok())

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ids::{Offset, ProducerId};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::cleaner::filter::{Filter, Filtered};
@@ -258,6 +259,7 @@ impl Pass<'_> {
             file.sync_data().map_err(|error| Error::io("sync the indexes of", copy.path(), error))?;
         }
         copy.sync()?;
+        failpoint!("cleaner.copy.after_sync")?;
         let size = copy.size_bytes();
         copy.close();
         // The log last: its `.swap` name is what makes the replacement final.
@@ -267,6 +269,7 @@ impl Pass<'_> {
             storage.rename(&from, &to).map_err(|error| Error::io("rename", &from, error))?;
         }
         storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
+        failpoint!("cleaner.swap.after_rename")?;
         let open = || {
             finish_swap(self.log.context(), dir, base)?;
             let lens = SegmentFiles::of(storage, dir, base)?;

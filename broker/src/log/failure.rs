@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::error::{Error, Result};
 
 /// The health of one log directory. It fails once and for all: after a failed write or fsync nobody knows what is on
@@ -12,11 +14,16 @@ use crate::error::{Error, Result};
 pub(crate) struct DirHealth {
     dir: PathBuf,
     failure: OnceLock<Arc<str>>,
+    failed: CancellationToken,
 }
 
 impl DirHealth {
     pub(crate) fn new(dir: &Path) -> Arc<Self> {
-        Arc::new(DirHealth { dir: dir.to_owned(), failure: OnceLock::new() })
+        Arc::new(DirHealth {
+            dir: dir.to_owned(),
+            failure: OnceLock::new(),
+            failed: CancellationToken::new(),
+        })
     }
 
     /// # Errors
@@ -28,6 +35,11 @@ impl DirHealth {
         }
     }
 
+    /// Cancelled at the first failure.
+    pub(crate) fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
     /// Takes the directory offline. Returns the error everyone gets from now on.
     pub(crate) fn fail(&self, cause: &Error) -> Error {
         let reason = self.failure.get_or_init(|| {
@@ -37,6 +49,7 @@ impl DirHealth {
             tracing::error!(dir = %self.dir.display(), %reason, "log directory is offline");
             reason.into()
         });
+        self.failed.cancel();
         Error::StorageFailed { dir: self.dir.clone(), reason: Arc::clone(reason) }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::env::storage::{Storage, read_full_at};
 use crate::error::{BatchDefect, Error, Result};
+use crate::failpoint;
 use crate::ids::{Offset, TopicPartition};
 use crate::log::config::Durability;
 use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
@@ -321,7 +322,9 @@ impl Recovery<'_> {
             tp = %self.request.tp, offset, bytes, expected, reason = %damage.error,
             path = %segment.path().display(), "cutting off the end of a log"
         );
+        failpoint!("recover.before_cut")?;
         segment.truncate(damage.position, offset)?;
+        failpoint!("recover.after_cut")?;
         for segment in later {
             self.segments.remove(&segment.base_offset());
             segment.close();
@@ -347,6 +350,7 @@ impl Recovery<'_> {
 
     /// What was recovered is about to count as durable, so it must be.
     fn sync(&self, recovered_from: Offset) -> Result<()> {
+        failpoint!("recover.before_sync")?;
         for segment in self.segments.range(recovered_from..).map(|(_, segment)| segment) {
             segment.sync()?;
         }

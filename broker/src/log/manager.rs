@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
 
 use crate::env::clock::Clock;
 use crate::env::spawn;
 use crate::env::storage::{OpenMode, Storage, StorageFile, StorageLock};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ids::{TopicId, TopicPartition, validate_topic_name};
 use crate::log::checkpoint::{
     self, CLEAN_SHUTDOWN_FILE, CLEANER_FILE, Checkpoint, HIGH_WATERMARK_FILE, LOG_START_FILE,
@@ -203,6 +205,7 @@ impl LogManager {
         let storage = self.context.storage();
         let dir: Arc<Path> = self.config.data_dir.join(tp.to_string()).into();
         storage.create_dir_all(&dir).map_err(|error| Error::io("create directory", &dir, error))?;
+        failpoint!("log.create.after_dir")?;
         let metadata = write_topic_id(storage, &dir.join(METADATA_FILE), topic_id)?;
         let mut loaded = loader::create(&self.context, &dir)?;
         loaded.fresh = Some(FreshFiles {
@@ -210,6 +213,7 @@ impl LogManager {
             dirs: vec![Arc::clone(&dir), self.config.data_dir.as_path().into()],
         });
         let log = Log::new(tp.clone(), dir, Arc::clone(&self.context), Arc::new(config), loaded);
+        failpoint!("log.create.after_files")?;
         self.logs.write().insert(tp.clone(), LogEntry { log: Arc::clone(&log), topic_id });
         Ok(log)
     }
@@ -290,9 +294,11 @@ impl LogManager {
         let doomed =
             self.config.data_dir.join(format!("{}.{number}{DELETE_SUFFIX}", self.context.clock.now_ms()));
         let storage = self.context.storage();
+        failpoint!("log.delete.before_rename")?;
         storage.rename(&dir, &doomed).map_err(|error| Error::io("rename", &dir, error))?;
         let data_dir = &self.config.data_dir;
         storage.sync_dir(data_dir).map_err(|error| Error::io("sync directory", data_dir, error))?;
+        failpoint!("log.delete.after_rename")?;
         storage.remove_dir_all(&doomed).map_err(|error| Error::io("remove", &doomed, error))
     }
 
@@ -300,6 +306,11 @@ impl LogManager {
     /// [`Error::StorageFailed`] once a write or fsync has failed.
     pub fn check_health(&self) -> Result<()> {
         self.context.health.check()
+    }
+
+    /// Cancelled once a write or fsync has failed.
+    pub fn failed(&self) -> CancellationToken {
+        self.context.health.failed()
     }
 
     /// Runs one round of group commit, if there is no thread for it.
@@ -353,31 +364,52 @@ impl LogManager {
     /// # Errors
     /// [`Error::Io`].
     pub fn checkpoint(&self) -> Result<()> {
+        // Held while the files are replaced.
+        let mut checkpointed = self.checkpointed.lock();
         let mut recovery_points = Checkpoint::new();
-        let mut log_starts = Checkpoint::new();
         let mut high_watermarks = Checkpoint::new();
         for (log, _) in self.logs() {
             let (tp, offsets) = (log.topic_partition(), log.offsets());
             recovery_points.insert(tp.clone(), [offsets.durable]);
             high_watermarks.insert(tp.clone(), [offsets.high_watermark]);
-            if log.segments().first().is_some_and(|first| first.base_offset() < offsets.log_start) {
-                log_starts.insert(tp.clone(), [offsets.log_start]);
-            }
         }
         for damaged in self.offline.all() {
             let (tp, kept) = (damaged.partition, damaged.checkpoints);
             recovery_points.insert(tp.clone(), [kept.recovery_point]);
-            high_watermarks.insert(tp.clone(), [kept.high_watermark]);
-            log_starts.insert(tp, [kept.log_start]);
+            high_watermarks.insert(tp, [kept.high_watermark]);
         }
         let storage = self.context.storage();
-        let mut checkpointed = self.checkpointed.lock();
         checkpointed.extend(recovery_points.keys().cloned());
-        checkpoint::write(storage, &self.file(LOG_START_FILE), &log_starts)?;
+        self.write_log_starts(&mut checkpointed)?;
+        failpoint!("checkpoint.after_log_starts")?;
         checkpoint::write(storage, &self.file(HIGH_WATERMARK_FILE), &high_watermarks)?;
+        failpoint!("checkpoint.after_high_watermarks")?;
         checkpoint::write(storage, &self.file(RECOVERY_POINT_FILE), &recovery_points)?;
         *checkpointed = recovery_points.into_keys().collect();
         Ok(())
+    }
+
+    /// Writes down where logs begin, so that records deleted on request do not come back.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn checkpoint_log_starts(&self) -> Result<()> {
+        self.write_log_starts(&mut self.checkpointed.lock())
+    }
+
+    fn write_log_starts(&self, checkpointed: &mut HashSet<TopicPartition>) -> Result<()> {
+        let mut log_starts = Checkpoint::new();
+        for (log, _) in self.logs() {
+            let log_start = log.offsets().log_start;
+            if log.segments().first().is_some_and(|first| first.base_offset() < log_start) {
+                log_starts.insert(log.topic_partition().clone(), [log_start]);
+            }
+        }
+        for damaged in self.offline.all() {
+            log_starts.insert(damaged.partition, [damaged.checkpoints.log_start]);
+        }
+        checkpointed.extend(log_starts.keys().cloned());
+        checkpoint::write(self.context.storage(), &self.file(LOG_START_FILE), &log_starts)
     }
 
     /// Starts the threads for checkpoints, retention and compaction.
@@ -440,7 +472,9 @@ impl LogManager {
                 Err(error) => failure = failure.and(Err(error)),
             }
         }
+        failpoint!("shutdown.before_clean")?;
         checkpoint::write(self.context.storage(), &self.file(CLEAN_SHUTDOWN_FILE), &clean)?;
+        failpoint!("shutdown.after_clean")?;
         drop(self.lock.lock().take());
         failure
     }
@@ -468,6 +502,7 @@ fn open_logs(config: &LogManagerConfig, context: &Arc<LogContext>) -> Result<Ope
     // From here on a crash is a crash.
     remove_if_present(storage, &clean_path)?;
     storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
+    failpoint!("start.after_clean_removed")?;
 
     let mut found = Vec::new();
     for entry in storage.read_dir(dir).map_err(|error| Error::io("list", dir, error))? {

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use crate::env::clock::Clock;
 use crate::env::storage::{OpenMode, Storage, StorageFile};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 use crate::log::access::{ActiveProducer, AppendOrigin, Appended, LogOffsets};
 use crate::log::config::{Durability, LogConfig};
@@ -277,12 +278,14 @@ impl Log {
         }
         let size: usize = valid.batches.iter().map(|batch| batch.bytes().len()).sum();
         self.roll_if_needed(&mut state, &config, size as u64, &valid.batches)?;
+        failpoint!("log.append.before")?;
         let base_offset = state.log_end;
         let (bytes, headers) = stamp_batches(valid.batches, base_offset, leader_epoch);
         let file = match state.active().append(&bytes, &headers, config.index_interval_bytes) {
             Ok(file) => file,
             Err(error) => return Err(self.write_failed(state.active(), error)),
         };
+        failpoint!("log.append.after").map_err(|error| self.fail(&error))?;
         for header in &headers {
             match valid.marker {
                 None if header.is_control() => {}
@@ -433,8 +436,11 @@ impl Log {
         // If one of these fails for want of space, the log goes on with the segment it has.
         let now_ms = self.context.clock.now_ms();
         let segment = Segment::create(&self.context.files, &self.dir, base_offset, now_ms)?;
+        failpoint!("log.roll.after_segment")?;
         let snapshot = self.write_snapshot(&state.producers, base_offset)?;
+        failpoint!("log.roll.after_snapshot")?;
         let sealed = state.active().persist_indexes(Indexes::Seal)?;
+        failpoint!("log.roll.after_indexes")?;
         state.segments.insert(base_offset, Arc::new(segment));
         state.unsynced.extend(sealed);
         state.unsynced.push(snapshot);
@@ -467,7 +473,12 @@ impl Log {
             state.active_unsynced = false;
             (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_dirs), state.log_end)
         };
-        let synced = self.context.health.check().and_then(|()| self.sync_files(&files, &dirs));
+        let sync = |()| {
+            failpoint!("log.flush.before")?;
+            self.sync_files(&files, &dirs)?;
+            failpoint!("log.flush.after")
+        };
+        let synced = self.context.health.check().and_then(sync);
         if let Err(error) = synced {
             let error = self.fail(&error);
             self.wake_waiters();

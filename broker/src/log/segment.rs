@@ -249,19 +249,13 @@ impl Segment {
     }
 
     /// Reads whole batches: from the one that holds `offset` (or the first after it) to the last which begins below
-    /// `limit`, as far as `bytes_max` allows. `None` if there is no batch at or after `offset` below `size`.
+    /// `limit`, as far as `bytes_max` allows. `None` if there is no batch at or after `offset` below `size`. No batch
+    /// reaches beyond `end`, where the next segment begins: offsets are not under the checksum.
     ///
     /// # Errors
     /// [`Error::CorruptLog`] if a batch is not what was written.
-    pub(crate) fn read(
-        &self,
-        offset: Offset,
-        limit: Offset,
-        size: u64,
-        bytes_max: usize,
-        at_least_one: bool,
-    ) -> Result<Option<SegmentRead>> {
-        let range = ReadRange { offset, limit, size, bytes_max, at_least_one };
+    pub(crate) fn read(&self, range: ReadRange) -> Result<Option<SegmentRead>> {
+        let offset = range.offset;
         let start = match self.start_of(offset) {
             Ok(start) => start,
             Err(error) => return self.read_rebuilt(range, error),
@@ -292,6 +286,7 @@ impl Segment {
         let file = self.log.get().map_err(self.io_error("open"))?;
         let mut position = start.map_or(0, |entry| u64::from(entry.position));
         let mut expected_base = start.map(|entry| self.base_offset + i64::from(entry.relative_offset));
+        let mut least = self.base_offset;
         let mut buffer = Bytes::new();
         let slack = range.bytes_max.saturating_add(SKIPPED_BYTES);
         let header = loop {
@@ -301,7 +296,8 @@ impl Segment {
             if buffer.len() < HEADER_BYTES {
                 buffer = self.read_bytes(file.as_ref(), position, slack, range.size)?;
             }
-            let header = self.header_at(&buffer, position, range)?;
+            let header = self.header_at(&buffer, position, least, range)?;
+            least = header.next_offset();
             if expected_base.take().is_some_and(|base| base != header.base_offset) {
                 return Err(self.corrupt(
                     position,
@@ -330,32 +326,28 @@ impl Segment {
 
     /// Cuts `buffer` after the last whole batch below the limit, having checked each.
     fn whole_batches(&self, buffer: Bytes, position: u64, range: ReadRange) -> Result<SegmentRead> {
-        let (mut len, mut next_offset) = (0, range.offset);
+        let (mut len, mut next_offset, mut least) = (0, range.offset, self.base_offset);
         while buffer.len() - len >= HEADER_BYTES {
             let at = position + len as u64;
-            let header = self.header_at(&buffer[len..], at, range)?;
+            let header = self.header_at(&buffer[len..], at, least, range)?;
             if header.base_offset >= range.limit || header.size_bytes() > buffer.len() - len {
                 break;
-            }
-            if len > 0 && header.base_offset < next_offset {
-                return Err(self.corrupt(
-                    at,
-                    next_offset,
-                    &"the offset of the batch is not under its checksum, and falls",
-                ));
             }
             verify_crc(&header, &buffer[len..len + header.size_bytes()])
                 .map_err(|error| self.corrupt(at, header.base_offset, &error))?;
             len += header.size_bytes();
             next_offset = header.next_offset();
+            least = next_offset;
         }
         Ok(SegmentRead { bytes: buffer.slice(..len), next_offset })
     }
 
-    fn header_at(&self, bytes: &[u8], position: u64, range: ReadRange) -> Result<BatchHeader> {
+    /// The header of a batch that does not begin before offset `least`.
+    fn header_at(&self, bytes: &[u8], position: u64, least: Offset, range: ReadRange) -> Result<BatchHeader> {
         let header =
             BatchHeader::parse(bytes).map_err(|error| self.corrupt(position, range.offset, &error))?;
-        if position + header.size_bytes() as u64 > range.size || header.base_offset < self.base_offset {
+        let in_order = least <= header.base_offset && header.next_offset() <= range.end;
+        if position + header.size_bytes() as u64 > range.size || !in_order {
             return Err(self.corrupt(position, range.offset, &"the batch header does not fit the segment"));
         }
         Ok(header)
@@ -529,13 +521,15 @@ pub(crate) struct SegmentRead {
     pub(crate) next_offset: Offset,
 }
 
+/// What to read of a segment.
 #[derive(Debug, Clone, Copy)]
-struct ReadRange {
-    offset: Offset,
-    limit: Offset,
-    size: u64,
-    bytes_max: usize,
-    at_least_one: bool,
+pub(crate) struct ReadRange {
+    pub(crate) offset: Offset,
+    pub(crate) limit: Offset,
+    pub(crate) end: Offset,
+    pub(crate) size: u64,
+    pub(crate) bytes_max: usize,
+    pub(crate) at_least_one: bool,
 }
 
 /// Bytes read beyond what was asked for, because the index points up to an interval ahead of the batch wanted.

@@ -9,16 +9,19 @@
 //! A frame is synced before the next is written. So only the last frame can be torn by a crash: it was never
 //! acknowledged and is cut off. Any other damage is refused.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::image::MetadataImage;
 use super::record::MetadataRecord;
 use crate::env::storage::{OpenMode, Storage, StorageFile};
 use crate::error::{Error, Result};
+use crate::failpoint;
 
 const HEADER_BYTES: usize = 8;
 /// A log that grew this far beyond its last rewrite is rewritten.
@@ -41,6 +44,7 @@ pub struct MetadataStore {
     path: PathBuf,
     writer: Mutex<Writer>,
     image: RwLock<Arc<MetadataImage>>,
+    failed: CancellationToken,
 }
 
 impl MetadataStore {
@@ -76,13 +80,19 @@ impl MetadataStore {
         let bytes = file.len().map_err(|error| Error::io("measure", &path, error))?;
         let writer = Writer { file, bytes, rewrite_at: bytes + REWRITE_BYTES, failed: false };
         let image = RwLock::new(Arc::new(image));
-        Ok(Self { storage, path, writer: Mutex::new(writer), image })
+        let failed = CancellationToken::new();
+        Ok(Self { storage, path, writer: Mutex::new(writer), image, failed })
     }
 
     /// The metadata as it is now.
     #[must_use]
     pub fn image(&self) -> Arc<MetadataImage> {
         self.image.read().clone()
+    }
+
+    /// Cancelled once a change could not be written.
+    pub(crate) fn failed(&self) -> CancellationToken {
+        self.failed.clone()
     }
 
     /// Decides on changes from the current image, makes them durable together, and shows them.
@@ -106,11 +116,16 @@ impl MetadataStore {
         for record in &records {
             next.apply(record)?;
         }
+        failpoint!("metadata.append.before")?;
         if let Err(error) = self.append(&mut writer, &records, &next) {
-            writer.failed = true;
+            if !cut_back(&writer, &error) {
+                writer.failed = true;
+                self.failed.cancel();
+            }
             return Err(error);
         }
         *self.image.write() = Arc::new(next);
+        failpoint!("metadata.append.after")?;
         Ok(answer)
     }
 
@@ -128,6 +143,17 @@ impl MetadataStore {
         writer.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))?;
         writer.bytes += frame.len() as u64;
         Ok(())
+    }
+}
+
+/// A full disk is a state, not a defect: what did not fit is cut off, and later changes may succeed.
+fn cut_back(writer: &Writer, error: &Error) -> bool {
+    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    match error {
+        Error::Io { source, action, .. } if *action != "sync" && full(source.kind()) => {
+            writer.file.set_len(writer.bytes).is_ok()
+        }
+        _ => false,
     }
 }
 

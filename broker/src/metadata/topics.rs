@@ -14,6 +14,7 @@ use super::store::MetadataStore;
 use super::topic_config::TopicConfig;
 use crate::env::rng::Rng;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ids::{TopicId, TopicPartition, validate_topic_name};
 use crate::replication::manager::ReplicaManager;
 
@@ -108,6 +109,7 @@ impl TopicService {
                 let topic = image.topic(&name).ok_or_else(|| unknown(&name))?;
                 Ok((vec![MetadataRecord::TopicDeleting { name: name.clone(), id: topic.id.0 }], ()))
             })?;
+            failpoint!("topics.delete.after_metadata")?;
             inner.finish_deletions()
         })
         .await
@@ -221,6 +223,7 @@ impl Inner {
         let finish = |(spec, outcome): (&TopicSpec, Result<()>)| {
             outcome?;
             written.clone()?;
+            failpoint!("topics.create.after_metadata")?;
             let topic = image.topic(&spec.name).ok_or_else(|| unknown(&spec.name))?;
             self.open_partitions(topic)?;
             Ok(topic.clone())
@@ -273,6 +276,7 @@ impl Inner {
                     Err(error) => return Err(error),
                 }
             }
+            failpoint!("topics.delete.after_directories")?;
             self.metadata.update(|_| Ok((vec![MetadataRecord::TopicDeleted { id }], ())))?;
         }
         Ok(())

@@ -18,6 +18,7 @@ use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for
 use crate::env::clock::Clock;
 use crate::env::spawn;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::group::coordinator::{OffsetProducer, OffsetToCommit, TransactionEnd};
 use crate::group::service::GroupService;
 use crate::group::sync::Committer;
@@ -366,6 +367,7 @@ impl TxnService {
     /// Waits for the decision to be durable, then writes the markers.
     async fn carry_out(self, plan: EndPlan, decided: Durable) -> Result<(), ErrorCode> {
         decided.wait().await.map_err(|error| storage_code(&error))?;
+        failpoint!("txn.end.decided").map_err(|error| storage_code(&error))?;
         let shard = self.shard(&plan.transactional_id);
         self.finish(shard, &plan).await.map_err(|error| storage_code(&error))
     }
@@ -384,15 +386,18 @@ impl TxnService {
                 waits.extend(self.append_marker(partition, producer, kind)?);
             }
         }
+        failpoint!("txn.markers.appended")?;
         for durable in waits {
             durable.wait().await?;
         }
+        failpoint!("txn.markers.durable")?;
         {
             let mut state = shard.state.lock();
             if let Some(record) = state.complete(&plan.transactional_id, self.now()) {
                 drop(shard.log.append(&[record], None)?);
             }
         }
+        failpoint!("txn.completed")?;
         shard.completed.notify_waiters();
         Ok(())
     }
@@ -421,6 +426,11 @@ impl TxnService {
         match log.append_marker(offset_producer, kind, COORDINATOR_EPOCH) {
             Ok(durable) => Ok(Some(durable)),
             Err(Error::PartitionClosed(_)) => Ok(None),
+            // Only after the end of the coordinator's log was lost: the partition knows a later transaction, so this one ended.
+            Err(error @ Error::InvalidProducerEpoch { .. }) => {
+                tracing::error!(%error, "the transaction log is older than the partition: no marker written");
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

@@ -111,7 +111,10 @@ impl RocksBackend {
             .collect::<Result<_>>()?;
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.database.db.flush_cfs_opt(&families, &options).map_err(|e| self.database.failed(POSITIONS, e))
+        drop(weir_broker::failpoint!("rocksdb.flush.before"));
+        let flushed = self.database.db.flush_cfs_opt(&families, &options);
+        drop(weir_broker::failpoint!("rocksdb.flush.after"));
+        flushed.map_err(|e| self.database.failed(POSITIONS, e))
     }
 }
 
@@ -232,7 +235,10 @@ impl StateBackend for RocksBackend {
         for (store, position) in &batch.positions {
             writes.put_cf(positions, &database.names[store.index()], position.to_le_bytes());
         }
-        database.db.write_opt(writes, &unlogged()).map_err(|e| database.failed(POSITIONS, e))
+        drop(weir_broker::failpoint!("rocksdb.write.before"));
+        let written = database.db.write_opt(writes, &unlogged()).map_err(|e| database.failed(POSITIONS, e));
+        drop(weir_broker::failpoint!("rocksdb.write.after"));
+        written
     }
 
     fn clear(&mut self, store: StoreId) -> Result<()> {

@@ -145,6 +145,9 @@ pub struct NodeArgs {
     /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
     #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
     pub no_processing_log: bool,
+    /// How often retention, compaction and checkpoints look for work
+    #[arg(long, value_name = "MS", hide = true)]
+    pub housekeeping_interval_ms: Option<u64>,
     /// Listen beyond this machine although there is no authentication
     #[arg(long, alias = "allow-unauthenticated")]
     pub insecure: bool,

@@ -21,6 +21,9 @@ use crate::session::{OutputForm, Session};
 /// A clean stop takes at most this long; what is left is recovered at the next start.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The exit code after a failed write or fsync: `EX_IOERR`.
+const STORAGE_FAILED: i32 = 74;
+
 /// Runs a node until SIGTERM or SIGINT.
 pub async fn run_server(args: NodeArgs) -> ExitCode {
     let started = Instant::now();
@@ -46,6 +49,7 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
         Err(error) => return fail(&chain(&error), 1),
     };
     println!("{}", ready_line(&node, started));
+    let mut storage_failed = std::pin::pin!(node.node.storage_failed());
     loop {
         tokio::select! {
             _ = stop_signals.0.recv() => break,
@@ -54,6 +58,11 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
                 Ok(()) => eprintln!("certificates loaded anew"),
                 Err(error) => eprintln!("Warning: certificates stay as they were: {}", chain(&error)),
             },
+            // Nothing is acknowledged any more; the next start checks what is on the disk.
+            () = &mut storage_failed => {
+                eprintln!("Error: a write or sync of the log failed: nothing more is acknowledged");
+                std::process::exit(STORAGE_FAILED)
+            }
         }
     }
     shut_down(node).await
@@ -112,6 +121,7 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     if args.no_processing_log {
         config.processing_log = ProcessingLogConfig::off(&config.service_id);
     }
+    config.housekeeping_interval_ms = args.housekeeping_interval_ms;
     Ok(config)
 }
 

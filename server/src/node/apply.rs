@@ -201,7 +201,9 @@ impl CommandGuard<'_> {
         command: &Command,
         now_ms: i64,
     ) -> Result<i64, crate::command::log::CommandLogError> {
+        drop(weir_broker::failpoint!("command.append.before"));
         let appended = self.log.append(command, now_ms).await;
+        drop(weir_broker::failpoint!("command.append.after"));
         self.node.shared.next_command_offset.store(self.log.next_offset(), Ordering::Release);
         appended
     }
@@ -211,7 +213,9 @@ impl CommandGuard<'_> {
         commands: &[&StoredCommand],
         now_ms: i64,
     ) -> Result<(), crate::command::log::CommandLogError> {
+        drop(weir_broker::failpoint!("command.forget.before"));
         let forgotten = self.log.forget(commands, now_ms).await;
+        drop(weir_broker::failpoint!("command.forget.after"));
         self.node.shared.next_command_offset.store(self.log.next_offset(), Ordering::Release);
         forgotten
     }

@@ -9,6 +9,7 @@ use parking_lot::MutexGuard;
 use super::{Log, LogState};
 use crate::env::storage::Storage;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ids::Offset;
 use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
 use crate::log::loader;
@@ -80,9 +81,11 @@ impl Log {
             gone
         };
         let bytes = gone.iter().map(|segment| segment.size_bytes()).sum();
+        failpoint!("log.retention.before_remove")?;
         for segment in gone {
             self.remove_files(&segment)?;
         }
+        failpoint!("log.retention.after_remove")?;
         Ok(bytes)
     }
 
@@ -124,7 +127,9 @@ impl Log {
             }
             state.segments.remove(&segment.base_offset());
         }
+        failpoint!("cleaner.replace.after_remove")?;
         let replacement = open_replacement()?;
+        failpoint!("cleaner.replace.after_open")?;
         assert_eq!(
             replacement.base_offset(),
             replacement_base,
@@ -186,7 +191,7 @@ impl Log {
     /// Those of the flush; the log is closed all the same.
     pub(crate) fn close(&self) -> Result<CleanState> {
         let _maintenance = self.begin_maintenance();
-        let flushed = self.sync();
+        let flushed = failpoint!("log.close.before").and_then(|()| self.sync());
         let mut state = self.state.lock();
         let already = std::mem::replace(&mut state.closed, true);
         let clean = flushed.and_then(|()| {

@@ -10,7 +10,7 @@ use super::{Log, LogState};
 use crate::error::{Error, Result};
 use crate::ids::{NO_LEADER_EPOCH, Offset};
 use crate::log::access::{AbortedTxn, FetchData, Isolation, OffsetSpec, ReadRequest, TimestampedOffset};
-use crate::log::segment::Segment;
+use crate::log::segment::{ReadRange, Segment};
 use crate::record::batch::NO_TIMESTAMP;
 
 impl LogState {
@@ -23,6 +23,12 @@ impl LogState {
         }
     }
 
+    fn snapshot(&self, segment: Arc<Segment>) -> Snapshot {
+        let after = (Bound::Excluded(segment.base_offset()), Bound::Unbounded);
+        let end = self.segments.range(after).next().map_or(self.log_end, |(base, _)| *base);
+        Snapshot { size: segment.size_bytes(), segment, end }
+    }
+
     /// The segment that holds `offset`.
     pub(super) fn segment_at(&self, offset: Offset) -> Option<&Arc<Segment>> {
         self.segments.range(..=offset).next_back().map(|(_, segment)| segment)
@@ -33,6 +39,8 @@ impl LogState {
 struct Snapshot {
     segment: Arc<Segment>,
     size: u64,
+    /// Where the next segment begins, or the log ends.
+    end: Offset,
 }
 
 impl Log {
@@ -75,11 +83,18 @@ impl Log {
             if offset >= limit {
                 return Ok(data);
             }
-            (data, limit, snapshot(state.segment_at(offset)))
+            let segment = state.segment_at(offset).map(Arc::clone);
+            (data, limit, segment.map(|segment| state.snapshot(segment)))
         };
-        while let Some(Snapshot { segment, size }) = next {
-            let read =
-                segment.read(request.offset, limit, size, request.bytes_max, request.at_least_one_batch)?;
+        while let Some(Snapshot { segment, size, end }) = next {
+            let read = segment.read(ReadRange {
+                offset: request.offset,
+                limit,
+                end,
+                size,
+                bytes_max: request.bytes_max,
+                at_least_one: request.at_least_one_batch,
+            })?;
             if let Some(read) = read {
                 if request.isolation == Isolation::ReadCommitted && !read.bytes.is_empty() {
                     data.aborted = self.aborted_txns(request.offset, read.next_offset)?;
@@ -87,7 +102,11 @@ impl Log {
                 data.bytes = read.bytes;
                 break;
             }
-            // Compaction has left nothing at the end of that segment.
+            // Compaction has left nothing at the end of that segment, or the file was cut between two batches.
+            if !self.config().cleanup_policy.compact {
+                let (tp, path) = (&self.tp, segment.path().display());
+                tracing::error!(%tp, from = request.offset, to = end, %path, "records are missing, if they were not compacted");
+            }
             next = self.segment_after(segment.base_offset());
         }
         Ok(data)
@@ -96,7 +115,8 @@ impl Log {
     fn segment_after(&self, base_offset: Offset) -> Option<Snapshot> {
         let state = self.state.lock();
         let after = (Bound::Excluded(base_offset), Bound::Unbounded);
-        snapshot(state.segments.range(after).next().map(|(_, segment)| segment))
+        let segment = state.segments.range(after).next().map(|(_, segment)| Arc::clone(segment));
+        segment.map(|segment| state.snapshot(segment))
     }
 
     /// The aborted transactions with records in `[from, to)`, sorted by first offset.
@@ -142,10 +162,6 @@ impl Log {
         };
         Ok(found.filter(|found| found.offset < limit))
     }
-}
-
-fn snapshot(segment: Option<&Arc<Segment>>) -> Option<Snapshot> {
-    segment.map(|segment| Snapshot { segment: Arc::clone(segment), size: segment.size_bytes() })
 }
 
 fn find_timestamp(

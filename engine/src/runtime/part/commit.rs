@@ -18,6 +18,13 @@ use crate::state::changelog::{ChangelogRecord, ChangelogSink};
 use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
 use crate::task::processor::OutputRecord;
 
+/// Places where a test may end the process; they have no failure to report.
+macro_rules! crash_point {
+    ($name:literal) => {
+        drop(weir_broker::failpoint!($name))
+    };
+}
+
 /// Changelog records of one task, on their way to the collector.
 #[derive(Debug)]
 struct TaskChangelog<'a> {
@@ -81,6 +88,7 @@ impl Part {
         let batches = self.collector.take_all().map_err(RuntimeError::task("build record batches"))?;
         self.output_bytes = 0;
         self.committed_records = self.collector.records();
+        crash_point!("engine.commit.before_transaction");
         let position = GroupPosition { group_id: self.query.application_id.clone(), offsets };
         if let Some(transaction) = &self.transaction {
             // If the loop has ended its reason is on the way.
@@ -98,7 +106,9 @@ impl Part {
     ) {
         let applied = outcome.map_err(RuntimeError::client("commit")).and_then(|produced| {
             let Some(commit) = self.commit.take() else { return Ok(()) };
+            crash_point!("engine.commit.after_transaction");
             self.apply_commit(&commit, &produced)?;
+            crash_point!("engine.commit.after_state");
             let now = context.clock.monotonic();
             self.failures = 0;
             self.has_committed = true;

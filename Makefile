@@ -16,9 +16,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The C++ compiler and libclang are for RocksDB, kcat and Python for the tests with real clients, script and kill for
 # those in a terminal.
-APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps
+APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps strace
 
-.PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench clean
+.PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench fuzz clean
 
 help:
 	@echo "make demo    set up, build, and run January 2013's flights through Weir"
@@ -44,6 +44,10 @@ demo: build
 
 test: setup-clients
 	./tests/run.sh "$(WEIR)" "$(CLIENTS)"
+
+# Ten million mutated frames for every decoder, with a bound on memory: about half an hour.
+fuzz: setup
+	WEIR_FUZZ_FRAMES=10000000 $(CARGO) test --release --locked -p weir-broker --lib fuzz_tests -- --nocapture
 
 fmt:
 	$(CARGO) fmt --all

@@ -29,3 +29,6 @@ pub mod protocol;
 pub mod record;
 pub mod replication;
 pub mod txn;
+
+#[cfg(test)]
+mod fuzz_tests;

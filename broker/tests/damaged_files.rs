@@ -42,7 +42,7 @@ fn effects(storage: &MemoryStorage) -> Effects {
 
 async fn start(storage: &MemoryStorage) -> Result<Broker, StartError> {
     let mut config = BrokerConfig::new(DATA_DIR);
-    config.listener = None;
+    config.listeners.clear();
     config.offsets_partitions = 1;
     config.transactions_partitions = 1;
     Broker::start_with(config, effects(storage)).await

@@ -221,7 +221,8 @@ impl Recovery<'_> {
         let bases: Vec<Offset> = self.segments.keys().copied().collect();
         let first_unflushed = bases
             .windows(2)
-            .find(|pair| pair[1] > self.request.recovery_point)
+            // A segment that ends at the recovery point may have been sealed after it, and its indexes are not synced.
+            .find(|pair| pair[1] >= self.request.recovery_point)
             .map_or(bases[bases.len() - 1], |pair| pair[0]);
         let recover_from = damaged.first().map_or(first_unflushed, |first| first_unflushed.min(*first));
         let (producers, snapshot_offset) =

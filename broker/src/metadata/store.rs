@@ -26,6 +26,9 @@ use crate::failpoint;
 const HEADER_BYTES: usize = 8;
 /// A log that grew this far beyond its last rewrite is rewritten.
 const REWRITE_BYTES: u64 = 4 << 20;
+/// Room kept for when the disk is full: topics must be deletable then.
+const RESERVE_BYTES: usize = 256 << 10;
+const RESERVE_FILE: &str = "reserve";
 
 #[derive(Debug)]
 struct Writer {
@@ -33,6 +36,8 @@ struct Writer {
     bytes: u64,
     rewrite_at: u64,
     failed: bool,
+    /// Whether the file with the reserve is there.
+    reserve: bool,
 }
 
 /// Metadata on disk and in memory.
@@ -78,7 +83,8 @@ impl MetadataStore {
             replace(storage.as_ref(), &path, &image)?.0
         };
         let bytes = file.len().map_err(|error| Error::io("measure", &path, error))?;
-        let writer = Writer { file, bytes, rewrite_at: bytes + REWRITE_BYTES, failed: false };
+        let reserve = keep_reserve(storage.as_ref(), dir);
+        let writer = Writer { file, bytes, rewrite_at: bytes + REWRITE_BYTES, failed: false, reserve };
         let image = RwLock::new(Arc::new(image));
         let failed = CancellationToken::new();
         Ok(Self { storage, path, writer: Mutex::new(writer), image, failed })
@@ -117,22 +123,41 @@ impl MetadataStore {
             next.apply(record)?;
         }
         failpoint!("metadata.append.before")?;
-        if let Err(error) = self.append(&mut writer, &records, &next) {
+        let appended = match self.append(&mut writer, &records, &next) {
+            Err(error) if self.spend_reserve(&mut writer, &error) => {
+                self.append(&mut writer, &records, &next)
+            }
+            outcome => outcome,
+        };
+        if let Err(error) = appended {
             if !cut_back(&writer, &error) {
                 writer.failed = true;
                 self.failed.cancel();
             }
             return Err(error);
         }
+        if !writer.reserve {
+            let dir = self.path.parent().expect("the metadata log is in a directory");
+            writer.reserve = keep_reserve(self.storage.as_ref(), dir);
+        }
         *self.image.write() = Arc::new(next);
         failpoint!("metadata.append.after")?;
         Ok(answer)
     }
 
+    /// Gives the reserve up if that may make an append possible which failed for want of space.
+    fn spend_reserve(&self, writer: &mut Writer, error: &Error) -> bool {
+        if !cut_back(writer, error) || !std::mem::take(&mut writer.reserve) {
+            return false;
+        }
+        tracing::warn!(path = %self.path.display(), "the disk is full: spending the reserve");
+        self.storage.remove_file(&self.path.with_file_name(RESERVE_FILE)).is_ok()
+    }
+
     fn append(&self, writer: &mut Writer, records: &[MetadataRecord], next: &MetadataImage) -> Result<()> {
         if writer.bytes >= writer.rewrite_at {
             let (file, bytes) = replace(self.storage.as_ref(), &self.path, next)?;
-            *writer = Writer { file, bytes, rewrite_at: bytes * 2 + REWRITE_BYTES, failed: false };
+            *writer = Writer { file, bytes, rewrite_at: bytes * 2 + REWRITE_BYTES, ..*writer };
             return Ok(());
         }
         let frame = encode(records);
@@ -144,6 +169,21 @@ impl MetadataStore {
         writer.bytes += frame.len() as u64;
         Ok(())
     }
+}
+
+/// Makes the reserve unless it is there; returns whether it is.
+fn keep_reserve(storage: &dyn Storage, dir: &Path) -> bool {
+    let path = dir.join(RESERVE_FILE);
+    if storage.exists(&path) {
+        return true;
+    }
+    let write = || {
+        let file = storage.open(&path, OpenMode::Create)?;
+        file.write_all_at(&vec![0; RESERVE_BYTES], 0)?;
+        file.sync_data()
+    };
+    // Half a reserve would only be in the way.
+    write().or_else(|error| storage.remove_file(&path).and(Err(error))).is_ok()
 }
 
 /// A full disk is a state, not a defect: what did not fit is cut off, and later changes may succeed.

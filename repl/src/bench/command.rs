@@ -13,9 +13,11 @@ use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::log::config::Durability;
 
+use crate::bench::end_to_end;
 use crate::bench::latency;
 use crate::bench::pipe::{BatchingProducer, OutRecord, consume};
 use crate::bench::rows;
+use crate::bench::start;
 use crate::bench::usage;
 use crate::bench::workload::{Bench, PARTITIONS, round};
 use crate::durability::DurabilityArg;
@@ -23,12 +25,15 @@ use crate::durability::DurabilityArg;
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Workloads: w1 filter and project, w2 windowed COUNT and SUM, w3 stream-table join, latency of a push query, produce,
-    /// consume
+    /// consume, e2e latency from producer to consumer, start to the first acknowledgement
     #[arg(default_values_t = ["w1", "w2", "w3", "latency", "produce", "consume"].map(str::to_owned))]
     pub workloads: Vec<String>,
     /// Rows of each workload
     #[arg(long, default_value_t = 5_000_000)]
     pub rows: u64,
+    /// Seconds of each rate of e2e
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
     /// Folder for the node's data instead of a temporary one
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
@@ -66,6 +71,12 @@ async fn run_one(args: &BenchArgs, workload: &str, dir: &std::path::Path) -> Res
     let durability: Durability = args.durability.into();
     if workload == "latency" {
         return Ok(vec![latency::run(dir, args.rows, |config| config.durability = durability).await?]);
+    }
+    if workload == "e2e" {
+        return end_to_end::run(dir, args.seconds, durability).await;
+    }
+    if workload == "start" {
+        return Ok(vec![start::run(dir).await?]);
     }
     let is_sql = workload.starts_with('w');
     let rows = if is_sql { args.rows } else { 0 };

@@ -12,6 +12,7 @@ use crate::log::access::Isolation;
 use crate::log::config::{CleanupPolicy, Durability, LogConfig};
 use crate::log::loader::CorruptionPolicy;
 use crate::log::manager::LogManagerConfig;
+use crate::record::control::MarkerKind;
 
 #[test]
 fn a_log_cut_anywhere_in_its_last_batch_loses_only_that() {
@@ -136,6 +137,25 @@ fn snapshots_and_checkpoints_may_be_lost_or_damaged() {
     let reopened = fixture.crash(Crash::Process).expect("reopen");
     assert_eq!(reopened.log.offsets().log_end, 8);
     assert!(reopened.append(producer_batch(1, 0, 7, 1, false)).expect("duplicate").duplicate);
+}
+
+/// The segment ends at the recovery point, so its batches were flushed; but its indexes are written when it is sealed.
+#[test]
+fn a_roll_cut_short_at_the_recovery_point_keeps_the_aborted_transactions() {
+    let fixture = Fixture::new(LogConfig { segment_bytes: 200, ..LogConfig::default() });
+    fixture.append(producer_batch(1, 0, 0, 2, true)).expect("append");
+    fixture.end_txn(1, MarkerKind::Abort).expect("append");
+    fixture.manager.flush();
+    fixture.manager.checkpoint().expect("checkpoint");
+    fixture.storage.inject(|_, path| match path.extension() {
+        Some(suffix) if suffix == "txnindex" => Verdict::Fail(ErrorKind::Other),
+        _ => Verdict::Proceed,
+    });
+    assert!(fixture.append(batch(&["rolls"])).is_err());
+    fixture.storage.heal();
+    let reopened = fixture.crash(Crash::Process).expect("reopen");
+    assert_eq!(reopened.log.segments().len(), 2, "the new segment was made");
+    assert_eq!(super::records(&reopened.log, Isolation::ReadCommitted), [], "aborted records are visible");
 }
 
 /// What a script was promised before it was stopped.

@@ -29,7 +29,6 @@ use weir_broker::config::BrokerConfig;
 use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::env::rng::{Rng, SystemRng};
 use weir_broker::ids::TopicPartition;
-use weir_broker::log::offline::OfflineLog;
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::listener::Listener;
 use weir_broker::net::tls::TlsError;
@@ -452,11 +451,6 @@ impl Node {
                 None => std::future::pending().await,
             }
         }
-    }
-
-    /// The partitions that are not served because their logs are damaged.
-    pub fn offline_partitions(&self) -> Vec<OfflineLog> {
-        self.shared.broker.read().as_ref().map(Broker::offline_partitions).unwrap_or_default()
     }
 
     pub(crate) fn slow_reader_timeout(&self) -> Duration {

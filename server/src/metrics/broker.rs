@@ -51,6 +51,16 @@ fn partitions(broker: &Broker, page: &mut Page) {
         }
     }
     page.family("weir_partitions", "gauge", "Partitions on this node.").sample(&[], figures.len());
+    let offline = broker.offline_partitions();
+    let mut family =
+        page.family("weir_partition_offline", "gauge", "1 for a partition whose log is damaged.");
+    for log in &offline {
+        let partition = log.partition.partition.to_string();
+        let labels = [("topic", log.partition.topic.as_ref()), ("partition", partition.as_str())];
+        family.sample(&labels, 1);
+    }
+    page.family("weir_partitions_offline", "gauge", "Partitions that are not served.")
+        .sample(&[], offline.len());
     let bytes: u64 = figures.iter().map(|f| f.size_bytes).sum();
     page.family("weir_log_bytes", "gauge", "Bytes of all logs.").sample(&[], bytes);
 }

@@ -67,18 +67,29 @@ pub struct Effects {
     pub rng: Arc<dyn Rng>,
 }
 
+impl Default for Effects {
+    /// The machine's own.
+    fn default() -> Self {
+        Self {
+            storage: Arc::new(SystemStorage),
+            clock: Arc::new(SystemClock::new()),
+            rng: Arc::new(SystemRng),
+        }
+    }
+}
+
 impl Effects {
     /// The machine's own; its files fail where the environment asks for it.
     ///
     /// # Errors
     /// An order for a failpoint is not understood.
     pub fn system() -> Result<Self, StartError> {
-        let mut storage: Arc<dyn Storage> = Arc::new(SystemStorage);
+        let mut effects = Self::default();
         if failpoint::arm_from_environment().map_err(StartError::Failpoints)? {
             tracing::warn!("failpoints are armed: this process is made to fail");
-            storage = Arc::new(FailingStorage::new(storage));
+            effects.storage = Arc::new(FailingStorage::new(effects.storage));
         }
-        Ok(Self { storage, clock: Arc::new(SystemClock::new()), rng: Arc::new(SystemRng) })
+        Ok(effects)
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod editor;
 pub mod helper;
+pub mod interrupts;
 pub mod names;

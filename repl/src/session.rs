@@ -3,9 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use tokio::signal;
-
 use crate::client::{ClientError, RequestContext, ServerClient};
+use crate::input::interrupts::Interrupts;
 use crate::render::entity;
 use crate::render::rows::{csv_line, markdown_head, markdown_line};
 use crate::render::style::Palette;
@@ -127,9 +126,10 @@ impl Session {
     }
 
     async fn run_server(&mut self, statement: &str, started: Instant) -> Result<Outcome, ClientError> {
+        let mut interrupts = Interrupts::watch();
         let entities = tokio::select! {
             entities = self.client.execute(statement, &self.context) => entities?,
-            _ = signal::ctrl_c() => return Ok(self.interrupted()),
+            () = interrupts.next() => return Ok(self.interrupted()),
         };
         for item in &entities {
             self.show_entity(item);

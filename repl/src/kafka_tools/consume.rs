@@ -13,6 +13,7 @@ use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::compression::DECOMPRESSED_BYTES_MAX;
 use weir_broker::record::compression::DecompressBuf;
 
+use crate::input::interrupts::Interrupts;
 use crate::kafka_tools::connection::{Connection, ConnectionArgs};
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{Consumed, RecordFormat};
@@ -170,10 +171,11 @@ impl Consumer {
     }
 
     async fn read_all(&mut self, ends: Option<&Ends>) -> Result<()> {
+        let mut interrupts = Interrupts::watch();
         while !self.is_done(ends) {
             tokio::select! {
                 more = self.fetch(ends) => if !more? { break },
-                _ = tokio::signal::ctrl_c() => break,
+                () = interrupts.next() => break,
             }
         }
         Ok(())
@@ -197,6 +199,7 @@ impl Consumer {
         place: Place,
         ends: Option<&Ends>,
     ) -> Result<()> {
+        let mut interrupts = Interrupts::watch();
         let mut last_commit = Instant::now();
         loop {
             let commit_due = last_commit.elapsed() >= COMMIT_EVERY;
@@ -209,7 +212,7 @@ impl Consumer {
             if self.positions.is_empty() {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(50)) => continue,
-                    _ = tokio::signal::ctrl_c() => return Ok(()),
+                    () = interrupts.next() => return Ok(()),
                 }
             }
             if self.is_done(ends) {
@@ -217,7 +220,7 @@ impl Consumer {
             }
             tokio::select! {
                 more = self.fetch(ends) => if !more? { return Ok(()) },
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+                () = interrupts.next() => return Ok(()),
             }
         }
     }

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::signal;
 
 use crate::client::{ClientError, QueryAnswer, QueryItem};
+use crate::input::interrupts::Interrupts;
 use crate::render::rows::{csv_line, expanded, json_object, markdown_head, markdown_line};
 use crate::render::table::{StreamingTable, table};
 use crate::session::{Outcome, OutputForm, Session, column_names, elapsed};
@@ -33,16 +33,17 @@ impl Session {
         statement: &str,
         started: Instant,
     ) -> Result<Outcome, ClientError> {
+        let mut interrupts = Interrupts::watch();
         let mut answer = tokio::select! {
             answer = self.client.query(statement, &self.context) => answer?,
-            _ = signal::ctrl_c() => return Ok(self.interrupted()),
+            () = interrupts.next() => return Ok(self.interrupted()),
         };
         let deadline = self.query_timeout.map(|t| tokio::time::Instant::now() + t);
         let mut shown = Shown::default();
         loop {
             let item = tokio::select! {
                 item = answer.next() => item?,
-                _ = signal::ctrl_c() => {
+                () = interrupts.next() => {
                     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
                         // The terminal shows ^C where the cursor stands.
                         println!();

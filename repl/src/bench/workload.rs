@@ -120,7 +120,8 @@ impl Bench {
         let mut context = RequestContext::default();
         context.properties.insert("auto.offset.reset".to_owned(), "earliest".to_owned());
         let sources = self.client.execute("SHOW STREAMS;", &context).await?;
-        if sources[0]["streams"].as_array().is_some_and(Vec::is_empty) {
+        let streams = sources[0]["streams"].as_array().context("no list of streams")?;
+        if streams.iter().all(|s| s["name"] != "ROWS") {
             self.client.execute(&format!("{STREAM} {TABLE}"), &context).await?;
         }
         usage::reset_peak_rss();

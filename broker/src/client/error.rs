@@ -32,6 +32,12 @@ fn detail(message: Option<&str>) -> String {
     message.map(|message| format!(": {message}")).unwrap_or_default()
 }
 
+/// Whether a request refused with this code may be sent again. Kafka's clients wait for the end of the former
+/// transaction as well, though the code does not count as retriable.
+pub(crate) fn may_retry(code: ErrorCode) -> bool {
+    code.is_retriable() || code == ErrorCode::ConcurrentTransactions
+}
+
 impl ClientError {
     pub(crate) fn refused(api: ApiKey, resource: impl Into<String>, code: ErrorCode) -> Self {
         Self::Refused { api, resource: resource.into(), code, message: None }
@@ -42,7 +48,7 @@ impl ClientError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Transport(error) => error.is_retriable(),
-            Self::Refused { code, .. } => code.is_retriable(),
+            Self::Refused { code, .. } => may_retry(*code),
             Self::Incomplete { .. } | Self::Batch(_) | Self::MustAbort { .. } => false,
         }
     }

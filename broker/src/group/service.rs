@@ -22,6 +22,7 @@ use super::state::Ticket;
 use super::sync::Committer;
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem};
+use crate::coordinator::owing::OwingLog;
 use crate::env::clock::Clock;
 use crate::env::spawn;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ use crate::record::control::MarkerKind;
 #[derive(Debug)]
 struct Shard {
     state: Mutex<GroupCoordinator>,
-    log: CoordinatorLog,
+    log: OwingLog,
 }
 
 /// All consumer groups of this broker.
@@ -76,7 +77,7 @@ impl GroupService {
             let mut state = GroupCoordinator::new(limits.clone());
             log.replay(|item| replay(&mut state, &log, item, now))?;
             state.loaded(now);
-            shards.push(Shard { state: Mutex::new(state), log });
+            shards.push(Shard { state: Mutex::new(state), log: OwingLog::new(log) });
         }
         let waiters = Mutex::new(HashMap::new());
         let inner = Inner { shards, clock, ticket_next: AtomicU64::new(0), waiters };
@@ -358,7 +359,15 @@ impl GroupService {
             let appended = {
                 let mut state = shard.state.lock();
                 let records = state.forget_topic(topic);
-                if records.is_empty() { None } else { Some(shard.log.append(&records, None)?) }
+                match records.is_empty() {
+                    true => None,
+                    false => match shard.log.append(&records, None) {
+                        Ok(durable) => Some(durable),
+                        // Owed to the log: topics can be deleted when the disk is full.
+                        Err(Error::Io { .. }) => None,
+                        Err(error) => return Err(error),
+                    },
+                }
             };
             if let Some(durable) = appended {
                 durable.wait().await?;
@@ -393,11 +402,15 @@ impl GroupService {
         }
     }
 
-    /// Lets time pass: ends sessions and overdue rebalances.
+    /// Lets time pass: ends sessions and overdue rebalances, and writes what the logs lack since the disk was full.
     pub fn expire(&self) {
         let now = self.now();
         for shard in &self.inner.shards {
-            let due = shard.state.lock().next_deadline().is_some_and(|deadline| deadline <= now);
+            let due = {
+                let state = shard.state.lock();
+                shard.log.catch_up(now);
+                state.next_deadline().is_some_and(|deadline| deadline <= now)
+            };
             if due {
                 self.step(shard, |state| state.expire(now));
             }

@@ -433,16 +433,17 @@ impl Log {
     /// Seals the active segment and begins another.
     fn roll(&self, state: &mut LogState) -> Result<()> {
         let base_offset = state.log_end;
-        // If one of these fails for want of space, the log goes on with the segment it has.
-        let now_ms = self.context.clock.now_ms();
-        let segment = Segment::create(&self.context.files, &self.dir, base_offset, now_ms)?;
-        failpoint!("log.roll.after_segment")?;
+        // If one of these fails for want of space, the log goes on with the segment it has. The next segment's file is
+        // made last: left behind, it would say where this one ends.
         let snapshot = self.write_snapshot(&state.producers, base_offset)?;
         failpoint!("log.roll.after_snapshot")?;
         let sealed = state.active().persist_indexes(Indexes::Seal)?;
-        failpoint!("log.roll.after_indexes")?;
-        state.segments.insert(base_offset, Arc::new(segment));
         state.unsynced.extend(sealed);
+        failpoint!("log.roll.after_indexes")?;
+        let now_ms = self.context.clock.now_ms();
+        let segment = Segment::create(&self.context.files, &self.dir, base_offset, now_ms)?;
+        failpoint!("log.roll.after_segment").map_err(|error| self.fail(&error))?;
+        state.segments.insert(base_offset, Arc::new(segment));
         state.unsynced.push(snapshot);
         state.active_unsynced = false;
         state.unsynced_dirs.push(Arc::clone(&self.dir));

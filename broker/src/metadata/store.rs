@@ -156,9 +156,20 @@ impl MetadataStore {
 
     fn append(&self, writer: &mut Writer, records: &[MetadataRecord], next: &MetadataImage) -> Result<()> {
         if writer.bytes >= writer.rewrite_at {
-            let (file, bytes) = replace(self.storage.as_ref(), &self.path, next)?;
-            *writer = Writer { file, bytes, rewrite_at: bytes * 2 + REWRITE_BYTES, ..*writer };
-            return Ok(());
+            match replace(self.storage.as_ref(), &self.path, next) {
+                Ok((file, bytes)) => {
+                    *writer = Writer { file, bytes, rewrite_at: bytes * 2 + REWRITE_BYTES, ..*writer };
+                    return Ok(());
+                }
+                // A smaller log will do no good now; the change itself may still fit.
+                Err(error) if cut_back(writer, &error) => {
+                    tracing::warn!(%error, "no room to rewrite the metadata log");
+                    // What it got written is in the way. Should it stay, the next attempt overwrites it.
+                    let _ = self.storage.remove_file(&temporary(&self.path));
+                    writer.rewrite_at = writer.bytes + REWRITE_BYTES;
+                }
+                Err(error) => return Err(error),
+            }
         }
         let frame = encode(records);
         writer
@@ -190,7 +201,7 @@ fn keep_reserve(storage: &dyn Storage, dir: &Path) -> bool {
 fn cut_back(writer: &Writer, error: &Error) -> bool {
     let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     match error {
-        Error::Io { source, action, .. } if *action != "sync" && full(source.kind()) => {
+        Error::Io { source, action: "write" | "create", .. } if full(source.kind()) => {
             writer.file.set_len(writer.bytes).is_ok()
         }
         _ => false,
@@ -250,10 +261,15 @@ fn corrupt(path: &Path, position: usize, reason: &str) -> Error {
     Error::CorruptFile { path: path.to_owned(), reason: format!("frame at position {position}: {reason}") }
 }
 
+/// Where the metadata log is rewritten.
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("log.tmp")
+}
+
 /// Writes the image to a new file that takes the old one's place.
 fn replace(storage: &dyn Storage, path: &Path, image: &MetadataImage) -> Result<(Arc<dyn StorageFile>, u64)> {
     let dir = path.parent().expect("the metadata log is in a directory");
-    let temporary = path.with_extension("log.tmp");
+    let temporary = temporary(path);
     let io = |action, error| Error::io(action, path, error);
     let file = storage.open(&temporary, OpenMode::Create).map_err(|error| io("create", error))?;
     let frame = encode(&image.records());

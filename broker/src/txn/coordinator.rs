@@ -314,37 +314,44 @@ impl TxnCoordinator {
         self.transactions.values().filter_map(Transaction::deadline).min()
     }
 
-    /// Aborts transactions that are older than their timeout; their producers are fenced.
-    pub fn expire(&mut self, now: i64) -> Vec<(EndPlan, CoordinatorRecord)> {
-        let due = self
-            .transactions
-            .values_mut()
-            .filter(|txn| txn.deadline().is_some_and(|deadline| deadline <= now));
-        let abort = |transaction: &mut Transaction| {
-            bump_for_fence(transaction);
-            prepare(transaction, TransactionEnd::Abort, now)
-        };
-        due.map(abort).collect()
+    /// The ids of transactions that are older than their timeout.
+    #[must_use]
+    pub fn overdue(&self, now: i64) -> Vec<String> {
+        let due = self.transactions.values().filter(|txn| is_overdue(txn, now));
+        due.map(|txn| txn.transactional_id.clone()).collect()
     }
 
-    /// Forgets transactional ids that have not been used for long.
-    pub fn expire_ids(&mut self, now: i64) -> Vec<CoordinatorRecord> {
+    /// Aborts a transaction that is older than its timeout; its producer is fenced.
+    pub fn time_out(&mut self, transactional_id: &str, now: i64) -> Option<(EndPlan, CoordinatorRecord)> {
+        let transaction = self.transactions.get_mut(transactional_id).filter(|txn| is_overdue(txn, now))?;
+        bump_for_fence(transaction);
+        Some(prepare(transaction, TransactionEnd::Abort, now))
+    }
+
+    /// Takes back a step whose record could not be appended: `before` is what was known of the id.
+    pub fn restore(&mut self, transactional_id: &str, before: Option<Transaction>) {
+        match before {
+            Some(before) => drop(self.transactions.insert(before.transactional_id.clone(), before)),
+            None => drop(self.transactions.remove(transactional_id)),
+        }
+    }
+
+    /// The transactional ids that have not been used for long.
+    #[must_use]
+    pub fn idle_ids(&self, now: i64) -> Vec<String> {
         let limit = self.limits.id_expiration_ms;
         let idle = |txn: &Transaction| {
             let ended =
                 matches!(txn.state, TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort);
             ended && now - txn.update_ms >= limit
         };
-        let ids: Vec<String> = self
-            .transactions
-            .values()
-            .filter(|txn| idle(txn))
-            .map(|txn| txn.transactional_id.clone())
-            .collect();
-        for id in &ids {
-            self.transactions.remove(id);
-        }
-        ids.iter().map(|id| record::transaction_tombstone(id)).collect()
+        let idle = self.transactions.values().filter(|txn| idle(txn));
+        idle.map(|txn| txn.transactional_id.clone()).collect()
+    }
+
+    /// Forgets a transactional id, once its tombstone is in the log.
+    pub fn forget(&mut self, transactional_id: &str) {
+        self.transactions.remove(transactional_id);
     }
 
     /// Applies a record of the log at start.
@@ -386,6 +393,10 @@ impl TxnCoordinator {
     pub fn unfinished(&self) -> Vec<EndPlan> {
         self.transactions.values().filter_map(|txn| Some(plan(txn, txn.state.prepared()?))).collect()
     }
+}
+
+fn is_overdue(transaction: &Transaction, now: i64) -> bool {
+    transaction.deadline().is_some_and(|deadline| deadline <= now)
 }
 
 fn identity(transaction: &Transaction) -> ProducerIdentity {

@@ -2,30 +2,34 @@
 //!
 //! The end of a transaction takes two rounds on the disk: the decision, then all markers together. The record of
 //! completion is not waited for: without it, a restart writes the markers again, which changes nothing.
+//!
+//! A step whose record cannot be appended has not been taken: the client is told to ask again, and finds things as
+//! they were.
+
+mod ending;
 
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use self::ending::{END_WAIT_MAX, ended};
 use super::coordinator::{
-    AddStep, EndPlan, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
+    AddStep, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
 };
 use super::producer_ids::ProducerIds;
+use super::record;
 use super::state::{Transaction, TxnPartition};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for};
 use crate::env::clock::Clock;
-use crate::env::spawn;
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::group::coordinator::{OffsetProducer, OffsetToCommit, TransactionEnd};
 use crate::group::service::GroupService;
 use crate::group::sync::Committer;
-use crate::ids::TopicPartition;
 use crate::metadata::image::OFFSETS_TOPIC;
 use crate::protocol::error_code::ErrorCode;
-use crate::record::control::MarkerKind;
 use crate::replication::manager::ReplicaManager;
 
 /// The epoch of a coordinator that has never moved to another broker.
@@ -41,6 +45,8 @@ struct Shard {
     /// Held (shared) from the check that a transaction is open until the records are appended, and taken alone
     /// between the decision to end it and its markers: no record of a transaction comes after its marker.
     append_gate: RwLock<()>,
+    /// Overdue transactions are left alone until then, because the log could not be written. Units: ms since epoch.
+    expiry_from_ms: Mutex<i64>,
 }
 
 /// All transactions coordinated by this broker.
@@ -85,45 +91,15 @@ impl TxnService {
                 ReplayItem::Marker { .. } => Ok(()),
             })?;
             let state = Mutex::new(state);
-            shards.push(Shard { state, log, completed: Notify::new(), append_gate: RwLock::new(()) });
+            shards.push(Shard {
+                state,
+                log,
+                completed: Notify::new(),
+                append_gate: RwLock::new(()),
+                expiry_from_ms: Mutex::new(i64::MIN),
+            });
         }
         Ok(Self { inner: Arc::new(Inner { shards, groups, replicas, producer_ids, clock }) })
-    }
-
-    /// Brings transactions and logs together after a restart: decided transactions are finished, open ones that
-    /// are still somebody's go on, and the rest is aborted.
-    pub async fn recover(&self) -> Result<()> {
-        let now = self.inner.clock.now_ms();
-        for shard in &self.inner.shards {
-            let plans = shard.state.lock().unfinished();
-            for plan in plans {
-                tracing::info!(transactional_id = plan.transactional_id, "finishing a decided transaction");
-                self.finish(shard, &plan).await?;
-            }
-        }
-        let mut waits = Vec::new();
-        for partition in self.inner.replicas.partitions() {
-            let open = partition.producers().into_iter().filter(|one| one.current_txn_start_offset.is_some());
-            for open in open {
-                let name = partition.topic_partition();
-                let producer =
-                    ProducerIdentity { producer_id: open.producer_id.0, producer_epoch: open.producer_epoch };
-                let member: TxnPartition = (name.topic.to_string(), name.partition);
-                let adopted = self
-                    .inner
-                    .shards
-                    .iter()
-                    .any(|shard| shard.state.lock().adopt(producer, member.clone(), now));
-                if !adopted {
-                    tracing::info!(partition = %name, producer_id = producer.producer_id, "aborting an orphan transaction");
-                    waits.extend(self.append_marker(&member, producer, MarkerKind::Abort)?);
-                }
-            }
-        }
-        for durable in waits {
-            durable.wait().await?;
-        }
-        Ok(())
     }
 
     fn shard(&self, transactional_id: &str) -> &Shard {
@@ -160,6 +136,7 @@ impl TxnService {
         let shard = self.shard(transactional_id);
         let id = self.allocate().await?;
         let mut expected = expected;
+        let deadline = Instant::now() + END_WAIT_MAX;
         loop {
             let completed = shard.completed.notified();
             match self.take_init(shard, transactional_id, timeout_ms, expected, id)? {
@@ -172,7 +149,9 @@ impl TxnService {
                     // Its own fencing has just raised the epoch.
                     expected = None;
                 }
-                (InitStep::Ready { .. } | InitStep::EndFirst { .. } | InitStep::Busy, _) => completed.await,
+                (InitStep::Ready { .. } | InitStep::EndFirst { .. } | InitStep::Busy, _) => {
+                    ended(completed, deadline, ErrorCode::ConcurrentTransactions).await?;
+                }
             }
         }
     }
@@ -185,15 +164,14 @@ impl TxnService {
         expected: Option<ProducerIdentity>,
         id: i64,
     ) -> Result<(InitStep, Option<Durable>), ErrorCode> {
-        let mut state = shard.state.lock();
-        let step = state.init(transactional_id, timeout_ms, expected, || id, self.now())?;
-        let durable = match &step {
-            InitStep::Ready { record, .. } | InitStep::EndFirst { record, .. } => {
-                Some(append(shard, record)?)
-            }
-            InitStep::Busy => None,
-        };
-        Ok((step, durable))
+        take(shard, transactional_id, |state| {
+            let step = state.init(transactional_id, timeout_ms, expected, || id, self.now())?;
+            let record = match &step {
+                InitStep::Ready { record, .. } | InitStep::EndFirst { record, .. } => Some(record.clone()),
+                InitStep::Busy => None,
+            };
+            Ok((step, record))
+        })
     }
 
     /// Adds partitions to the open transaction, or opens one. Waits while the previous one is being finished.
@@ -207,6 +185,7 @@ impl TxnService {
         partitions: Vec<TxnPartition>,
     ) -> Result<(), ErrorCode> {
         let shard = self.shard(transactional_id);
+        let deadline = Instant::now() + END_WAIT_MAX;
         loop {
             let completed = shard.completed.notified();
             match self.take_add(shard, transactional_id, by, &partitions)? {
@@ -214,7 +193,9 @@ impl TxnService {
                 (AddStep::Added { .. }, Some(durable)) => {
                     return durable.wait().await.map_err(|error| storage_code(&error));
                 }
-                (AddStep::Busy, _) => completed.await,
+                (AddStep::Busy, _) => {
+                    ended(completed, deadline, ErrorCode::ConcurrentTransactions).await?;
+                }
             }
         }
     }
@@ -226,13 +207,14 @@ impl TxnService {
         by: ProducerIdentity,
         partitions: &[TxnPartition],
     ) -> Result<(AddStep, Option<Durable>), ErrorCode> {
-        let mut state = shard.state.lock();
-        let step = state.add_partitions(transactional_id, by, partitions.iter().cloned(), self.now())?;
-        let durable = match &step {
-            AddStep::Added { record: Some(record) } => Some(append(shard, record)?),
-            AddStep::Added { record: None } | AddStep::Busy => None,
-        };
-        Ok((step, durable))
+        take(shard, transactional_id, |state| {
+            let step = state.add_partitions(transactional_id, by, partitions.iter().cloned(), self.now())?;
+            let record = match &step {
+                AddStep::Added { record } => record.clone(),
+                AddStep::Busy => None,
+            };
+            Ok((step, record))
+        })
     }
 
     /// AddOffsetsToTxn: the group's partition of `__consumer_offsets` joins the transaction.
@@ -320,6 +302,7 @@ impl TxnService {
         let shard = self.shard(transactional_id);
         // A new id is needed once in 32 thousand transactions.
         let id = if by.producer_epoch >= i16::MAX - 2 { self.allocate().await? } else { -1 };
+        let deadline = Instant::now() + END_WAIT_MAX;
         loop {
             let completed = shard.completed.notified();
             match self.take_end(shard, transactional_id, by, end, version, id)? {
@@ -333,7 +316,9 @@ impl TxnService {
                     }
                     return Ok(identity);
                 }
-                (EndStep::Prepare { .. } | EndStep::Busy, _) => completed.await,
+                (EndStep::Prepare { .. } | EndStep::Busy, _) => {
+                    ended(completed, deadline, ErrorCode::CoordinatorNotAvailable).await?;
+                }
             }
         }
     }
@@ -347,117 +332,15 @@ impl TxnService {
         version: TxnVersion,
         id: i64,
     ) -> Result<(EndStep, Option<Durable>), ErrorCode> {
-        let mut state = shard.state.lock();
-        let step = state.end(transactional_id, by, end, version, || id, self.now())?;
-        let durable = match &step {
-            EndStep::Prepare { record, .. } | EndStep::Done { record: Some(record), .. } => {
-                Some(append(shard, record)?)
-            }
-            EndStep::Done { record: None, .. } | EndStep::Busy => None,
-        };
-        Ok((step, durable))
-    }
-
-    /// A decided transaction is finished even if the client that waits for it goes away.
-    async fn carry_out_apart(&self, plan: EndPlan, decided: Durable) -> Result<(), ErrorCode> {
-        let work = spawn::task("txn-end", self.clone().carry_out(plan, decided));
-        work.await.map_err(|_| ErrorCode::UnknownServerError)?
-    }
-
-    /// Waits for the decision to be durable, then writes the markers.
-    async fn carry_out(self, plan: EndPlan, decided: Durable) -> Result<(), ErrorCode> {
-        decided.wait().await.map_err(|error| storage_code(&error))?;
-        failpoint!("txn.end.decided").map_err(|error| storage_code(&error))?;
-        let shard = self.shard(&plan.transactional_id);
-        self.finish(shard, &plan).await.map_err(|error| storage_code(&error))
-    }
-
-    /// Writes all markers of a decided transaction, waits for them together, and completes it.
-    async fn finish(&self, shard: &Shard, plan: &EndPlan) -> Result<()> {
-        let kind = match plan.end {
-            TransactionEnd::Commit => MarkerKind::Commit,
-            TransactionEnd::Abort => MarkerKind::Abort,
-        };
-        let producer = ProducerIdentity { producer_id: plan.producer_id, producer_epoch: plan.marker_epoch };
-        let mut waits = Vec::with_capacity(plan.partitions.len());
-        {
-            let _alone = shard.append_gate.write();
-            for partition in &plan.partitions {
-                waits.extend(self.append_marker(partition, producer, kind)?);
-            }
-        }
-        failpoint!("txn.markers.appended")?;
-        for durable in waits {
-            durable.wait().await?;
-        }
-        failpoint!("txn.markers.durable")?;
-        {
-            let mut state = shard.state.lock();
-            if let Some(record) = state.complete(&plan.transactional_id, self.now()) {
-                drop(shard.log.append(&[record], None)?);
-            }
-        }
-        failpoint!("txn.completed")?;
-        shard.completed.notify_waiters();
-        Ok(())
-    }
-
-    /// Writes one marker. A partition that has been deleted since needs none.
-    fn append_marker(
-        &self,
-        partition: &TxnPartition,
-        producer: ProducerIdentity,
-        kind: MarkerKind,
-    ) -> Result<Option<Durable>> {
-        let offset_producer =
-            OffsetProducer { producer_id: producer.producer_id, producer_epoch: producer.producer_epoch };
-        if partition.0 == OFFSETS_TOPIC {
-            return self.inner.groups.append_marker(partition.1, offset_producer, kind, COORDINATOR_EPOCH);
-        }
-        let name = TopicPartition::new(partition.0.as_str(), partition.1);
-        let Some(found) = self.inner.replicas.partition(&name) else {
-            if self.inner.replicas.find_offline(&name).is_some() {
-                let producer_id = producer.producer_id;
-                tracing::warn!(topic = %name.topic, partition = name.partition, producer_id, "partition is offline: its transaction stays open");
-            }
-            return Ok(None);
-        };
-        let log = CoordinatorLog::new(found, self.inner.clock.clone());
-        match log.append_marker(offset_producer, kind, COORDINATOR_EPOCH) {
-            Ok(durable) => Ok(Some(durable)),
-            Err(Error::PartitionClosed(_)) => Ok(None),
-            // Only after the end of the coordinator's log was lost: the partition knows a later transaction, so this one ended.
-            Err(error @ Error::InvalidProducerEpoch { .. }) => {
-                tracing::error!(%error, "the transaction log is older than the partition: no marker written");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Lets time pass: aborts overdue transactions.
-    pub fn expire(&self) {
-        let now = self.now();
-        for shard in &self.inner.shards {
-            let mut state = shard.state.lock();
-            if state.next_deadline().is_none_or(|deadline| deadline > now) {
-                continue;
-            }
-            for (plan, record) in state.expire(now) {
-                tracing::info!(transactional_id = plan.transactional_id, "transaction timed out");
-                match append(shard, &record) {
-                    Ok(durable) => {
-                        let service = self.clone();
-                        spawn::task("txn-timeout", async move {
-                            if let Err(code) = service.carry_out(plan, durable).await {
-                                tracing::error!(%code, "timed out transaction not aborted");
-                            }
-                        });
-                    }
-                    Err(code) => tracing::error!(%code, "timed out transaction not aborted"),
-                }
-            }
-        }
+        take(shard, transactional_id, |state| {
+            let step = state.end(transactional_id, by, end, version, || id, self.now())?;
+            let record = match &step {
+                EndStep::Prepare { record, .. } => Some(record.clone()),
+                EndStep::Done { record, .. } => record.clone(),
+                EndStep::Busy => None,
+            };
+            Ok((step, record))
+        })
     }
 
     /// Forgets transactional ids that have not been used for long.
@@ -465,10 +348,12 @@ impl TxnService {
         let now = self.now();
         for shard in &self.inner.shards {
             let mut state = shard.state.lock();
-            let records = state.expire_ids(now);
+            let ids = state.idle_ids(now);
+            let records: Vec<_> = ids.iter().map(|id| record::transaction_tombstone(id)).collect();
             if !records.is_empty() {
                 drop(shard.log.append(&records, None)?);
             }
+            ids.iter().for_each(|id| state.forget(id));
         }
         Ok(())
     }
@@ -492,8 +377,25 @@ impl TxnService {
     }
 }
 
-fn append(shard: &Shard, record: &CoordinatorRecord) -> Result<Durable, ErrorCode> {
-    shard.log.append(std::slice::from_ref(record), None).map_err(|error| storage_code(&error))
+/// Takes a step of one transactional id and appends its record, if it has one.
+///
+/// Errors: those of the step; if the record cannot be appended, everything is as before.
+fn take<S>(
+    shard: &Shard,
+    transactional_id: &str,
+    act: impl FnOnce(&mut TxnCoordinator) -> Result<(S, Option<CoordinatorRecord>), ErrorCode>,
+) -> Result<(S, Option<Durable>), ErrorCode> {
+    let mut state = shard.state.lock();
+    let before = state.transaction(transactional_id).cloned();
+    let (step, record) = act(&mut state)?;
+    let Some(record) = record else { return Ok((step, None)) };
+    match shard.log.append(std::slice::from_ref(&record), None) {
+        Ok(durable) => Ok((step, Some(durable))),
+        Err(error) => {
+            state.restore(transactional_id, before);
+            Err(storage_code(&error))
+        }
+    }
 }
 
 fn storage_code(error: &Error) -> ErrorCode {

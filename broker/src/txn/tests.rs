@@ -3,6 +3,7 @@
 use super::coordinator::{
     AddStep, EndPlan, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
 };
+use super::record::transaction_tombstone;
 use super::state::TxnState;
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::group::coordinator::TransactionEnd;
@@ -202,8 +203,10 @@ fn an_overdue_transaction_is_aborted_and_its_producer_fenced() {
     bench.add(by, 0).expect("added");
     let deadline = NOW + i64::from(TIMEOUT_MS);
     assert_eq!(bench.coordinator.next_deadline(), Some(deadline));
-    assert!(bench.coordinator.expire(deadline - 1).is_empty());
-    let (plan, _) = bench.coordinator.expire(deadline).pop().expect("overdue");
+    assert!(bench.coordinator.overdue(deadline - 1).is_empty());
+    assert_eq!(bench.coordinator.time_out("x", deadline - 1), None);
+    assert_eq!(bench.coordinator.overdue(deadline), ["x"]);
+    let (plan, _) = bench.coordinator.time_out("x", deadline).expect("overdue");
     assert_eq!((plan.end, plan.marker_epoch), (TransactionEnd::Abort, by.producer_epoch + 1));
     bench.complete();
     assert_eq!(bench.add(by, 0), Err(ErrorCode::ProducerFenced));
@@ -260,9 +263,8 @@ fn limits_are_enforced() {
     }
     bench.init();
     let idle = TxnLimits::default().id_expiration_ms;
-    assert!(bench.coordinator.expire_ids(NOW + idle - 1).is_empty());
-    let records = bench.coordinator.expire_ids(NOW + idle);
-    assert_eq!(records.len(), 1);
-    bench.log.extend(records);
+    assert!(bench.coordinator.idle_ids(NOW + idle - 1).is_empty());
+    assert_eq!(bench.coordinator.idle_ids(NOW + idle), ["x"]);
+    bench.log.push(transaction_tombstone("x"));
     assert!(bench.replayed().transaction("x").is_none());
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::stamp::{Membership, stamp_producer};
 use crate::client::call::Backoff;
-use crate::client::error::{ClientError, Result};
+use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::{Transport, TransportError};
 use crate::ids::{Offset, TopicPartition};
 use crate::protocol::api_key::ApiKey;
@@ -197,7 +197,7 @@ impl Pipeline {
                     base_offset: answer.base_offset,
                     next_offset: answer.base_offset + batch.offsets,
                 }),
-                code if code.is_retriable() => again.push(batch),
+                code if may_retry(code) => again.push(batch),
                 ErrorCode::OutOfOrderSequenceNumber if self.disturbed => again.push(batch),
                 code => {
                     return Err(ClientError::Refused {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::pipeline::{PartitionBatches, Pipeline, ProducedBatch};
 use crate::client::call::{Backoff, call, check};
-use crate::client::error::{ClientError, Result};
+use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::Transport;
 use crate::ids::{Offset, TopicPartition};
 use crate::protocol::api_key::ApiKey;
@@ -224,7 +224,7 @@ impl TransactionalProducer {
                 results.flat_map(|topic| topic.results_by_partition).map(|one| one.partition_error_code);
             match codes.find(|code| *code != ErrorCode::None) {
                 None => break,
-                Some(code) if code.is_retriable() && backoff.pause().await => {}
+                Some(code) if may_retry(code) && backoff.pause().await => {}
                 Some(code) => {
                     let resource = named(&self.transactional_id);
                     return Err(ClientError::refused(ApiKey::AddPartitionsToTxn, resource, code));

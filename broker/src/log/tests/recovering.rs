@@ -6,7 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Crash, Fixture, batch, log_file, manager_config, producer_batch};
-use crate::env::storage::memory::Verdict;
+use crate::env::storage::memory::{Operation, Verdict};
+use crate::env::storage::{OpenMode, Storage};
 use crate::error::Error;
 use crate::log::access::Isolation;
 use crate::log::config::{CleanupPolicy, Durability, LogConfig};
@@ -139,7 +140,8 @@ fn snapshots_and_checkpoints_may_be_lost_or_damaged() {
     assert!(reopened.append(producer_batch(1, 0, 7, 1, false)).expect("duplicate").duplicate);
 }
 
-/// The segment ends at the recovery point, so its batches were flushed; but its indexes are written when it is sealed.
+/// The segment ends at the recovery point, so its batches were flushed; but its indexes are written when it is sealed,
+/// and a loss of power may have kept the next segment only.
 #[test]
 fn a_roll_cut_short_at_the_recovery_point_keeps_the_aborted_transactions() {
     let fixture = Fixture::new(LogConfig { segment_bytes: 200, ..LogConfig::default() });
@@ -153,9 +155,34 @@ fn a_roll_cut_short_at_the_recovery_point_keeps_the_aborted_transactions() {
     });
     assert!(fixture.append(batch(&["rolls"])).is_err());
     fixture.storage.heal();
+    fixture.storage.open(&log_file(3, ".log"), OpenMode::Create).expect("the next segment");
     let reopened = fixture.crash(Crash::Process).expect("reopen");
     assert_eq!(reopened.log.segments().len(), 2, "the new segment was made");
     assert_eq!(super::records(&reopened.log, Isolation::ReadCommitted), [], "aborted records are visible");
+}
+
+/// The segment goes on, perhaps with records that fit it: no file may say that it ended.
+#[test]
+fn a_roll_that_finds_no_room_leaves_nothing_behind() {
+    for full in ["snapshot", "index", "timeindex", "log"] {
+        let fixture = Fixture::new(LogConfig { segment_bytes: 300, ..LogConfig::default() });
+        fixture.put(&["a"]);
+        fixture.storage.inject(move |operation, path| match operation {
+            Operation::Write { .. } | Operation::Open if path.extension().is_some_and(|it| it == full) => {
+                Verdict::Fail(ErrorKind::StorageFull)
+            }
+            _ => Verdict::Proceed,
+        });
+        let large = "x".repeat(250);
+        assert!(fixture.append(batch(&[&large])).is_err(), "{full}");
+        fixture.storage.heal();
+        fixture.put(&["b"]);
+        let reopened = fixture.crash(Crash::Process).expect("reopen");
+        assert_eq!(reopened.values(), ["a", "b"], "{full}");
+        fixture.put(&[&large]);
+        assert_eq!(fixture.log.segments().len(), 2, "{full}");
+        assert_eq!(fixture.crash(Crash::Power).expect("reopen").values(), ["a", "b", &large], "{full}");
+    }
 }
 
 /// What a script was promised before it was stopped.

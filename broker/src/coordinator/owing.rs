@@ -1,0 +1,124 @@
+//! A coordinator's log that catches up: what could not be appended is owed to it, and goes before anything later.
+//!
+//! The state of group coordinators changes before its records are appended. On a full disk clients are told to ask
+//! again, but the state stays as it is: so its records must reach the log when there is room, or a restart would find
+//! another state, such as a group that was deleted.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::codec::CoordinatorRecord;
+use super::log::{CoordinatorLog, Durable};
+use crate::error::{Error, Result};
+use crate::group::coordinator::OffsetProducer;
+use crate::record::control::MarkerKind;
+
+/// Owed records go in batches of about this size.
+const BATCH_BYTES: usize = 64 << 10;
+/// How long after a failed attempt the next is made unasked. Units: ms.
+const PAUSE_MS: i64 = 200;
+
+/// A log and the records it lacks. Used under the lock of the state whose records these are.
+#[derive(Debug)]
+pub struct OwingLog {
+    log: CoordinatorLog,
+    owed: Mutex<Owed>,
+}
+
+/// Bounded by the number of different keys, as the state is.
+#[derive(Debug, Default)]
+struct Owed {
+    /// The newest value of each key, and when it came.
+    by_key: HashMap<Bytes, (u64, Option<Bytes>)>,
+    sequence: u64,
+    /// Units: ms since epoch.
+    retry_from_ms: i64,
+}
+
+impl Owed {
+    fn add(&mut self, records: &[CoordinatorRecord]) {
+        for record in records {
+            self.sequence += 1;
+            self.by_key.insert(record.key.clone(), (self.sequence, record.value.clone()));
+        }
+    }
+
+    /// Everything in the order in which it came.
+    fn in_order(&self) -> Vec<CoordinatorRecord> {
+        let mut all: Vec<_> = self.by_key.iter().collect();
+        all.sort_unstable_by_key(|(_, (sequence, _))| *sequence);
+        let record = |(key, (_, value)): (&Bytes, &(u64, Option<Bytes>))| CoordinatorRecord {
+            key: key.clone(),
+            value: value.clone(),
+        };
+        all.into_iter().map(record).collect()
+    }
+}
+
+impl OwingLog {
+    #[must_use]
+    pub fn new(log: CoordinatorLog) -> Self {
+        Self { log, owed: Mutex::default() }
+    }
+
+    /// As [`CoordinatorLog::append`]. Records outside of transactions that find no room are owed.
+    pub fn append(&self, records: &[CoordinatorRecord], producer: Option<OffsetProducer>) -> Result<Durable> {
+        let mut owed = self.owed.lock();
+        let appended = self.settle(&mut owed).and_then(|()| self.log.append(records, producer));
+        if let Err(Error::Io { .. }) = &appended
+            && producer.is_none()
+        {
+            owed.add(records);
+        }
+        appended
+    }
+
+    /// As [`CoordinatorLog::append_marker`].
+    pub fn append_marker(
+        &self,
+        producer: OffsetProducer,
+        kind: MarkerKind,
+        coordinator_epoch: i32,
+    ) -> Result<Durable> {
+        self.settle(&mut self.owed.lock())?;
+        self.log.append_marker(producer, kind, coordinator_epoch)
+    }
+
+    /// Appends what is owed, if anything is and the last attempt is not too recent.
+    pub fn catch_up(&self, now: i64) {
+        let mut owed = self.owed.lock();
+        if owed.by_key.is_empty() || now < owed.retry_from_ms {
+            return;
+        }
+        let count = owed.by_key.len();
+        match self.settle(&mut owed) {
+            Ok(()) => tracing::info!(count, "coordinator records written after all"),
+            Err(_) => owed.retry_from_ms = now + PAUSE_MS,
+        }
+    }
+
+    fn settle(&self, owed: &mut Owed) -> Result<()> {
+        if owed.by_key.is_empty() {
+            return Ok(());
+        }
+        let mut rest = owed.in_order();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take_while(|record| {
+                let before = bytes;
+                bytes += record.key.len() + record.value.as_ref().map_or(0, Bytes::len);
+                before < BATCH_BYTES
+            });
+            let later = rest.split_off(fits.count());
+            // Nobody waits for these: their clients were told that nothing is certain.
+            drop(self.log.append(&rest, None)?);
+            for record in &rest {
+                owed.by_key.remove(&record.key);
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+}

@@ -8,9 +8,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 /// Decoded values may take this many bytes of memory per byte of input.
-const BUDGET_PER_INPUT_BYTE: usize = 16;
-/// Memory a decoder may use however short its input is, in bytes.
-const BUDGET_BASE: usize = 16 * 1024;
+pub(crate) const BUDGET_PER_INPUT_BYTE: usize = 8;
+/// Memory a decoder may use however short its input is, in bytes: thousands of names of a few letters fit.
+pub(crate) const BUDGET_BASE: usize = 64 * 1024;
 /// Byte fields of at least this length are passed on as they are instead of being copied into the output buffer.
 const SPLICE_LEN_MIN: usize = 1024;
 
@@ -85,7 +85,7 @@ pub enum EncodeError {
 
 /// Reads primitives from a buffer. Byte fields are slices of that buffer, not copies.
 ///
-/// Invariant: the memory taken by all values read is at most 16 bytes per byte of input plus 16 KiB, not counting
+/// Invariant: the memory taken by all values read is at most 8 bytes per byte of input plus 64 KiB, not counting
 /// the input itself.
 #[derive(Debug)]
 pub struct Decoder {

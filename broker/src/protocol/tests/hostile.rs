@@ -84,12 +84,20 @@ fn a_small_body_cannot_ask_for_gigabytes() {
 
 #[test]
 fn elements_that_are_larger_in_memory_than_on_the_wire_are_bounded() {
-    // DeleteTopics 1: two bytes per empty name on the wire, a `String` each in memory.
-    let count = 1_000_000u32;
-    let mut body = BytesMut::from(&count.to_be_bytes()[..]);
-    body.resize(4 + 2 * count as usize + 4, 0);
-    let len = body.len();
-    assert!(Request::decode(ApiKey::DeleteTopics, 1, body.freeze()).is_ok());
+    // DeleteTopics 1: four bytes per name of two letters on the wire, a `String` each in memory.
+    let count = 500_000u32;
+    let delete = |name: &[u8]| {
+        let mut body = BytesMut::from(&count.to_be_bytes()[..]);
+        (0..count).for_each(|_| body.extend_from_slice(name));
+        body.extend_from_slice(&[0; 4]);
+        body.freeze()
+    };
+    let named = delete(&[0, 2, b'a', b'b']);
+    let len = named.len();
+    assert!(Request::decode(ApiKey::DeleteTopics, 1, named).is_ok());
+    // Empty names, which topics do not have, are too much for their two bytes.
+    let error = Request::decode(ApiKey::DeleteTopics, 1, delete(&[0, 0])).expect_err("too much memory");
+    assert!(matches!(error.kind, DecodeErrorKind::Memory { .. }), "{error}");
 
     // Metadata 9: a topic is two bytes on the wire and twenty times as much in memory.
     let mut body = BytesMut::from(&[0x80, 0x89, 0x7a][..]);

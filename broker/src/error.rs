@@ -174,6 +174,8 @@ pub enum BatchDefect {
     SeveralIdempotentBatches,
     #[error("base offset is {actual}, {expected} expected")]
     OffsetOrder { expected: Offset, actual: Offset },
+    #[error("leader epoch is {0}, which there has never been")]
+    LeaderEpoch(LeaderEpoch),
 }
 
 impl Error {

@@ -15,6 +15,8 @@ pub type LeaderEpoch = i32;
 
 /// The leader epoch of a request or batch which does not carry one.
 pub const NO_LEADER_EPOCH: LeaderEpoch = -1;
+/// The epoch of a leader that has never changed: the only one until partitions have several replicas.
+pub const FIRST_LEADER_EPOCH: LeaderEpoch = 0;
 
 /// The base sequence of a batch whose producer is not idempotent.
 pub const NO_SEQUENCE: i32 = -1;

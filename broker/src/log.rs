@@ -29,6 +29,7 @@ pub(crate) mod offset_index;
 pub(crate) mod producer_state;
 pub(crate) mod retention;
 pub(crate) mod scan;
+pub(crate) mod seals;
 pub(crate) mod segment;
 pub(crate) mod segment_index;
 pub(crate) mod time_index;

@@ -32,7 +32,8 @@ use crate::log::files::{CLEANED_SUFFIX, SEGMENT_SUFFIXES, SWAP_SUFFIX, path_of};
 use crate::log::loader::leftovers::finish_swap;
 use crate::log::partition_log::Log;
 use crate::log::partition_log::maintain::{Maintenance, remove_if_present};
-use crate::log::segment::{Segment, SegmentFiles};
+use crate::log::seals::SEALS_FILE;
+use crate::log::segment::{Expectation, Segment, SegmentFiles};
 use crate::log::segment_index::Indexes;
 use crate::log::txn_index::TxnEntry;
 use crate::record::batch::BatchHeader;
@@ -262,6 +263,8 @@ impl Pass<'_> {
         failpoint!("cleaner.copy.after_sync")?;
         let size = copy.size_bytes();
         copy.close();
+        self.log.forget_seals(|base| !group.iter().any(|segment| segment.base_offset() == base))?;
+        failpoint!("cleaner.seals.taken_out")?;
         // The log last: its `.swap` name is what makes the replacement final.
         for kind in SEGMENT_SUFFIXES.iter().rev() {
             let from = path_of(dir, base, &format!("{kind}{CLEANED_SUFFIX}"));
@@ -273,13 +276,18 @@ impl Pass<'_> {
         let open = || {
             finish_swap(self.log.context(), dir, base)?;
             let lens = SegmentFiles::of(storage, dir, base)?;
-            let (segment, whole) = Segment::open(files, dir, base, lens, self.now_ms);
+            let expected = Expectation { contiguous: false, txn_entries: None };
+            let (segment, whole) = Segment::open(files, dir, base, lens, expected, self.now_ms);
             if !whole {
                 segment.rebuild_indexes(segment.size_bytes())?;
             }
             Ok(segment)
         };
-        self.log.replace_segments(group, open, base, maintenance)?;
+        let replacement = self.log.replace_segments(group, open, base, maintenance)?;
+        if let Some(file) = self.log.note_sealed(&replacement) {
+            file.sync_data().map_err(|error| Error::io("sync", &dir.join(SEALS_FILE), error))?;
+            storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
+        }
         Ok(size)
     }
 

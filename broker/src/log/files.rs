@@ -6,6 +6,7 @@
 //! | `….index`, `….timeindex`, `….txnindex` | sparse offset index, sparse time index, aborted transactions |
 //! | `….snapshot` | the producers as of this offset |
 //! | `partition.metadata` | the topic id |
+//! | `sealed-segments` | what there was of each segment when it was complete |
 //! | `….cleaned`, `….swap`, `….deleted` | a segment being compacted, about to replace others, about to go |
 
 use std::collections::VecDeque;

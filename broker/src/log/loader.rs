@@ -16,12 +16,14 @@ use crate::error::{BatchDefect, Error, Result};
 use crate::failpoint;
 use crate::ids::{Offset, TopicPartition};
 use crate::log::config::Durability;
-use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
+use crate::log::files::{LOG_SUFFIX, SNAPSHOT_SUFFIX, parse_name, path_of};
+use crate::log::loader::leftovers::Listing;
 use crate::log::partition_log::maintain::{CleanState, remove_if_present};
 use crate::log::partition_log::{LoadedLog, LogContext};
 use crate::log::producer_state::{CompletedTxn, ProducerStates};
 use crate::log::scan::ScanError;
-use crate::log::segment::Segment;
+use crate::log::seals::{self, Seal, Seals};
+use crate::log::segment::{Expectation, Segment};
 use crate::log::segment_index::Indexes;
 use crate::log::txn_index::TxnEntry;
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
@@ -60,8 +62,20 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
     let now_ms = context.clock.now_ms();
     let mut damaged = BTreeSet::new();
     let mut segments = BTreeMap::new();
+    let seals = sealed(context, request, &listing)?;
+    let last_base = listing.segments.keys().next_back().copied();
     for (&base, &lens) in &listing.segments {
-        let (segment, whole) = Segment::open(&context.files, &request.dir, base, lens, now_ms);
+        let seal = seals.get(&base);
+        let last = Some(base) == last_base;
+        let expected = Expectation {
+            // Compaction leaves the last segment alone.
+            contiguous: seal.map_or(last, |seal| seal.contiguous),
+            txn_entries: match last {
+                true => request.clean.map(|clean| clean.active_txns),
+                false => seal.map(|seal| seal.txn_entries),
+            },
+        };
+        let (segment, whole) = Segment::open(&context.files, &request.dir, base, lens, expected, now_ms);
         if !whole {
             damaged.insert(base);
         }
@@ -80,7 +94,7 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
         return Ok(LoadedLog { log_start, log_end: clean.log_end, segments, producers, fresh: None });
     }
     let recovery =
-        Recovery { context, request, segments, producers: ProducerStates::default(), unsynced: false };
+        Recovery { context, request, segments, seals, producers: ProducerStates::default(), unsynced: false };
     let loaded = recovery.run(&damaged, log_start)?;
     // Without fsync the deletion of records may have been noted before the records themselves were on disk.
     if loaded.log_end < loaded.log_start && context.durability == Durability::Relaxed {
@@ -103,6 +117,34 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
         });
     }
     Ok(loaded)
+}
+
+/// What is noted of the sealed segments, having checked what a listing can tell: that those are there and whole whose
+/// bytes are known to have been on disk. The others are checked by recovery.
+fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Result<Seals> {
+    if !listing.has_seals {
+        return Ok(Seals::new());
+    }
+    let (storage, dir) = (context.storage(), &request.dir);
+    let seals = seals::read(storage, dir)?;
+    for (&base, seal) in &seals {
+        let next_base = listing.segments.range(base + 1..).next().map(|(next, _)| *next);
+        let Some(next_base) = next_base else { continue };
+        let len = listing.segments.get(&base).map_or(0, |lens| lens.log_len);
+        let flushed = request.clean.is_some() || next_base <= request.recovery_point;
+        if len >= seal.log_bytes || !flushed {
+            continue;
+        }
+        let (path, wanted) = (path_of(dir, base, LOG_SUFFIX), seal.log_bytes);
+        if request.on_corruption == CorruptionPolicy::Truncate {
+            tracing::error!(path = %path.display(), len, wanted, "records at the end of a segment are gone");
+            // As decided, what is left is read.
+            return Ok(Seals::new());
+        }
+        let reason = format!("the segment ends here, but had {wanted} bytes when it was sealed");
+        return Err(Error::CorruptLog { path, position: len, offset: base, reason });
+    }
+    Ok(seals)
 }
 
 trait DamagedExt {
@@ -132,6 +174,7 @@ fn create_at(context: &LogContext, dir: &Arc<Path>, log_start: Offset) -> Result
 }
 
 fn start_at(context: &LogContext, request: &LoadRequest, log_start: Offset) -> Result<LoadedLog> {
+    seals::retain(context.storage(), &request.dir, |_| false)?;
     let loaded = create_at(context, &request.dir, log_start)?;
     let synced = context.storage().sync_dir(&request.dir);
     synced.map_err(|error| Error::io("sync directory", &request.dir, error))?;
@@ -205,6 +248,7 @@ struct Recovery<'a> {
     context: &'a LogContext,
     request: &'a LoadRequest,
     segments: BTreeMap<Offset, Arc<Segment>>,
+    seals: Seals,
     producers: ProducerStates,
     unsynced: bool,
 }
@@ -270,7 +314,10 @@ impl Recovery<'_> {
         let mut expected = segment.base_offset();
         loop {
             match scan.next_batch() {
-                Ok(None) => return Ok((expected, None)),
+                Ok(None) => {
+                    let seal = self.seals.get(&segment.base_offset());
+                    return Ok((expected, cut_short(segment, seal, expected, next_base)));
+                }
                 Ok(Some((position, batch))) => {
                     if let Some(error) = out_of_order(batch.header(), expected, next_base) {
                         return Ok((expected, Some(Damage { position, expected_offset: expected, error })));
@@ -324,6 +371,10 @@ impl Recovery<'_> {
             path = %segment.path().display(), "cutting off the end of a log"
         );
         failpoint!("recover.before_cut")?;
+        let base = segment.base_offset();
+        seals::retain(self.context.storage(), &self.request.dir, |sealed| {
+            sealed < base || (sealed == base && !segment.is_contiguous())
+        })?;
         segment.truncate(damage.position, offset)?;
         failpoint!("recover.after_cut")?;
         for segment in later {
@@ -358,6 +409,28 @@ impl Recovery<'_> {
         let dir = &self.request.dir;
         self.context.storage().sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))
     }
+}
+
+/// What is wrong with a segment whose batches are all good, if there had been more of them.
+fn cut_short(
+    segment: &Segment,
+    seal: Option<&Seal>,
+    expected_offset: Offset,
+    next_base: Option<Offset>,
+) -> Option<Damage> {
+    let (next_base, position) = (next_base?, segment.size_bytes());
+    let reason = match seal {
+        Some(seal) if seal.log_bytes > position => {
+            let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+            BatchDefect::Truncated { needed: bytes(seal.log_bytes), actual: bytes(position) }
+        }
+        // A segment between this one and the next is lost.
+        _ if segment.is_contiguous() && expected_offset < next_base => {
+            BatchDefect::OffsetOrder { expected: expected_offset, actual: next_base }
+        }
+        _ => return None,
+    };
+    Some(Damage { position, expected_offset, error: Error::CorruptBatch { reason } })
 }
 
 /// The index entry of an aborted transaction.

@@ -464,9 +464,11 @@ impl LogManager {
         let mut failure = Ok(());
         for (log, state) in logs.iter().zip(states) {
             match state {
-                Ok(CleanState { log_end, active_base, active_size, has_producers }) => {
+                Ok(CleanState { log_end, active_base, active_size, has_producers, active_txns }) => {
                     let size = i64::try_from(active_size).unwrap_or(i64::MAX);
-                    let numbers = [log_end, active_base, size, i64::from(has_producers)];
+                    let txns = i64::try_from(active_txns).unwrap_or(i64::MAX >> 1);
+                    // Files of older versions have no count of transactions.
+                    let numbers = [log_end, active_base, size, (txns << 1) | i64::from(has_producers)];
                     clean.insert(log.topic_partition().clone(), numbers);
                 }
                 Err(error) => failure = failure.and(Err(error)),
@@ -525,7 +527,8 @@ fn open_logs(config: &LogManagerConfig, context: &Arc<LogContext>) -> Result<Ope
                 log_end: numbers[0],
                 active_base: numbers[1],
                 active_size: u64::try_from(numbers[2]).unwrap_or(0),
-                has_producers: numbers[3] != 0,
+                has_producers: numbers[3] & 1 != 0,
+                active_txns: u64::try_from(numbers[3] >> 1).unwrap_or(0),
             }),
             on_corruption: config.on_corruption,
             index_interval_bytes: log_config.index_interval_bytes,

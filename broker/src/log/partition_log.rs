@@ -38,6 +38,7 @@ use crate::log::flush_ticket::{DurableWatermark, FlushTicket};
 use crate::log::flusher::{Flush, Flusher};
 use crate::log::loader::txn_entry;
 use crate::log::producer_state::ProducerStates;
+use crate::log::seals;
 use crate::log::segment::Segment;
 use crate::log::segment_index::Indexes;
 use crate::log::validate::{ValidatedBatches, validate};
@@ -92,6 +93,8 @@ pub struct Log {
     flushing: Mutex<()>,
     /// Held while segments are deleted, replaced or cut; appends go on.
     maintenance: Mutex<()>,
+    /// Held while the file of [`seals`] changes. Taken after the lock of the state.
+    seals: Mutex<()>,
     /// Who wants to know when more becomes visible.
     waiters: Mutex<Vec<Weak<Notify>>>,
 }
@@ -168,6 +171,7 @@ impl Log {
             watermark: DurableWatermark::new(log_end),
             flushing: Mutex::new(()),
             maintenance: Mutex::new(()),
+            seals: Mutex::new(()),
             waiters: Mutex::default(),
         })
     }
@@ -443,11 +447,21 @@ impl Log {
         let now_ms = self.context.clock.now_ms();
         let segment = Segment::create(&self.context.files, &self.dir, base_offset, now_ms)?;
         failpoint!("log.roll.after_segment").map_err(|error| self.fail(&error))?;
+        let sealed = Arc::clone(state.active());
         state.segments.insert(base_offset, Arc::new(segment));
         state.unsynced.push(snapshot);
+        state.unsynced.extend(self.note_sealed(&sealed));
         state.active_unsynced = false;
         state.unsynced_dirs.push(Arc::clone(&self.dir));
         Ok(())
+    }
+
+    /// Notes what there is of a complete segment. Returns the file, to be synced after that of the segment.
+    pub(crate) fn note_sealed(&self, segment: &Segment) -> Option<Arc<dyn StorageFile>> {
+        let _alone = self.seals.lock();
+        let noted = seals::append(self.context.storage(), &self.dir, &segment.seal());
+        // Without the note the end of the segment is not checked; nothing else depends on it.
+        noted.inspect_err(|error| tracing::warn!(tp = %self.tp, %error, "cannot note what was sealed")).ok()
     }
 
     fn write_snapshot(&self, producers: &ProducerStates, offset: Offset) -> Result<Arc<dyn StorageFile>> {

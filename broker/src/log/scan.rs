@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::env::storage::{StorageFile, read_full_at};
-use crate::error::Error;
+use crate::error::{BatchDefect, Error};
+use crate::ids::{FIRST_LEADER_EPOCH, Offset};
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch};
 
 /// Bytes read at a time.
@@ -30,18 +31,41 @@ pub(crate) struct BatchScan {
     end: u64,
     /// Bytes of the file from `position` on.
     buffer: Bytes,
+    /// Whether each batch begins where the one before it ends.
+    contiguous: bool,
+    /// Where the next batch begins, if known.
+    next_offset: Option<Offset>,
+}
+
+/// What headers say outside of checksums, as far as it can be known.
+pub(crate) fn check_unsummed(header: &BatchHeader, expected: Option<Offset>) -> Result<(), BatchDefect> {
+    let actual = header.base_offset;
+    match expected {
+        Some(expected) if actual != expected => return Err(BatchDefect::OffsetOrder { expected, actual }),
+        _ => {}
+    }
+    match header.partition_leader_epoch {
+        FIRST_LEADER_EPOCH => Ok(()),
+        never => Err(BatchDefect::LeaderEpoch(never)),
+    }
 }
 
 impl BatchScan {
     pub(crate) fn new(file: Arc<dyn StorageFile>, position: u64, end: u64) -> Self {
-        BatchScan { file, position, end, buffer: Bytes::new() }
+        BatchScan { file, position, end, buffer: Bytes::new(), contiguous: false, next_offset: None }
+    }
+
+    /// From here on every batch begins where the one before it ends, the next at `next_offset` if that is known.
+    pub(crate) fn contiguous_from(mut self, next_offset: Option<Offset>) -> Self {
+        (self.contiguous, self.next_offset) = (true, next_offset);
+        self
     }
 
     /// The next header and the position of its batch; the checksum is not checked. `None` at the end.
     pub(crate) fn next_header(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
         let position = self.position;
         let Some(header) = self.peek()? else { return Ok(None) };
-        self.skip(header.size_bytes());
+        self.skip(&header);
         Ok(Some((position, header)))
     }
 
@@ -52,7 +76,7 @@ impl BatchScan {
         self.fill(header.size_bytes())?;
         let bytes = self.buffer.slice(..header.size_bytes());
         let (batch, _) = RecordBatch::parse(bytes).map_err(|error| ScanError::Defect { position, error })?;
-        self.skip(header.size_bytes());
+        self.skip(&header);
         Ok(Some((position, batch)))
     }
 
@@ -66,9 +90,10 @@ impl BatchScan {
         let header = BatchHeader::parse(&self.buffer).map_err(defect)?;
         if header.size_bytes() as u64 > left {
             let (needed, actual) = (header.size_bytes(), left as usize);
-            let reason = crate::error::BatchDefect::Truncated { needed, actual };
+            let reason = BatchDefect::Truncated { needed, actual };
             return Err(defect(Error::CorruptBatch { reason }));
         }
+        check_unsummed(&header, self.next_offset).map_err(|reason| defect(Error::CorruptBatch { reason }))?;
         Ok(Some(header))
     }
 
@@ -88,7 +113,9 @@ impl BatchScan {
         Ok(())
     }
 
-    fn skip(&mut self, bytes: usize) {
+    fn skip(&mut self, header: &BatchHeader) {
+        let bytes = header.size_bytes();
+        self.next_offset = self.contiguous.then(|| header.next_offset());
         self.position += bytes as u64;
         self.buffer = if bytes <= self.buffer.len() { self.buffer.slice(bytes..) } else { Bytes::new() };
     }

@@ -20,7 +20,8 @@ use crate::log::files::{
     TXN_INDEX_SUFFIX, path_of,
 };
 use crate::log::offset_index::{OffsetEntry, OffsetIndex};
-use crate::log::scan::{BatchScan, ScanError};
+use crate::log::scan::{BatchScan, ScanError, check_unsummed};
+use crate::log::seals::Seal;
 use crate::log::segment_index::{Indexes, SegmentIndex};
 use crate::log::time_index::TimeIndex;
 use crate::log::txn_index::{TxnEntry, TxnIndex};
@@ -63,7 +64,17 @@ pub(crate) struct Segment {
     dir: Arc<Path>,
     log: Arc<LazyFile>,
     size: AtomicU64,
+    /// Whether each batch begins where the one before it ends, the first at the base offset: true until compaction.
+    contiguous: bool,
     index: Mutex<SegmentIndex>,
+}
+
+/// What is known of a segment before it is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expectation {
+    pub(crate) contiguous: bool,
+    /// How many entries the transaction index has, if known.
+    pub(crate) txn_entries: Option<u64>,
 }
 
 impl Segment {
@@ -72,7 +83,7 @@ impl Segment {
         Segment::create_named(files, dir, base, "", now_ms)
     }
 
-    /// As [`Segment::create`], with `suffix` behind the names of all files.
+    /// As [`Segment::create`], with `suffix` behind the names of all files: for a copy with gaps.
     pub(crate) fn create_named(
         files: &Arc<FileCache>,
         dir: &Arc<Path>,
@@ -97,6 +108,7 @@ impl Segment {
             dir: Arc::clone(dir),
             log,
             size: AtomicU64::new(0),
+            contiguous: suffix.is_empty(),
             index: Mutex::new(index),
         })
     }
@@ -107,6 +119,7 @@ impl Segment {
         dir: &Arc<Path>,
         base_offset: Offset,
         lens: SegmentFiles,
+        expected: Expectation,
         now_ms: i64,
     ) -> (Self, bool) {
         let file = |kind: &str| files.existing(path_of(dir, base_offset, kind));
@@ -117,6 +130,8 @@ impl Segment {
         let txns = TxnIndex::on_disk(file(TXN_INDEX_SUFFIX), lens.txn_index_len.unwrap_or(0));
         // Entries carry a checksum, so reading them tells whether they are good; most segments have none.
         let txns = txns.filter(|txns| txns.read_all().is_ok());
+        // But not whether there are others.
+        let txns = txns.filter(|txns| expected.txn_entries.is_none_or(|count| count == txns.len() as u64));
         let whole = on_disk.is_some() && txns.is_some();
         let (offsets, times) = on_disk.unwrap_or_else(|| {
             (OffsetIndex::empty(file(OFFSET_INDEX_SUFFIX)), TimeIndex::empty(file(TIME_INDEX_SUFFIX)))
@@ -135,6 +150,7 @@ impl Segment {
             dir: Arc::clone(dir),
             log: file(LOG_SUFFIX),
             size: AtomicU64::new(lens.log_len),
+            contiguous: expected.contiguous,
             index: Mutex::new(index),
         };
         (segment, whole)
@@ -150,6 +166,24 @@ impl Segment {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.size_bytes() == 0
+    }
+
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.contiguous
+    }
+
+    /// What is to be noted of the segment as it is.
+    pub(crate) fn seal(&self) -> Seal {
+        Seal {
+            base_offset: self.base_offset,
+            log_bytes: self.size_bytes(),
+            txn_entries: self.txn_entries(),
+            contiguous: self.contiguous,
+        }
+    }
+
+    pub(crate) fn txn_entries(&self) -> u64 {
+        self.index.lock().txns.len() as u64
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -285,12 +319,16 @@ impl Segment {
     fn read_at(&self, start: Option<OffsetEntry>, range: ReadRange) -> Result<Option<SegmentRead>> {
         let file = self.log.get().map_err(self.io_error("open"))?;
         let mut position = start.map_or(0, |entry| u64::from(entry.position));
-        let mut expected_base = start.map(|entry| self.base_offset + i64::from(entry.relative_offset));
-        let mut least = self.base_offset;
+        let indexed_base = start.map(|entry| self.base_offset + i64::from(entry.relative_offset));
+        let mut expected_base = indexed_base;
+        let mut least = indexed_base.filter(|_| self.contiguous).unwrap_or(self.base_offset);
         let mut buffer = Bytes::new();
         let slack = range.bytes_max.saturating_add(SKIPPED_BYTES);
         let header = loop {
             if position >= range.size {
+                if self.contiguous && least < range.end {
+                    return Err(self.corrupt(position, least, &"the segment ends here, but not its offsets"));
+                }
                 return Ok(None);
             }
             if buffer.len() < HEADER_BYTES {
@@ -321,12 +359,18 @@ impl Segment {
             buffer = self.read_bytes(file.as_ref(), position, wanted, range.size)?;
         }
         buffer.truncate(wanted);
-        self.whole_batches(buffer, position, range).map(Some)
+        self.whole_batches(buffer, position, header.base_offset, range).map(Some)
     }
 
-    /// Cuts `buffer` after the last whole batch below the limit, having checked each.
-    fn whole_batches(&self, buffer: Bytes, position: u64, range: ReadRange) -> Result<SegmentRead> {
-        let (mut len, mut next_offset, mut least) = (0, range.offset, self.base_offset);
+    /// Cuts `buffer` after the last whole batch below the limit, having checked each; the first begins at `base`.
+    fn whole_batches(
+        &self,
+        buffer: Bytes,
+        position: u64,
+        base: Offset,
+        range: ReadRange,
+    ) -> Result<SegmentRead> {
+        let (mut len, mut next_offset, mut least) = (0, range.offset, base);
         while buffer.len() - len >= HEADER_BYTES {
             let at = position + len as u64;
             let header = self.header_at(&buffer[len..], at, least, range)?;
@@ -342,10 +386,12 @@ impl Segment {
         Ok(SegmentRead { bytes: buffer.slice(..len), next_offset })
     }
 
-    /// The header of a batch that does not begin before offset `least`.
+    /// The header of a batch that does not begin before offset `least`; without gaps, that begins there.
     fn header_at(&self, bytes: &[u8], position: u64, least: Offset, range: ReadRange) -> Result<BatchHeader> {
         let header =
             BatchHeader::parse(bytes).map_err(|error| self.corrupt(position, range.offset, &error))?;
+        check_unsummed(&header, self.contiguous.then_some(least))
+            .map_err(|reason| self.corrupt(position, least, &reason))?;
         let in_order = least <= header.base_offset && header.next_offset() <= range.end;
         if position + header.size_bytes() as u64 > range.size || !in_order {
             return Err(self.corrupt(position, range.offset, &"the batch header does not fit the segment"));
@@ -370,7 +416,15 @@ impl Segment {
     /// A walk over the batches from `position` on.
     pub(crate) fn scan(&self, position: u64) -> Result<BatchScan> {
         let file = self.log.get().map_err(self.io_error("open"))?;
-        Ok(BatchScan::new(file, position, self.size_bytes()))
+        Ok(self.scan_of(file, position, self.size_bytes()))
+    }
+
+    fn scan_of(&self, file: Arc<dyn StorageFile>, position: u64, end: u64) -> BatchScan {
+        let scan = BatchScan::new(file, position, end);
+        match self.contiguous {
+            true => scan.contiguous_from((position == 0).then_some(self.base_offset)),
+            false => scan,
+        }
     }
 
     /// The first record at or after `offset` whose timestamp is at least `timestamp`.
@@ -437,7 +491,7 @@ impl Segment {
     /// Builds offset and time index from the headers below `size` again.
     pub(crate) fn rebuild_indexes(&self, size: u64) -> Result<()> {
         let file = self.log.get().map_err(self.io_error("open"))?;
-        let mut scan = BatchScan::new(file, 0, size);
+        let mut scan = self.scan_of(file, 0, size);
         let mut headers = Vec::new();
         while let Some(found) =
             scan.next_header().map_err(|error| self.scan_error(self.base_offset, error))?

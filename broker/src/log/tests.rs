@@ -7,6 +7,7 @@ mod offline;
 mod producers;
 mod reading;
 mod recovering;
+mod sealed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

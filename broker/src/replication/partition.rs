@@ -7,7 +7,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
-use crate::ids::{BrokerId, LeaderEpoch, NO_LEADER_EPOCH, Offset, ProducerId, TopicId, TopicPartition};
+use crate::ids::{
+    BrokerId, FIRST_LEADER_EPOCH, LeaderEpoch, NO_LEADER_EPOCH, Offset, ProducerId, TopicId, TopicPartition,
+};
 use crate::log::access::{
     ActiveProducer, AppendOrigin, Appended, FetchData, Isolation, LogOffsets, OffsetSpec, ReadRequest,
     TimestampedOffset,
@@ -37,7 +39,7 @@ async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 
 impl Partition {
     pub(crate) fn new(topic_id: TopicId, leader: BrokerId, log: Arc<Log>) -> Arc<Self> {
-        Arc::new(Partition { topic_id, leader, leader_epoch: AtomicI32::new(0), log })
+        Arc::new(Partition { topic_id, leader, leader_epoch: AtomicI32::new(FIRST_LEADER_EPOCH), log })
     }
 
     pub fn topic_partition(&self) -> &TopicPartition {

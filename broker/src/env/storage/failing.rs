@@ -57,6 +57,7 @@ fn kind_of(path: &Path) -> String {
         "cleaner-offset-checkpoint" => "checkpoint.cleaner",
         "clean-shutdown" => "clean_shutdown",
         "partition.metadata" => "partition_metadata",
+        "sealed-segments" => "seals",
         "metadata.log" => "metadata",
         other if other.ends_with("-delete") => "doomed",
         _ => "dir",

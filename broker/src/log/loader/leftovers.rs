@@ -14,12 +14,15 @@ use crate::log::files::{
 use crate::log::partition_log::LogContext;
 use crate::log::partition_log::maintain::remove_if_present;
 use crate::log::scan::BatchScan;
+use crate::log::seals::SEALS_FILE;
 use crate::log::segment::SegmentFiles;
 
 /// The segments of a directory.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: BTreeMap<Offset, SegmentFiles>,
+    /// Whether something is noted of sealed segments.
+    pub(crate) has_seals: bool,
 }
 
 /// Completes replacements, removes files that belong to nothing, and lists the segments.
@@ -40,7 +43,8 @@ pub(crate) fn clear_away(context: &LogContext, dir: &Arc<Path>) -> Result<Listin
     if !swaps.is_empty() {
         entries = list(context, dir)?;
     }
-    let mut listing = Listing::default();
+    let has_seals = entries.iter().any(|entry| entry.name == SEALS_FILE);
+    let mut listing = Listing { has_seals, ..Listing::default() };
     for entry in &entries {
         match parse_name(&entry.name) {
             Some((base, LOG_SUFFIX)) => listing.segments.entry(base).or_default().log_len = entry.len,

@@ -13,6 +13,7 @@ use crate::failpoint;
 use crate::ids::Offset;
 use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
 use crate::log::loader;
+use crate::log::seals;
 use crate::log::segment::Segment;
 use crate::log::segment_index::Indexes;
 
@@ -27,6 +28,8 @@ pub(crate) struct CleanState {
     pub(crate) active_size: u64,
     /// Whether there is a snapshot of producers at the log end; without one there were no producers.
     pub(crate) has_producers: bool,
+    /// Entries of the transaction index of the active segment.
+    pub(crate) active_txns: u64,
 }
 
 impl Log {
@@ -81,6 +84,9 @@ impl Log {
             gone
         };
         let bytes = gone.iter().map(|segment| segment.size_bytes()).sum();
+        if let Some(last) = gone.last() {
+            self.forget_seals(|base| base > last.base_offset())?;
+        }
         failpoint!("log.retention.before_remove")?;
         for segment in gone {
             self.remove_files(&segment)?;
@@ -95,6 +101,12 @@ impl Log {
         if state.active().is_empty() { Ok(()) } else { self.roll(&mut state) }
     }
 
+    /// Forgets what is noted of the segments for which `keep` does not hold, before they change.
+    pub(crate) fn forget_seals(&self, keep: impl Fn(Offset) -> bool) -> Result<()> {
+        let _alone = self.seals.lock();
+        seals::retain(self.context.storage(), &self.dir, keep)
+    }
+
     fn remove_files(&self, segment: &Segment) -> Result<()> {
         for path in segment.paths("") {
             remove_if_present(self.context.storage(), &path)?;
@@ -107,38 +119,42 @@ impl Log {
     ///
     /// The files of the replacement are on disk under their `.swap` names. From the rename to `.swap` on, a restart
     /// finishes what is done here.
+    ///
+    /// # Errors
+    /// [`Error::StorageFailed`]: with some of the files in place and some not, only a restart knows what to read.
     pub(crate) fn replace_segments(
         &self,
         replaced: &[Arc<Segment>],
         open_replacement: impl FnOnce() -> Result<Segment>,
         replacement_base: Offset,
         _: &Maintenance<'_>,
-    ) -> Result<()> {
+    ) -> Result<Arc<Segment>> {
         // Renames go under the lock: a reader must not open half of the old files and half of the new.
         let mut state = self.lock_open()?;
         for segment in replaced {
             segment.close();
             for path in segment.paths("") {
-                remove_if_present(self.context.storage(), &path)?;
+                remove_if_present(self.context.storage(), &path).map_err(|error| self.fail(&error))?;
             }
             if segment.base_offset() != replacement_base {
                 let snapshot = path_of(&self.dir, segment.base_offset(), SNAPSHOT_SUFFIX);
-                remove_if_present(self.context.storage(), &snapshot)?;
+                remove_if_present(self.context.storage(), &snapshot).map_err(|error| self.fail(&error))?;
             }
             state.segments.remove(&segment.base_offset());
         }
         failpoint!("cleaner.replace.after_remove")?;
-        let replacement = open_replacement()?;
+        let replacement = Arc::new(open_replacement().map_err(|error| self.fail(&error))?);
         failpoint!("cleaner.replace.after_open")?;
         assert_eq!(
             replacement.base_offset(),
             replacement_base,
             "a replacement starts where the replaced did"
         );
-        state.segments.insert(replacement_base, Arc::new(replacement));
+        state.segments.insert(replacement_base, Arc::clone(&replacement));
         drop(state);
         let synced = self.context.storage().sync_dir(&self.dir);
-        synced.map_err(|error| Error::io("sync directory", &self.dir, error))
+        synced.map_err(|error| Error::io("sync directory", &self.dir, error))?;
+        Ok(replacement)
     }
 
     /// Cuts off everything at and after `offset`, in whole batches.
@@ -152,6 +168,8 @@ impl Log {
         if offset >= state.log_end {
             return Ok(());
         }
+        let segment_of_end = state.segment_at(offset).map_or(0, |segment| segment.base_offset());
+        self.forget_seals(|base| base < segment_of_end)?;
         self.truncate_segments(&mut state, offset)?;
         let log_end = state.log_end;
         state.log_start = state.log_start.min(log_end);
@@ -210,6 +228,7 @@ impl Log {
                 active_base: state.active().base_offset(),
                 active_size: state.active().size_bytes(),
                 has_producers,
+                active_txns: state.active().txn_entries(),
             })
         });
         for segment in state.segments.values() {

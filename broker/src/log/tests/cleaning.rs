@@ -1,6 +1,7 @@
 //! Compaction against a map from key to last value.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option;
@@ -12,6 +13,7 @@ use crate::log::access::Isolation;
 use crate::log::cleaner::CleanerConfig;
 use crate::log::config::{CleanupPolicy, LogConfig};
 use crate::log::manager::LogManagerConfig;
+use crate::log::segment::Segment;
 use crate::record::builder::{BatchOptions, RecordBatchBuilder};
 use crate::record::compression::Compression;
 use crate::record::control::MarkerKind;
@@ -57,6 +59,27 @@ fn keys(fixture: &Fixture, isolation: Isolation) -> Vec<String> {
     let records = records(&fixture.log, isolation).into_iter();
     let keys = records.map(|kv| String::from_utf8(kv.key.expect("key")).expect("text"));
     keys.filter(|key| key != "filler").collect()
+}
+
+#[test]
+fn the_end_of_a_compacted_segment_is_noted_anew() {
+    let fixture = Fixture::new(compacted());
+    for turn in 0..20 {
+        put(&fixture, &format!("k{}", turn % 3), Some("value"));
+    }
+    roll(&fixture);
+    assert_eq!(fixture.manager.clean().expect("clean"), 1);
+    let (all, sizes) = (records(&fixture.log, Isolation::ReadUncommitted), fixture.log.size_bytes());
+    let reopened = fixture.crash(Crash::Power).expect("what was compacted is not taken for damage");
+    assert_eq!(records(&reopened.log, Isolation::ReadUncommitted), all);
+    assert_eq!(reopened.log.size_bytes(), sizes);
+    fixture.manager.checkpoint().expect("checkpoint");
+    let segments = fixture.log.segments();
+    let kept = |segment: &&Arc<Segment>| !segment.is_contiguous() && !segment.is_empty();
+    let compacted = segments.iter().find(kept).expect("there is one");
+    let storage = fixture.storage.after_crash(Crash::Power);
+    storage.tamper(compacted.path(), |bytes| bytes.truncate(bytes.len() / 2)).expect("tamper");
+    assert!(Fixture::open(storage, fixture.clock.clone(), super::manager_config()).is_err());
 }
 
 /// A step: a batch of (key, value or tombstone) by one of three writers, the last two transactional and ended so.

@@ -57,10 +57,7 @@ fn flipped_bits_are_refused_cut_or_harmless() {
         storage.tamper(&log_file(0, ".log"), |bytes| bytes[at] ^= 0x10).expect("tamper");
         let reopen =
             |config| Fixture::open(storage.after_crash(Crash::Process), fixture.clock.clone(), config);
-        let starts = [0, batch(&["first"]).len(), last_batch];
-        let leader_epoch = starts.iter().any(|start| (start + 12..start + 16).contains(&at));
         match reopen(manager_config()) {
-            Ok(opened) if leader_epoch => assert_eq!(opened.values(), all),
             // The last batch looks like a torn write.
             Ok(opened) => {
                 assert!(at >= last_batch, "flip at {at} went unnoticed");

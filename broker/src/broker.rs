@@ -356,7 +356,7 @@ async fn listen(
     users::set_configured(node).await?;
     let configs = node.config().listeners.clone();
     let first = configs.first().cloned().unwrap_or_default();
-    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), first.in_flight_bytes_max_total));
+    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), &first));
     let mut listeners = Vec::with_capacity(configs.len());
     for config in configs {
         listeners.push(Listener::bind(config, handler.clone(), metrics.clone(), limits.clone()).await?);

@@ -48,7 +48,7 @@ pub struct ListenerConfig {
     pub idle_timeout: Duration,
     /// A request must arrive completely within this time of its first byte, and a response must make progress.
     pub stall_timeout: Duration,
-    /// How long a shutdown waits for requests being answered.
+    /// How long a shutdown, and a peer that sends nothing more, wait for requests being answered.
     pub shutdown_grace: Duration,
 }
 

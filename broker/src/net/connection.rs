@@ -71,6 +71,9 @@ pub(crate) enum ConnectionError {
     Killed,
 }
 
+/// A fetch is answered after this time, with what there is: peers that wait may be gone. Clients do not wait as long.
+const FETCH_WAIT_MAX_MS: i32 = 60_000;
+
 /// A request that was answered.
 struct Answer {
     /// The response, and what counts its bytes; `None` when there is nothing to send.
@@ -99,6 +102,8 @@ pub(crate) struct Connection<R, W> {
     opened_at: Instant,
     /// The peer sends nothing more, or is not to.
     read_closed: bool,
+    /// Until when a peer that has hung up, or sends nothing more at least, gets answers.
+    hung_up_until: Option<Instant>,
     active_at: Instant,
     client_id: Option<Arc<str>>,
 }
@@ -120,6 +125,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             muted_until: None,
             opened_at: Instant::now(),
             read_closed: false,
+            hung_up_until: None,
             active_at: Instant::now(),
             client_id: None,
         }
@@ -195,8 +201,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     shared.metrics.bytes_received.add(self.reader.take_bytes_read());
                     match frame? {
                         Some(frame) => self.accept(frame)?,
-                        None => self.read_closed = true,
+                        None => {
+                            self.read_closed = true;
+                            self.hung_up_until = Some(Instant::now() + config.shutdown_grace);
+                        }
                     }
+                }
+                // Nobody may be left who could take an answer that is long in coming.
+                () = moment(self.hung_up_until), if self.hung_up_until.is_some() && self.writer.is_idle() => {
+                    return Ok(());
                 }
                 () = moment(muted_until), if muted_until.is_some() => {}
                 () = &mut timer => {
@@ -321,10 +334,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         .boxed())
     }
 
-    /// Bounds what a fetch may bring by the room there is and by what the connection is to be given already. Returns how
-    /// much that is; 0 for anything else.
+    /// Bounds how long a fetch may wait, and what it may bring by the room there is and by what the connection is to be
+    /// given already. Returns how much it may bring; 0 for anything else.
     fn bound_fetch(&self, request: &mut Request) -> usize {
         let Request::Fetch(fetch) = request else { return 0 };
+        fetch.max_wait_ms = fetch.max_wait_ms.min(FETCH_WAIT_MAX_MS);
         let left = self.shared.limits.room().fetch_bytes_max();
         let given = self.promised_bytes + self.writer.pending();
         let own = match given {

@@ -19,6 +19,7 @@ use crate::config::BrokerConfig;
 use crate::coordinator::log::CoordinatorLog;
 use crate::env::clock::{Clock, SystemClock};
 use crate::env::failpoint;
+use crate::env::open_files::OpenFiles;
 use crate::env::rng::{Rng, SystemRng};
 use crate::env::spawn;
 use crate::env::storage::Storage;
@@ -33,6 +34,7 @@ use crate::log::offline::OfflineLog;
 use crate::metadata::image::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::{TopicService, TopicSpec};
+use crate::net::config::ListenerConfig;
 use crate::net::limits::ConnectionLimits;
 use crate::net::listener::{ListenError, Listener};
 use crate::net::metrics::NetMetrics;
@@ -43,6 +45,8 @@ use crate::txn::service::TxnService;
 
 /// How often sessions, rebalances and transactions are looked at.
 const TIMER_INTERVAL: Duration = Duration::from_millis(50);
+/// With room for fewer connections the limit of open files is worth a warning.
+const CONNECTIONS_EXPECTED: usize = 2_000;
 /// How often old offsets and idle transactional ids are looked for.
 const EXPIRATION_INTERVAL: Duration = Duration::from_secs(60);
 /// Segments of internal topics, small so that they are compacted soon.
@@ -133,7 +137,8 @@ impl Broker {
     /// Threads: within a tokio runtime. Opening blocks on the disk and is done beside the async threads.
     pub async fn start_with(config: BrokerConfig, effects: Effects) -> Result<Self, StartError> {
         let started = Instant::now();
-        let opening = tokio::task::spawn_blocking(move || open(config, &effects));
+        let files = OpenFiles::raise();
+        let opening = tokio::task::spawn_blocking(move || open(config, &effects, files));
         let (parts, replicas) =
             opening.await.unwrap_or(Err(Error::Interrupted { action: "open the data directory" }))?;
         parts.txns.recover().await?;
@@ -141,7 +146,7 @@ impl Broker {
         let node = Arc::new(Node::new(parts));
         let handler = Arc::new(Dispatcher::new(node.clone()));
         let net_metrics = Arc::new(NetMetrics::default());
-        let listeners = listen(&node, &handler, &net_metrics).await?;
+        let listeners = listen(&node, &handler, &net_metrics, files).await?;
         let timers = spawn::task("coordinator-timers", run_timers(node.clone()));
         tracing::info!(
             listeners = ?listeners.iter().map(Listener::local_addr).collect::<Vec<_>>(),
@@ -283,7 +288,11 @@ fn count(names: Vec<&'static str>) -> BTreeMap<&'static str, u64> {
 }
 
 /// Opens and replays everything. Blocks on the disk.
-fn open(config: BrokerConfig, effects: &Effects) -> Result<(NodeParts, Arc<ReplicaManager>), Error> {
+fn open(
+    config: BrokerConfig,
+    effects: &Effects,
+    files: OpenFiles,
+) -> Result<(NodeParts, Arc<ReplicaManager>), Error> {
     let log_dir = config.data_dir.join("log");
     let meta_dir = config.data_dir.join("meta");
     for dir in [&log_dir, &meta_dir] {
@@ -291,6 +300,7 @@ fn open(config: BrokerConfig, effects: &Effects) -> Result<(NodeParts, Arc<Repli
     }
     let mut log_config = LogManagerConfig::new(&log_dir);
     log_config.durability = config.durability;
+    log_config.open_files_max = files.for_logs();
     log_config.retention_interval_ms = config.retention_interval_ms;
     if let Some(interval_ms) = config.housekeeping_interval_ms {
         log_config.retention_interval_ms = interval_ms;
@@ -352,11 +362,13 @@ async fn listen(
     node: &Arc<Node>,
     handler: &Arc<Dispatcher>,
     metrics: &Arc<NetMetrics>,
+    files: OpenFiles,
 ) -> Result<Vec<Listener>, StartError> {
     users::set_configured(node).await?;
-    let configs = node.config().listeners.clone();
+    let mut configs = node.config().listeners.clone();
+    bound_connections(&mut configs, files);
     let first = configs.first().cloned().unwrap_or_default();
-    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), first.in_flight_bytes_max_total));
+    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), &first));
     let mut listeners = Vec::with_capacity(configs.len());
     for config in configs {
         listeners.push(Listener::bind(config, handler.clone(), metrics.clone(), limits.clone()).await?);
@@ -365,6 +377,23 @@ async fn listen(
         node.advertise(first.endpoint().host.clone(), first.endpoint().port);
     }
     Ok(listeners)
+}
+
+/// Leaves files for the logs: a connection that cannot be had is better than a log that cannot be written.
+fn bound_connections(configs: &mut [ListenerConfig], files: OpenFiles) {
+    let possible = files.for_connections();
+    let Some(wanted) = configs.iter().map(|config| config.connections_max).max() else { return };
+    if possible < wanted.min(CONNECTIONS_EXPECTED) {
+        let open_files = files.limit();
+        tracing::warn!(
+            open_files,
+            connections_max = possible,
+            "few connections can be taken: raise the limit of open files (ulimit -Hn, LimitNOFILE of systemd)"
+        );
+    }
+    for config in configs {
+        config.connections_max = config.connections_max.min(possible);
+    }
 }
 
 /// Lets time pass for the coordinators until the broker closes.

@@ -8,6 +8,7 @@
 //! * [`loader`]: opening a log after a clean shutdown or a crash.
 //! * `segment`, `offset_index`, `time_index`, `txn_index`, `scan`, `files`: the files.
 //! * `producer_state`: idempotence and transactions.
+//! * `doomed`: directories of deleted logs, on their way out.
 //! * `checkpoint`, `failure`: offsets kept over restarts; a directory which can no longer be trusted.
 //! * [`offline`]: damaged logs, which do not keep the others from being served.
 
@@ -22,6 +23,7 @@ pub mod offline;
 pub mod partition_log;
 
 pub(crate) mod checkpoint;
+pub(crate) mod doomed;
 pub(crate) mod failure;
 pub(crate) mod files;
 pub(crate) mod index_file;

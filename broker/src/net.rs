@@ -7,6 +7,7 @@ pub mod handler;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub(crate) mod room;
 pub mod session;
 pub mod tls;
 

@@ -12,7 +12,7 @@ use crate::env::rng::Rng;
 use crate::error::{Error, Result};
 use crate::group::kind::GroupKind;
 use crate::group::service::GroupService;
-use crate::metadata::image::{MetadataImage, Topic};
+use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::TopicService;
@@ -174,10 +174,20 @@ impl Node {
         &self.closing
     }
 
-    /// Deletes a topic and what groups know of it.
-    pub(crate) async fn delete_topic(&self, topic: &Topic) -> Result<()> {
-        self.parts.topics.delete(&topic.name).await?;
-        self.parts.groups.forget_topic(&topic.name).await
+    /// Deletes topics and what groups know of them. Shape: an outcome for each, in their order.
+    pub(crate) async fn delete_topics(&self, names: Vec<String>) -> Vec<Result<()>> {
+        let mut outcomes = self.parts.topics.delete(names.clone()).await;
+        let deleted: Vec<String> = names
+            .into_iter()
+            .zip(&outcomes)
+            .filter_map(|(name, outcome)| outcome.is_ok().then_some(name))
+            .collect();
+        if let Err(error) = self.parts.groups.forget_topics(&deleted).await {
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
+                *outcome = Err(error.clone());
+            }
+        }
+        outcomes
     }
 
     /// The metadata as it is now.

@@ -148,13 +148,20 @@ pub(crate) async fn delete(node: &Node, version: i16, request: DeleteTopicsReque
     let by_name = request.topic_names.into_iter().map(|name| (Some(name), Uuid::nil()));
     let by_either = request.topics.into_iter().map(|topic| (topic.name, topic.topic_id));
     let wanted: Vec<_> = if version >= 6 { by_either.collect() } else { by_name.collect() };
+    let find = |name: &Option<String>, topic_id| match name {
+        Some(name) => image.topic(name),
+        None => image.topic_by_id(TopicId(topic_id)),
+    };
+    let deletable: Vec<String> = wanted
+        .iter()
+        .filter_map(|(name, topic_id)| find(name, *topic_id).filter(|topic| !topic.is_internal()))
+        .map(|topic| topic.name.to_string())
+        .collect();
+    let mut outcomes = node.delete_topics(deletable).await.into_iter();
     let mut responses = Vec::with_capacity(wanted.len());
     for (name, topic_id) in wanted {
         let by_id = name.is_none();
-        let found = match &name {
-            Some(name) => image.topic(name),
-            None => image.topic_by_id(TopicId(topic_id)),
-        };
+        let found = find(&name, topic_id);
         let (error_code, error_message) = match found {
             None if by_id => (ErrorCode::UnknownTopicId, Some("there is no topic with this id".to_owned())),
             None => (ErrorCode::UnknownTopicOrPartition, Some("the topic does not exist".to_owned())),
@@ -162,9 +169,10 @@ pub(crate) async fn delete(node: &Node, version: i16, request: DeleteTopicsReque
                 ErrorCode::InvalidTopicException,
                 Some("the broker's own topics cannot be deleted".to_owned()),
             ),
-            Some(topic) => match node.delete_topic(topic).await {
-                Ok(()) => (ErrorCode::None, None),
-                Err(error) => (error_map::code(&error), Some(error.to_string())),
+            // Shape: there is an outcome for each that comes here.
+            Some(_) => match outcomes.next() {
+                Some(Ok(())) | None => (ErrorCode::None, None),
+                Some(Err(error)) => (error_map::code(&error), Some(error.to_string())),
             },
         };
         let name = name.or_else(|| found.map(|topic| topic.name.to_string()));

@@ -2,7 +2,7 @@
 //!
 //! Free of IO: requests and time go in; records to append and answers to send come out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -399,9 +399,9 @@ impl GroupCoordinator {
         Ok(self.delete_offsets(keys))
     }
 
-    /// Forgets the positions in a topic that has been deleted.
-    pub fn forget_topic(&mut self, topic: &str) -> Vec<CoordinatorRecord> {
-        let keys = self.offsets.keys_of_topic(topic);
+    /// Forgets the positions in topics that have been deleted.
+    pub fn forget_topics(&mut self, topics: &HashSet<&str>) -> Vec<CoordinatorRecord> {
+        let keys = self.offsets.keys_of_topics(topics);
         self.delete_offsets(keys)
     }
 

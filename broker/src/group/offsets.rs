@@ -1,6 +1,6 @@
 //! The offsets groups have committed, and those waiting for their transaction to end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Whose position in which partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,14 +110,12 @@ impl OffsetStore {
         self.committed.is_empty()
     }
 
-    /// Keys of all offsets of a topic, for its deletion.
+    /// Keys of all offsets of some topics, for their deletion.
     #[must_use]
-    pub fn keys_of_topic(&self, topic: &str) -> Vec<OffsetKey> {
+    pub fn keys_of_topics(&self, topics: &HashSet<&str>) -> Vec<OffsetKey> {
         let keys = self.committed.iter().flat_map(|(group_id, offsets)| {
-            offsets.keys().filter(|(name, _)| name == topic).map(|(name, partition)| OffsetKey {
-                group_id: group_id.clone(),
-                topic: name.clone(),
-                partition: *partition,
+            offsets.keys().filter(|(name, _)| topics.contains(name.as_str())).map(|(name, partition)| {
+                OffsetKey { group_id: group_id.clone(), topic: name.clone(), partition: *partition }
             })
         });
         keys.collect()

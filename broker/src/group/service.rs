@@ -4,7 +4,7 @@
 //! Answers are sent once the records are durable. A request that waits for a rebalance holds no thread: its ticket
 //! is in the state machine and the way back to it in `waiters`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +29,9 @@ use crate::error::{Error, Result};
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
+
+/// Offsets forgotten in one batch of records.
+const FORGOTTEN_PER_BATCH: usize = 1_000;
 
 /// One partition of `__consumer_offsets`.
 #[derive(Debug)]
@@ -353,21 +356,23 @@ impl GroupService {
         wait(append_records(self.shard(group_id), |state| state.delete_group(group_id))).await
     }
 
-    /// Forgets all positions in a deleted topic.
-    pub async fn forget_topic(&self, topic: &str) -> Result<()> {
+    /// Forgets all positions in deleted topics.
+    pub async fn forget_topics(&self, topics: &[String]) -> Result<()> {
+        let topics: HashSet<&str> = topics.iter().map(String::as_str).collect();
         for shard in &self.inner.shards {
             let appended = {
                 let mut state = shard.state.lock();
-                let records = state.forget_topic(topic);
-                match records.is_empty() {
-                    true => None,
-                    false => match shard.log.append(&records, None) {
-                        Ok(durable) => Some(durable),
+                let records = state.forget_topics(&topics);
+                let mut appended = None;
+                for batch in records.chunks(FORGOTTEN_PER_BATCH) {
+                    match shard.log.append(batch, None) {
+                        Ok(durable) => appended = Some(durable),
                         // Owed to the log: topics can be deleted when the disk is full.
-                        Err(Error::Io { .. }) => None,
+                        Err(Error::Io { .. }) => {}
                         Err(error) => return Err(error),
-                    },
+                    }
                 }
+                appended
             };
             if let Some(durable) = appended {
                 durable.wait().await?;

@@ -91,7 +91,8 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
         && damaged.is_empty_but(active_base, active.is_empty())
     {
         let producers = clean_producers(context, request, &clean, &segments)?;
-        return Ok(LoadedLog { log_start, log_end: clean.log_end, segments, producers, fresh: None });
+        let log_end = clean.log_end;
+        return Ok(LoadedLog { log_start, log_end, segments, producers, fresh: None, as_closed: true });
     }
     let recovery =
         Recovery { context, request, segments, seals, producers: ProducerStates::default(), unsynced: false };
@@ -170,7 +171,7 @@ fn create_at(context: &LogContext, dir: &Arc<Path>, log_start: Offset) -> Result
     let segment = Segment::create(&context.files, dir, log_start, context.clock.now_ms())?;
     let segments = BTreeMap::from([(log_start, Arc::new(segment))]);
     let producers = ProducerStates::default();
-    Ok(LoadedLog { segments, log_start, log_end: log_start, producers, fresh: None })
+    Ok(LoadedLog { segments, log_start, log_end: log_start, producers, fresh: None, as_closed: true })
 }
 
 fn start_at(context: &LogContext, request: &LoadRequest, log_start: Offset) -> Result<LoadedLog> {
@@ -300,7 +301,7 @@ impl Recovery<'_> {
             self.sync(recover_from)?;
         }
         let Recovery { segments, producers, .. } = self;
-        Ok(LoadedLog { log_start, log_end, segments, producers, fresh: None })
+        Ok(LoadedLog { log_start, log_end, segments, producers, fresh: None, as_closed: false })
     }
 
     /// Checks and indexes every batch of a segment. Returns the offset after the last good one.

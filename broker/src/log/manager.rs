@@ -33,6 +33,7 @@ use crate::log::checkpoint::{
 };
 use crate::log::cleaner::{self, CleanerConfig};
 use crate::log::config::{Durability, LogConfig};
+use crate::log::doomed::{self, Doomed};
 use crate::log::failure::DirHealth;
 use crate::log::files::FileCache;
 use crate::log::flusher::{Flusher, FlusherConfig};
@@ -102,6 +103,7 @@ pub struct LogManager {
     /// Held while logs are made and deleted.
     changing: Mutex<()>,
     deletions: AtomicU64,
+    doomed: Doomed,
     housekeeper: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<StopSignal>,
     /// Held until the shutdown: another manager may then open the directory, even while this one is still referred to.
@@ -162,14 +164,15 @@ impl LogManager {
             Background::Manual => Flusher::manual(flusher_config, Arc::clone(&clock)),
         };
         let context = Arc::new(LogContext {
+            data_dir: dir.as_path().into(),
             clock,
             files: FileCache::new(storage, config.open_files_max),
             flusher,
             health: DirHealth::new(&dir),
             durability: config.durability,
         });
-        let Opened { logs, offline, checkpointed } = open_logs(&config, &context)?;
-        Ok(Arc::new(LogManager {
+        let Opened { logs, offline, checkpointed, doomed } = open_logs(&config, &context)?;
+        let manager = Arc::new(LogManager {
             config,
             context,
             logs: RwLock::new(logs),
@@ -177,10 +180,13 @@ impl LogManager {
             checkpointed: Mutex::new(checkpointed),
             changing: Mutex::new(()),
             deletions: AtomicU64::new(0),
+            doomed: Doomed::default(),
             housekeeper: Mutex::default(),
             stop: Arc::default(),
             lock: Mutex::new(Some(lock)),
-        }))
+        });
+        manager.remove(doomed)?;
+        Ok(manager)
     }
 
     /// Makes the log of `tp`. It is durable with its first flushed append.
@@ -188,7 +194,12 @@ impl LogManager {
     /// # Errors
     /// [`Error::PartitionExists`], [`Error::InvalidTopicName`], [`Error::Io`]; the damage if a damaged log is in the
     /// way.
-    pub fn create(&self, tp: &TopicPartition, topic_id: TopicId, config: LogConfig) -> Result<Arc<Log>> {
+    pub fn create(
+        &self,
+        tp: &TopicPartition,
+        topic_id: TopicId,
+        config: impl Into<Arc<LogConfig>>,
+    ) -> Result<Arc<Log>> {
         validate_topic_name(&tp.topic)?;
         self.context.health.check()?;
         let _changing = self.changing.lock();
@@ -206,13 +217,10 @@ impl LogManager {
         let dir: Arc<Path> = self.config.data_dir.join(tp.to_string()).into();
         storage.create_dir_all(&dir).map_err(|error| Error::io("create directory", &dir, error))?;
         failpoint!("log.create.after_dir")?;
-        let metadata = write_topic_id(storage, &dir.join(METADATA_FILE), topic_id)?;
+        write_topic_id(storage, &dir.join(METADATA_FILE), topic_id)?;
         let mut loaded = loader::create(&self.context, &dir)?;
-        loaded.fresh = Some(FreshFiles {
-            files: vec![metadata],
-            dirs: vec![Arc::clone(&dir), self.config.data_dir.as_path().into()],
-        });
-        let log = Log::new(tp.clone(), dir, Arc::clone(&self.context), Arc::new(config), loaded);
+        loaded.fresh = Some(fresh_files(&self.context, &dir));
+        let log = Log::new(tp.clone(), dir, Arc::clone(&self.context), config.into(), loaded);
         failpoint!("log.create.after_files")?;
         self.logs.write().insert(tp.clone(), LogEntry { log: Arc::clone(&log), topic_id });
         Ok(log)
@@ -280,7 +288,48 @@ impl LogManager {
     /// # Errors
     /// [`Error::UnknownPartition`], [`Error::Io`].
     pub fn delete(&self, tp: &TopicPartition) -> Result<()> {
-        let _changing = self.changing.lock();
+        if self.get(tp).is_none() && self.offline.get(tp).is_none() {
+            return Err(Error::UnknownPartition(tp.clone()));
+        }
+        self.delete_all(std::slice::from_ref(tp))
+    }
+
+    /// As [`LogManager::delete`] for many, which wait for the disk once. Those that are not there are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what had been renamed by then is gone at the next start.
+    pub fn delete_all(&self, tps: &[TopicPartition]) -> Result<()> {
+        let doomed = {
+            let _changing = self.changing.lock();
+            let mut doomed = Vec::new();
+            for tp in tps {
+                doomed.extend(self.doom(tp)?);
+            }
+            if doomed.is_empty() {
+                return Ok(());
+            }
+            let data_dir = &self.config.data_dir;
+            let synced = self.context.storage().sync_dir(data_dir);
+            synced.map_err(|error| Error::io("sync directory", data_dir, error))?;
+            doomed
+        };
+        failpoint!("log.delete.after_rename")?;
+        self.remove(doomed)
+    }
+
+    /// Removes directories out of the way: a few files each, which may take a disk long.
+    fn remove(&self, doomed: Vec<PathBuf>) -> Result<()> {
+        for dir in doomed {
+            match self.config.background {
+                Background::Threads => self.doomed.push(dir),
+                Background::Manual => doomed::remove(self.context.storage(), &dir)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a log out of use and renames its directory; `None` if there is none.
+    fn doom(&self, tp: &TopicPartition) -> Result<Option<PathBuf>> {
         let entry = self.logs.write().remove(tp);
         let dir = match (&entry, self.offline.remove(tp)) {
             (Some(entry), _) => {
@@ -288,7 +337,7 @@ impl LogManager {
                 entry.log.dir().to_path_buf()
             }
             (None, Some(damaged)) => damaged.dir,
-            (None, None) => return Err(Error::UnknownPartition(tp.clone())),
+            (None, None) => return Ok(None),
         };
         let number = self.deletions.fetch_add(1, Ordering::Relaxed);
         let doomed =
@@ -296,10 +345,7 @@ impl LogManager {
         let storage = self.context.storage();
         failpoint!("log.delete.before_rename")?;
         storage.rename(&dir, &doomed).map_err(|error| Error::io("rename", &dir, error))?;
-        let data_dir = &self.config.data_dir;
-        storage.sync_dir(data_dir).map_err(|error| Error::io("sync directory", data_dir, error))?;
-        failpoint!("log.delete.after_rename")?;
-        storage.remove_dir_all(&doomed).map_err(|error| Error::io("remove", &doomed, error))
+        Ok(Some(doomed))
     }
 
     /// # Errors
@@ -340,7 +386,7 @@ impl LogManager {
         let mut cleaned_to: Checkpoint<1> = checkpoint_or_nothing(self.context.storage(), &path);
         let now_ms = self.context.clock.now_ms();
         let logs: Vec<_> = self.logs().into_iter().map(|(log, _)| log).collect();
-        cleaned_to.retain(|tp, _| logs.iter().any(|log| log.topic_partition() == tp));
+        cleaned_to.retain(|tp, _| self.get(tp).is_some());
         let mut count = 0;
         for (log, dirty) in cleaner::find_dirty(&logs, &cleaned_to, now_ms) {
             match cleaner::clean(&log, &dirty, &self.config.cleaner, now_ms) {
@@ -431,6 +477,7 @@ impl LogManager {
             spawn::thread(name, body).map_err(|error| Error::io("start the thread", name.as_ref(), error))
         };
         let mut threads = self.housekeeper.lock();
+        threads.extend(self.doomed.start(&self.context)?);
         threads.push(keep("log-checkpoint", self.config.checkpoint_interval_ms, |manager| {
             if let Err(error) = manager.checkpoint() {
                 tracing::warn!(%error, "cannot write the checkpoints");
@@ -452,6 +499,7 @@ impl LogManager {
     pub fn shutdown(&self) -> Result<()> {
         *self.stop.stopped.lock() = true;
         self.stop.wake.notify_all();
+        self.doomed.end();
         for thread in std::mem::take(&mut *self.housekeeper.lock()) {
             let _ = thread.join();
         }
@@ -488,6 +536,8 @@ impl LogManager {
 
 /// What is in a data directory.
 struct Opened {
+    /// Of logs that had been deleted.
+    doomed: Vec<PathBuf>,
     logs: HashMap<TopicPartition, LogEntry>,
     offline: OfflineLogs,
     checkpointed: HashSet<TopicPartition>,
@@ -506,11 +556,10 @@ fn open_logs(config: &LogManagerConfig, context: &Arc<LogContext>) -> Result<Ope
     storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
     failpoint!("start.after_clean_removed")?;
 
-    let mut found = Vec::new();
+    let (mut found, mut doomed) = (Vec::new(), Vec::new());
     for entry in storage.read_dir(dir).map_err(|error| Error::io("list", dir, error))? {
         if entry.is_dir && entry.name.ends_with(DELETE_SUFFIX) {
-            let path = dir.join(&entry.name);
-            storage.remove_dir_all(&path).map_err(|error| Error::io("remove", &path, error))?;
+            doomed.push(dir.join(&entry.name));
         } else if entry.is_dir {
             found.extend(TopicPartition::parse(&entry.name));
         }
@@ -544,7 +593,10 @@ fn open_logs(config: &LogManagerConfig, context: &Arc<LogContext>) -> Result<Ope
             Ok(loaded)
         });
         match loaded {
-            Ok(loaded) => {
+            Ok(mut loaded) => {
+                // Before its first record a segment, and a log, may never have been synced.
+                let active = loaded.segments.values().next_back().expect("a log always has a segment");
+                loaded.fresh = active.is_empty().then(|| fresh_files(context, &request.dir));
                 let log =
                     Log::new(tp.clone(), request.dir, Arc::clone(context), Arc::clone(&log_config), loaded);
                 Ok(Ok(LogEntry { log, topic_id }))
@@ -565,7 +617,7 @@ fn open_logs(config: &LogManagerConfig, context: &Arc<LogContext>) -> Result<Ope
         }
     }
     let checkpointed = recovery_points.into_keys().chain(log_starts.into_keys()).collect();
-    Ok(Opened { logs, offline, checkpointed })
+    Ok(Opened { logs, offline, checkpointed, doomed })
 }
 
 /// A log that ends before what is known to have been on disk has lost records, even if what is left looks whole.
@@ -603,6 +655,13 @@ fn checkpoint_or_nothing<const N: usize>(storage: &dyn Storage, path: &Path) -> 
         tracing::warn!(%error, "ignoring a checkpoint");
         Checkpoint::new()
     })
+}
+
+fn fresh_files(context: &LogContext, dir: &Arc<Path>) -> FreshFiles {
+    FreshFiles {
+        files: vec![dir.join(METADATA_FILE)],
+        dirs: vec![Arc::clone(dir), Arc::clone(&context.data_dir)],
+    }
 }
 
 fn write_topic_id(storage: &dyn Storage, path: &Path, topic_id: TopicId) -> Result<Arc<dyn StorageFile>> {

@@ -16,7 +16,7 @@ pub(crate) mod read;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
@@ -48,6 +48,7 @@ use crate::record::control::MarkerKind;
 /// What all logs of one directory share.
 #[derive(Debug)]
 pub(crate) struct LogContext {
+    pub(crate) data_dir: Arc<Path>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) files: Arc<FileCache>,
     pub(crate) flusher: Flusher,
@@ -69,14 +70,19 @@ pub(crate) struct LoadedLog {
     pub(crate) log_start: Offset,
     pub(crate) log_end: Offset,
     pub(crate) producers: ProducerStates,
-    /// Set for a log that was just made.
+    /// Set for a log whose last segment is empty: it may never have been synced.
     pub(crate) fresh: Option<FreshFiles>,
+    /// Nothing was checked and nothing cut: what a clean shutdown left in the files is all there is.
+    pub(crate) as_closed: bool,
 }
 
-/// Files and directories of a new log, which become durable with the first flush.
+/// Files and directories which become durable with the first record of a segment, and need not before: a log without
+/// records that a power cut takes is made again, as the metadata wants it.
+///
+/// The files are not held open, or ten thousand new partitions would hold as many.
 #[derive(Debug)]
 pub(crate) struct FreshFiles {
-    pub(crate) files: Vec<Arc<dyn StorageFile>>,
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) dirs: Vec<Arc<Path>>,
 }
 
@@ -114,6 +120,10 @@ struct LogState {
     active_unsynced: bool,
     /// Directories in which files were made since the last flush.
     unsynced_dirs: Vec<Arc<Path>>,
+    /// What goes to the disk with the next flush, but needs none of its own.
+    fresh: Option<FreshFiles>,
+    /// Whether indexes and producers are as the files of a clean shutdown say.
+    as_closed: bool,
     flush_queued: bool,
     closed: bool,
 }
@@ -127,6 +137,11 @@ impl LogState {
         self.producers
             .first_unstable_offset()
             .map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// Whether everything a reader may see is on disk, and a flush would have nothing to do.
+    fn is_synced(&self) -> bool {
+        self.synced == self.log_end && self.unsynced.is_empty() && self.unsynced_dirs.is_empty()
     }
 
     fn raise_high_watermark(&mut self, offset: Offset) {
@@ -146,9 +161,8 @@ impl Log {
         config: Arc<LogConfig>,
         loaded: LoadedLog,
     ) -> Arc<Self> {
-        let LoadedLog { segments, log_start, log_end, mut producers, fresh } = loaded;
+        let LoadedLog { segments, log_start, log_end, mut producers, fresh, as_closed } = loaded;
         producers.on_high_watermark(log_end);
-        let (unsynced, unsynced_dirs) = fresh.map(|fresh| (fresh.files, fresh.dirs)).unwrap_or_default();
         let state = LogState {
             segments,
             log_start,
@@ -156,8 +170,10 @@ impl Log {
             synced: log_end,
             high_watermark: log_end,
             producers,
-            unsynced,
-            unsynced_dirs,
+            unsynced: Vec::new(),
+            unsynced_dirs: Vec::new(),
+            fresh,
+            as_closed,
             active_unsynced: false,
             flush_queued: false,
             closed: false,
@@ -193,8 +209,8 @@ impl Log {
     }
 
     /// Changes the settings; what is stored already is not rewritten.
-    pub fn set_config(&self, config: LogConfig) {
-        *self.config.write() = Arc::new(config);
+    pub fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
+        *self.config.write() = config.into();
     }
 
     /// The offsets, consistent with each other.
@@ -240,6 +256,12 @@ impl Log {
         let mut waiters = self.waiters.lock();
         if waiters.len() == waiters.capacity() {
             waiters.retain(|waiter| waiter.strong_count() > 0);
+            // Whoever waits for several logs registers again with all when one of them wakes it.
+            waiters.sort_unstable_by_key(Weak::as_ptr);
+            waiters.dedup_by(|a, b| a.ptr_eq(b));
+            // Room for as many again, so that this is not done for every few that come.
+            let kept = waiters.len();
+            waiters.reserve(kept);
         }
         waiters.push(Arc::downgrade(waiter));
     }
@@ -283,6 +305,7 @@ impl Log {
         let size: usize = valid.batches.iter().map(|batch| batch.bytes().len()).sum();
         self.roll_if_needed(&mut state, &config, size as u64, &valid.batches)?;
         failpoint!("log.append.before")?;
+        state.as_closed = false;
         let base_offset = state.log_end;
         let (bytes, headers) = stamp_batches(valid.batches, base_offset, leader_epoch);
         let file = match state.active().append(&bytes, &headers, config.index_interval_bytes) {
@@ -442,6 +465,7 @@ impl Log {
         let snapshot = self.write_snapshot(&state.producers, base_offset)?;
         failpoint!("log.roll.after_snapshot")?;
         let sealed = state.active().persist_indexes(Indexes::Seal)?;
+        state.as_closed = false;
         state.unsynced.extend(sealed);
         failpoint!("log.roll.after_indexes")?;
         let now_ms = self.context.clock.now_ms();
@@ -482,15 +506,18 @@ impl Log {
     /// [`Error::StorageFailed`].
     pub(crate) fn sync(&self) -> Result<()> {
         let _one_at_a_time = self.flushing.lock();
-        let (files, dirs, log_end) = {
+        let (files, dirs, fresh, log_end) = {
             let mut state = self.state.lock();
             state.flush_queued = false;
             state.active_unsynced = false;
-            (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_dirs), state.log_end)
+            let (files, dirs) =
+                (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_dirs));
+            (files, dirs, state.fresh.take(), state.log_end)
         };
         let sync = |()| {
             failpoint!("log.flush.before")?;
             self.sync_files(&files, &dirs)?;
+            fresh.as_ref().map_or(Ok(()), |fresh| self.sync_fresh(fresh))?;
             failpoint!("log.flush.after")
         };
         let synced = self.context.health.check().and_then(sync);
@@ -516,6 +543,19 @@ impl Log {
             .try_for_each(|file| file.sync_data())
             .and_then(|()| dirs.iter().try_for_each(|dir| self.context.storage().sync_dir(dir)));
         synced.map_err(|error| Error::io("sync", &self.dir, error))
+    }
+
+    fn sync_fresh(&self, fresh: &FreshFiles) -> Result<()> {
+        for path in &fresh.files {
+            match self.context.storage().open(path, OpenMode::Write).and_then(|file| file.sync_data()) {
+                // Whoever knows the topic writes a lost id again.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("sync", path, error));
+                }
+                _ => {}
+            }
+        }
+        self.sync_files(&[], &fresh.dirs)
     }
 }
 

@@ -3,6 +3,7 @@
 mod appending;
 mod cleaning;
 mod flushing;
+mod many;
 mod offline;
 mod producers;
 mod reading;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::broker_config::Scope;
-use super::image::{MetadataImage, Topic};
+use super::image::{DeletedTopic, MetadataImage, Topic};
 use super::record::MetadataRecord;
 use super::store::MetadataStore;
 use super::topic_config::TopicConfig;
@@ -100,19 +100,13 @@ impl TopicService {
         made.into_iter().next().expect("one outcome for one specification")
     }
 
-    /// Removes a topic. It is gone for clients at once; its directories follow.
-    pub async fn delete(&self, name: &str) -> Result<()> {
+    /// Removes topics; each is found or not, all that are found go together. They are gone for clients at once; their
+    /// directories follow.
+    pub async fn delete(&self, names: Vec<String>) -> Vec<Result<()>> {
+        let count = names.len();
         let inner = self.inner.clone();
-        let name = name.to_owned();
-        blocking(move || {
-            inner.metadata.update(|image| {
-                let topic = image.topic(&name).ok_or_else(|| unknown(&name))?;
-                Ok((vec![MetadataRecord::TopicDeleting { name: name.clone(), id: topic.id.0 }], ()))
-            })?;
-            failpoint!("topics.delete.after_metadata")?;
-            inner.finish_deletions()
-        })
-        .await
+        let deleted = blocking(move || inner.delete(&names)).await;
+        deleted.unwrap_or_else(|error| vec![Err(error); count])
     }
 
     /// Would the topic get more partitions?
@@ -242,14 +236,14 @@ impl Inner {
     }
 
     fn apply_config(&self, image: &MetadataImage, topic: &Topic) {
-        let config = image.log_config(topic);
+        let config = Arc::new(image.log_config(topic));
         for partition in topic_partitions(topic).filter_map(|name| self.replicas.partition(&name)) {
             partition.set_config(config.clone());
         }
     }
 
     fn open_partitions(&self, topic: &Topic) -> Result<()> {
-        let config = self.metadata.image().log_config(topic);
+        let config = Arc::new(self.metadata.image().log_config(topic));
         for partition in topic_partitions(topic) {
             match self.replicas.partition(&partition) {
                 Some(open) => {
@@ -267,19 +261,40 @@ impl Inner {
         Ok(())
     }
 
+    fn delete(&self, names: &[String]) -> Result<Vec<Result<()>>> {
+        let outcomes = self.metadata.update(|image| {
+            let mut next = MetadataImage::clone(image);
+            let mut records = Vec::new();
+            let mut outcomes = Vec::with_capacity(names.len());
+            for name in names {
+                outcomes.push(match next.topic(name) {
+                    None => Err(unknown(name)),
+                    Some(topic) => {
+                        let record = MetadataRecord::TopicDeleting { name: name.clone(), id: topic.id.0 };
+                        next.apply(&record)?;
+                        records.push(record);
+                        Ok(())
+                    }
+                });
+            }
+            Ok((records, outcomes))
+        })?;
+        failpoint!("topics.delete.after_metadata")?;
+        self.finish_deletions()?;
+        Ok(outcomes)
+    }
+
     fn finish_deletions(&self) -> Result<()> {
         let image = self.metadata.image();
-        for (id, deleted) in image.deleting() {
-            for index in 0..deleted.partitions {
-                match self.replicas.delete_partition(&TopicPartition::new(deleted.name.clone(), index)) {
-                    Ok(()) | Err(Error::UnknownPartition(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            failpoint!("topics.delete.after_directories")?;
-            self.metadata.update(|_| Ok((vec![MetadataRecord::TopicDeleted { id }], ())))?;
-        }
-        Ok(())
+        let partitions = |deleted: &DeletedTopic| {
+            let name = deleted.name.clone();
+            (0..deleted.partitions).map(move |index| TopicPartition::new(name.clone(), index))
+        };
+        let doomed: Vec<_> = image.deleting().flat_map(|(_, deleted)| partitions(deleted)).collect();
+        self.replicas.delete_partitions(&doomed)?;
+        failpoint!("topics.delete.after_directories")?;
+        let records = image.deleting().map(|(id, _)| MetadataRecord::TopicDeleted { id }).collect();
+        self.metadata.update(|_| Ok((records, ())))
     }
 }
 

@@ -38,13 +38,17 @@ pub struct ListenerConfig {
     pub in_flight_bytes_max: usize,
     /// Bytes of requests of all connections being read or answered at a time (`queued.max.request.bytes`).
     pub in_flight_bytes_max_total: usize,
-    /// Bytes of responses waiting for a slow reader; while there are more, its requests wait.
+    /// Bytes of responses waiting for a slow reader; while there are more, its requests wait, and fetches that are sent
+    /// before the former is answered bring little. A single longer response is let through.
     pub unsent_bytes_max: usize,
+    /// Bytes of responses of all connections waiting for their readers. While there are more, fetches bring little,
+    /// connections are answered one request at a time, and readers that are slow are let go.
+    pub unsent_bytes_max_total: usize,
     /// A connection without requests for this long is closed (`connections.max.idle.ms`).
     pub idle_timeout: Duration,
     /// A request must arrive completely within this time of its first byte, and a response must make progress.
     pub stall_timeout: Duration,
-    /// How long a shutdown waits for requests being answered.
+    /// How long a shutdown, and a peer that sends nothing more, wait for requests being answered.
     pub shutdown_grace: Duration,
 }
 
@@ -72,7 +76,8 @@ impl Default for ListenerConfig {
             in_flight_requests_max: 16,
             in_flight_bytes_max: 64 * 1024 * 1024,
             in_flight_bytes_max_total: 256 * 1024 * 1024,
-            unsent_bytes_max: 64 * 1024 * 1024,
+            unsent_bytes_max: 8 * 1024 * 1024,
+            unsent_bytes_max_total: 256 * 1024 * 1024,
             idle_timeout: Duration::from_secs(600),
             stall_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),

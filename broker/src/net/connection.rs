@@ -22,6 +22,7 @@ use crate::net::frame_io::{Frame, FrameReader, FrameWriter, ReadError};
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::net::limits::ConnectionLimits;
 use crate::net::metrics::NetMetrics;
+use crate::net::room::{FETCH_BYTES_MIN, Room, Unsent};
 use crate::net::session::{Endpoint, Inadmissible, Session, authenticates};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -70,10 +71,16 @@ pub(crate) enum ConnectionError {
     Killed,
 }
 
-/// A request that was answered; `frame` is `None` when there is nothing to send.
+/// A fetch is answered after this time, with what there is: peers that wait may be gone. Clients do not wait as long.
+const FETCH_WAIT_MAX_MS: i32 = 60_000;
+
+/// A request that was answered.
 struct Answer {
-    frame: Option<EncodedFrame>,
+    /// The response, and what counts its bytes; `None` when there is nothing to send.
+    frame: Option<(EncodedFrame, Unsent)>,
     request_len: usize,
+    /// What the response might have brought.
+    promised_len: usize,
 }
 
 type AnswerFuture = BoxFuture<'static, Result<Answer, ConnectionError>>;
@@ -85,6 +92,8 @@ pub(crate) struct Connection<R, W> {
     writer: FrameWriter<W>,
     in_flight: FuturesOrdered<AnswerFuture>,
     in_flight_bytes: usize,
+    /// Bytes that fetches being answered may bring.
+    promised_bytes: usize,
     /// A valid request was read, and the client is who it has to be.
     proven: bool,
     /// A request that proves who the client is is being answered; nothing else is read meanwhile.
@@ -93,25 +102,30 @@ pub(crate) struct Connection<R, W> {
     opened_at: Instant,
     /// The peer sends nothing more, or is not to.
     read_closed: bool,
+    /// Until when a peer that has hung up, or sends nothing more at least, gets answers.
+    hung_up_until: Option<Instant>,
     active_at: Instant,
     client_id: Option<Arc<str>>,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     pub(crate) fn new(shared: Arc<Shared>, session: Session, source: R, sink: W) -> Self {
-        let reader = FrameReader::new(source, shared.limits.budget(), shared.limits.budget_max());
+        let room = shared.limits.room().clone();
+        let reader = FrameReader::new(source, room.clone());
         Self {
             shared,
             session: Arc::new(session),
             reader,
-            writer: FrameWriter::new(sink),
+            writer: FrameWriter::new(sink, room),
             in_flight: FuturesOrdered::new(),
             in_flight_bytes: 0,
+            promised_bytes: 0,
             proven: false,
             authenticating: false,
             muted_until: None,
             opened_at: Instant::now(),
             read_closed: false,
+            hung_up_until: None,
             active_at: Instant::now(),
             client_id: None,
         }
@@ -131,7 +145,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             Err(ConnectionError::Inadmissible { .. }) => {
                 self.shared.metrics.connections_unauthenticated.increment();
             }
-            Err(ConnectionError::TimedOut { .. }) => self.shared.metrics.connections_timed_out.increment(),
+            Err(ConnectionError::TimedOut { .. } | ConnectionError::Read(ReadError::TooSlow)) => {
+                self.shared.metrics.connections_timed_out.increment();
+            }
             Err(
                 ConnectionError::Read(ReadError::Io(_) | ReadError::UnexpectedEnd)
                 | ConnectionError::Handshake(_)
@@ -155,14 +171,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             if self.read_closed && self.in_flight.is_empty() && self.writer.is_idle() {
                 return Ok(());
             }
-            let can_answer = self.writer.pending() < config.unsent_bytes_max;
+            let clogged = shared.limits.room().is_clogged();
+            let unsent = self.writer.pending();
+            // Who has taken everything may have one more answer in any case.
+            let can_answer = unsent == 0 || (unsent < config.unsent_bytes_max && !clogged);
+            let requests_max = if clogged { 1 } else { config.in_flight_requests_max };
             let muted_until = self.muted_until.filter(|until| *until > Instant::now());
             self.muted_until = muted_until;
             let can_read = can_answer
                 && !self.read_closed
                 && !self.authenticating
                 && muted_until.is_none()
-                && self.in_flight.len() < config.in_flight_requests_max
+                && self.in_flight.len() < requests_max
                 && self.in_flight_bytes < config.in_flight_bytes_max;
             let length_max =
                 if self.proven { config.request_bytes_max } else { config.first_request_bytes_max };
@@ -175,16 +195,23 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     self.take(answer?);
                 }
                 written = self.writer.write_some(), if !self.writer.is_idle() => {
-                    shared.metrics.bytes_sent.add(written.map_err(ConnectionError::Write)? as u64);
+                    shared.metrics.bytes_sent.add(written.map_err(write_failed)? as u64);
                 }
                 frame = self.reader.next_frame(length_max), if can_read => {
                     shared.metrics.bytes_received.add(self.reader.take_bytes_read());
                     match frame? {
                         Some(frame) => self.accept(frame)?,
-                        None => self.read_closed = true,
+                        None => {
+                            self.read_closed = true;
+                            self.hung_up_until = Some(Instant::now() + config.shutdown_grace);
+                        }
                     }
                 }
-                () = unmuted(muted_until), if muted_until.is_some() => {}
+                // Nobody may be left who could take an answer that is long in coming.
+                () = moment(self.hung_up_until), if self.hung_up_until.is_some() && self.writer.is_idle() => {
+                    return Ok(());
+                }
+                () = moment(muted_until), if muted_until.is_some() => {}
                 () = &mut timer => {
                     self.check_timeouts(can_read)?;
                     timer.as_mut().reset(Instant::now() + tick);
@@ -196,9 +223,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// Takes an answer to be sent, and notes what answering has changed about the session.
     fn take(&mut self, answer: Answer) {
         self.in_flight_bytes -= answer.request_len;
+        self.promised_bytes -= answer.promised_len;
         self.active_at = Instant::now();
-        if let Some(frame) = answer.frame {
-            self.writer.push(frame);
+        if let Some((frame, held)) = answer.frame {
+            self.writer.push_held(frame, held);
         }
         self.muted_until = self.session.muted_until();
         if self.authenticating && self.in_flight.is_empty() {
@@ -251,7 +279,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 api_key: ApiKey::ApiVersions,
                 api_version: _,
                 correlation_id,
-            })) => api_versions_downgrade(correlation_id, request_len)?,
+            })) => self.api_versions_downgrade(correlation_id, request_len)?,
             Err(error) => return Err(error.into()),
         };
         self.in_flight_bytes += request_len;
@@ -262,14 +290,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     fn answer(
         &mut self,
         header: RequestHeader,
-        request: Request,
+        mut request: Request,
         request_len: usize,
         permit: OwnedSemaphorePermit,
     ) -> Result<AnswerFuture, ConnectionError> {
         let RequestHeader { api_key, api_version, correlation_id, client_id } = header;
         if !api_key.served_versions().is_some_and(|served| served.contains(api_version)) {
             return match api_key {
-                ApiKey::ApiVersions => api_versions_downgrade(correlation_id, request_len),
+                ApiKey::ApiVersions => self.api_versions_downgrade(correlation_id, request_len),
                 _ => Err(ConnectionError::NotServed { api_key, api_version }),
             };
         }
@@ -281,6 +309,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             self.client_id = client_id.map(Arc::from);
         }
         let shared = self.shared.clone();
+        let room = shared.limits.room().clone();
+        let promised_len = self.bound_fetch(&mut request);
+        self.promised_bytes += promised_len;
         shared.metrics.api(api_key).requests.increment();
         shared.metrics.api(api_key).bytes_received.add(request_len as u64);
         let context = self.context(api_version, request_len);
@@ -298,9 +329,24 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             if let Some(frame) = &frame {
                 shared.metrics.api(api_key).bytes_sent.add(frame.len() as u64);
             }
-            Ok(Answer { frame, request_len })
+            Ok(Answer { frame: frame.map(|frame| held(frame, &room)), request_len, promised_len })
         }
         .boxed())
+    }
+
+    /// Bounds how long a fetch may wait, and what it may bring by the room there is and by what the connection is to be
+    /// given already. Returns how much it may bring; 0 for anything else.
+    fn bound_fetch(&self, request: &mut Request) -> usize {
+        let Request::Fetch(fetch) = request else { return 0 };
+        fetch.max_wait_ms = fetch.max_wait_ms.min(FETCH_WAIT_MAX_MS);
+        let left = self.shared.limits.room().fetch_bytes_max();
+        let given = self.promised_bytes + self.writer.pending();
+        let own = match given {
+            0 => left,
+            given => self.shared.config.unsent_bytes_max.saturating_sub(given).max(FETCH_BYTES_MIN),
+        };
+        fetch.max_bytes = fetch.max_bytes.min(i32::try_from(left.min(own)).unwrap_or(i32::MAX));
+        usize::try_from(fetch.max_bytes).unwrap_or(0)
     }
 
     fn context(&self, api_version: i16, request_bytes: usize) -> RequestContext {
@@ -315,6 +361,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let request_len = token.len();
         let request = SaslAuthenticateRequest { auth_bytes: token };
         let response = self.shared.handler.handle(self.context(0, request_len), request.into());
+        let room = self.shared.limits.room().clone();
         async move {
             let response = response.await;
             drop(permit);
@@ -324,28 +371,48 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 }
                 _ => None,
             };
-            Ok(Answer { frame, request_len })
+            Ok(Answer { frame: frame.map(|frame| held(frame, &room)), request_len, promised_len: 0 })
         }
         .boxed()
     }
-}
 
-/// Waits until requests are read again.
-async fn unmuted(until: Option<Instant>) {
-    if let Some(until) = until {
-        sleep_until(until).await;
+    /// The answer to a version of `ApiVersions` nobody here knows: version 0, which every client can read (KIP-511).
+    fn api_versions_downgrade(
+        &self,
+        correlation_id: i32,
+        request_len: usize,
+    ) -> Result<AnswerFuture, ConnectionError> {
+        let response = Response::ApiVersions(ApiVersionsResponse {
+            error_code: ErrorCode::UnsupportedVersion,
+            api_keys: ApiVersion::served(),
+            ..ApiVersionsResponse::default()
+        });
+        let frame = encode_response(correlation_id, 0, &response).map_err(|source| {
+            ConnectionError::Response { api_key: ApiKey::ApiVersions, api_version: 0, source }
+        })?;
+        let frame = Some(held(frame, self.shared.limits.room()));
+        Ok(async move { Ok(Answer { frame, request_len, promised_len: 0 }) }.boxed())
     }
 }
 
-/// The answer to a version of `ApiVersions` nobody here knows: version 0, which every client can read (KIP-511).
-fn api_versions_downgrade(correlation_id: i32, request_len: usize) -> Result<AnswerFuture, ConnectionError> {
-    let response = Response::ApiVersions(ApiVersionsResponse {
-        error_code: ErrorCode::UnsupportedVersion,
-        api_keys: ApiVersion::served(),
-        ..ApiVersionsResponse::default()
-    });
-    let frame = encode_response(correlation_id, 0, &response).map_err(|source| {
-        ConnectionError::Response { api_key: ApiKey::ApiVersions, api_version: 0, source }
-    })?;
-    Ok(async move { Ok(Answer { frame: Some(frame), request_len }) }.boxed())
+/// A response with what counts its bytes.
+fn held(frame: EncodedFrame, room: &Arc<Room>) -> (EncodedFrame, Unsent) {
+    let unsent = room.hold(frame.len());
+    (frame, unsent)
+}
+
+fn write_failed(error: io::Error) -> ConnectionError {
+    match error.kind() {
+        io::ErrorKind::TimedOut => {
+            ConnectionError::TimedOut { what: "peer took its responses slowly, and others waited," }
+        }
+        _ => ConnectionError::Write(error),
+    }
+}
+
+/// Waits until a moment; not at all without one.
+async fn moment(until: Option<Instant>) {
+    if let Some(until) = until {
+        sleep_until(until).await;
+    }
 }

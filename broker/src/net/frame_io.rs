@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::PollSemaphore;
 
+use crate::net::room::{Pace, Room, Unsent, Waiting};
 use crate::protocol::frame::{EncodedFrame, LENGTH_LEN};
 
 /// Room made for the first bytes of a frame. Idle connections hold this much.
@@ -31,6 +32,8 @@ pub(crate) enum ReadError {
     Length { length: i32, max: usize },
     #[error("stream ended inside a frame")]
     UnexpectedEnd,
+    #[error("a frame came too slowly while others waited for room")]
+    TooSlow,
 }
 
 /// A frame without its length prefix.
@@ -48,32 +51,34 @@ pub(crate) struct FrameReader<R> {
     buffer: BytesMut,
     /// Bytes that frames may take, one permit each.
     budget: PollSemaphore,
-    budget_max: usize,
+    room: Arc<Room>,
     permit: Option<OwnedSemaphorePermit>,
     partial_since: Option<Instant>,
     /// The budget, not the peer, is what the next frame waits for.
-    starved: bool,
+    starved: Option<Waiting>,
+    pace: Pace,
     bytes_read: u64,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of frames from `source` that takes the length of each out of `budget`, which has `budget_max` permits.
-    pub(crate) fn new(source: R, budget: Arc<Semaphore>, budget_max: usize) -> Self {
+    /// A reader of frames from `source` that takes the length of each out of `room`.
+    pub(crate) fn new(source: R, room: Arc<Room>) -> Self {
         Self {
             source,
             buffer: BytesMut::new(),
-            budget: PollSemaphore::new(budget),
-            budget_max,
+            budget: PollSemaphore::new(room.requests()),
+            room,
             permit: None,
             partial_since: None,
-            starved: false,
+            starved: None,
+            pace: Pace::begin(),
             bytes_read: 0,
         }
     }
 
     /// Since when part of a frame is here, not counting the time the budget makes it wait.
     pub(crate) fn partial_since(&self) -> Option<Instant> {
-        self.partial_since.filter(|_| !self.starved)
+        self.partial_since.filter(|_| self.starved.is_none())
     }
 
     /// Bytes read since the last call.
@@ -96,12 +101,33 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 }
             };
             self.buffer.reserve(room);
-            let count = self.source.read_buf(&mut self.buffer).await?;
+            let count = self.read_some().await?;
             self.bytes_read += count as u64;
             if count == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(ReadError::UnexpectedEnd) };
             }
             self.partial_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Reads what comes. Whoever holds room for a frame that others wait for has to send it swiftly.
+    async fn read_some(&mut self) -> Result<usize, ReadError> {
+        if self.permit.is_none() {
+            return Ok(self.source.read_buf(&mut self.buffer).await?);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                read = self.source.read_buf(&mut self.buffer) => {
+                    let count = read?;
+                    self.pace.add(count);
+                    return Ok(count);
+                }
+                () = sleep_until(self.pace.due()) => {}
+            }
+            if !self.pace.judge() && self.room.is_contended() {
+                return Err(ReadError::TooSlow);
+            }
         }
     }
 
@@ -119,17 +145,20 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.permit.is_some() {
             return;
         }
-        let count = u32::try_from(length.min(self.budget_max)).unwrap_or(u32::MAX);
-        let (budget, starved) = (&mut self.budget, &mut self.starved);
+        let count = u32::try_from(length.min(self.room.requests_max())).unwrap_or(u32::MAX);
+        let (budget, starved, room) = (&mut self.budget, &mut self.starved, &self.room);
         let permit = poll_fn(|cx| {
             let polled = budget.poll_acquire_many(cx, count);
-            *starved |= polled.is_pending();
+            if polled.is_pending() {
+                starved.get_or_insert_with(|| room.wait());
+            }
             polled
         })
         .await;
-        if std::mem::take(&mut self.starved) {
+        if self.starved.take().is_some() {
             self.partial_since = Some(Instant::now());
         }
+        self.pace = Pace::begin();
         self.permit = Some(permit.expect("budgets are never closed"));
     }
 
@@ -147,28 +176,39 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 pub(crate) struct FrameWriter<W> {
     sink: W,
     queue: VecDeque<Bytes>,
-    pending: usize,
+    room: Arc<Room>,
+    pending: Unsent,
     flushed: bool,
     progress_at: Instant,
+    pace: Pace,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
-    pub(crate) fn new(sink: W) -> Self {
-        Self { sink, queue: VecDeque::new(), pending: 0, flushed: true, progress_at: Instant::now() }
+    pub(crate) fn new(sink: W, room: Arc<Room>) -> Self {
+        let pending = room.hold(0);
+        let (progress_at, pace) = (Instant::now(), Pace::begin());
+        Self { sink, queue: VecDeque::new(), room, pending, flushed: true, progress_at, pace }
     }
 
     /// Queues a frame behind those queued before.
     pub(crate) fn push(&mut self, frame: EncodedFrame) {
+        let held = self.room.hold(frame.len());
+        self.push_held(frame, held);
+    }
+
+    /// As [`FrameWriter::push`], for a frame whose bytes `held` counts already.
+    pub(crate) fn push_held(&mut self, frame: EncodedFrame, held: Unsent) {
         if self.is_idle() {
             self.progress_at = Instant::now();
+            self.pace = Pace::begin();
         }
-        self.pending += frame.len();
+        self.pending.merge(held);
         self.queue.extend(frame.into_chunks().into_iter().filter(|chunk| !chunk.is_empty()));
     }
 
     /// Bytes queued and not yet written.
     pub(crate) fn pending(&self) -> usize {
-        self.pending
+        self.pending.bytes()
     }
 
     /// Whether everything queued is written and flushed.
@@ -182,7 +222,23 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 
     /// Writes what the peer takes now, or flushes when everything is written. Returns the count of bytes written.
+    ///
+    /// Errors: `TimedOut` if the peer takes its responses too slowly while there is no room for those of others.
     pub(crate) async fn write_some(&mut self) -> io::Result<usize> {
+        loop {
+            let due = self.pace.due();
+            tokio::select! {
+                biased;
+                written = self.write_now() => return written,
+                () = sleep_until(due) => {}
+            }
+            if !self.pace.judge() && self.room.is_clogged() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    async fn write_now(&mut self) -> io::Result<usize> {
         if self.queue.is_empty() {
             self.sink.flush().await?;
             self.flushed = true;
@@ -200,7 +256,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
         self.flushed = false;
         self.progress_at = Instant::now();
-        self.pending -= written;
+        self.pace.add(written);
+        self.pending.release(written);
         self.advance(written);
         Ok(written)
     }

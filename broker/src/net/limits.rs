@@ -5,18 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::net::config::ListenerConfig;
 use crate::net::metrics::NetMetrics;
+use crate::net::room::Room;
 
 /// Limits of all listeners together.
 #[derive(Debug)]
 pub struct ConnectionLimits {
     metrics: Arc<NetMetrics>,
-    /// One permit per byte of requests being read or answered.
-    budget: Arc<Semaphore>,
-    budget_max: usize,
+    room: Arc<Room>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -30,19 +28,14 @@ pub(crate) enum Refused {
 }
 
 impl ConnectionLimits {
-    /// Limits with `in_flight_bytes_max_total` bytes of requests being read or answered at a time.
-    pub fn new(metrics: Arc<NetMetrics>, in_flight_bytes_max_total: usize) -> Self {
-        let budget = Arc::new(Semaphore::new(in_flight_bytes_max_total));
-        let by_address = Mutex::default();
-        Self { metrics, budget, budget_max: in_flight_bytes_max_total, by_address }
+    /// The limits that `config` sets for all connections together.
+    pub fn new(metrics: Arc<NetMetrics>, config: &ListenerConfig) -> Self {
+        let room = Room::new(config.in_flight_bytes_max_total, config.unsent_bytes_max_total);
+        Self { metrics, room, by_address: Mutex::default() }
     }
 
-    pub(crate) fn budget(&self) -> Arc<Semaphore> {
-        self.budget.clone()
-    }
-
-    pub(crate) fn budget_max(&self) -> usize {
-        self.budget_max
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// Counts a connection, unless there are too many.

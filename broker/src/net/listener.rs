@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -25,6 +25,8 @@ use crate::net::tls::{TlsServer, name};
 
 /// Pause after a failed accept, so that running out of file descriptors does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// How often failing to accept is told.
+const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Connection ids are unique within the process; 0 is for in-process callers.
 static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
@@ -121,6 +123,7 @@ fn endpoint(config: &ListenerConfig, bound: SocketAddr) -> Endpoint {
 }
 
 async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) {
+    let mut warned_at = None;
     loop {
         let accepted = tokio::select! {
             () = shared.draining.cancelled() => return,
@@ -139,9 +142,20 @@ async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracke
                     debug!(%peer, %reason, "connection refused");
                 }
             },
+            // The peer has given up; those behind it have not.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                warn!(%error, "accepting a connection failed");
-                sleep(ACCEPT_RETRY).await;
+                shared.metrics.accepts_failed.increment();
+                if warned_at.is_none_or(|at: Instant| at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
+                    warned_at = Some(Instant::now());
+                    let open = shared.metrics.connections.get();
+                    warn!(%error, open, "connections cannot be accepted, and wait: trying again");
+                }
+                tokio::select! {
+                    () = shared.draining.cancelled() => return,
+                    () = shared.killed.cancelled() => return,
+                    () = sleep(ACCEPT_RETRY) => {}
+                }
             }
         }
     }

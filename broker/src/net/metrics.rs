@@ -107,6 +107,8 @@ pub struct NetMetrics {
     pub connections_accepted: Counter,
     /// Connections closed at once because too many are open.
     pub connections_refused: Counter,
+    /// Times that no connection could be accepted, for want of open files mostly.
+    pub accepts_failed: Counter,
     /// Connections closed because the peer was silent or too slow.
     pub connections_timed_out: Counter,
     /// Connections closed because the peer sent what is no request.
@@ -137,6 +139,7 @@ impl Default for NetMetrics {
             connections: Gauge::default(),
             connections_accepted: Counter::default(),
             connections_refused: Counter::default(),
+            accepts_failed: Counter::default(),
             connections_timed_out: Counter::default(),
             connections_malformed: Counter::default(),
             connections_oversize: Counter::default(),

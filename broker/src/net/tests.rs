@@ -118,7 +118,7 @@ pub(crate) fn config() -> ListenerConfig {
 
 pub(crate) async fn listen(config: ListenerConfig, handler: Arc<Scripted>) -> (Listener, Arc<NetMetrics>) {
     let metrics = Arc::new(NetMetrics::default());
-    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), config.in_flight_bytes_max_total));
+    let limits = Arc::new(ConnectionLimits::new(metrics.clone(), &config));
     let bound = Listener::bind(config, handler, metrics.clone(), limits).await;
     let listener = bound.expect("loopback can be bound");
     (listener, metrics)

@@ -59,7 +59,7 @@ impl ReplicaManager {
         &self,
         tp: &TopicPartition,
         topic_id: TopicId,
-        config: LogConfig,
+        config: impl Into<Arc<LogConfig>>,
     ) -> Result<Arc<Partition>> {
         let log = self.log_manager.create(tp, topic_id, config)?;
         let partition = Partition::new(topic_id, self.broker_id, log);
@@ -132,6 +132,20 @@ impl ReplicaManager {
     pub fn delete_partition(&self, tp: &TopicPartition) -> Result<()> {
         self.partitions.write().remove(tp);
         self.log_manager.delete(tp)
+    }
+
+    /// As [`ReplicaManager::delete_partition`] for many; those that are not there are passed over.
+    ///
+    /// # Errors
+    /// As [`LogManager::delete_all`].
+    pub fn delete_partitions(&self, tps: &[TopicPartition]) -> Result<()> {
+        {
+            let mut partitions = self.partitions.write();
+            for tp in tps {
+                partitions.remove(tp);
+            }
+        }
+        self.log_manager.delete_all(tps)
     }
 
     pub fn log_manager(&self) -> &Arc<LogManager> {

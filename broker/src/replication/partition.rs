@@ -71,7 +71,7 @@ impl Partition {
         self.log.config()
     }
 
-    pub fn set_config(&self, config: LogConfig) {
+    pub fn set_config(&self, config: impl Into<Arc<LogConfig>>) {
         self.log.set_config(config);
     }
 

@@ -95,6 +95,12 @@ fn connections(net: &NetMetrics, page: &mut Page) {
         .sample(&[], net.connections.get());
     page.family("weir_kafka_connections_accepted", "counter", "Kafka connections accepted.")
         .sample(&[], net.connections_accepted.get());
+    page.family(
+        "weir_kafka_accepts_failed",
+        "counter",
+        "Times that no Kafka connection could be accepted, for want of open files mostly.",
+    )
+    .sample(&[], net.accepts_failed.get());
     let mut closed = page.family(
         "weir_kafka_connections_refused",
         "counter",

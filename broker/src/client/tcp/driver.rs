@@ -284,6 +284,6 @@ async fn expiry(oldest: Option<(usize, Instant)>) -> usize {
 fn read_reason(error: ReadError) -> String {
     match error {
         ReadError::Io(error) => error.to_string(),
-        ReadError::Length { .. } | ReadError::UnexpectedEnd => error.to_string(),
+        ReadError::Length { .. } | ReadError::UnexpectedEnd | ReadError::TooSlow => error.to_string(),
     }
 }

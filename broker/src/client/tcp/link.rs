@@ -1,6 +1,5 @@
 //! Making a connection: TCP, TLS, versions, authentication.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,7 +8,6 @@ use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::auth::sasl::{PlainCredential, SaslMechanism};
@@ -20,6 +18,7 @@ use crate::client::tcp::TcpTransportConfig;
 use crate::client::tcp::versions::BrokerVersions;
 use crate::env::rng::{Rng, SystemRng};
 use crate::net::frame_io::{FrameReader, FrameWriter};
+use crate::net::room::Room;
 use crate::net::tls::connector;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -64,9 +63,11 @@ impl From<String> for LinkError {
 impl Link {
     pub(super) async fn open(address: &str, config: &TcpTransportConfig) -> Result<Self, LinkError> {
         let (source, sink) = connect(address, config).await?;
-        let budget_max = config.response_bytes_max;
-        let reader = FrameReader::new(source, Arc::new(Semaphore::new(budget_max)), budget_max);
-        let mut opening = Opening { reader, writer: FrameWriter::new(sink), config, correlation_id: 0 };
+        // A connection of its own shares its room with nobody.
+        let room = Room::new(config.response_bytes_max, usize::MAX);
+        let reader = FrameReader::new(source, room.clone());
+        let writer = FrameWriter::new(sink, room);
+        let mut opening = Opening { reader, writer, config, correlation_id: 0 };
         let response = opening.negotiate().await?;
         let renew_at = match &config.security.sasl {
             None => None,

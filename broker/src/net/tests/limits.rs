@@ -52,6 +52,48 @@ async fn bytes_of_all_connections_in_flight_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_frame_that_comes_slowly_gives_way_to_those_that_wait_for_room() {
+    let (handler, _seen) = Scripted::new();
+    let limits = ListenerConfig { in_flight_bytes_max_total: 1_000, ..config() };
+    let (listener, metrics) = listen(limits, handler).await;
+    let mut slow = Peer::connect(listener.local_addr()).await;
+    slow.write(&990_i32.to_be_bytes()).await;
+    slow.write(&[0; 10]).await;
+    let closed = tokio::spawn(async move { slow.is_closed().await });
+    let mut other = Peer::connect(listener.local_addr()).await;
+    let mut answered = 0;
+    while !closed.is_finished() {
+        answered += 1;
+        other.send(answered, 12, &metadata()).await;
+        assert_eq!(other.response(ApiKey::Metadata, 12).await.0, answered);
+    }
+    assert!(closed.await.expect("no panic"));
+    assert_eq!(metrics.connections_timed_out.get(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_gives_way_and_the_bytes_kept_for_it_are_bounded() {
+    const ROOM: usize = 1 << 20;
+    let (handler, _seen) = Scripted::new();
+    handler.gate.add_permits(1_000);
+    let limits = ListenerConfig { unsent_bytes_max: ROOM, unsent_bytes_max_total: ROOM, ..config() };
+    let (listener, metrics) = listen(limits, handler).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let mut peer = Peer::connect(listener.local_addr()).await;
+        for id in 0..200 {
+            peer.send(id, 12, &fetch(id)).await;
+        }
+        silent.push(peer);
+    }
+    // Each alone may keep as much as all together: most have to go.
+    eventually(|| metrics.connections_timed_out.get() >= 15).await;
+    let mut other = Peer::connect(listener.local_addr()).await;
+    other.send(1, 12, &metadata()).await;
+    assert_eq!(other.response(ApiKey::Metadata, 12).await.0, 1);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_are_closed() {
     let (handler, _seen) = Scripted::new();
     let (listener, metrics) = listen(ListenerConfig { connections_max: 1, ..config() }, handler).await;

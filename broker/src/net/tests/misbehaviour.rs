@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Peer, Scripted, config, eventually, frame, listen, metadata};
+use super::{Peer, Scripted, config, eventually, fetch, frame, listen, metadata};
 use crate::net::config::ListenerConfig;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -33,6 +33,29 @@ async fn half_a_frame_times_out() {
         assert!(peer.is_closed().await);
     }
     eventually(|| metrics.connections_timed_out.get() == 3).await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_does_not_keep_its_connection_until_the_answer() {
+    let (handler, mut seen) = Scripted::new();
+    let limits = ListenerConfig { shutdown_grace: Duration::from_millis(20), ..config() };
+    let (listener, metrics) = listen(limits, handler).await;
+    let mut peer = Peer::connect(listener.local_addr()).await;
+    peer.send(1, 12, &fetch(1)).await;
+    seen.recv().await.expect("it waits in the handler");
+    drop(peer);
+    eventually(|| metrics.connections.get() == 0).await;
+}
+
+#[tokio::test]
+async fn who_sends_nothing_more_is_answered() {
+    let (handler, _seen) = Scripted::new();
+    let (listener, _) = listen(config(), handler).await;
+    let mut peer = Peer::connect(listener.local_addr()).await;
+    peer.send(1, 12, &metadata()).await;
+    tokio::io::AsyncWriteExt::shutdown(&mut peer.stream).await.expect("half of it is closed");
+    assert_eq!(peer.response(ApiKey::Metadata, 12).await.0, 1);
+    assert!(peer.is_closed().await);
 }
 
 #[tokio::test]

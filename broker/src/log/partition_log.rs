@@ -271,7 +271,8 @@ impl Log {
     ) -> Result<Appended> {
         self.context.health.check()?;
         let config = self.config();
-        let valid = validate(&self.tp, bytes, origin, &config, self.context.clock.now_ms())?;
+        let now_ms = self.context.clock.now_ms();
+        let valid = validate(&self.tp, bytes, origin, &config, now_ms)?;
         let mut state = self.lock_open()?;
         if let Some(duplicate) = self.check_producers(&state, &valid, origin)? {
             return Ok(duplicate);
@@ -289,9 +290,9 @@ impl Log {
         for header in &headers {
             match valid.marker {
                 None if header.is_control() => {}
-                None => state.producers.apply_data(header),
+                None => state.producers.apply_data(header, now_ms),
                 Some(marker) => {
-                    let completed = state.producers.apply_marker(header, marker);
+                    let completed = state.producers.apply_marker(header, marker, now_ms);
                     if let Some(txn) = completed.filter(|txn| txn.kind == MarkerKind::Abort) {
                         let noted = state.active().append_txn(txn_entry(&state.producers, &txn));
                         noted.map_err(|error| self.fail(&error))?;

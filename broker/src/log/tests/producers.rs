@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::ids::{ProducerEpoch, ProducerId};
 use crate::log::access::{AbortedTxn, AppendOrigin, Isolation};
 use crate::log::config::LogConfig;
+use crate::record::builder::{BatchOptions, RecordBatchBuilder};
 use crate::record::control::{EndTxnMarker, MarkerKind};
 
 /// Applies `check` to a running log, after a clean restart and after a crash.
@@ -140,4 +141,35 @@ fn silent_producers_are_forgotten() {
     fixture.manager.housekeep();
     let ids: Vec<_> = fixture.log.producers().iter().map(|producer| producer.producer_id).collect();
     assert_eq!(ids, [ProducerId(2)], "an open transaction keeps its producer");
+}
+
+#[test]
+fn producers_of_old_records_are_remembered_as_long_as_others() {
+    let fixture = Fixture::new(LogConfig::default());
+    let old = |sequence| {
+        let mut builder = RecordBatchBuilder::new(BatchOptions {
+            producer_id: ProducerId(1),
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        });
+        builder.append(NOW_MS / 2, None, Some(b"long ago"), &[]);
+        builder.build().expect("build")
+    };
+    fixture.append(old(0)).expect("append");
+    fixture.append(old(1)).expect("append");
+    fixture.manager.flush();
+    fixture.clock.advance_ms(60 * 60 * 1000);
+    fixture.manager.housekeep();
+    in_every_life(fixture, |fixture| {
+        fixture.manager.housekeep();
+        let again = fixture.append(old(1)).expect("append");
+        assert!(again.duplicate, "the batch is known");
+        let error = fixture.append(old(5)).expect_err("a gap");
+        assert!(matches!(error, Error::OutOfOrderSequence { expected: 2, actual: 5, .. }), "{error}");
+        fixture.clock.advance_ms(2 * 24 * 60 * 60 * 1000);
+        fixture.manager.housekeep();
+        assert!(fixture.log.producers().is_empty());
+        fixture.clock.set_now_ms(NOW_MS);
+    });
 }

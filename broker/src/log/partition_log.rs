@@ -121,9 +121,9 @@ impl LogState {
     }
 
     fn last_stable(&self) -> Offset {
-        self.producers
-            .first_unstable_offset()
-            .map_or(self.high_watermark, |first| first.min(self.high_watermark))
+        let first = self.producers.first_unstable_offset();
+        first.map_or(self.high_watermark, |first| first.max(self.log_start).min(self.high_watermark))
+    /// Records of an open transaction may have been deleted, but nobody reads before the log start.
     }
 
     fn raise_high_watermark(&mut self, offset: Offset) {

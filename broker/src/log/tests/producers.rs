@@ -3,7 +3,7 @@
 use super::{Crash, Fixture, NOW_MS, batch, producer_batch};
 use crate::error::Error;
 use crate::ids::{ProducerEpoch, ProducerId};
-use crate::log::access::{AbortedTxn, AppendOrigin, Isolation};
+use crate::log::access::{AbortedTxn, AppendOrigin, Isolation, OffsetSpec};
 use crate::log::config::LogConfig;
 use crate::record::builder::{BatchOptions, RecordBatchBuilder};
 use crate::record::control::{EndTxnMarker, MarkerKind};
@@ -171,5 +171,23 @@ fn producers_of_old_records_are_remembered_as_long_as_others() {
         fixture.manager.housekeep();
         assert!(fixture.log.producers().is_empty());
         fixture.clock.set_now_ms(NOW_MS);
+    });
+}
+
+#[test]
+fn readers_are_not_sent_before_the_log_start_by_a_transaction_whose_records_are_deleted() {
+    let fixture = Fixture::new(LogConfig::default());
+    fixture.append(producer_batch(1, 0, 0, 2, true)).expect("append");
+    fixture.put(&["plain", "plain"]);
+    fixture.log.delete_records_before(3).expect("deleted");
+    in_every_life(fixture, |fixture| {
+        fixture.log.delete_records_before(3).expect("deleted");
+        let offsets = fixture.log.offsets();
+        assert_eq!((offsets.log_start, offsets.last_stable), (3, 3));
+        let latest = fixture.log.lookup(OffsetSpec::Latest, Isolation::ReadCommitted).expect("lookup");
+        assert_eq!(latest.expect("some").offset, 3);
+        fixture.end_txn(1, MarkerKind::Commit).expect("marker");
+        fixture.manager.flush();
+        assert_eq!(fixture.log.offsets().last_stable, 5);
     });
 }

@@ -74,7 +74,15 @@ pub enum Error {
         "timestamp {timestamp} of a record for partition \"{partition}\" is outside the accepted range \
          {earliest} to {latest}"
     )]
-    InvalidTimestamp { partition: TopicPartition, timestamp: i64, earliest: i64, latest: i64 },
+    InvalidTimestamp {
+        partition: TopicPartition,
+        /// Of the first of `records`.
+        timestamp: i64,
+        earliest: i64,
+        latest: i64,
+        /// All records of the batch that are outside, by index.
+        records: Arc<[i32]>,
+    },
 
     #[error("offset {offset} of partition \"{partition}\" is out of range {start} to {end}")]
     OffsetOutOfRange { partition: TopicPartition, offset: Offset, start: Offset, end: Offset },
@@ -160,8 +168,11 @@ pub enum BatchDefect {
     TrailingBytes(usize),
     #[error("record {index} has offset delta {actual}, {expected} expected")]
     OffsetDelta { index: i32, expected: i32, actual: i32 },
-    #[error("record {index} has no key, but the topic is compacted")]
-    MissingKey { index: i32 },
+    #[error("{} of the records have no key, but the topic is compacted", records.len())]
+    MissingKey {
+        /// By index.
+        records: Arc<[i32]>,
+    },
     #[error("there are no batches")]
     Empty,
     #[error("clients may not write control batches")]
@@ -186,6 +197,18 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Error::Io { .. }
+    /// The records of a batch because of which all of it was refused, by index, where that is known.
+    pub fn bad_records(&self) -> &[i32] {
+        match self {
+            Error::InvalidTimestamp { records, .. }
+            | Error::InvalidRecord { reason: BatchDefect::MissingKey { records } } => records,
+            Error::InvalidRecord { reason: BatchDefect::OffsetDelta { index, .. } } => {
+                std::slice::from_ref(index)
+            }
+            _ => &[],
+        }
+    }
+
             | Error::StorageFailed { .. }
             | Error::DirLocked { .. }
             | Error::CorruptLog { .. }

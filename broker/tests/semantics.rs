@@ -19,6 +19,9 @@ use weir_broker::protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use weir_broker::protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+};
 use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
@@ -197,4 +200,42 @@ async fn topics_are_made_on_demand_only_where_that_is_switched_on_and_wanted() {
         assert_eq!(answer.partitions.len(), if made { 3 } else { 0 });
         broker.shutdown().await.expect("a clean end");
     }
+}
+
+/// Produces once, by topic id. Returns the answer for partition 0.
+async fn try_produce(
+    transport: &Arc<dyn Transport>,
+    topic_id: Uuid,
+    records: Option<Bytes>,
+) -> PartitionProduceResponse {
+    let data = PartitionProduceData { index: 0, records };
+    let topic = TopicProduceData { topic_id, partition_data: vec![data], ..TopicProduceData::default() };
+    let request =
+        ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data: vec![topic], ..ProduceRequest::default() };
+    call!(transport, Produce, request).responses.remove(0).partition_responses.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_learns_which_records_are_to_blame() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path(), |_| {}).await;
+    let transport = broker.transport();
+    let admin = Admin::new(transport.clone());
+    let compact = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+    admin.create_topic("compacted", 1, &compact).await.expect("created");
+    let id = admin.describe_topic("compacted").await.expect("described").expect("exists").id.0;
+    let mut builder = RecordBatchBuilder::new(BatchOptions::default());
+    for key in [Some(b"k"), None, None] {
+        builder.append(1, key.map(|key| &key[..]), Some(b"v"), &[]);
+    }
+    let refused = try_produce(&transport, id, Some(builder.build().expect("builds"))).await;
+    assert_eq!((refused.error_code, refused.base_offset), (ErrorCode::InvalidRecord, -1));
+    let blamed: Vec<i32> = refused.record_errors.iter().map(|error| error.batch_index).collect();
+    assert_eq!(blamed, [1, 2]);
+    assert!(refused.error_message.expect("a sentence").contains("no key"));
+    // A code that clients do not repeat the request for.
+    for nothing in [None, Some(Bytes::new())] {
+        assert_eq!(try_produce(&transport, id, nothing).await.error_code, ErrorCode::InvalidRecord);
+    }
+    broker.shutdown().await.expect("a clean end");
 }

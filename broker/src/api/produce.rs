@@ -18,8 +18,8 @@ use crate::log::access::{AppendOrigin, Appended};
 use crate::metadata::image::{MetadataImage, is_internal};
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use crate::record::batch::BatchHeader;
 use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
@@ -37,13 +37,16 @@ struct Refusal {
 
 impl Refusal {
     fn code(code: ErrorCode) -> Self {
-        Self { code, message: None }
+        Self { code, message: None, records: Vec::new() }
     }
+    /// The records that are to blame, by index.
+    records: Vec<i32>,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { code: error_map::code(&error), message: Some(error.to_string()) }
+        let records = error.bad_records().to_vec();
+        Self { code: error_map::code(&error), message: Some(error.to_string()), records }
     }
 }
 
@@ -117,12 +120,18 @@ fn append_all(node: &Node, version: i16, request: ProduceRequest) -> Vec<(i32, R
     let valid_acks = matches!(request.acks, LEADER_ACK | ALL_ACKS | NO_ACK);
     let mut entries: Vec<Entry> =
         request.topic_data.into_iter().flat_map(|topic| entries_of(&image, version, topic)).collect();
+            // The message of the partition goes for each of them.
+            record_errors: refusal.records.into_iter().map(record_error).collect(),
     if !valid_acks {
         for entry in &mut entries {
             entry.outcome = Err(Refusal::code(ErrorCode::InvalidRequiredAcks));
         }
     }
     let txn_version = if version >= 12 { TxnVersion::V2 } else { TxnVersion::V1 };
+fn record_error(batch_index: i32) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage { batch_index, batch_index_error_message: None }
+}
+
     // Held until the last append: the transaction cannot end in between.
     let _permit = match request.transactional_id.as_deref() {
         None => {
@@ -156,6 +165,7 @@ fn entries_of(image: &MetadataImage, version: i16, topic: TopicProduceData) -> V
 /// Records of a transaction need a transactional id in the request.
 fn refuse_transactional(entries: &mut [Entry]) {
     for entry in entries {
+                records: Vec::new(),
         if BatchHeader::parse(&entry.records).is_ok_and(|header| header.is_transactional()) {
             entry.outcome = Err(Refusal::code(ErrorCode::InvalidTxnState));
         }

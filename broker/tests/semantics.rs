@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 use weir_broker::broker::Broker;
 use weir_broker::client::admin::Admin;
@@ -13,7 +15,11 @@ use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::ids::TopicPartition;
+use weir_broker::net::config::ListenerConfig;
+use weir_broker::protocol::api_key::ApiKey;
 use weir_broker::protocol::error_code::ErrorCode;
+use weir_broker::protocol::frame::{decode_response, encode_request};
+use weir_broker::protocol::header::RequestHeader;
 use weir_broker::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use weir_broker::protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
@@ -237,5 +243,55 @@ async fn a_producer_learns_which_records_are_to_blame() {
     for nothing in [None, Some(Bytes::new())] {
         assert_eq!(try_produce(&transport, id, nothing).await.error_code, ErrorCode::InvalidRecord);
     }
+    broker.shutdown().await.expect("a clean end");
+}
+
+/// A frame as clients send it.
+fn frame(correlation_id: i32, api_version: i16, request: &Request) -> Bytes {
+    let header = RequestHeader { api_key: request.api_key(), api_version, correlation_id, client_id: None };
+    encode_request(&header, request).expect("encodable").to_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_that_wants_no_answer_learns_of_a_failure_by_the_end_of_its_connection() {
+    const VERSION: i16 = 9;
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path(), |config| {
+        let address = "127.0.0.1:0".to_owned();
+        config.listeners = vec![ListenerConfig { address, ..ListenerConfig::default() }];
+    })
+    .await;
+    create(&broker.transport(), "t", 1).await;
+    let request = |name: &str, acks| {
+        let data = PartitionProduceData { index: 0, records: Some(batch(1, 1)) };
+        let topic = TopicProduceData {
+            name: name.to_owned(),
+            partition_data: vec![data],
+            ..TopicProduceData::default()
+        };
+        Request::from(ProduceRequest {
+            acks,
+            timeout_ms: 30_000,
+            topic_data: vec![topic],
+            ..ProduceRequest::default()
+        })
+    };
+    let address = broker.local_addr().expect("a listener");
+    let mut stream = TcpStream::connect(address).await.expect("accepted");
+    // What is taken is not answered, and the connection goes on.
+    for (id, acks) in [(1, 0), (2, 0), (3, 1)] {
+        stream.write_all(&frame(id, VERSION, &request("t", acks))).await.expect("written");
+    }
+    let length =
+        tokio::time::timeout(DEADLINE, stream.read_i32()).await.expect("in time").expect("an answer");
+    let mut answer = vec![0; usize::try_from(length).expect("a length")];
+    stream.read_exact(&mut answer).await.expect("whole");
+    let (id, answer) = decode_response(ApiKey::Produce, VERSION, answer.into()).expect("well-formed");
+    let Response::Produce(answer) = answer else { panic!("{answer:?}") };
+    assert_eq!((id, answer.responses[0].partition_responses[0].base_offset), (3, 2));
+    stream.write_all(&frame(4, VERSION, &request("gone", 0))).await.expect("written");
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.expect("in time");
+    assert_eq!(ended.expect("a clean end"), 0);
     broker.shutdown().await.expect("a clean end");
 }

@@ -101,6 +101,12 @@ fn partition_response(index: i32, outcome: Result<Appended, Refusal>) -> Partiti
             index,
             base_offset: appended.base_offset,
             log_append_time_ms: appended.log_append_time.unwrap_or(-1),
+/// Whether any of the records were not taken.
+pub(crate) fn has_failed(response: &ProduceResponse) -> bool {
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    partitions.any(|partition| partition.error_code != ErrorCode::None)
+}
+
             log_start_offset: appended.log_start_offset,
             ..PartitionProduceResponse::default()
         },

@@ -74,7 +74,15 @@ pub enum Error {
         "timestamp {timestamp} of a record for partition \"{partition}\" is outside the accepted range \
          {earliest} to {latest}"
     )]
-    InvalidTimestamp { partition: TopicPartition, timestamp: i64, earliest: i64, latest: i64 },
+    InvalidTimestamp {
+        partition: TopicPartition,
+        /// Of the first of `records`.
+        timestamp: i64,
+        earliest: i64,
+        latest: i64,
+        /// All records of the batch that are outside, by index.
+        records: Arc<[i32]>,
+    },
 
     #[error("offset {offset} of partition \"{partition}\" is out of range {start} to {end}")]
     OffsetOutOfRange { partition: TopicPartition, offset: Offset, start: Offset, end: Offset },
@@ -128,6 +136,10 @@ pub enum Error {
     UnknownTopic { name: String },
     #[error("topic \"{name}\" already exists")]
     TopicExists { name: String },
+    #[error(
+        "topic \"{name}\" differs from \"{other}\" in \".\" and \"_\" only, which metrics cannot tell apart"
+    )]
+    TopicNameCollides { name: String, other: String },
     #[error("topic \"{topic}\" cannot have {count} partitions: {rule}")]
     PartitionCount { topic: String, count: i32, rule: &'static str },
     /// The work was cut short because the process is ending or a part of it panicked.
@@ -160,8 +172,11 @@ pub enum BatchDefect {
     TrailingBytes(usize),
     #[error("record {index} has offset delta {actual}, {expected} expected")]
     OffsetDelta { index: i32, expected: i32, actual: i32 },
-    #[error("record {index} has no key, but the topic is compacted")]
-    MissingKey { index: i32 },
+    #[error("{} of the records have no key, but the topic is compacted", records.len())]
+    MissingKey {
+        /// By index.
+        records: Arc<[i32]>,
+    },
     #[error("there are no batches")]
     Empty,
     #[error("clients may not write control batches")]
@@ -182,6 +197,18 @@ impl Error {
     /// Wraps an operating system error with what was being done to which file.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Error::Io { action, path: path.to_owned(), source: Arc::new(source) }
+    }
+
+    /// The records of a batch because of which all of it was refused, by index, where that is known.
+    pub fn bad_records(&self) -> &[i32] {
+        match self {
+            Error::InvalidTimestamp { records, .. }
+            | Error::InvalidRecord { reason: BatchDefect::MissingKey { records } } => records,
+            Error::InvalidRecord { reason: BatchDefect::OffsetDelta { index, .. } } => {
+                std::slice::from_ref(index)
+            }
+            _ => &[],
+        }
     }
 
     /// Whose fault this is.
@@ -214,6 +241,7 @@ impl Error {
             | Error::InvalidTopicName { .. }
             | Error::UnknownTopic { .. }
             | Error::TopicExists { .. }
+            | Error::TopicNameCollides { .. }
             | Error::PartitionCount { .. }
             | Error::InvalidConfig { .. } => Fault::User,
         }
@@ -250,6 +278,7 @@ impl Error {
             | Error::PartitionExists(_)
             | Error::InvalidTopicName { .. }
             | Error::TopicExists { .. }
+            | Error::TopicNameCollides { .. }
             | Error::PartitionCount { .. }
             | Error::InvalidConfig { .. } => Retry::Never,
         }

@@ -70,9 +70,14 @@ impl Dispatcher {
     ) -> BoxFuture<'static, Option<Response>> {
         let access = Access::of(&self.node, &context.session);
         let image = self.node.metadata().image();
-        let check = Check { access: &access, image: &image, version: context.api_version };
+        let auto_create = self.node.config().auto_create_topics;
+        let check = Check { access: &access, image: &image, version: context.api_version, auto_create };
         let is_answered = request.expects_response();
-        match authorize(check, &mut request) {
+        let verdict = authorize(check, &mut request);
+        if !is_answered && !matches!(verdict, Verdict::Allowed) {
+            context.session.close();
+        }
+        match verdict {
             Verdict::Allowed => self.dispatch(context, request),
             Verdict::Refused(response) => {
                 self.node.metrics().requests_refused.increment();
@@ -101,7 +106,7 @@ impl Dispatcher {
         // Each family is a future of its own on the heap, so that small requests do not carry the largest one's state.
         match request {
             Request::Produce(_) | Request::Fetch(_) | Request::ListOffsets(_) => {
-                async move { records(&node, context.api_version, request).await }.boxed()
+                async move { records(&node, &context, request).await }.boxed()
             }
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -138,11 +143,16 @@ impl Dispatcher {
     }
 }
 
-async fn records(node: &Node, version: i16, request: Request) -> Option<Response> {
+async fn records(node: &Node, context: &RequestContext, request: Request) -> Option<Response> {
+    let version = context.api_version;
     match request {
         Request::Produce(request) => {
             let answered = request.acks != produce::NO_ACK;
             let response = produce::handle(node, version, request).await;
+            if !answered && produce::has_failed(&response) {
+                // The one way to tell a producer that wants no answer: it looks for the partitions anew.
+                context.session.close();
+            }
             answered.then_some(Response::Produce(response))
         }
         Request::Fetch(request) => Some(Response::Fetch(fetch::handle(node, version, request).await)),

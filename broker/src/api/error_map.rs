@@ -1,6 +1,6 @@
 //! The one place where failures of the broker become codes of the Kafka protocol.
 
-use crate::error::{BatchDefect, Error};
+use crate::error::Error;
 use crate::protocol::error_code::ErrorCode;
 
 /// The code a client is told.
@@ -11,9 +11,8 @@ pub(crate) fn code(error: &Error) -> ErrorCode {
         }
         Error::CorruptLog { .. } | Error::CorruptFile { .. } => ErrorCode::KafkaStorageError,
         Error::CorruptBatch { .. } => ErrorCode::CorruptMessage,
-        Error::InvalidRecord { reason } => defect_code(reason),
         // Formats v0 and v1 are not stored any more (KIP-724).
-        Error::UnsupportedMagic { .. } => ErrorCode::InvalidRecord,
+        Error::InvalidRecord { .. } | Error::UnsupportedMagic { .. } => ErrorCode::InvalidRecord,
         Error::UnsupportedCompression { .. } => ErrorCode::UnsupportedCompressionType,
         Error::Decompression { .. } => ErrorCode::CorruptMessage,
         Error::DecompressedTooLarge { .. } | Error::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
@@ -29,16 +28,9 @@ pub(crate) fn code(error: &Error) -> ErrorCode {
         Error::UnknownTopic { .. } | Error::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
         Error::TopicExists { .. } | Error::PartitionExists(_) => ErrorCode::TopicAlreadyExists,
         Error::PartitionClosed(_) => ErrorCode::NotLeaderOrFollower,
-        Error::InvalidTopicName { .. } => ErrorCode::InvalidTopicException,
+        Error::InvalidTopicName { .. } | Error::TopicNameCollides { .. } => ErrorCode::InvalidTopicException,
         Error::PartitionCount { .. } => ErrorCode::InvalidPartitions,
         Error::Interrupted { .. } => ErrorCode::RequestTimedOut,
         Error::InvalidConfig { .. } => ErrorCode::InvalidConfig,
-    }
-}
-
-fn defect_code(defect: &BatchDefect) -> ErrorCode {
-    match defect {
-        BatchDefect::Empty => ErrorCode::CorruptMessage,
-        _ => ErrorCode::InvalidRecord,
     }
 }

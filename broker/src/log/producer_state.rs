@@ -22,6 +22,8 @@ use crate::record::control::{EndTxnMarker, MarkerKind};
 
 /// Batches remembered per producer; a client may have as many in flight. Source: KIP-98.
 const BATCHES_KEPT: usize = 5;
+/// When a producer whose batches were only read back was heard of last: it is, for the first who asks.
+const SEEN_NOW: i64 = i64::MAX;
 /// The coordinator epoch of a producer that has ended no transaction.
 const NO_COORDINATOR_EPOCH: i32 = -1;
 
@@ -39,7 +41,10 @@ pub(crate) struct AppendedBatch {
 struct Producer {
     epoch: ProducerEpoch,
     coordinator_epoch: i32,
+    /// Of its newest record, which may be about the distant past.
     last_timestamp: i64,
+    /// When it wrote last, by the broker's clock. Units: ms since epoch.
+    seen_ms: i64,
     txn_first_offset: Option<Offset>,
     /// The newest last, all of the current epoch.
     batches: VecDeque<AppendedBatch>,
@@ -51,6 +56,7 @@ impl Producer {
             epoch,
             coordinator_epoch: NO_COORDINATOR_EPOCH,
             last_timestamp: -1,
+            seen_ms: SEEN_NOW,
             txn_first_offset: None,
             batches: VecDeque::new(),
         }
@@ -203,8 +209,8 @@ impl ProducerStates {
         Ok(())
     }
 
-    /// Takes note of a batch of data that was appended.
-    pub(crate) fn apply_data(&mut self, header: &BatchHeader) {
+    /// Takes note of a batch of data that was appended at `now_ms`.
+    pub(crate) fn apply_data(&mut self, header: &BatchHeader, now_ms: i64) {
         if header.producer_id.is_none() {
             return;
         }
@@ -212,6 +218,7 @@ impl ProducerStates {
             self.producers.entry(header.producer_id).or_insert_with(|| Producer::new(header.producer_epoch));
         producer.raise_epoch(header.producer_epoch);
         producer.last_timestamp = header.max_timestamp;
+        producer.seen_ms = now_ms;
         if header.is_idempotent() {
             if producer.batches.len() == BATCHES_KEPT {
                 producer.batches.pop_front();
@@ -230,16 +237,18 @@ impl ProducerStates {
         }
     }
 
-    /// Takes note of a marker that was appended. `None` if there was no transaction to end.
+    /// Takes note of a marker that was appended at `now_ms`. `None` if there was no transaction to end.
     pub(crate) fn apply_marker(
         &mut self,
         header: &BatchHeader,
         marker: EndTxnMarker,
+        now_ms: i64,
     ) -> Option<CompletedTxn> {
         let producer =
             self.producers.entry(header.producer_id).or_insert_with(|| Producer::new(header.producer_epoch));
         producer.raise_epoch(header.producer_epoch);
         producer.last_timestamp = header.max_timestamp;
+        producer.seen_ms = now_ms;
         producer.coordinator_epoch = marker.coordinator_epoch;
         let first_offset = producer.txn_first_offset.take()?;
         self.ongoing.remove(&first_offset);
@@ -268,19 +277,24 @@ impl ProducerStates {
             return Ok(None);
         }
         if !header.is_control() {
-            self.apply_data(header);
+            self.apply_data(header, SEEN_NOW);
             return Ok(None);
         }
         match EndTxnMarker::parse(batch)? {
-            Some(marker) => Ok(self.apply_marker(header, marker)),
+            Some(marker) => Ok(self.apply_marker(header, marker, SEEN_NOW)),
             None => Ok(None),
         }
     }
 
     /// Forgets producers which have been silent for longer than `expiration_ms` and have no transaction open.
+    ///
+    /// Timestamps of records are of no meaning here: whoever copies old data needs its duplicates refused as well.
     pub(crate) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.retain(|_, producer| {
-            producer.txn_first_offset.is_some() || now_ms - producer.last_timestamp < expiration_ms
+            if producer.seen_ms == SEEN_NOW {
+                producer.seen_ms = now_ms;
+            }
+            producer.txn_first_offset.is_some() || now_ms.saturating_sub(producer.seen_ms) < expiration_ms
         });
     }
 

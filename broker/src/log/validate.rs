@@ -73,12 +73,10 @@ fn validate_client_batch(
     config: &LogConfig,
     now_ms: i64,
 ) -> Result<RecordBatch> {
+    let batch = batch.without_broker_bits();
     let header = *batch.header();
     let invalid = |reason| Error::InvalidRecord { reason };
-    let actual = header.size_bytes();
-    if actual > config.max_message_bytes {
-        return Err(Error::BatchTooLarge { partition: tp.clone(), actual, limit: config.max_message_bytes });
-    }
+    check_size(tp, &batch, config)?;
     if header.is_control() {
         return Err(invalid(BatchDefect::ControlFromClient));
     }
@@ -103,10 +101,19 @@ fn validate_client_batch(
         match config.compression_type {
             TopicCompression::Producer => Ok(batch),
             TopicCompression::Fixed(codec) => {
-                batch.recompress(codec, config.compression_level(codec), scratch)
+                let batch = batch.recompress(codec, config.compression_level(codec), scratch)?;
+                check_size(tp, &batch, config).map(|()| batch)
             }
         }
     })
+}
+
+fn check_size(tp: &TopicPartition, batch: &RecordBatch, config: &LogConfig) -> Result<()> {
+    let (actual, limit) = (batch.header().size_bytes(), config.max_message_bytes);
+    if actual > limit {
+        return Err(Error::BatchTooLarge { partition: tp.clone(), actual, limit });
+    }
+    Ok(())
 }
 
 /// Checks every record of a batch; returns the highest timestamp.
@@ -122,6 +129,8 @@ fn check_records(
     let latest = now_ms.saturating_add(config.message_timestamp_after_max_ms);
     let producer_stamps = config.message_timestamp_type == TimestampType::CreateTime;
     let mut max_timestamp = NO_TIMESTAMP;
+    // All bad records are named, not the first alone: the producer drops those and tells the others apart from them.
+    let (mut without_key, mut out_of_range, mut first_out_of_range) = (Vec::new(), Vec::new(), NO_TIMESTAMP);
     for (index, record) in (0..).zip(batch.records(scratch)?) {
         let record = record.map_err(|error| match error {
             Error::CorruptBatch { reason } => invalid(reason),
@@ -132,13 +141,23 @@ fn check_records(
             return Err(invalid(BatchDefect::OffsetDelta { index, expected: index, actual }));
         }
         if config.cleanup_policy.compact && record.key.is_none() {
-            return Err(invalid(BatchDefect::MissingKey { index }));
+            without_key.push(index);
         }
         let timestamp = record.timestamp;
         if producer_stamps && timestamp != NO_TIMESTAMP && !(earliest..=latest).contains(&timestamp) {
-            return Err(Error::InvalidTimestamp { partition: tp.clone(), timestamp, earliest, latest });
+            if out_of_range.is_empty() {
+                first_out_of_range = timestamp;
+            }
+            out_of_range.push(index);
         }
         max_timestamp = max_timestamp.max(timestamp);
+    }
+    if !without_key.is_empty() {
+        return Err(invalid(BatchDefect::MissingKey { records: without_key.into() }));
+    }
+    if !out_of_range.is_empty() {
+        let (partition, timestamp, records) = (tp.clone(), first_out_of_range, out_of_range.into());
+        return Err(Error::InvalidTimestamp { partition, timestamp, earliest, latest, records });
     }
     Ok(max_timestamp)
 }

@@ -232,8 +232,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         if self.authenticating && self.in_flight.is_empty() {
             self.authenticating = false;
             self.proven = self.session.is_ready();
-            self.read_closed |= self.session.is_closing();
         }
+        self.read_closed |= self.session.is_closing();
     }
 
     fn check_timeouts(&self, can_read: bool) -> Result<(), ConnectionError> {

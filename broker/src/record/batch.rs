@@ -101,6 +101,10 @@ impl Attributes {
         Attributes(self.0 | DELETE_HORIZON_BIT)
     }
 
+    fn without_broker_bits(self) -> Self {
+        Attributes(self.0 & !(LOG_APPEND_TIME_BIT | DELETE_HORIZON_BIT))
+    }
+
     fn codec_id(self) -> u8 {
         (self.0 & CODEC_MASK) as u8
     }
@@ -334,6 +338,17 @@ impl RecordBatch {
         seal(&mut bytes);
         let (batch, _) = RecordBatch::parse(bytes.freeze())?;
         Ok(batch)
+    }
+
+    /// The batch without the claims only a broker can make: that it stamped the records, and when tombstones may go.
+    pub(crate) fn without_broker_bits(self) -> RecordBatch {
+        let attributes = self.header.attributes.without_broker_bits();
+        if attributes == self.header.attributes {
+            return self;
+        }
+        let header = BatchHeader { attributes, ..self.header };
+        RecordBatch { header, bytes: self.bytes }
+            .with_max_timestamp(header.max_timestamp, TimestampType::CreateTime)
     }
 
     /// The batch with other timestamps in its header; the checksum is computed anew.

@@ -3,7 +3,8 @@
 //! | part  | fields                                                                                              |
 //! |-------|-----------------------------------------------------------------------------------------------------|
 //! | key   | version 0, transactional id                                                                         |
-//! | value | version 0, producer id, epoch, timeout, state, partitions by topic (nullable), last update, start   |
+//! | value | version 0, producer id, epoch, timeout, state, partitions by topic (nullable), last update, start,  |
+//! |       | and behind what Kafka reads, if there is one: the previous producer id and epoch                    |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +20,9 @@ fn key(transactional_id: &str) -> Bytes {
     FieldWriter::new().i16(KEY_VERSION).string(transactional_id).finish()
 }
 
-/// The record that stores a transaction.
+/// The record that stores a transaction; the times of stored ones are `wall_ahead_ms` later than those here.
 #[must_use]
-pub fn transaction_record(transaction: &Transaction) -> CoordinatorRecord {
+pub fn transaction_record(transaction: &Transaction, wall_ahead_ms: i64) -> CoordinatorRecord {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in &transaction.partitions {
         topics.entry(topic).or_default().push(*partition);
@@ -42,8 +43,19 @@ pub fn transaction_record(transaction: &Transaction) -> CoordinatorRecord {
             }
         }
     }
-    let value = writer.i64(transaction.update_ms).i64(transaction.start_ms).finish();
+    let [update_ms, start_ms] =
+        [transaction.update_ms, transaction.start_ms].map(|ms| in_wall_time(ms, wall_ahead_ms));
+    writer = writer.i64(update_ms).i64(start_ms);
+    if let Some((producer_id, producer_epoch)) = transaction.previous {
+        writer = writer.i64(producer_id).i16(producer_epoch);
+    }
+    let value = writer.finish();
     CoordinatorRecord { key: key(&transaction.transactional_id), value: Some(value) }
+}
+
+/// -1 stands for no time at all.
+pub(super) fn in_wall_time(ms: i64, wall_ahead_ms: i64) -> i64 {
+    if ms < 0 { ms } else { ms.saturating_add(wall_ahead_ms) }
 }
 
 /// The record that forgets a transactional id.
@@ -81,11 +93,16 @@ pub fn decode(
     let partitions = decode_partitions(&mut reader)?;
     let update_ms = reader.i64("last update")?;
     let start_ms = reader.i64("start")?;
+    let previous = if reader.is_empty() {
+        None
+    } else {
+        Some((reader.i64("previous producer id")?, reader.i16("previous producer epoch")?))
+    };
     let transaction = Transaction {
         transactional_id: transactional_id.clone(),
         producer_id,
         producer_epoch,
-        previous: None,
+        previous,
         timeout_ms,
         state,
         partitions,

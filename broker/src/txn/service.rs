@@ -10,7 +10,7 @@ mod ending;
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -19,11 +19,11 @@ use super::coordinator::{
     AddStep, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
 };
 use super::producer_ids::ProducerIds;
-use super::record;
+use super::record::{self, in_wall_time};
 use super::state::{Transaction, TxnPartition};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for};
-use crate::env::clock::Clock;
+use crate::env::clock::{Clock, SteadyTime};
 use crate::error::{Error, Result};
 use crate::group::coordinator::{OffsetProducer, OffsetToCommit, TransactionEnd};
 use crate::group::service::GroupService;
@@ -62,6 +62,8 @@ struct Inner {
     replicas: Arc<ReplicaManager>,
     producer_ids: ProducerIds,
     clock: Arc<dyn Clock>,
+    /// No transaction times out because the wall clock was set.
+    time: SteadyTime,
 }
 
 /// Permission to append records of an open transaction; the transaction does not end while it is held.
@@ -99,7 +101,8 @@ impl TxnService {
                 expiry_from_ms: Mutex::new(i64::MIN),
             });
         }
-        Ok(Self { inner: Arc::new(Inner { shards, groups, replicas, producer_ids, clock }) })
+        let time = SteadyTime::new(clock.clone());
+        Ok(Self { inner: Arc::new(Inner { shards, groups, replicas, producer_ids, clock, time }) })
     }
 
     fn shard(&self, transactional_id: &str) -> &Shard {
@@ -107,7 +110,36 @@ impl TxnService {
     }
 
     fn now(&self) -> i64 {
-        self.inner.clock.now_ms()
+        self.inner.time.now_ms()
+    }
+
+    /// The transactions of a shard, told what the wall clock says.
+    fn lock<'a>(&self, shard: &'a Shard) -> MutexGuard<'a, TxnCoordinator> {
+        let mut state = shard.state.lock();
+        state.set_wall_ahead(self.inner.time.wall_ahead_ms());
+        state
+    }
+
+    /// Takes a step of one transactional id and appends its record, if it has one.
+    ///
+    /// Errors: those of the step; if the record cannot be appended, everything is as before.
+    fn take<S>(
+        &self,
+        shard: &Shard,
+        transactional_id: &str,
+        act: impl FnOnce(&mut TxnCoordinator) -> Result<(S, Option<CoordinatorRecord>), ErrorCode>,
+    ) -> Result<(S, Option<Durable>), ErrorCode> {
+        let mut state = self.lock(shard);
+        let before = state.transaction(transactional_id).cloned();
+        let (step, record) = act(&mut state)?;
+        let Some(record) = record else { return Ok((step, None)) };
+        match shard.log.append(std::slice::from_ref(&record), None) {
+            Ok(durable) => Ok((step, Some(durable))),
+            Err(error) => {
+                state.restore(transactional_id, before);
+                Err(storage_code(&error))
+            }
+        }
     }
 
     /// Reserves an id before a step that may need one, outside of any lock.
@@ -164,7 +196,7 @@ impl TxnService {
         expected: Option<ProducerIdentity>,
         id: i64,
     ) -> Result<(InitStep, Option<Durable>), ErrorCode> {
-        take(shard, transactional_id, |state| {
+        self.take(shard, transactional_id, |state| {
             let step = state.init(transactional_id, timeout_ms, expected, || id, self.now())?;
             let record = match &step {
                 InitStep::Ready { record, .. } | InitStep::EndFirst { record, .. } => Some(record.clone()),
@@ -207,7 +239,7 @@ impl TxnService {
         by: ProducerIdentity,
         partitions: &[TxnPartition],
     ) -> Result<(AddStep, Option<Durable>), ErrorCode> {
-        take(shard, transactional_id, |state| {
+        self.take(shard, transactional_id, |state| {
             let step = state.add_partitions(transactional_id, by, partitions.iter().cloned(), self.now())?;
             let record = match &step {
                 AddStep::Added { record } => record.clone(),
@@ -252,7 +284,7 @@ impl TxnService {
     ) -> Result<(AppendPermit<'a>, Vec<Result<(), ErrorCode>>), ErrorCode> {
         let shard = self.shard(transactional_id);
         let permit = AppendPermit { _gate: shard.append_gate.read() };
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         if version == TxnVersion::V2 {
             let names = partitions.iter().map(|(topic, partition)| ((*topic).to_owned(), *partition));
             return match state.add_partitions(transactional_id, by, names, self.now())? {
@@ -332,7 +364,7 @@ impl TxnService {
         version: TxnVersion,
         id: i64,
     ) -> Result<(EndStep, Option<Durable>), ErrorCode> {
-        take(shard, transactional_id, |state| {
+        self.take(shard, transactional_id, |state| {
             let step = state.end(transactional_id, by, end, version, || id, self.now())?;
             let record = match &step {
                 EndStep::Prepare { record, .. } => Some(record.clone()),
@@ -347,7 +379,7 @@ impl TxnService {
     pub fn expire_ids(&self) -> Result<()> {
         let now = self.now();
         for shard in &self.inner.shards {
-            let mut state = shard.state.lock();
+            let mut state = self.lock(shard);
             let ids = state.idle_ids(now);
             let records: Vec<_> = ids.iter().map(|id| record::transaction_tombstone(id)).collect();
             if !records.is_empty() {
@@ -358,13 +390,18 @@ impl TxnService {
         Ok(())
     }
 
-    /// A view of every transactional id.
-    pub fn list<T>(&self, view: impl Fn(&Transaction) -> T) -> Vec<T> {
-        let mut all = Vec::new();
+    /// A view of every transactional id, and the time by which the times in it are to be judged.
+    pub fn list<T>(&self, view: impl Fn(&Transaction, i64) -> T) -> Vec<T> {
+        let (mut all, now) = (Vec::new(), self.now());
         for shard in &self.inner.shards {
-            all.extend(shard.state.lock().transactions().map(&view));
+            all.extend(shard.state.lock().transactions().map(|transaction| view(transaction, now)));
         }
         all
+    }
+
+    /// When a moment of a transaction was by the wall clock.
+    pub fn in_wall_time(&self, ms: i64) -> i64 {
+        in_wall_time(ms, self.inner.time.wall_ahead_ms())
     }
 
     /// Looks at one transactional id.
@@ -377,26 +414,6 @@ impl TxnService {
     }
 }
 
-/// Takes a step of one transactional id and appends its record, if it has one.
-///
-/// Errors: those of the step; if the record cannot be appended, everything is as before.
-fn take<S>(
-    shard: &Shard,
-    transactional_id: &str,
-    act: impl FnOnce(&mut TxnCoordinator) -> Result<(S, Option<CoordinatorRecord>), ErrorCode>,
-) -> Result<(S, Option<Durable>), ErrorCode> {
-    let mut state = shard.state.lock();
-    let before = state.transaction(transactional_id).cloned();
-    let (step, record) = act(&mut state)?;
-    let Some(record) = record else { return Ok((step, None)) };
-    match shard.log.append(std::slice::from_ref(&record), None) {
-        Ok(durable) => Ok((step, Some(durable))),
-        Err(error) => {
-            state.restore(transactional_id, before);
-            Err(storage_code(&error))
-        }
-    }
-}
 
 fn storage_code(error: &Error) -> ErrorCode {
     tracing::error!(%error, "transaction log not written");

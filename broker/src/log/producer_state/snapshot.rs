@@ -2,9 +2,9 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | `WPS1` |
+//! | 0 | 4 | `WPS2` (`WPS1`: without the time of the last write) |
 //! | 4 | 4 | number of producers |
-//! | 8 | | producers: id (8), epoch (2), coordinator epoch (4), last timestamp (8), first offset of the open transaction or -1 (8), number of batches (1), batches of base sequence (4), last sequence (4), base offset (8), last offset (8), timestamp (8) |
+//! | 8 | | producers: id (8), epoch (2), coordinator epoch (4), last timestamp (8), time of the last write (8), first offset of the open transaction or -1 (8), number of batches (1), batches of base sequence (4), last sequence (4), base offset (8), last offset (8), timestamp (8) |
 //! | | 4 | number of transactions whose marker is not visible |
 //! | | | first offset (8), marker offset (8) |
 //! | end - 4 | 4 | CRC-32C of everything before |
@@ -14,12 +14,14 @@ use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
-use super::{AppendedBatch, BATCHES_KEPT, Producer, ProducerStates};
+use super::{AppendedBatch, BATCHES_KEPT, Producer, ProducerStates, SEEN_NOW};
 use crate::error::{Error, Result};
 use crate::ids::{ProducerEpoch, ProducerId};
 
-const MAGIC: &[u8; 4] = b"WPS1";
-const PRODUCER_BYTES: usize = 31;
+const MAGIC: &[u8; 4] = b"WPS2";
+const FORMER_MAGIC: &[u8; 4] = b"WPS1";
+const PRODUCER_BYTES: usize = 39;
+const SEEN_BYTES: usize = 8;
 const BATCH_BYTES: usize = 32;
 const INVISIBLE_BYTES: usize = 16;
 
@@ -34,6 +36,7 @@ impl ProducerStates {
             out.put_i16(producer.epoch.0);
             out.put_i32(producer.coordinator_epoch);
             out.put_i64(producer.last_timestamp);
+            out.put_i64(producer.seen_ms);
             out.put_i64(producer.txn_first_offset.unwrap_or(-1));
             out.put_u8(producer.batches.len() as u8);
             for batch in &producer.batches {
@@ -70,9 +73,11 @@ impl ProducerStates {
 
 fn decode_body(mut rest: &[u8]) -> Option<ProducerStates> {
     let mut states = ProducerStates::default();
-    rest = rest.strip_prefix(MAGIC)?;
+    let has_seen = rest.starts_with(MAGIC);
+    rest = rest.strip_prefix(if has_seen { MAGIC } else { FORMER_MAGIC })?;
+    let producer_bytes = if has_seen { PRODUCER_BYTES } else { PRODUCER_BYTES - SEEN_BYTES };
     for _ in 0..rest.try_get_u32().ok()? {
-        if rest.len() < PRODUCER_BYTES {
+        if rest.len() < producer_bytes {
             return None;
         }
         let id = ProducerId(rest.get_i64());
@@ -80,6 +85,7 @@ fn decode_body(mut rest: &[u8]) -> Option<ProducerStates> {
             epoch: ProducerEpoch(rest.get_i16()),
             coordinator_epoch: rest.get_i32(),
             last_timestamp: rest.get_i64(),
+            seen_ms: if has_seen { rest.get_i64() } else { SEEN_NOW },
             txn_first_offset: Some(rest.get_i64()).filter(|offset| *offset >= 0),
             batches: VecDeque::new(),
         };

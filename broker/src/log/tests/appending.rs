@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Fixture, NOW_MS, batch, log_file, tp};
+use crate::env::clock::Clock;
 use crate::env::storage::Storage;
 use crate::error::{BatchDefect, Error};
 use crate::ids::{TopicId, TopicPartition};
@@ -51,11 +52,84 @@ fn bad_batches_are_refused_and_leave_no_trace() {
 fn compacted_topics_want_keys() {
     let cleanup_policy = CleanupPolicy { delete: false, compact: true };
     let fixture = Fixture::new(LogConfig { cleanup_policy, ..LogConfig::default() });
-    let error = fixture.append(batch(&["a"])).expect_err("no key");
-    assert!(
-        matches!(error, Error::InvalidRecord { reason: BatchDefect::MissingKey { index: 0 } }),
-        "{error}"
-    );
+    let mut builder = RecordBatchBuilder::new(BatchOptions::default());
+    for key in [None, Some(b"k"), None] {
+        builder.append(NOW_MS, key.map(|key| &key[..]), Some(b"v"), &[]);
+    }
+    let error = fixture.append(builder.build().expect("build")).expect_err("no key");
+    assert!(matches!(error, Error::InvalidRecord { reason: BatchDefect::MissingKey { .. } }), "{error}");
+    assert_eq!(error.bad_records(), [0, 2]);
+}
+
+#[test]
+fn all_records_with_bad_timestamps_are_named() {
+    let config = LogConfig {
+        message_timestamp_before_max_ms: 1000,
+        message_timestamp_after_max_ms: 1000,
+        ..LogConfig::default()
+    };
+    let fixture = Fixture::new(config);
+    let mut builder = RecordBatchBuilder::new(BatchOptions::default());
+    for timestamp in [NOW_MS, NOW_MS - 1001, NOW_MS + 1000, NOW_MS + 1001] {
+        builder.append(timestamp, None, Some(b"v"), &[]);
+    }
+    let error = fixture.append(builder.build().expect("build")).expect_err("two of them");
+    let first = NOW_MS - 1001;
+    assert!(matches!(error, Error::InvalidTimestamp { timestamp, .. } if timestamp == first), "{error}");
+    assert_eq!(error.bad_records(), [1, 3]);
+}
+
+#[test]
+fn a_batch_that_grows_too_large_when_it_is_compressed_anew_is_refused() {
+    let fixture = Fixture::new(LogConfig {
+        max_message_bytes: 400,
+        compression_type: TopicCompression::Fixed(Compression::None),
+        ..LogConfig::default()
+    });
+    let options = BatchOptions { compression: Compression::Gzip, ..BatchOptions::default() };
+    let mut builder = RecordBatchBuilder::new(options);
+    builder.append(NOW_MS, None, Some(&[b'x'; 1000]), &[]);
+    let small = builder.build().expect("build");
+    assert!(small.len() < 400);
+    let error = fixture.append(small).expect_err("1000 bytes");
+    assert!(matches!(error, Error::BatchTooLarge { limit: 400, .. }), "{error}");
+}
+
+#[test]
+fn producers_do_not_decide_what_brokers_stamp() {
+    let fixture = Fixture::new(LogConfig::default());
+    let mut builder = RecordBatchBuilder::new(BatchOptions {
+        timestamp_type: TimestampType::LogAppendTime,
+        ..BatchOptions::default()
+    });
+    builder.append(5, None, Some(b"a"), &[]);
+    builder.append(9, None, Some(b"b"), &[]);
+    fixture.append(builder.build().expect("build")).expect("append");
+    fixture.manager.flush();
+    let records = super::records(&fixture.log, Isolation::ReadUncommitted);
+    assert_eq!(records.iter().map(|record| record.timestamp).collect::<Vec<_>>(), [5, 9]);
+}
+
+#[test]
+fn a_clock_set_a_day_ahead_deletes_nothing_early() {
+    const HOUR_MS: u64 = 60 * 60 * 1000;
+    let retention_ms = Some(48 * 60 * 60 * 1000);
+    let fixture = Fixture::new(LogConfig { segment_bytes: 200, retention_ms, ..LogConfig::default() });
+    for value in 0..9 {
+        fixture.put(&[&format!("value number {value}")]);
+    }
+    fixture.clock.advance_ms(30 * HOUR_MS);
+    fixture.manager.housekeep();
+    let right = fixture.clock.now_ms();
+    fixture.clock.set_now_ms(right + 24 * 60 * 60 * 1000);
+    fixture.manager.housekeep();
+    fixture.clock.advance_ms(HOUR_MS);
+    fixture.manager.housekeep();
+    assert_eq!(fixture.log.offsets().log_start, 0);
+    fixture.clock.set_now_ms(right);
+    fixture.clock.advance_ms(20 * HOUR_MS);
+    fixture.manager.housekeep();
+    assert_eq!(fixture.log.offsets().log_start, 9);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::{Crash, Fixture, NOW_MS, batch, producer_batch};
 use crate::error::Error;
 use crate::ids::{ProducerEpoch, ProducerId};
-use crate::log::access::{AbortedTxn, AppendOrigin, Isolation};
+use crate::log::access::{AbortedTxn, AppendOrigin, Isolation, OffsetSpec};
 use crate::log::config::LogConfig;
+use crate::record::builder::{BatchOptions, RecordBatchBuilder};
 use crate::record::control::{EndTxnMarker, MarkerKind};
 
 /// Applies `check` to a running log, after a clean restart and after a crash.
@@ -140,4 +141,62 @@ fn silent_producers_are_forgotten() {
     fixture.manager.housekeep();
     let ids: Vec<_> = fixture.log.producers().iter().map(|producer| producer.producer_id).collect();
     assert_eq!(ids, [ProducerId(2)], "an open transaction keeps its producer");
+}
+
+#[test]
+fn producers_of_old_records_are_remembered_as_long_as_others() {
+    let fixture = Fixture::new(LogConfig::default());
+    let old = |sequence| {
+        let mut builder = RecordBatchBuilder::new(BatchOptions {
+            producer_id: ProducerId(1),
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        });
+        builder.append(NOW_MS / 2, None, Some(b"long ago"), &[]);
+        builder.build().expect("build")
+    };
+    fixture.append(old(0)).expect("append");
+    fixture.append(old(1)).expect("append");
+    fixture.manager.flush();
+    fixture.clock.advance_ms(60 * 60 * 1000);
+    fixture.manager.housekeep();
+    in_every_life(fixture, |fixture| {
+        fixture.manager.housekeep();
+        let again = fixture.append(old(1)).expect("append");
+        assert!(again.duplicate, "the batch is known");
+        let error = fixture.append(old(5)).expect_err("a gap");
+        assert!(matches!(error, Error::OutOfOrderSequence { expected: 2, actual: 5, .. }), "{error}");
+        fixture.clock.advance_ms(2 * 24 * 60 * 60 * 1000);
+        fixture.manager.housekeep();
+        assert!(fixture.log.producers().is_empty());
+        fixture.clock.set_now_ms(NOW_MS);
+    });
+}
+
+#[test]
+fn a_clock_set_a_day_ahead_makes_no_producer_unknown() {
+    let fixture = Fixture::new(LogConfig::default());
+    fixture.append(producer_batch(1, 0, 0, 1, false)).expect("append");
+    fixture.clock.set_now_ms(NOW_MS + 2 * 24 * 60 * 60 * 1000);
+    fixture.manager.housekeep();
+    assert!(fixture.append(producer_batch(1, 0, 0, 1, false)).expect("append").duplicate);
+}
+
+#[test]
+fn readers_are_not_sent_before_the_log_start_by_a_transaction_whose_records_are_deleted() {
+    let fixture = Fixture::new(LogConfig::default());
+    fixture.append(producer_batch(1, 0, 0, 2, true)).expect("append");
+    fixture.put(&["plain", "plain"]);
+    fixture.log.delete_records_before(3).expect("deleted");
+    in_every_life(fixture, |fixture| {
+        fixture.log.delete_records_before(3).expect("deleted");
+        let offsets = fixture.log.offsets();
+        assert_eq!((offsets.log_start, offsets.last_stable), (3, 3));
+        let latest = fixture.log.lookup(OffsetSpec::Latest, Isolation::ReadCommitted).expect("lookup");
+        assert_eq!(latest.expect("some").offset, 3);
+        fixture.end_txn(1, MarkerKind::Commit).expect("marker");
+        fixture.manager.flush();
+        assert_eq!(fixture.log.offsets().last_stable, 5);
+    });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{COORDINATOR_EPOCH, Shard, TxnService, storage_code, take};
+use super::{COORDINATOR_EPOCH, Shard, TxnService, storage_code};
 use crate::coordinator::log::{CoordinatorLog, Durable};
 use crate::env::spawn;
 use crate::error::{Error, Result};
@@ -69,7 +69,7 @@ impl TxnService {
     /// Brings transactions and logs together after a restart: decided transactions are finished, open ones that
     /// are still somebody's go on, and the rest is aborted.
     pub async fn recover(&self) -> Result<()> {
-        let now = self.inner.clock.now_ms();
+        let now = self.now();
         let mut work = Vec::new();
         for index in 0..self.inner.shards.len() {
             let plans = self.inner.shards[index].state.lock().unfinished();
@@ -204,7 +204,7 @@ impl TxnService {
     /// All markers are durable.
     fn complete(&self, shard: &Shard, plan: &EndPlan) -> Result<()> {
         let id = &plan.transactional_id;
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         let before = state.transaction(id).cloned();
         let Some(record) = state.complete(id, self.now()) else { return Ok(()) };
         match shard.log.append(&[record], None) {
@@ -268,7 +268,7 @@ impl TxnService {
                 continue;
             }
             for id in overdue {
-                let time_out = take(shard, &id, |state| {
+                let time_out = self.take(shard, &id, |state| {
                     let timed_out = state.time_out(&id, now);
                     Ok(timed_out.map_or((None, None), |(plan, record)| (Some(plan), Some(record))))
                 });

@@ -18,13 +18,14 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # those in a terminal.
 APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps strace
 
-.PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench fuzz clean
+.PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench bench-broker fuzz clean
 
 help:
 	@echo "make demo    set up, build, and run January 2013's flights through Weir"
 	@echo "make test    set up, build, and run every check"
 	@echo "make build   build $(WEIR)"
 	@echo "make bench   measure the workloads beside DuckDB"
+	@echo "make bench-broker   measure the broker, with its own and with Kafka's Java client"
 
 setup:
 	@missing=$$(for p in $(APT_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
@@ -54,6 +55,10 @@ fmt:
 
 bench: build
 	./tests/bench/run.sh "$(WEIR)"
+
+# Throughput and latency of the broker, synced and relaxed, with Weir's own and with Kafka's Java client.
+bench-broker: build setup-clients
+	./tests/bench/broker.sh "$(WEIR)" "$(CLIENTS)"
 
 clean:
 	$(CARGO) clean

@@ -352,3 +352,37 @@ async fn topics_are_found_by_id_whatever_name_comes_with_it() {
     }
     broker.shutdown().await.expect("a clean end");
 }
+
+/// The runtime lets a task use so many ready resources before it makes it wait for the next, ready or not.
+const TASK_BUDGET: usize = 128;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_keep_their_order_in_a_task_whose_time_is_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path()).await;
+    let transport = tcp(&broker);
+    Admin::new(transport.clone()).create_topic("t", 1, &BTreeMap::new()).await.expect("created");
+    let producing = {
+        let transport = transport.clone();
+        async move {
+            let mut producer = IdempotentProducer::init(transport).await.expect("a producer id");
+            let (sender, mut receiver) = tokio::sync::mpsc::channel(TASK_BUDGET);
+            for number in 0..20 {
+                tokio::task::yield_now().await;
+                if number % 2 == 0 {
+                    for _ in 0..TASK_BUDGET {
+                        sender.try_send(()).expect("room");
+                        receiver.recv().await.expect("just sent");
+                    }
+                }
+                let one = batch(&[&number.to_string()], Compression::None);
+                producer.produce(vec![(partition("t", 0), vec![one])]).await.expect("handed over");
+            }
+            producer.flush().await.expect("in order");
+        }
+    };
+    tokio::spawn(producing).await.expect("no panic");
+    let expected: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    assert_eq!(read(&transport, &partition("t", 0), Isolation::ReadUncommitted).await, expected);
+    broker.shutdown().await.expect("a clean stop");
+}

@@ -12,10 +12,9 @@ use tokio::time::Instant;
 
 use crate::client::security::ClientSecurity;
 use crate::client::tcp::driver::{Driver, Outgoing};
-use crate::client::transport::{Transport, TransportError};
+use crate::client::transport::{Answer, Transport, TransportError};
 use crate::env::spawn;
 use crate::protocol::request::Request;
-use crate::protocol::response::Response;
 
 /// Limits of a connection to a broker. The names of Kafka's client settings are given where they exist.
 #[derive(Debug, Clone)]
@@ -85,13 +84,13 @@ impl TcpTransport {
 }
 
 impl Transport for TcpTransport {
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+    fn hand_over(&self, request: Request) -> BoxFuture<'_, Result<Answer, TransportError>> {
         Box::pin(async move {
             let (reply, response) = oneshot::channel();
             let timeout = self.request_timeout.saturating_add(broker_wait(&request));
             let outgoing = Outgoing { request, deadline: Instant::now() + timeout, timeout, reply };
             self.outgoing.send(outgoing).await.map_err(|_| TransportError::Closed)?;
-            response.await.map_err(|_| TransportError::Closed)?
+            Ok(Box::pin(async { response.await.map_err(|_| TransportError::Closed)? }) as Answer)
         })
     }
 }

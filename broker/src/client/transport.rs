@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures::future::BoxFuture;
 use thiserror::Error;
@@ -14,13 +15,21 @@ use crate::protocol::primitive::{DecodeError, EncodeError};
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
 
+/// A response on its way.
+pub type Answer = BoxFuture<'static, Result<Response, TransportError>>;
+
 /// Carries requests to one broker.
 pub trait Transport: Send + Sync {
-    /// Sends `request` and waits for the response, which is of the same API.
+    /// Hands `request` over: when the future resolves, the broker gets it before any that is handed over later. What it
+    /// resolves to waits for the response, which is of the same API.
     ///
-    /// Requests are handed over in the order in which the returned futures are first polled. A produce request with
-    /// `acks = 0` resolves to an empty response as soon as it is handed over.
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>>;
+    /// A produce request with `acks = 0` gets an empty response as soon as it is sent.
+    fn hand_over(&self, request: Request) -> BoxFuture<'_, Result<Answer, TransportError>>;
+
+    /// Hands `request` over and waits for the response.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+        Box::pin(async move { self.hand_over(request).await?.await })
+    }
 }
 
 /// Why there is no response.
@@ -99,7 +108,7 @@ impl fmt::Debug for LocalTransport {
 }
 
 impl Transport for LocalTransport {
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
+    fn hand_over(&self, request: Request) -> BoxFuture<'_, Result<Answer, TransportError>> {
         Box::pin(async move {
             let api = request.api_key();
             let answered = request.expects_response();
@@ -109,10 +118,18 @@ impl Transport for LocalTransport {
                 client_id: self.client_id.clone(),
                 session: self.session.clone(),
             };
-            match self.handler.handle(context, request).await {
-                Some(response) => Ok(response),
-                None if !answered => Ok(Response::Produce(ProduceResponse::default())),
-                None => Err(TransportError::NoResponse { api }),
+            let handled = self.handler.handle(context, request);
+            let mut answer: Answer = Box::pin(async move {
+                match handled.await {
+                    Some(response) => Ok(response),
+                    None if !answered => Ok(Response::Produce(ProduceResponse::default())),
+                    None => Err(TransportError::NoResponse { api }),
+                }
+            });
+            // Handlers do what must be in order before they first wait.
+            match futures::poll!(answer.as_mut()) {
+                Poll::Ready(answer) => Ok(Box::pin(std::future::ready(answer)) as Answer),
+                Poll::Pending => Ok(answer),
             }
         })
     }

@@ -50,10 +50,7 @@ pub trait Storage: Debug + Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let file = self.open(path, OpenMode::Read)?;
         let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; len];
-        let read = read_full_at(file.as_ref(), &mut bytes, 0)?;
-        bytes.truncate(read);
-        Ok(bytes)
+        file.read_vec_at(len, 0)
     }
 }
 
@@ -61,8 +58,19 @@ pub trait Storage: Debug + Send + Sync {
 pub trait StorageFile: Debug + Send + Sync {
     /// Reads up to `buf.len()` bytes at `position`; 0 at the end of the file.
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Reads `len` bytes at `position`, fewer if the file ends before.
+    fn read_vec_at(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let read = read_full_at(self, &mut bytes, position)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
     /// Writes all of `bytes` at `position`, or fails after writing some of them.
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// As [`StorageFile::write_all_at`], of parts that follow each other.
+    fn write_parts_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        self.write_all_at(&parts.concat(), position)
+    }
     fn len(&self) -> io::Result<u64>;
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
@@ -76,7 +84,7 @@ pub trait StorageFile: Debug + Send + Sync {
 pub trait StorageLock: Debug + Send + Sync {}
 
 /// Reads until `buf` is full or the file ends; returns the bytes read.
-pub fn read_full_at(file: &dyn StorageFile, buf: &mut [u8], position: u64) -> io::Result<usize> {
+pub fn read_full_at<F: StorageFile + ?Sized>(file: &F, buf: &mut [u8], position: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < buf.len() {
         match file.read_at(&mut buf[read..], position + read as u64) {

@@ -321,7 +321,7 @@ impl Pass<'_> {
         if headers.is_empty() {
             return Ok(());
         }
-        let written = copy.append(&bytes, &headers, self.log.config().index_interval_bytes);
+        let written = copy.append(&[&bytes], &headers, self.log.config().index_interval_bytes);
         written.map(|_| ()).map_err(|error| Error::io("append to", copy.path(), error))
     }
 }

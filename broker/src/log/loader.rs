@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::env::storage::{Storage, read_full_at};
+use crate::env::storage::Storage;
 use crate::error::{BatchDefect, Error, Result};
 use crate::failpoint;
 use crate::ids::{Offset, TopicPartition};
@@ -460,10 +460,9 @@ const SEARCHED_BYTES_MAX: usize = 64 << 20;
 /// Whether a whole batch of later records begins anywhere at or after `position`.
 fn has_good_batch(segment: &Segment, position: u64, after: Offset) -> Result<bool> {
     let left = segment.size_bytes().saturating_sub(position);
-    let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(SEARCHED_BYTES_MAX)];
-    let file = segment.open_log()?;
-    let read = read_full_at(file.as_ref(), &mut bytes, position);
-    bytes.truncate(read.map_err(|error| Error::io("read", segment.path(), error))?);
+    let searched = usize::try_from(left).unwrap_or(usize::MAX).min(SEARCHED_BYTES_MAX);
+    let bytes = segment.open_log()?.read_vec_at(searched, position);
+    let bytes = bytes.map_err(|error| Error::io("read", segment.path(), error))?;
     let good_at = |start: usize| {
         let rest = &bytes[start..];
         BatchHeader::parse(rest).is_ok_and(|header| {

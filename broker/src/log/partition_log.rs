@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -42,7 +42,7 @@ use crate::log::seals;
 use crate::log::segment::Segment;
 use crate::log::segment_index::Indexes;
 use crate::log::validate::{ValidatedBatches, validate};
-use crate::record::batch::{BatchHeader, RecordBatch, stamp};
+use crate::record::batch::{BatchHeader, PREFIX_BYTES, RecordBatch, stamped_prefix};
 use crate::record::control::MarkerKind;
 
 /// What all logs of one directory share.
@@ -323,13 +323,14 @@ impl Log {
         failpoint!("log.append.before")?;
         state.as_closed = false;
         let base_offset = state.log_end;
-        let (bytes, headers) = stamp_batches(valid.batches, base_offset, leader_epoch);
-        let file = match state.active().append(&bytes, &headers, config.index_interval_bytes) {
+        let stamped = Stamped::new(valid.batches, base_offset, leader_epoch);
+        let headers = &stamped.headers;
+        let file = match state.active().append(&stamped.parts(), headers, config.index_interval_bytes) {
             Ok(file) => file,
             Err(error) => return Err(self.write_failed(state.active(), error)),
         };
         failpoint!("log.append.after").map_err(|error| self.fail(&error))?;
-        for header in &headers {
+        for header in headers {
             match valid.marker {
                 None if header.is_control() => {}
                 None => state.producers.apply_data(header, now_ms),
@@ -356,7 +357,7 @@ impl Log {
             flush: self.ticket(log_end),
             duplicate: false,
         };
-        self.after_append(state, bytes.len() as u64);
+        self.after_append(state, size as u64);
         Ok(appended)
     }
 
@@ -583,28 +584,35 @@ impl Flush for Log {
     }
 }
 
-/// Joins the batches and writes offsets and leader epoch into them; a single batch nobody else holds is not copied.
-fn stamp_batches(
+/// Batches with their place in the log. What is written of each is a prefix of its own and the rest of its bytes, which
+/// the request it came with may still share: nothing is copied.
+struct Stamped {
+    headers: Vec<BatchHeader>,
+    prefixes: Vec<[u8; PREFIX_BYTES]>,
     batches: Vec<RecordBatch>,
-    base_offset: Offset,
-    leader_epoch: LeaderEpoch,
-) -> (BytesMut, Vec<BatchHeader>) {
-    let mut headers = Vec::with_capacity(batches.len());
-    let mut offset = base_offset;
-    let mut joined = BytesMut::new();
-    for batch in batches {
-        let mut header = *batch.header();
-        header.base_offset = offset;
-        header.partition_leader_epoch = leader_epoch;
-        offset = header.next_offset();
-        headers.push(header);
-        let mut bytes = BytesMut::from(batch.into_bytes());
-        stamp(&mut bytes, header.base_offset, leader_epoch);
-        if joined.is_empty() {
-            joined = bytes;
-        } else {
-            joined.extend_from_slice(&bytes);
+}
+
+impl Stamped {
+    fn new(batches: Vec<RecordBatch>, base_offset: Offset, leader_epoch: LeaderEpoch) -> Stamped {
+        let mut headers = Vec::with_capacity(batches.len());
+        let mut prefixes = Vec::with_capacity(batches.len());
+        let mut offset = base_offset;
+        for batch in &batches {
+            let mut header = *batch.header();
+            header.base_offset = offset;
+            header.partition_leader_epoch = leader_epoch;
+            offset = header.next_offset();
+            headers.push(header);
+            prefixes.push(stamped_prefix(batch, header.base_offset, leader_epoch));
         }
+        Stamped { headers, prefixes, batches }
     }
-    (joined, headers)
+
+    fn parts(&self) -> Vec<&[u8]> {
+        let mut parts = Vec::with_capacity(2 * self.batches.len());
+        for (prefix, batch) in self.prefixes.iter().zip(&self.batches) {
+            parts.extend([prefix.as_slice(), &batch.bytes()[PREFIX_BYTES..]]);
+        }
+        parts
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::env::storage::{StorageFile, read_full_at};
+use crate::env::storage::StorageFile;
 use crate::error::{BatchDefect, Error};
 use crate::ids::{FIRST_LEADER_EPOCH, Offset};
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch};
@@ -103,13 +103,12 @@ impl BatchScan {
             return Ok(());
         }
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let mut fresh = BytesMut::zeroed(left.min(wanted.max(CHUNK_BYTES)));
-        let read = read_full_at(self.file.as_ref(), &mut fresh, self.position).map_err(ScanError::Io)?;
-        fresh.truncate(read);
-        if read < wanted {
+        let fresh = self.file.read_vec_at(left.min(wanted.max(CHUNK_BYTES)), self.position);
+        let fresh = fresh.map_err(ScanError::Io)?;
+        if fresh.len() < wanted {
             return Err(ScanError::Io(std::io::ErrorKind::UnexpectedEof.into()));
         }
-        self.buffer = fresh.freeze();
+        self.buffer = fresh.into();
         Ok(())
     }
 

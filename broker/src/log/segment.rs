@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
-use crate::env::storage::{OpenMode, Storage, StorageFile, read_full_at};
+use crate::env::storage::{OpenMode, Storage, StorageFile};
 use crate::error::{Error, Result};
 use crate::ids::Offset;
 use crate::log::access::TimestampedOffset;
@@ -211,26 +211,28 @@ impl Segment {
 
     // Appending.
 
-    /// Appends batches that were stamped with their offsets. Returns the file, which is to be synced.
+    /// Appends batches that were stamped with their offsets, in parts that follow each other. Returns the file, which is
+    /// to be synced.
     ///
     /// # Errors
     /// The operating system's; some of the bytes may be in the file then, but they do not count.
     pub(crate) fn append(
         &self,
-        bytes: &[u8],
+        parts: &[&[u8]],
         headers: &[BatchHeader],
         index_interval_bytes: u32,
     ) -> io::Result<Arc<dyn StorageFile>> {
         let start = self.size_bytes();
         let file = self.log.get()?;
-        file.write_all_at(bytes, start)?;
+        file.write_parts_at(parts, start)?;
         let mut position = start;
         let mut index = self.index.lock();
         for header in headers {
             index.note(self.base_offset, position, header, index_interval_bytes)?;
             position += header.size_bytes() as u64;
         }
-        assert_eq!(position, start + bytes.len() as u64, "headers describe the bytes appended");
+        let appended: usize = parts.iter().map(|part| part.len()).sum();
+        assert_eq!(position, start + appended as u64, "headers describe the bytes appended");
         self.size.store(position, Ordering::Release);
         Ok(file)
     }
@@ -401,16 +403,16 @@ impl Segment {
 
     fn read_bytes(&self, file: &dyn StorageFile, position: u64, wanted: usize, size: u64) -> Result<Bytes> {
         let left = usize::try_from(size - position).unwrap_or(usize::MAX);
-        let mut bytes = BytesMut::zeroed(wanted.min(left));
-        let read = read_full_at(file, &mut bytes, position).map_err(self.io_error("read"))?;
-        if read < bytes.len() {
+        let wanted = wanted.min(left);
+        let bytes = file.read_vec_at(wanted, position).map_err(self.io_error("read"))?;
+        if bytes.len() < wanted {
             return Err(self.corrupt(
-                position + read as u64,
+                position + bytes.len() as u64,
                 self.base_offset,
                 &"the file is shorter than it was",
             ));
         }
-        Ok(bytes.freeze())
+        Ok(bytes.into())
     }
 
     /// A walk over the batches from `position` on.

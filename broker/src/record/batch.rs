@@ -39,6 +39,8 @@ pub(crate) const BASE_OFFSET_AT: usize = 0;
 pub(crate) const LENGTH_AT: usize = 8;
 pub(crate) const LEADER_EPOCH_AT: usize = 12;
 pub(crate) const MAGIC_AT: usize = 16;
+/// Base offset, length and leader epoch: what the log writes anew.
+pub(crate) const PREFIX_BYTES: usize = MAGIC_AT;
 pub(crate) const CRC_AT: usize = 17;
 pub(crate) const ATTRIBUTES_AT: usize = 21;
 pub(crate) const LAST_OFFSET_DELTA_AT: usize = 23;
@@ -367,10 +369,16 @@ impl RecordBatch {
     }
 }
 
-/// Writes the base offset and leader epoch into the bytes of a batch. The checksum does not cover them.
-pub(crate) fn stamp(bytes: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
-    put_i64(bytes, BASE_OFFSET_AT, base_offset);
-    put_i32(bytes, LEADER_EPOCH_AT, leader_epoch);
+/// The first [`PREFIX_BYTES`] bytes of a batch with this base offset and leader epoch. The checksum does not cover them.
+pub(crate) fn stamped_prefix(
+    batch: &RecordBatch,
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+) -> [u8; PREFIX_BYTES] {
+    let mut prefix = *batch.bytes().first_chunk().expect("a batch has a header");
+    put_i64(&mut prefix, BASE_OFFSET_AT, base_offset);
+    put_i32(&mut prefix, LEADER_EPOCH_AT, leader_epoch);
+    prefix
 }
 
 /// Checks the checksum of the whole batch in `bytes`.

@@ -11,6 +11,7 @@ use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
+use weir_broker::env::spawn;
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::config::Durability;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
@@ -21,8 +22,8 @@ use crate::bench::workload::{Bench, round};
 
 const RATES_PER_SECOND: [u64; 2] = [1_000, 20_000];
 const RECORD_BYTES: usize = 100;
-/// Records that are due are sent together, this often.
-const LINGER: Duration = Duration::from_millis(1);
+/// Records are sent when they are due, but not in shorter steps than this: those due meanwhile go together.
+const LINGER: Duration = Duration::from_micros(500);
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Runs both rates, `seconds` each, and gives a figure for each.
@@ -83,6 +84,8 @@ async fn measure(bench: &Bench, rate: u64, duration: Duration) -> Result<Latenci
 }
 
 /// Sends records at their due times, which they carry: a late producer counts as latency.
+///
+/// A thread keeps the time, because the timers of the runtime are too coarse for it.
 async fn produce(
     transport: Arc<dyn Transport>,
     partition: TopicPartition,
@@ -91,25 +94,36 @@ async fn produce(
     epoch: Instant,
 ) -> Result<()> {
     let mut producer = IdempotentProducer::init(transport).await?;
+    let runtime = tokio::runtime::Handle::current();
+    let (done, finished) = tokio::sync::oneshot::channel();
     let began = epoch.elapsed();
-    let due = |number: u64| began + Duration::from_nanos(number * 1_000_000_000 / rate);
-    let mut ticks = tokio::time::interval(LINGER);
-    let (mut sent, mut value) = (0, vec![b'x'; RECORD_BYTES]);
-    while sent < count {
-        ticks.tick().await;
-        let mut builder = RecordBatchBuilder::new(BatchOptions::default());
-        let first = sent;
-        while sent < count && due(sent) <= epoch.elapsed() {
-            value[..8].copy_from_slice(&(due(sent).as_micros() as u64).to_be_bytes());
-            builder.append(1_700_000_000_000, None, Some(&value), &[]);
-            sent += 1;
+    let due = move |number: u64| began + Duration::from_nanos(number * 1_000_000_000 / rate);
+    let send_all = move || -> Result<()> {
+        let (mut sent, mut value) = (0, vec![b'x'; RECORD_BYTES]);
+        let mut not_before = began;
+        while sent < count {
+            wait_until(due(sent).max(not_before), epoch);
+            not_before = epoch.elapsed() + LINGER;
+            let mut builder = RecordBatchBuilder::new(BatchOptions::default());
+            while sent < count && due(sent) <= epoch.elapsed() {
+                value[..8].copy_from_slice(&(due(sent).as_micros() as u64).to_be_bytes());
+                builder.append(1_700_000_000_000, None, Some(&value), &[]);
+                sent += 1;
+            }
+            let batch = builder.build()?;
+            runtime.block_on(producer.produce(vec![(partition.clone(), vec![batch])]))?;
         }
-        if sent > first {
-            producer.produce(vec![(partition.clone(), vec![builder.build()?])]).await?;
-        }
+        runtime.block_on(producer.flush())?;
+        Ok(())
+    };
+    spawn::thread("bench-producer", move || done.send(send_all()))?;
+    finished.await.context("the producer's thread ended early")?
+}
+
+fn wait_until(time: Duration, epoch: Instant) {
+    while let Some(left) = time.checked_sub(epoch.elapsed()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
     }
-    producer.flush().await?;
-    Ok(())
 }
 
 async fn consume(

@@ -40,8 +40,7 @@ impl BatchingProducer {
         topic: &str,
         partitions: i32,
     ) -> Result<BatchingProducer> {
-        let batches =
-            (0..partitions).map(|_| (RecordBatchBuilder::new(BatchOptions::default()), 0)).collect();
+        let batches = (0..partitions).map(|_| (fresh_batch(), 0)).collect();
         let producer = IdempotentProducer::init(transport).await.context("no producer id")?;
         Ok(BatchingProducer { topic: topic.to_owned(), producer, batches, turn: 0 })
     }
@@ -61,8 +60,7 @@ impl BatchingProducer {
     }
 
     async fn send_partition(&mut self, partition: usize) -> Result<()> {
-        let fresh = (RecordBatchBuilder::new(BatchOptions::default()), 0);
-        let (builder, bytes) = std::mem::replace(&mut self.batches[partition], fresh);
+        let (builder, bytes) = std::mem::replace(&mut self.batches[partition], (fresh_batch(), 0));
         if bytes == 0 {
             return Ok(());
         }
@@ -79,6 +77,11 @@ impl BatchingProducer {
         self.producer.flush().await.context("produce")?;
         Ok(())
     }
+}
+
+/// With room for what records have beside their keys and values.
+fn fresh_batch() -> RecordBatchBuilder {
+    RecordBatchBuilder::with_capacity(BatchOptions::default(), BATCH_BYTES + BATCH_BYTES / 4)
 }
 
 /// The sum of the end offsets of a topic: its records, if nothing was compacted, plus transaction markers.

@@ -6,16 +6,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::stamp::{Membership, stamp_producer};
 use crate::client::call::Backoff;
 use crate::client::error::{ClientError, Result, may_retry};
-use crate::client::transport::{Transport, TransportError};
+use crate::client::transport::{Answer, Transport, TransportError};
 use crate::ids::{Offset, TopicPartition};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -52,16 +50,9 @@ struct Sent {
     offsets: i64,
 }
 
-type Answer = Result<Response, TransportError>;
-
-enum Progress {
-    Waiting(BoxFuture<'static, Answer>),
-    Answered(Answer),
-}
-
 struct InFlight {
     batches: Vec<Sent>,
-    progress: Progress,
+    answer: Answer,
 }
 
 /// The requests of one producer.
@@ -123,8 +114,8 @@ impl Pipeline {
             if self.in_flight.len() >= IN_FLIGHT_MAX {
                 self.settle_one().await?;
             }
-            let progress = start(&self.transport, self.transactional_id.clone(), &batches).await;
-            self.in_flight.push_back(InFlight { batches, progress });
+            let answer = start(&self.transport, self.transactional_id.clone(), &batches).await;
+            self.in_flight.push_back(InFlight { batches, answer });
         }
         Ok(())
     }
@@ -140,7 +131,7 @@ impl Pipeline {
     /// Waits for everything under way and forgets the outcome.
     pub(crate) async fn discard(&mut self) {
         while let Some(request) = self.in_flight.pop_front() {
-            drop(finish(request.progress).await);
+            drop(request.answer.await);
         }
         self.settled.clear();
     }
@@ -154,7 +145,7 @@ impl Pipeline {
 
     async fn settle_request(&mut self, request: InFlight) -> Result<()> {
         let mut left = request.batches;
-        let mut answer = finish(request.progress).await;
+        let mut answer = request.answer.await;
         let mut backoff = Backoff::default();
         loop {
             left = match self.take_answer(left, answer)? {
@@ -166,13 +157,16 @@ impl Pipeline {
                 let partition = left[0].partition.to_string();
                 return Err(ClientError::refused(ApiKey::Produce, partition, ErrorCode::RequestTimedOut));
             }
-            let again = start(&self.transport, self.transactional_id.clone(), &left).await;
-            answer = finish(again).await;
+            answer = start(&self.transport, self.transactional_id.clone(), &left).await.await;
         }
     }
 
     /// Notes the batches that succeeded and returns those to send again.
-    fn take_answer(&mut self, batches: Vec<Sent>, answer: Answer) -> Result<Vec<Sent>> {
+    fn take_answer(
+        &mut self,
+        batches: Vec<Sent>,
+        answer: Result<Response, TransportError>,
+    ) -> Result<Vec<Sent>> {
         let response = match answer {
             Ok(Response::Produce(response)) => response,
             Ok(_) => {
@@ -214,24 +208,11 @@ impl Pipeline {
 }
 
 /// Sends a request: after this the transport has it, in order.
-async fn start(
-    transport: &Arc<dyn Transport>,
-    transactional_id: Option<String>,
-    batches: &[Sent],
-) -> Progress {
+async fn start(transport: &Arc<dyn Transport>, transactional_id: Option<String>, batches: &[Sent]) -> Answer {
     let request = Request::Produce(request_of(transactional_id, batches));
-    let transport = transport.clone();
-    let mut answer: BoxFuture<'static, Answer> = Box::pin(async move { transport.send(request).await });
-    match futures::poll!(answer.as_mut()) {
-        Poll::Ready(answer) => Progress::Answered(answer),
-        Poll::Pending => Progress::Waiting(answer),
-    }
-}
-
-async fn finish(progress: Progress) -> Answer {
-    match progress {
-        Progress::Answered(answer) => answer,
-        Progress::Waiting(future) => future.await,
+    match transport.hand_over(request).await {
+        Ok(answer) => answer,
+        Err(error) => Box::pin(std::future::ready(Err(error))),
     }
 }
 

@@ -1,10 +1,13 @@
 //! The machine's file system.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 use super::{DirEntry, OpenMode, Storage, StorageFile, StorageLock};
 
@@ -14,6 +17,9 @@ pub struct SystemStorage;
 
 #[derive(Debug)]
 struct SystemFile(File);
+
+/// Parts of one system call; `IOV_MAX` is 1,024 on Linux.
+const PARTS_MAX: usize = 512;
 
 #[derive(Debug)]
 struct SystemLock {
@@ -90,8 +96,42 @@ impl StorageFile for SystemFile {
         self.0.read_at(buf, position)
     }
 
+    fn read_vec_at(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let at = position + bytes.len() as u64;
+            match rustix::io::pread(&self.0, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The allocation may have been larger than asked for.
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, position)
+    }
+
+    fn write_parts_at(&self, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = slices.as_mut_slice();
+        // Passes over empty parts at the front.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match rustix::io::pwritev(&self.0, &left[..left.len().min(PARTS_MAX)], position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    position += written as u64;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -104,5 +144,31 @@ impl StorageFile for SystemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_written_one_behind_the_other_and_read_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = SystemStorage.open(&dir.path().join("f"), OpenMode::Create).expect("a file");
+        // More parts than one call takes, some of them empty.
+        let texts: Vec<String> =
+            (0..3 * PARTS_MAX).map(|n| if n % 5 == 0 { String::new() } else { format!("{n},") }).collect();
+        let parts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        file.write_parts_at(&parts, 7).expect("writes");
+        let whole = texts.concat();
+        assert_eq!(file.len().expect("a length"), 7 + whole.len() as u64);
+        assert_eq!(file.read_vec_at(whole.len(), 7).expect("reads"), whole.as_bytes());
+        assert_eq!(
+            file.read_vec_at(whole.len() + 100, 7).expect("reads"),
+            whole.as_bytes(),
+            "the end of the file"
+        );
+        assert!(file.read_vec_at(10, 1 << 30).expect("reads").is_empty(), "beyond the end");
+        file.write_parts_at(&[], 0).expect("nothing");
     }
 }

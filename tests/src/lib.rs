@@ -4,6 +4,7 @@ pub mod clients;
 pub mod http;
 pub mod load;
 pub mod log_reader;
+pub mod proxy;
 pub mod seed;
 pub mod server;
 pub mod terminal;

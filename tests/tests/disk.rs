@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use rand::Rng;
 use weir_broker::client::admin::Admin;
+use weir_broker::client::group_offsets;
 use weir_broker::client::producer::idempotent::IdempotentProducer;
+use weir_broker::client::producer::transactional::TransactionalProducer;
 use weir_broker::client::transport::Transport;
 use weir_broker::ids::TopicPartition;
 use weir_broker::protocol::error_code::ErrorCode;
@@ -20,6 +22,7 @@ use weir_broker::protocol::response::Response;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 use weir_tests::load::{Ledger, Scope, prepare};
 use weir_tests::log_reader::{Gaps, check_offsets, read_committed, transport};
+use weir_tests::proxy::{Proxy, Transactions};
 use weir_tests::seed;
 use weir_tests::server::ServerProcess;
 
@@ -309,6 +312,135 @@ async fn fill_and_free(kind: &str) -> Result<()> {
         found.len(),
         acknowledged.len()
     );
+    Ok(())
+}
+
+/// Fills what room there is, with large records first.
+async fn fill(transport: &Arc<dyn Transport>, topic: &str) -> Result<()> {
+    for bytes in [60_000, 4_000, 100] {
+        loop {
+            match produce(transport, topic, &"f".repeat(bytes)).await? {
+                ErrorCode::None => {}
+                code => {
+                    ensure!(code.is_retriable(), "a full disk is answered with {code:?}");
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Transactions are open, a group commits and queries run when the disk fills up; all of them go on when there is room.
+async fn fill_under_everything(kind: &str) -> Result<()> {
+    const TRANSACTIONS: usize = 6;
+    const RESUMED_WITHIN: Duration = Duration::from_secs(5);
+    let Some(disk) = SmallDisk::new(kind)? else {
+        println!("SKIPPED: {kind} cannot be mounted here");
+        return Ok(());
+    };
+    let data = disk.path().join("data");
+    let mut server = ServerProcess::start(&data)?;
+    prepare(&server, Scope::Everything).await?;
+    let transport = transport(&server.kafka);
+    let admin = Admin::new(Arc::clone(&transport));
+    admin.create_topic("filler", 1, &BTreeMap::new()).await?;
+    admin.create_topic("sink", 1, &BTreeMap::new()).await?;
+    let sink = TopicPartition::new("sink", 0);
+    let proxy = Proxy::start(&server.kafka, Transactions::V1).await?;
+    let older: Arc<dyn Transport> = weir_tests::log_reader::transport(proxy.address());
+    let mut open = Vec::new();
+    for number in 0..TRANSACTIONS {
+        let of = if number % 2 == 0 { &transport } else { &older };
+        // Long, so that the next record about it needs another block.
+        let id = format!("id-{number}-{}", "x".repeat(3_000));
+        let mut producer = TransactionalProducer::init(Arc::clone(of), &id, 60_000).await?;
+        producer.produce(vec![(sink.clone(), vec![batch(&number.to_string())])]).await?;
+        open.push(producer);
+    }
+    fill(&transport, "filler").await?;
+    // Everybody asks while the disk is full. Their clients ask again until they get what they want.
+    let mut waiting = tokio::task::JoinSet::new();
+    for (number, mut producer) in open.into_iter().enumerate() {
+        waiting.spawn(async move {
+            if number % 3 == 0 {
+                producer.abort().await?;
+            } else {
+                producer.commit(None).await?;
+            }
+            Ok::<_, anyhow::Error>(format!("transaction {number}"))
+        });
+    }
+    let groups = Arc::clone(&transport);
+    waiting.spawn(async move {
+        let group = format!("group-{}", "x".repeat(5_000));
+        while let Err(error) =
+            group_offsets::commit(&groups, &group, &[(TopicPartition::new("sink", 0), 3)]).await
+        {
+            ensure!(error.is_retriable(), "a full disk is answered with {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok::<_, anyhow::Error>("group".to_owned())
+    });
+    let events = Arc::clone(&transport);
+    waiting.spawn(async move {
+        let mut producer = IdempotentProducer::init(events).await?;
+        for id in 0..40 {
+            let value = format!("{{\"id\":{id},\"v\":1}}");
+            producer.send(vec![(TopicPartition::new("events", id % 4), vec![batch(&value)])]).await?;
+        }
+        Ok::<_, anyhow::Error>("events".to_owned())
+    });
+    // So long that every kind of client was refused.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure!(server.ended()?.is_none(), "{kind}: the server ended");
+    ensure!(waiting.try_join_next().is_none(), "{kind}: the disk is not full");
+    admin.delete_topics(&["filler"]).await.context("topics can be deleted when the disk is full")?;
+    let freed = Instant::now();
+    while let Some(done) = tokio::time::timeout_at((freed + RESUMED_WITHIN).into(), waiting.join_next())
+        .await
+        .with_context(|| format!("{kind}: not everything went on within {RESUMED_WITHIN:?}"))?
+    {
+        println!("{kind}: {} went on after {:?}", done??, freed.elapsed());
+    }
+    let counted = async || -> Result<i64> {
+        let rows = server.sql().rows("SELECT SUM(n) AS n FROM by_parity;").await?;
+        Ok(rows.first().and_then(|row| row[0].as_i64()).unwrap_or(0))
+    };
+    // Queries read the events only after they were produced, so their time begins anew.
+    let caught_up = Instant::now();
+    loop {
+        let count = counted().await.unwrap_or(0);
+        if count == 40 {
+            break;
+        }
+        ensure!(caught_up.elapsed() < RESUMED_WITHIN, "{kind}: the query stays at {count} of 40");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("{kind}: the queries went on after {:?}", caught_up.elapsed());
+    for restarted in [false, true] {
+        if restarted {
+            server.kill()?;
+            server = ServerProcess::start(&data)?;
+        }
+        let transport = weir_tests::log_reader::transport(&server.kafka);
+        let mut seen: Vec<String> =
+            read_committed(&transport, &sink).await?.into_iter().filter_map(|seen| seen.value).collect();
+        seen.sort();
+        ensure!(seen == ["1", "2", "4", "5"], "{kind}: {seen:?} are committed, restarted: {restarted}");
+        let ends = check_offsets(&transport, &sink, Gaps::Refused).await?;
+        ensure!(ends.last_stable == ends.high_watermark, "{kind}: a transaction is open: {ends:?}");
+        let committed = group_offsets::fetch(&transport, &format!("group-{}", "x".repeat(5_000))).await?;
+        ensure!(committed.get(&sink) == Some(&3), "{kind}: {committed:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_groups_and_queries_go_on_when_there_is_room() -> Result<()> {
+    for kind in ["tmpfs", "ext4"] {
+        fill_under_everything(kind).await.context(kind.to_owned())?;
+    }
     Ok(())
 }
 

@@ -80,13 +80,17 @@ fn column(rows: &RowBatch, table: &LogicalSchema, name: &str) -> Result<ArrayRef
 }
 
 impl StoreScan {
-    fn readers(&self) -> Vec<Arc<dyn StateReader>> {
+    /// The readers of all tasks. A task that has just failed has none: without its rows an answer would be wrong.
+    fn readers(&self) -> Result<Vec<Arc<dyn StateReader>>> {
         let readers = self.query.readers();
-        readers
-            .into_iter()
-            .filter(|(task, _)| task.sub_topology == self.sub_topology)
-            .map(|(_, r)| r)
-            .collect()
+        let of_table = readers.into_iter().filter(|(task, _)| task.sub_topology == self.sub_topology);
+        let readers: Vec<_> = of_table.map(|(_, r)| r).collect();
+        let expected = self.query.task_count(self.sub_topology);
+        if readers.len() < expected {
+            let reason = format!("{} of {expected} tasks can be read just now", readers.len());
+            return Err(EngineError::Store { store: self.query.query_id.clone(), reason });
+        }
+        Ok(readers)
     }
 
     fn decode(
@@ -106,7 +110,7 @@ impl StoreScan {
         let mut decoder = self.query.factory.materialized_reader()?;
         let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         let mut entries = Vec::new();
-        for reader in self.readers() {
+        for reader in self.readers()? {
             let found = reader.multi_get(self.store, &asked)?;
             entries.extend(keys.iter().zip(found).filter_map(|(key, value)| Some((key.clone(), value?))));
         }
@@ -118,7 +122,7 @@ impl StoreScan {
     fn scan(&self, chunks: &mpsc::Sender<datafusion::error::Result<RecordBatch>>) -> Result<()> {
         let StoreAccess::Ranges(ranges) = &self.access else { return Ok(()) };
         let mut decoder = self.query.factory.materialized_reader()?;
-        for reader in self.readers() {
+        for reader in self.readers()? {
             for range in ranges {
                 let mut entries = Vec::new();
                 let mut outcome = Ok(());

@@ -12,6 +12,7 @@ use crate::query::metrics::QueryMetrics;
 use crate::query::options::QueryOptions;
 use crate::query::settings::QuerySettings;
 use crate::query::status::{QueryError, QueryState, QueryStatus, TaskStatus};
+use crate::query::topics;
 use crate::runtime::error::RuntimeError;
 use crate::state::backend::StateReader;
 use crate::task::processor::ProcessorFactory;
@@ -151,6 +152,13 @@ impl QueryHandle {
     /// The partitions of a topic that the query reads or writes.
     pub fn partition_count(&self, topic: &str) -> Option<i32> {
         self.partitions.get(topic).copied()
+    }
+
+    /// How many tasks a sub-topology has, on all workers.
+    pub fn task_count(&self, sub_topology: u32) -> usize {
+        let specs = self.factory.sub_topologies();
+        let partitions = topics::task_partitions(specs, sub_topology as usize, &self.partitions);
+        usize::try_from(partitions).unwrap_or(0)
     }
 
     pub fn state(&self) -> QueryState {

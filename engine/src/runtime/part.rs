@@ -35,6 +35,7 @@ use crate::runtime::prepare::{self, Preparation};
 use crate::runtime::restore::Restore;
 use crate::runtime::storage::StateStorage;
 use crate::runtime::transaction::TransactionSender;
+use crate::state::backend::StateReader;
 use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
 use crate::task::input::PartitionInput;
 use crate::task::stream_task::{StreamTask, TaskId};
@@ -86,6 +87,8 @@ pub(crate) struct Part {
     mode: Mode,
     task_ids: Vec<TaskId>,
     tasks: Vec<StreamTask>,
+    /// What pull queries read: they may find damage that the tasks have not met.
+    readers: Vec<Arc<dyn StateReader>>,
     /// By sub-topology: its targets in the collector.
     targets: HashMap<u32, Vec<TargetId>>,
     /// By sub-topology and store.
@@ -150,6 +153,7 @@ impl Part {
             mode: assignment.mode,
             task_ids: assignment.tasks,
             tasks: Vec::new(),
+            readers: Vec::new(),
             targets: HashMap::new(),
             changelogs: HashMap::new(),
             collector,
@@ -255,7 +259,9 @@ impl Part {
             task.set_inputs(inputs.collect());
             task.processor_mut().restored().map_err(RuntimeError::task("restore a task"))?;
         }
-        let readers = self.tasks.iter().filter_map(|t| Some((t.id, t.processor().reader()?)));
+        let readers: Vec<_> =
+            self.tasks.iter().filter_map(|t| Some((t.id, t.processor().reader()?))).collect();
+        self.readers = readers.iter().map(|(_, reader)| reader.clone()).collect();
         query.set_readers(readers);
         self.transaction = prepared.transaction;
         self.last_commit = context.clock.monotonic();
@@ -361,6 +367,7 @@ impl Part {
         if let Mode::Transient(_) = &self.mode {
             return self.advance_transient(now, context);
         }
+        self.readers.iter().try_for_each(|r| r.check()).map_err(RuntimeError::task("read state"))?;
         let mut rows = 0;
         if self.may_process(context) {
             rows = self.process(context)?;
@@ -532,6 +539,7 @@ impl Part {
 
     fn drop_tasks(&mut self) {
         self.query.remove_readers(self.task_ids.iter().copied());
+        self.readers.clear();
         // Uncommitted state goes with the tasks, what was produced is aborted when the sender is dropped.
         self.transaction = None;
         self.commit = None;

@@ -1,6 +1,6 @@
 //! Where tasks keep their stores.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -57,13 +57,15 @@ pub struct DiskStorage {
     memory: RocksMemory,
     /// Databases by folder, with the names of their stores. A task that starts again finds its own here.
     open: Mutex<HashMap<PathBuf, (Vec<StoreSpec>, OpeningBackend)>>,
+    /// Folders whose content is damaged and to be emptied before it is used again.
+    damaged: Mutex<HashSet<PathBuf>>,
 }
 
 impl DiskStorage {
     /// Units: bytes; write buffers count against the cache.
     pub fn new(dir: impl Into<PathBuf>, block_cache_bytes: usize, write_buffer_bytes: usize) -> DiskStorage {
         let memory = RocksMemory::new(block_cache_bytes + write_buffer_bytes, write_buffer_bytes);
-        DiskStorage { dir: dir.into(), memory, open: Mutex::default() }
+        DiskStorage { dir: dir.into(), memory, open: Mutex::default(), damaged: Mutex::default() }
     }
 
     fn take(&self, application_id: &str) -> Vec<OpeningBackend> {
@@ -73,17 +75,22 @@ impl DiskStorage {
     }
 }
 
-/// Opens a database; one that is damaged is emptied, one that is in use is not touched.
-fn open_or_empty(path: &Path, stores: &[StoreSpec], memory: &RocksMemory) -> Result<RocksBackend> {
+/// Opens a database; one that is damaged, as its opening tells or is known, is emptied, one that is in use is not touched.
+fn open_or_empty(
+    path: &Path,
+    stores: &[StoreSpec],
+    memory: &RocksMemory,
+    damaged: bool,
+) -> Result<RocksBackend> {
     std::fs::create_dir_all(path).map_err(|e| unusable(path, &e))?;
-    let error = match RocksBackend::open(path, stores, memory) {
-        Ok(backend) => return Ok(backend),
-        Err(error) => error,
+    let reason = match RocksBackend::open(path, stores, memory) {
+        Ok(backend) if !damaged => return Ok(backend),
+        // It can be opened, but not read. Nobody else uses it, or it could not have been opened.
+        Ok(_) => "a read has failed".to_owned(),
+        Err(error) if is_passing(&error) => return Err(unusable(path, &error)),
+        Err(error) => error.to_string(),
     };
-    if is_locked(&error) {
-        return Err(unusable(path, &error));
-    }
-    tracing::warn!(path = %path.display(), %error, "state is damaged, rebuilding it from the changelog");
+    tracing::warn!(path = %path.display(), reason, "state is damaged, rebuilding it from the changelog");
     std::fs::remove_dir_all(path).map_err(|e| unusable(path, &e))?;
     std::fs::create_dir_all(path).map_err(|e| unusable(path, &e))?;
     RocksBackend::open(path, stores, memory).map_err(|e| unusable(path, &e))
@@ -105,13 +112,20 @@ impl StateStorage for DiskStorage {
             if known == stores && !backend.has_failed() {
                 return Ok(Box::new(backend.clone()));
             }
+            if backend.is_damaged() {
+                self.damaged.lock().insert(path.clone());
+            }
             open.remove(&path);
         }
         let backend = if path.exists() {
-            OpeningBackend::of(open_or_empty(&path, stores, &self.memory)?)
+            let damaged = self.damaged.lock().contains(&path);
+            let backend = open_or_empty(&path, stores, &self.memory, damaged)?;
+            self.damaged.lock().remove(&path);
+            OpeningBackend::of(backend)
         } else {
             let (path, specs, memory) = (path.clone(), stores.to_vec(), self.memory.clone());
-            OpeningBackend::new(move || open_or_empty(&path, &specs, &memory).map_err(|e| e.to_string()))
+            let make = move || open_or_empty(&path, &specs, &memory, false).map_err(|e| e.to_string());
+            OpeningBackend::new(make)
         };
         open.insert(path, (stores.to_vec(), backend.clone()));
         Ok(Box::new(backend))
@@ -139,9 +153,11 @@ impl StateStorage for DiskStorage {
     }
 }
 
-/// RocksDB gives no code for this.
-fn is_locked(error: &EngineError) -> bool {
-    error.to_string().to_ascii_lowercase().contains("lock")
+/// Whether the database is in use or the disk full, which says nothing about what is in it. RocksDB gives no codes for
+/// these, but names the file of its lock. (A damaged block has a "lock", too.)
+fn is_passing(error: &EngineError) -> bool {
+    let text = error.to_string();
+    text.contains("IO error: ") && (text.contains("/LOCK") || text.contains("No space left on device"))
 }
 
 fn unusable(path: &Path, error: &dyn fmt::Display) -> RuntimeError {

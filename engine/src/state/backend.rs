@@ -89,6 +89,11 @@ pub trait StateReader: Send + Sync + fmt::Debug {
 
     /// Offset of the first changelog record that the store does not contain yet. None: nothing was ever written.
     fn position(&self, store: StoreId) -> Result<Option<i64>>;
+
+    /// Errors: a call of any reader has failed, so the content is not to be trusted any more.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// One update of a store: None deletes.

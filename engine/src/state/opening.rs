@@ -44,9 +44,14 @@ impl OpeningBackend {
         failing(self.outcome.get_or_init(|| (self.make)()))
     }
 
-    /// True if the database cannot be made.
+    /// True if the database cannot be made, or something in it could not be read or written.
     pub(crate) fn has_failed(&self) -> bool {
-        self.outcome.get().is_some_and(Outcome::is_err)
+        self.outcome.get().is_some_and(|outcome| outcome.as_ref().map_or(true, RocksBackend::has_failed))
+    }
+
+    /// True if what is on disk is not what was written.
+    pub(crate) fn is_damaged(&self) -> bool {
+        matches!(self.outcome.get(), Some(Ok(backend)) if backend.is_damaged())
     }
 
     /// The database, unless it is not made yet and thus empty.
@@ -79,6 +84,10 @@ impl StateReader for OpeningBackend {
             Some(backend) => backend.position(store),
             None => Ok(None),
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.content()?.map_or(Ok(()), StateReader::check)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, Options,
@@ -50,6 +51,10 @@ struct Database {
     db: DB,
     path: PathBuf,
     names: Vec<String>,
+    /// Something could not be read or written.
+    failed: AtomicBool,
+    /// What is on disk is not what was written.
+    damaged: AtomicBool,
 }
 
 impl fmt::Debug for Database {
@@ -97,7 +102,20 @@ impl RocksBackend {
         let descriptors =
             families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, family_options(memory)));
         let db = DB::open_cf_descriptors(&options, path, descriptors).map_err(failed)?;
-        Ok(RocksBackend { database: Arc::new(Database { db, path: path.to_owned(), names }) })
+        let (failed, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(RocksBackend {
+            database: Arc::new(Database { db, path: path.to_owned(), names, failed, damaged }),
+        })
+    }
+
+    /// Whether a read or write has failed. Whoever failed, the task or a pull query, it concerns both.
+    pub fn has_failed(&self) -> bool {
+        self.database.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether it failed because a checksum, size or format was wrong: opening it again would not help.
+    pub fn is_damaged(&self) -> bool {
+        self.database.damaged.load(Ordering::Acquire)
     }
 
     /// Makes everything committed so far survive a crash. Not needed for correctness: it bounds what a restart replays.
@@ -145,6 +163,10 @@ impl Database {
     }
 
     fn failed(&self, store: &str, error: rocksdb::Error) -> EngineError {
+        if error.kind() == rocksdb::ErrorKind::Corruption {
+            self.damaged.store(true, Ordering::Release);
+        }
+        self.failed.store(true, Ordering::Release);
         EngineError::Store { store: format!("{store} in {}", self.path.display()), reason: error.to_string() }
     }
 }
@@ -215,6 +237,14 @@ impl StateReader for RocksBackend {
                 }),
             },
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.has_failed() {
+            return Ok(());
+        }
+        let store = self.database.path.display().to_string();
+        Err(EngineError::Store { store, reason: "a read or write has failed".to_owned() })
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod produce;
 pub(crate) mod quotas;
 pub(crate) mod replica_admin;
 pub(crate) mod sasl;
+pub(crate) mod telemetry;
 pub(crate) mod topics;
 pub(crate) mod transactions;
 pub(crate) mod users;

@@ -86,12 +86,12 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => (Own, ""),
         ApiKey::DescribeConfigs => (
             Java,
-            "Topics, the broker and consumer groups, with sources, synonyms and documentation. No settings of loggers and client \
-             metrics.",
+            "Topics, the broker, consumer groups and subscriptions to client metrics, with sources, synonyms and documentation. No \
+             settings of loggers.",
         ),
         ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => (
             Several,
-            "Topics, consumer groups, and those broker settings that are defaults of topic settings.",
+            "Topics, consumer groups, subscriptions to client metrics, and those broker settings that are defaults of topic settings.",
         ),
         ApiKey::AlterReplicaLogDirs => (Own, "There is one directory; any other is `LOG_DIR_NOT_FOUND`."),
         ApiKey::DescribeLogDirs => (Java, "A damaged log is told as a failed directory of its own."),
@@ -112,7 +112,13 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
              when it is empty; there is no migration of a group with members.",
         ),
         ApiKey::ConsumerGroupDescribe => (Several, ""),
-        ApiKey::ListConfigResources => (Own, "Topics, the broker, groups with settings."),
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => (
+            Own,
+            "Subscriptions are made as with Kafka (`CLIENT_METRICS` settings); what clients push is on `/metrics`.",
+        ),
+        ApiKey::ListConfigResources => {
+            (Own, "Topics, the broker, groups with settings, subscriptions to client metrics.")
+        }
         ApiKey::DescribeTopicPartitions => (Java, "In pages, by cursor."),
     }
 }
@@ -127,7 +133,6 @@ const ABSENT: &[(&str, &str)] = &[
         "DescribeQuorum, AddRaftVoter, RemoveRaftVoter, UnregisterBroker, UpdateFeatures",
         "There is no quorum; feature levels are fixed.",
     ),
-    ("GetTelemetrySubscriptions, PushTelemetry", "Clients that do not find them push no metrics."),
     ("Share groups (ShareGroupHeartbeat, ShareFetch and others)", "Not built."),
     ("Streams groups (StreamsGroupHeartbeat, StreamsGroupDescribe)", "Not built."),
     ("Requests between brokers and controllers", "One broker."),

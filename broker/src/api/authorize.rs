@@ -95,6 +95,8 @@ pub(crate) fn authorize(check: Check<'_>, request: &mut Request) -> Verdict {
         Request::ApiVersions(_) | Request::SaslHandshake(_) | Request::SaslAuthenticate(_) => {
             Verdict::Allowed
         }
+        // Clients tell of themselves alone, and only what they are asked for.
+        Request::GetTelemetrySubscriptions(_) | Request::PushTelemetry(_) => Verdict::Allowed,
 
         Request::Produce(request) => records::produce(check, request),
         Request::Fetch(request) => records::fetch(check, request),

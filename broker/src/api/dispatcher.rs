@@ -12,8 +12,8 @@ use crate::api::metering::Metered;
 use crate::api::node::Node;
 use crate::api::{
     acls, alter_configs, cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership,
-    group_offsets, list_offsets, log_admin, metering, produce, quotas, replica_admin, sasl, topics,
-    transactions, users,
+    group_offsets, list_offsets, log_admin, metering, produce, quotas, replica_admin, sasl, telemetry,
+    topics, transactions, users,
 };
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::net::session::authenticates;
@@ -124,7 +124,10 @@ impl Dispatcher {
             | Request::ListTransactions(_) => {
                 async move { transactional(&node, context.api_version, request).await }.boxed()
             }
-            Request::SaslHandshake(_)
+            Request::ApiVersions(_)
+            | Request::GetTelemetrySubscriptions(_)
+            | Request::PushTelemetry(_)
+            | Request::SaslHandshake(_)
             | Request::SaslAuthenticate(_)
             | Request::DescribeUserScramCredentials(_)
             | Request::AlterUserScramCredentials(_)
@@ -215,9 +218,18 @@ async fn transactional(node: &Node, version: i16, request: Request) -> Option<Re
     })
 }
 
-/// Requests about who clients are and what they may do.
+/// Requests about who clients are, what they may do and how they fare.
 async fn security(node: &Node, context: RequestContext, request: Request) -> Option<Response> {
     Some(match request {
+        Request::ApiVersions(request) => {
+            Response::ApiVersions(cluster::api_versions(&context.session, context.api_version, &request))
+        }
+        Request::GetTelemetrySubscriptions(request) => {
+            Response::GetTelemetrySubscriptions(telemetry::get(node, &context, &request))
+        }
+        Request::PushTelemetry(request) => {
+            Response::PushTelemetry(telemetry::push(node, &context, request).await)
+        }
         Request::SaslHandshake(request) => {
             Response::SaslHandshake(sasl::handshake(&context.session, context.api_version, &request))
         }
@@ -247,7 +259,6 @@ async fn security(node: &Node, context: RequestContext, request: Request) -> Opt
 /// it comes here.
 async fn administration(node: &Node, version: i16, request: Request) -> Option<Response> {
     Some(match request {
-        Request::ApiVersions(_) => Response::ApiVersions(cluster::api_versions()),
         Request::Metadata(request) => Response::Metadata(cluster::metadata(node, version, request).await),
         Request::FindCoordinator(request) => {
             Response::FindCoordinator(find_coordinator::handle(node, version, request))

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::auth::throttle::Throttle;
 use crate::config::BrokerConfig;
@@ -18,6 +19,8 @@ use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::TopicService;
 use crate::net::metrics::Counter;
 use crate::replication::manager::ReplicaManager;
+use crate::telemetry::instance::Instance;
+use crate::telemetry::service::Telemetry;
 use crate::txn::service::TxnService;
 
 /// Counters of the request handlers, in-process clients included.
@@ -61,6 +64,7 @@ pub struct Node {
     /// Passwords being checked; more would take the processor from everything else.
     password_checks: Semaphore,
     throttle: Throttle,
+    telemetry: Telemetry,
 }
 
 /// Passwords checked at a time.
@@ -75,6 +79,7 @@ impl Node {
             decoy_key,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             throttle: Throttle::default(),
+            telemetry: Telemetry::default(),
             parts,
             advertised: OnceLock::new(),
             metrics: NodeMetrics::default(),
@@ -144,6 +149,16 @@ impl Node {
         &self.throttle
     }
 
+    /// What clients push about themselves.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Visits every client that pushes metrics, with its latest values.
+    pub fn visit_telemetry(&self, visit: impl FnMut(Uuid, &Instance)) {
+        self.telemetry.visit(self.clock().monotonic(), visit);
+    }
+
     /// Decides on changes of the metadata and makes them durable, beside the async threads.
     pub(crate) async fn update_metadata<T: Send + 'static>(
         &self,
@@ -199,6 +214,7 @@ impl Node {
 
     /// Forgets what has been kept for long enough.
     pub(crate) fn expire_stored(&self) -> Result<()> {
+        self.telemetry.expire(self.clock().monotonic());
         self.parts.groups.expire_offsets()?;
         self.parts.txns.expire_ids()
     }

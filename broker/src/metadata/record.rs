@@ -47,6 +47,8 @@ pub enum MetadataRecord {
     BrokerConfigsChanged { scope: Scope, configs: BTreeMap<String, String> },
     /// The settings of a consumer group, as a whole; none removes them.
     GroupConfigsChanged { group: String, configs: BTreeMap<String, String> },
+    /// The settings of a subscription to client metrics, as a whole; none removes it.
+    ClientMetricsChanged { name: String, configs: BTreeMap<String, String> },
     /// Producer ids below `next` may be in use.
     ProducerIds { next: i64 },
     /// The user's password under one mechanism is what this proves.

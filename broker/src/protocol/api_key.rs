@@ -74,6 +74,9 @@ macro_rules! api_table {
                 ConsumerGroupHeartbeatResponse, 0..=1, [0..=1];
             ConsumerGroupDescribe = 69, consumer_group_describe, ConsumerGroupDescribeRequest,
                 ConsumerGroupDescribeResponse, 0..=1, [0..=1];
+            GetTelemetrySubscriptions = 71, get_telemetry_subscriptions, GetTelemetrySubscriptionsRequest,
+                GetTelemetrySubscriptionsResponse, 0..=0, [0..=0];
+            PushTelemetry = 72, push_telemetry, PushTelemetryRequest, PushTelemetryResponse, 0..=0, [0..=0];
             ListConfigResources = 74, list_config_resources, ListConfigResourcesRequest, ListConfigResourcesResponse,
                 0..=1, [0..=1];
             DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest,

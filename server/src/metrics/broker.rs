@@ -7,6 +7,7 @@ use weir_broker::broker::Broker;
 use weir_broker::net::metrics::{LATENCY_BOUNDS_US, NetMetrics};
 use weir_broker::protocol::api_key::ApiKey;
 
+use crate::metrics::clients;
 use crate::metrics::text::Page;
 use crate::node::Node;
 
@@ -20,6 +21,7 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         requests(broker.net_metrics(), page);
         let counters = broker.node().metrics();
         security(counters, page);
+        clients::write(broker, page);
         page.family("weir_broker_requests", "counter", "Requests, those of this process among them.")
             .sample(&[], counters.requests.get());
         page.family("weir_broker_appended_bytes", "counter", "Bytes of records that producers appended.")

@@ -54,6 +54,7 @@ fn row(api: ApiKey, version: i16) -> Option<Vec<Vec<Need>>> {
         ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate | ApiKey::DescribeCluster => {
             None
         }
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => None,
         ApiKey::ListGroups | ApiKey::ListTransactions => None,
         ApiKey::Produce => one(vec![txn(Write), topic(Write)]),
         ApiKey::Fetch => one(vec![topic(Read)]),

@@ -48,8 +48,8 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ),
         ApiKey::Fetch => (
             Clients,
-            "No fetch sessions: answered with session id 0, after which clients name all partitions each time. Requests \
-             of followers are not served.",
+            "Incremental sessions (KIP-227), 1,000 at a time, for up to 500,000 partitions. Requests of followers are not \
+             served.",
         ),
         ApiKey::ListOffsets => {
             (Clients, "Timestamps -1 to -5; nothing is tiered, so -4 is the start and -5 is none.")

@@ -101,7 +101,7 @@ impl Dispatcher {
         // Each family is a future of its own on the heap, so that small requests do not carry the largest one's state.
         match request {
             Request::Produce(_) | Request::Fetch(_) | Request::ListOffsets(_) => {
-                async move { records(&node, context.api_version, request).await }.boxed()
+                async move { records(&node, &context, request).await }.boxed()
             }
             Request::JoinGroup(_)
             | Request::SyncGroup(_)
@@ -141,14 +141,15 @@ impl Dispatcher {
     }
 }
 
-async fn records(node: &Node, version: i16, request: Request) -> Option<Response> {
+async fn records(node: &Node, context: &RequestContext, request: Request) -> Option<Response> {
+    let version = context.api_version;
     match request {
         Request::Produce(request) => {
             let answered = request.acks != produce::NO_ACK;
             let response = produce::handle(node, version, request).await;
             answered.then_some(Response::Produce(response))
         }
-        Request::Fetch(request) => Some(Response::Fetch(fetch::handle(node, version, request).await)),
+        Request::Fetch(request) => Some(Response::Fetch(fetch::handle(node, context, request).await)),
         Request::ListOffsets(request) => {
             Some(Response::ListOffsets(list_offsets::handle(node, version, request).await))
         }

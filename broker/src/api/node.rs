@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::api::fetch::sessions::{FetchSessions, PARTITIONS_MAX};
 use crate::auth::throttle::Throttle;
 use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
@@ -39,6 +40,16 @@ pub struct NodeMetrics {
     pub requests_throttled: Counter,
 }
 
+/// Fetch sessions (KIP-227) in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchSessionFigures {
+    pub sessions: usize,
+    /// Partitions of all sessions.
+    pub partitions: usize,
+    /// Sessions that made room for others.
+    pub evictions: u64,
+}
+
 /// The parts of a broker.
 #[derive(Debug)]
 pub struct NodeParts {
@@ -65,6 +76,7 @@ pub struct Node {
     password_checks: Semaphore,
     throttle: Throttle,
     telemetry: Telemetry,
+    fetch_sessions: FetchSessions,
 }
 
 /// Passwords checked at a time.
@@ -80,6 +92,7 @@ impl Node {
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             throttle: Throttle::default(),
             telemetry: Telemetry::default(),
+            fetch_sessions: FetchSessions::new(parts.config.fetch_sessions_max, PARTITIONS_MAX),
             parts,
             advertised: OnceLock::new(),
             metrics: NodeMetrics::default(),
@@ -147,6 +160,16 @@ impl Node {
 
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.throttle
+    }
+
+    /// What consumers read in sessions, in figures.
+    pub fn fetch_session_figures(&self) -> FetchSessionFigures {
+        let (sessions, partitions) = self.fetch_sessions.figures();
+        FetchSessionFigures { sessions, partitions, evictions: self.fetch_sessions.evictions.get() }
+    }
+
+    pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
+        &self.fetch_sessions
     }
 
     /// What clients push about themselves.

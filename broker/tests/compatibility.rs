@@ -108,7 +108,7 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ApiKey::DescribeTransactions | ApiKey::ListTransactions => (Java, ""),
         ApiKey::ConsumerGroupHeartbeat => (
             Several,
-            "KIP-848 with the assignors `uniform` and `range`, patterns, static members. A group changes its protocol \
+            "KIP-848 with the assignors `uniform` and `range`, patterns (of topics that a member may describe), static members. A group changes its protocol \
              when it is empty; there is no migration of a group with members.",
         ),
         ApiKey::ConsumerGroupDescribe => (Several, ""),

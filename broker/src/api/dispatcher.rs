@@ -172,7 +172,7 @@ async fn groups(node: &Node, context: RequestContext, request: Request) -> Optio
         }
         Request::Heartbeat(request) => Response::Heartbeat(group_membership::heartbeat(node, &request)),
         Request::ConsumerGroupHeartbeat(request) => Response::ConsumerGroupHeartbeat(
-            group_membership::consumer_heartbeat(node, client(), version, request).await,
+            group_membership::consumer_heartbeat(node, client(), &context, request).await,
         ),
         Request::ConsumerGroupDescribe(request) => {
             Response::ConsumerGroupDescribe(group_admin::describe_consumer(node, request))

@@ -19,6 +19,7 @@ pub(crate) mod log_admin;
 pub(crate) mod metering;
 pub mod node;
 pub(crate) mod produce;
+pub(crate) mod quorum;
 pub(crate) mod quotas;
 pub(crate) mod replica_admin;
 pub(crate) mod sasl;

@@ -20,6 +20,7 @@ use weir_broker::protocol::messages::consumer_group_heartbeat::ConsumerGroupHear
 use weir_broker::protocol::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
 };
+use weir_broker::protocol::messages::describe_quorum::{DescribeQuorumRequest, WantedPartition, WantedTopic};
 use weir_broker::protocol::messages::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 use weir_broker::protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -240,6 +241,7 @@ async fn resources_and_features_are_listed() {
     assert_eq!((produce.min_version, produce.max_version), (0, 13));
     broker.shutdown().await.expect("a clean end");
 }
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions_to_client_metrics_are_checked_kept_and_listed() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -285,3 +287,31 @@ async fn subscriptions_to_client_metrics_are_checked_kept_and_listed() {
     broker.shutdown().await.expect("a clean end");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_node_is_the_only_voter() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path()).await;
+    let transport = broker.transport();
+    let describe = async |name: &str, partitions: &[i32]| {
+        let wanted = |index: &i32| WantedPartition { partition_index: *index };
+        let partitions = partitions.iter().map(wanted).collect();
+        let topic = WantedTopic { topic_name: name.to_owned(), partitions };
+        call!(transport, DescribeQuorum, DescribeQuorumRequest { topics: vec![topic] })
+    };
+    let before = describe("__cluster_metadata", &[0]).await;
+    assert_eq!(before.error_code, ErrorCode::None);
+    let partition = &before.topics[0].partitions[0];
+    assert_eq!((partition.error_code, partition.leader_id), (ErrorCode::None, 1));
+    let voters: Vec<_> = partition.current_voters.iter().map(|v| (v.replica_id, v.log_end_offset)).collect();
+    assert_eq!(voters, [(1, partition.high_watermark)]);
+    assert!(partition.observers.is_empty());
+    assert_eq!(before.nodes.iter().map(|node| node.node_id).collect::<Vec<_>>(), [1]);
+    Admin::new(transport.clone()).create_topic("t", 1, &BTreeMap::new()).await.expect("created");
+    let after = describe("__cluster_metadata", &[0]).await;
+    assert!(after.topics[0].partitions[0].high_watermark > partition.high_watermark);
+    for (name, index) in [("__cluster_metadata", 1), ("t", 0)] {
+        let other = describe(name, &[index]).await;
+        assert_eq!(other.topics[0].partitions[0].error_code, ErrorCode::UnknownTopicOrPartition);
+    }
+    broker.shutdown().await.expect("a clean end");
+}

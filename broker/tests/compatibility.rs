@@ -105,6 +105,7 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ApiKey::DescribeUserScramCredentials | ApiKey::AlterUserScramCredentials => (Own, ""),
         ApiKey::DescribeCluster => (Several, ""),
         ApiKey::DescribeProducers => (Java, ""),
+        ApiKey::DescribeQuorum => (Own, "One voter, this node; offsets count changes of the metadata."),
         ApiKey::DescribeTransactions | ApiKey::ListTransactions => (Java, ""),
         ApiKey::ConsumerGroupHeartbeat => (
             Several,
@@ -130,8 +131,8 @@ const ABSENT: &[(&str, &str)] = &[
         "No delegation tokens.",
     ),
     (
-        "DescribeQuorum, AddRaftVoter, RemoveRaftVoter, UnregisterBroker, UpdateFeatures",
-        "There is no quorum; feature levels are fixed.",
+        "AddRaftVoter, RemoveRaftVoter, UnregisterBroker, UpdateFeatures",
+        "The only voter and broker stays; feature levels are fixed.",
     ),
     ("Share groups (ShareGroupHeartbeat, ShareFetch and others)", "Not built."),
     ("Streams groups (StreamsGroupHeartbeat, StreamsGroupDescribe)", "Not built."),

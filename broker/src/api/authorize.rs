@@ -170,6 +170,9 @@ pub(crate) fn authorize(check: Check<'_>, request: &mut Request) -> Verdict {
         Request::DescribeTransactions(request) => transactions::describe(check, request),
         Request::ListTransactions(_) => transactions::list(check),
 
+        Request::DescribeQuorum(_) => {
+            Verdict::unless(check.cluster(Describe), || replicas::no_quorum(denied))
+        }
         Request::DescribeAcls(_) => {
             Verdict::unless(check.cluster(Describe), || administration::no_acls(denied))
         }

@@ -12,8 +12,8 @@ use crate::api::metering::Metered;
 use crate::api::node::Node;
 use crate::api::{
     acls, alter_configs, cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership,
-    group_offsets, list_offsets, log_admin, metering, produce, quotas, replica_admin, sasl, telemetry,
-    topics, transactions, users,
+    group_offsets, list_offsets, log_admin, metering, produce, quorum, quotas, replica_admin, sasl,
+    telemetry, topics, transactions, users,
 };
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::net::session::authenticates;
@@ -127,6 +127,7 @@ impl Dispatcher {
             Request::ApiVersions(_)
             | Request::GetTelemetrySubscriptions(_)
             | Request::PushTelemetry(_)
+            | Request::DescribeQuorum(_)
             | Request::SaslHandshake(_)
             | Request::SaslAuthenticate(_)
             | Request::DescribeUserScramCredentials(_)
@@ -242,6 +243,9 @@ async fn security(node: &Node, context: RequestContext, request: Request) -> Opt
         }
         Request::AlterUserScramCredentials(request) => {
             Response::AlterUserScramCredentials(users::alter(node, request).await)
+        }
+        Request::DescribeQuorum(request) => {
+            Response::DescribeQuorum(quorum::describe(node, &context, request))
         }
         Request::DescribeAcls(request) => Response::DescribeAcls(acls::describe(node, request)),
         Request::CreateAcls(request) => Response::CreateAcls(acls::create(node, request).await),

@@ -136,7 +136,7 @@ impl MetadataImage {
     /// Applies one change. Changes of unknown topics are of no effect.
     pub fn apply(&mut self, record: &MetadataRecord) -> Result<()> {
         match record {
-            MetadataRecord::Cluster { cluster_id } => self.cluster_id = *cluster_id,
+            MetadataRecord::Cluster { cluster_id, .. } => self.cluster_id = *cluster_id,
             MetadataRecord::TopicCreated { name, id, partitions, configs } => {
                 let name: Arc<str> = name.as_str().into();
                 let config = TopicConfig::parse(configs)?;
@@ -208,7 +208,7 @@ impl MetadataImage {
     /// The shortest list of changes that gives this image.
     #[must_use]
     pub fn records(&self) -> Vec<MetadataRecord> {
-        let mut records = vec![MetadataRecord::Cluster { cluster_id: self.cluster_id }];
+        let mut records = vec![MetadataRecord::Cluster { cluster_id: self.cluster_id, changes_before: 0 }];
         for (id, topic) in &self.deleting {
             let name = topic.name.to_string();
             records.push(MetadataRecord::TopicCreated {

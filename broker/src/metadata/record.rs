@@ -19,6 +19,9 @@ pub enum MetadataRecord {
     Cluster {
         #[serde(with = "uuid_text")]
         cluster_id: Uuid,
+        /// Changes that were made before those of this log, which a rewrite has left out.
+        #[serde(default)]
+        changes_before: i64,
     },
     /// The topic exists from here on; missing partition directories are made at start.
     TopicCreated {

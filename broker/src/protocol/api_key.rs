@@ -64,6 +64,7 @@ macro_rules! api_table {
                 DescribeUserScramCredentialsResponse, 0..=0, [0..=0];
             AlterUserScramCredentials = 51, alter_user_scram_credentials, AlterUserScramCredentialsRequest,
                 AlterUserScramCredentialsResponse, 0..=0, [0..=0];
+            DescribeQuorum = 55, describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse, 0..=2, [0..=2];
             DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse, 0..=2, [0..=2];
             DescribeProducers = 61, describe_producers, DescribeProducersRequest, DescribeProducersResponse,
                 0..=0, [0..=0];

@@ -90,7 +90,7 @@ fn row(api: ApiKey, version: i16) -> Option<Vec<Vec<Need>>> {
         ApiKey::AlterReplicaLogDirs | ApiKey::ElectLeaders | ApiKey::AlterPartitionReassignments => {
             one(vec![cluster(Alter)])
         }
-        ApiKey::ListPartitionReassignments => one(vec![cluster(Describe)]),
+        ApiKey::ListPartitionReassignments | ApiKey::DescribeQuorum => one(vec![cluster(Describe)]),
         ApiKey::ListConfigResources => one(vec![cluster(DescribeConfigs)]),
         ApiKey::FindCoordinator => one(vec![group(Describe)]),
         ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup => {

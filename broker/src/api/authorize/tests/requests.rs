@@ -36,6 +36,7 @@ use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, Descri
 use crate::protocol::messages::describe_groups::DescribeGroupsRequest;
 use crate::protocol::messages::describe_log_dirs::DescribeLogDirsRequest;
 use crate::protocol::messages::describe_producers::{DescribeProducersRequest, TopicRequest};
+use crate::protocol::messages::describe_quorum::DescribeQuorumRequest;
 use crate::protocol::messages::describe_topic_partitions::{
     DescribeTopicPartitionsRequest, TopicRequest as WantedTopic,
 };
@@ -145,6 +146,7 @@ pub(super) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Request {
         | ApiKey::ElectLeaders
         | ApiKey::AlterPartitionReassignments
         | ApiKey::ListPartitionReassignments
+        | ApiKey::DescribeQuorum
         | ApiKey::ListConfigResources => about_replicas(api),
         ApiKey::DescribeAcls
         | ApiKey::CreateAcls
@@ -366,6 +368,7 @@ fn about_replicas(api: ApiKey) -> Request {
         }
         ApiKey::AlterPartitionReassignments => AlterPartitionReassignmentsRequest::default().into(),
         ApiKey::ListPartitionReassignments => ListPartitionReassignmentsRequest::default().into(),
+        ApiKey::DescribeQuorum => DescribeQuorumRequest::default().into(),
         _ => ListConfigResourcesRequest::default().into(),
     }
 }

@@ -6,6 +6,8 @@
 //! | 4..8  | CRC-32C of the payload                  |
 //! | 8..   | payload: a JSON array of changes        |
 //!
+//! The file holds what passwords are checked against: nobody but its owner may open it.
+//!
 //! A frame is synced before the next is written. So only the last frame can be torn by a crash: it was never
 //! acknowledged and is cut off. Any other damage is refused.
 
@@ -72,8 +74,9 @@ impl MetadataStore {
             return Err(corrupt(&path, 0, "the first frame is damaged"));
         }
         let file = if valid > 0 {
-            let file =
-                storage.open(&path, OpenMode::Write).map_err(|error| Error::io("open", &path, error))?;
+            let file = storage
+                .open(&path, OpenMode::WritePrivate)
+                .map_err(|error| Error::io("open", &path, error))?;
             if valid < bytes.len() {
                 tracing::warn!(path = %path.display(), cut = bytes.len() - valid, "torn metadata frame cut off");
                 file.set_len(valid as u64).map_err(|error| Error::io("truncate", &path, error))?;
@@ -284,7 +287,7 @@ fn replace(storage: &dyn Storage, path: &Path, image: &MetadataImage, changes: i
     let dir = path.parent().expect("the metadata log is in a directory");
     let temporary = path.with_extension("log.tmp");
     let io = |action, error| Error::io(action, path, error);
-    let file = storage.open(&temporary, OpenMode::Create).map_err(|error| io("create", error))?;
+    let file = storage.open(&temporary, OpenMode::CreatePrivate).map_err(|error| io("create", error))?;
     let mut records = image.records();
     let before = (changes - count(&records)).max(0);
     if let Some(MetadataRecord::Cluster { changes_before, .. }) = records.first_mut() {

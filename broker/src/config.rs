@@ -33,6 +33,9 @@ pub struct BrokerConfig {
     pub transactions: TxnLimits,
     /// Bytes one Fetch returns at most, whatever it asks for (`fetch.max.bytes`).
     pub fetch_bytes_max: usize,
+    /// Consumers that need not name all their partitions in each Fetch
+    /// (`max.incremental.fetch.session.cache.slots`).
+    pub fetch_sessions_max: usize,
     /// How often retention, compaction and checkpoints look for work; `None` for their own intervals. Units: ms.
     pub housekeeping_interval_ms: Option<u64>,
     /// Units: ms; how often retention looks for work (`log.retention.check.interval.ms`).
@@ -55,6 +58,7 @@ impl BrokerConfig {
             groups: CoordinatorLimits::default(),
             transactions: TxnLimits::default(),
             fetch_bytes_max: 55 << 20,
+            fetch_sessions_max: 1_000,
             housekeeping_interval_ms: None,
             retention_interval_ms: 300_000,
         }
@@ -77,6 +81,7 @@ impl BrokerConfig {
             ("group.min.session.timeout.ms", group.session_timeout_min_ms.to_string()),
             ("log.dirs", self.data_dir.display().to_string()),
             ("log.retention.check.interval.ms", self.retention_interval_ms.to_string()),
+            ("max.incremental.fetch.session.cache.slots", self.fetch_sessions_max.to_string()),
             ("node.id", self.broker_id.to_string()),
             ("num.partitions", self.num_partitions.to_string()),
             ("offset.metadata.max.bytes", group.metadata_bytes_max.to_string()),

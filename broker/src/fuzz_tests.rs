@@ -31,6 +31,7 @@ use crate::record::batch::{BatchIter, RecordBatch};
 use crate::record::builder::{BatchOptions, RecordBatchBuilder};
 use crate::record::compression::{Compression, DECOMPRESSED_BYTES_MAX, DecompressBuf};
 use crate::record::control::EndTxnMarker;
+use crate::telemetry::series::{Pushed, SERIES_PER_CLIENT_MAX};
 
 const FRAMES: u64 = 20_000;
 /// Address space that all decoding together may add. Buffers are at most [`SCRATCH_BYTES`].
@@ -235,6 +236,11 @@ fn other_targets() -> Vec<Target> {
                 drop(crate::group::record::decode(bytes, None));
             }),
             bytes_max: Box::new(decoded_bytes_max),
+        },
+        Target {
+            name: "telemetry".to_owned(),
+            seeds: vec![numbers.clone(), crate::telemetry::tests::sample()],
+            decode: Box::new(|bytes| drop(Pushed::read(&bytes, SERIES_PER_CLIENT_MAX))),
         },
         Target {
             name: "transaction record".to_owned(),

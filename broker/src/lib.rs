@@ -9,6 +9,7 @@
 //! 5. [`replication`]: a partition as clients see it: one log, its leader epoch and its waiters.
 //! 6. [`metadata`]: topics and their settings.
 //! 7. [`coordinator`], [`group`], [`txn`]: consumer groups and transactions, as state machines over records.
+//!    [`telemetry`]: metrics that clients push.
 //! 8. [`net`]: connections. [`api`]: an answer to every request. [`broker`]: all of it, running.
 //! 9. [`client`]: producers, readers and administration over a transport, in this process or elsewhere.
 
@@ -28,6 +29,7 @@ pub mod net;
 pub mod protocol;
 pub mod record;
 pub mod replication;
+pub mod telemetry;
 pub mod txn;
 
 #[cfg(test)]

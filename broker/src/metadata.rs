@@ -1,6 +1,7 @@
 //! Topics and their settings: durable before they are acknowledged, and whole after a crash.
 
 pub mod broker_config;
+pub mod client_metrics_config;
 pub mod group_config;
 pub mod image;
 pub mod record;

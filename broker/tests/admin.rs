@@ -20,6 +20,7 @@ use weir_broker::protocol::messages::consumer_group_heartbeat::ConsumerGroupHear
 use weir_broker::protocol::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
 };
+use weir_broker::protocol::messages::describe_quorum::{DescribeQuorumRequest, WantedPartition, WantedTopic};
 use weir_broker::protocol::messages::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 use weir_broker::protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -31,9 +32,11 @@ use weir_broker::protocol::response::Response;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
+const APPEND: i8 = 2;
 
 async fn start(dir: &Path) -> Broker {
     let mut config = BrokerConfig::new(dir);
@@ -227,7 +230,7 @@ async fn resources_and_features_are_listed() {
     let all: Vec<_> =
         list(&[]).await.config_resources.into_iter().map(|r| (r.resource_type, r.resource_name)).collect();
     assert!(all.contains(&(TOPIC, "t".to_owned())) && all.contains(&(BROKER, "1".to_owned())));
-    assert!(list(&[16]).await.config_resources.is_empty());
+    assert!(list(&[CLIENT_METRICS]).await.config_resources.is_empty());
     assert_eq!(list(&[99]).await.error_code, ErrorCode::UnsupportedVersion);
 
     let versions = call!(transport, ApiVersions, ApiVersionsRequest::default());
@@ -236,5 +239,79 @@ async fn resources_and_features_are_listed() {
     assert_eq!((levels["group.version"], levels["transaction.version"]), (1, 2));
     let produce = versions.api_keys.iter().find(|api| api.api_key == 0).expect("served");
     assert_eq!((produce.min_version, produce.max_version), (0, 13));
+    broker.shutdown().await.expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_to_client_metrics_are_checked_kept_and_listed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path()).await;
+    let transport = broker.transport();
+    let set = async |setting| alter(&transport, CLIENT_METRICS, "orders", SET, setting).await;
+    assert_eq!(set(("interval.ms", "50")).await, ErrorCode::InvalidConfig);
+    assert_eq!(set(("match", "nobody=x")).await, ErrorCode::InvalidConfig);
+    assert_eq!(set(("match", "client_id=(")).await, ErrorCode::InvalidConfig);
+    assert_eq!(set(("retention.ms", "5")).await, ErrorCode::InvalidConfig);
+    assert_eq!(set(("interval.ms", "500")).await, ErrorCode::None);
+    assert_eq!(set(("match", "client_id=orders.*")).await, ErrorCode::None);
+    assert_eq!(set(("metrics", "a.")).await, ErrorCode::None);
+    let append = alter(&transport, CLIENT_METRICS, "orders", APPEND, ("metrics", "b.")).await;
+    assert_eq!(append, ErrorCode::None);
+    let nameless = alter(&transport, CLIENT_METRICS, "", SET, ("metrics", "a.")).await;
+    assert_eq!(nameless, ErrorCode::InvalidRequest);
+    broker.shutdown().await.expect("a clean end");
+
+    let broker = start(dir.path()).await;
+    let transport = broker.transport();
+    let described = describe(&transport, CLIENT_METRICS, "orders").await;
+    let value = |name: &str| (described[name].value.as_deref(), described[name].config_source);
+    assert_eq!(value("metrics"), (Some("a.,b."), 7));
+    assert_eq!(value("interval.ms"), (Some("500"), 7));
+    assert_eq!(value("match"), (Some("client_id=orders.*"), 7));
+    let unset = describe(&transport, CLIENT_METRICS, "another").await;
+    assert_eq!(
+        (unset["interval.ms"].value.as_deref(), unset["interval.ms"].config_source),
+        (Some("300000"), 5)
+    );
+    let list = async || {
+        let request = ListConfigResourcesRequest { resource_types: vec![CLIENT_METRICS] };
+        let resources = call!(transport, ListConfigResources, request).config_resources;
+        resources.into_iter().map(|resource| resource.resource_name).collect::<Vec<_>>()
+    };
+    assert_eq!(list().await, ["orders"]);
+    for setting in ["metrics", "interval.ms", "match"] {
+        let code = alter(&transport, CLIENT_METRICS, "orders", DELETE, (setting, "")).await;
+        assert_eq!(code, ErrorCode::None);
+    }
+    assert!(list().await.is_empty());
+    broker.shutdown().await.expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_node_is_the_only_voter() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path()).await;
+    let transport = broker.transport();
+    let describe = async |name: &str, partitions: &[i32]| {
+        let wanted = |index: &i32| WantedPartition { partition_index: *index };
+        let partitions = partitions.iter().map(wanted).collect();
+        let topic = WantedTopic { topic_name: name.to_owned(), partitions };
+        call!(transport, DescribeQuorum, DescribeQuorumRequest { topics: vec![topic] })
+    };
+    let before = describe("__cluster_metadata", &[0]).await;
+    assert_eq!(before.error_code, ErrorCode::None);
+    let partition = &before.topics[0].partitions[0];
+    assert_eq!((partition.error_code, partition.leader_id), (ErrorCode::None, 1));
+    let voters: Vec<_> = partition.current_voters.iter().map(|v| (v.replica_id, v.log_end_offset)).collect();
+    assert_eq!(voters, [(1, partition.high_watermark)]);
+    assert!(partition.observers.is_empty());
+    assert_eq!(before.nodes.iter().map(|node| node.node_id).collect::<Vec<_>>(), [1]);
+    Admin::new(transport.clone()).create_topic("t", 1, &BTreeMap::new()).await.expect("created");
+    let after = describe("__cluster_metadata", &[0]).await;
+    assert!(after.topics[0].partitions[0].high_watermark > partition.high_watermark);
+    for (name, index) in [("__cluster_metadata", 1), ("t", 0)] {
+        let other = describe(name, &[index]).await;
+        assert_eq!(other.topics[0].partitions[0].error_code, ErrorCode::UnknownTopicOrPartition);
+    }
     broker.shutdown().await.expect("a clean end");
 }

@@ -48,8 +48,8 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ),
         ApiKey::Fetch => (
             Clients,
-            "No fetch sessions: answered with session id 0, after which clients name all partitions each time. Requests \
-             of followers are not served.",
+            "Incremental sessions (KIP-227), 1,000 at a time, for up to 500,000 partitions. Requests of followers are not \
+             served.",
         ),
         ApiKey::ListOffsets => {
             (Clients, "Timestamps -1 to -6; nothing is tiered, so -4 is the start, and -5 and -6 are none.")
@@ -89,12 +89,12 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => (Own, ""),
         ApiKey::DescribeConfigs => (
             Java,
-            "Topics, the broker and consumer groups, with sources, synonyms and documentation. No settings of loggers and client \
-             metrics.",
+            "Topics, the broker, consumer groups and subscriptions to client metrics, with sources, synonyms and documentation. No \
+             settings of loggers.",
         ),
         ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => (
             Several,
-            "Topics, consumer groups, and those broker settings that are defaults of topic settings.",
+            "Topics, consumer groups, subscriptions to client metrics, and those broker settings that are defaults of topic settings.",
         ),
         ApiKey::AlterReplicaLogDirs => (Own, "There is one directory; any other is `LOG_DIR_NOT_FOUND`."),
         ApiKey::DescribeLogDirs => (Java, "A damaged log is told as a failed directory of its own."),
@@ -108,14 +108,21 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
         ApiKey::DescribeUserScramCredentials | ApiKey::AlterUserScramCredentials => (Own, ""),
         ApiKey::DescribeCluster => (Several, ""),
         ApiKey::DescribeProducers => (Java, ""),
+        ApiKey::DescribeQuorum => (Own, "One voter, this node; offsets count changes of the metadata."),
         ApiKey::DescribeTransactions | ApiKey::ListTransactions => (Java, ""),
         ApiKey::ConsumerGroupHeartbeat => (
             Several,
-            "KIP-848 with the assignors `uniform` and `range`, patterns, static members. A group changes its protocol \
+            "KIP-848 with the assignors `uniform` and `range`, patterns (of topics that a member may describe), static members. A group changes its protocol \
              when it is empty; there is no migration of a group with members.",
         ),
         ApiKey::ConsumerGroupDescribe => (Several, ""),
-        ApiKey::ListConfigResources => (Own, "Topics, the broker, groups with settings."),
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => (
+            Own,
+            "Subscriptions are made as with Kafka (`CLIENT_METRICS` settings); what clients push is on `/metrics`.",
+        ),
+        ApiKey::ListConfigResources => {
+            (Own, "Topics, the broker, groups with settings, subscriptions to client metrics.")
+        }
         ApiKey::DescribeTopicPartitions => (Java, "In pages, by cursor."),
     }
 }
@@ -127,10 +134,9 @@ const ABSENT: &[(&str, &str)] = &[
         "No delegation tokens.",
     ),
     (
-        "DescribeQuorum, AddRaftVoter, RemoveRaftVoter, UnregisterBroker, UpdateFeatures",
-        "There is no quorum; feature levels are fixed.",
+        "AddRaftVoter, RemoveRaftVoter, UnregisterBroker, UpdateFeatures",
+        "The only voter and broker stays; feature levels are fixed.",
     ),
-    ("GetTelemetrySubscriptions, PushTelemetry", "Clients that do not find them push no metrics."),
     ("Share groups (ShareGroupHeartbeat, ShareFetch and others)", "Not built."),
     ("Streams groups (StreamsGroupHeartbeat, StreamsGroupDescribe)", "Not built."),
     ("Requests between brokers and controllers", "One broker."),

@@ -3,6 +3,7 @@
 //! Names begin with `weir_`, units are base units, counters end with `_total`. `docs/metrics.md` lists them.
 
 pub mod broker;
+pub mod clients;
 pub mod http;
 pub mod process;
 pub mod query;

@@ -46,8 +46,25 @@ impl Access {
     /// May the client do this to a resource?
     pub(crate) fn may(&self, operation: Operation, kind: ResourceType, name: &str) -> bool {
         let Some(restrictions) = &self.restrictions else { return true };
-        let decision = restrictions.security.acls.decide(restrictions.subject(), operation, kind, name);
-        restrictions.permits(decision)
+        self.may_under(&restrictions.security, operation, kind, name)
+    }
+
+    /// May the client do this to a resource, by the rules of another moment?
+    pub(crate) fn may_under(
+        &self,
+        security: &SecurityImage,
+        operation: Operation,
+        kind: ResourceType,
+        name: &str,
+    ) -> bool {
+        let Some(restrictions) = &self.restrictions else { return true };
+        restrictions.permits(security.acls.decide(restrictions.subject(), operation, kind, name))
+    }
+
+    /// The same for clients that the same rules are for; `None` for those that nobody restricts.
+    pub(crate) fn subject_name(&self) -> Option<String> {
+        let restrictions = self.restrictions.as_ref()?;
+        Some(format!("{}@{}", restrictions.principal, restrictions.host))
     }
 
     pub(crate) fn topic(&self, operation: Operation, name: &str) -> bool {

@@ -7,6 +7,7 @@ use crate::api::error_map;
 use crate::api::node::Node;
 use crate::error::Error;
 use crate::metadata::broker_config::{BrokerSettings, Scope};
+use crate::metadata::client_metrics_config::{self, ClientMetricsSubscription};
 use crate::metadata::group_config;
 use crate::metadata::topic_config::{
     ConfigDefinition, TopicConfig, ValueKind, definition, definition_by_broker_name,
@@ -16,6 +17,7 @@ use crate::protocol::messages::alter_configs::{
     AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
 use crate::protocol::messages::incremental_alter_configs as incremental;
+use crate::protocol::messages::list_config_resources::CLIENT_METRICS;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -44,6 +46,7 @@ async fn change(
         TOPIC => change_topic(node, name, validate_only, edit).await,
         BROKER => change_broker(node, name, validate_only, edit).await,
         GROUP => change_group(node, name, validate_only, edit).await,
+        CLIENT_METRICS => change_client_metrics(node, name, validate_only, edit).await,
         other => Err((
             ErrorCode::InvalidRequest,
             format!("the settings of resource type {other} cannot be altered"),
@@ -84,6 +87,28 @@ async fn change_group(
         return edit(&present).and_then(|configs| group_config::check(&configs)).map_err(refusal);
     }
     node.topics().alter_group_configs(name, edit).await.map_err(refusal)
+}
+
+async fn change_client_metrics(
+    node: &Node,
+    name: &str,
+    validate_only: bool,
+    edit: impl Fn(&Configs, Lookup) -> Result<Configs, Error> + Send + 'static,
+) -> Result<(), Refusal> {
+    if name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "the subscription has no name".to_owned()));
+    }
+    let edit = move |configs: &Configs| edit(configs, client_metrics_config::definition);
+    if validate_only {
+        let image = node.metadata().image();
+        let present = image.client_metrics().get(name).map(|present| present.configs().clone());
+        let edited = edit(&present.unwrap_or_default());
+        return edited
+            .and_then(|configs| ClientMetricsSubscription::parse(&configs))
+            .map(|_| ())
+            .map_err(refusal);
+    }
+    node.topics().alter_client_metrics(name, edit).await.map_err(refusal)
 }
 
 async fn change_broker(
@@ -184,7 +209,7 @@ fn edited(
                 configs.remove(&edit.name);
             }
             APPEND | SUBTRACT => {
-                if !matches!(known.kind, ValueKind::ListOf(_)) {
+                if !matches!(known.kind, ValueKind::ListOf(_) | ValueKind::List) {
                     return Err(wrong("a setting that is a list"));
                 }
                 let current = configs.get(&edit.name).map_or(known.default, String::as_str);

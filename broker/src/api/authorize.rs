@@ -97,9 +97,12 @@ pub(crate) fn authorize(check: Check<'_>, request: &mut Request) -> Verdict {
         Request::ApiVersions(_) | Request::SaslHandshake(_) | Request::SaslAuthenticate(_) => {
             Verdict::Allowed
         }
+        // Clients tell of themselves alone, and only what they are asked for.
+        Request::GetTelemetrySubscriptions(_) | Request::PushTelemetry(_) => Verdict::Allowed,
 
         Request::Produce(request) => records::produce(check, request),
-        Request::Fetch(request) => records::fetch(check, request),
+        // Decided about where the partitions of its session are known as well: `api::fetch`.
+        Request::Fetch(_) => Verdict::Allowed,
         Request::ListOffsets(request) => records::list_offsets(check, request),
         Request::OffsetForLeaderEpoch(request) => records::offset_for_leader_epoch(check, request),
         Request::DeleteRecords(request) => records::delete_records(check, request),
@@ -169,6 +172,9 @@ pub(crate) fn authorize(check: Check<'_>, request: &mut Request) -> Verdict {
         Request::DescribeTransactions(request) => transactions::describe(check, request),
         Request::ListTransactions(_) => transactions::list(check),
 
+        Request::DescribeQuorum(_) => {
+            Verdict::unless(check.cluster(Describe), || replicas::no_quorum(denied))
+        }
         Request::DescribeAcls(_) => {
             Verdict::unless(check.cluster(Describe), || administration::no_acls(denied))
         }

@@ -6,10 +6,11 @@ use crate::api::error_map;
 use crate::api::node::Node;
 use crate::ids::{TopicId, TopicPartition, validate_topic_name};
 use crate::metadata::image::{MetadataImage, Topic};
+use crate::net::session::Session;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::api_versions::{
-    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
 use crate::protocol::messages::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
@@ -38,7 +39,24 @@ const FEATURES: [(&str, i16); 2] = [("group.version", 1), ("transaction.version"
 /// they are used, as Kafka 4 does it (KAFKA-18659).
 const PRODUCE_VERSION_CLAIMED_MIN: i16 = 0;
 
-pub(crate) fn api_versions() -> ApiVersionsResponse {
+/// The first version in which clients say what they are made of.
+const SOFTWARE_VERSION_FIRST: i16 = 3;
+
+pub(crate) fn api_versions(
+    session: &Session,
+    version: i16,
+    request: &ApiVersionsRequest,
+) -> ApiVersionsResponse {
+    let (name, software_version) = (&request.client_software_name, &request.client_software_version);
+    if version >= SOFTWARE_VERSION_FIRST
+        && !session.name_software(name, software_version)
+        && !session.is_internal()
+    {
+        return ApiVersionsResponse {
+            error_code: ErrorCode::InvalidRequest,
+            ..ApiVersionsResponse::default()
+        };
+    }
     let served = |api: &ApiKey| {
         let versions = api.served_versions()?;
         let min_version = if *api == ApiKey::Produce { PRODUCE_VERSION_CLAIMED_MIN } else { versions.min };

@@ -2,6 +2,7 @@
 
 use crate::api::node::Node;
 use crate::metadata::broker_config::Scope;
+use crate::metadata::client_metrics_config;
 use crate::metadata::group_config;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::topic_config::{ConfigDefinition, DEFINITIONS, ValueKind};
@@ -24,6 +25,8 @@ const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const STATIC_BROKER_CONFIG: i8 = 4;
 /// The source of a built-in value.
 pub(crate) const DEFAULT_CONFIG: i8 = 5;
+/// The source of a value set for a subscription to client metrics.
+const DYNAMIC_CLIENT_METRICS_CONFIG: i8 = 7;
 /// The source of a value set for a group.
 const GROUP_CONFIG: i8 = 8;
 
@@ -55,6 +58,7 @@ pub(crate) fn describe(node: &Node, request: DescribeConfigsRequest) -> Describe
             TOPIC => describe_topic(node, &resource, detail),
             BROKER => describe_broker(node, &resource, detail),
             GROUP => describe_group(node, &resource, detail),
+            CLIENT_METRICS => describe_client_metrics(node, &resource, detail),
             other => Err((ErrorCode::InvalidRequest, format!("resource type {other} has no settings here"))),
         };
         let (configs, error_code, error_message) = match configs {
@@ -169,6 +173,32 @@ fn describe_group(
     Ok(wanted.map(describe).collect())
 }
 
+/// Settings of a subscription to client metrics, which need not exist yet.
+fn describe_client_metrics(
+    node: &Node,
+    resource: &DescribeConfigsResource,
+    detail: Detail,
+) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    if resource.resource_name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "the subscription has no name".to_owned()));
+    }
+    let image = node.metadata().image();
+    let set = image.client_metrics().get(&resource.resource_name);
+    let describe = |definition: &ConfigDefinition| {
+        let origin = |value: &str, source| DescribeConfigsSynonym {
+            name: definition.name.to_owned(),
+            value: Some(value.to_owned()),
+            source,
+        };
+        let own = set.and_then(|set| set.configs().get(definition.name));
+        let own = own.map(|value| origin(value, DYNAMIC_CLIENT_METRICS_CONFIG));
+        let default = origin(definition.default, DEFAULT_CONFIG);
+        entry(definition.name, definition, own.into_iter().chain([default]).collect(), detail)
+    };
+    let wanted = client_metrics_config::DEFINITIONS.iter().filter(|known| wanted(resource, known.name));
+    Ok(wanted.map(describe).collect())
+}
+
 /// The numbers of DescribeConfigs' value types.
 fn config_type(kind: ValueKind) -> i8 {
     match kind {
@@ -177,7 +207,7 @@ fn config_type(kind: ValueKind) -> i8 {
         ValueKind::Int { .. } => INT,
         ValueKind::Long { .. } => LONG,
         ValueKind::Ratio => DOUBLE,
-        ValueKind::ListOf(_) => LIST,
+        ValueKind::ListOf(_) | ValueKind::List => LIST,
     }
 }
 
@@ -235,7 +265,7 @@ fn type_of(value: &str) -> i8 {
     }
 }
 
-/// ListConfigResources: topics, this broker, and groups with settings. There are no subscriptions to client metrics.
+/// ListConfigResources: topics, this broker, groups with settings, and subscriptions to client metrics.
 pub(crate) fn list(
     node: &Node,
     version: i16,
@@ -265,6 +295,12 @@ pub(crate) fn list(
     if types.contains(&BROKER) {
         let resource_name = node.id().to_string();
         config_resources.push(ConfigResource { resource_name, resource_type: BROKER });
+    }
+    if types.contains(&CLIENT_METRICS) {
+        let image = node.metadata().image();
+        let resource =
+            |name: &String| ConfigResource { resource_name: name.clone(), resource_type: CLIENT_METRICS };
+        config_resources.extend(image.client_metrics().keys().map(resource));
     }
     if types.contains(&GROUP) {
         config_resources.extend(

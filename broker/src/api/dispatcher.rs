@@ -12,8 +12,8 @@ use crate::api::metering::Metered;
 use crate::api::node::Node;
 use crate::api::{
     acls, alter_configs, cluster, configs, endpoint, fetch, find_coordinator, group_admin, group_membership,
-    group_offsets, list_offsets, log_admin, metering, produce, quotas, replica_admin, sasl, topics,
-    transactions, users,
+    group_offsets, list_offsets, log_admin, metering, produce, quorum, quotas, replica_admin, sasl,
+    telemetry, topics, transactions, users,
 };
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::net::session::authenticates;
@@ -129,7 +129,11 @@ impl Dispatcher {
             | Request::ListTransactions(_) => {
                 async move { transactional(&node, context.api_version, request).await }.boxed()
             }
-            Request::SaslHandshake(_)
+            Request::ApiVersions(_)
+            | Request::GetTelemetrySubscriptions(_)
+            | Request::PushTelemetry(_)
+            | Request::DescribeQuorum(_)
+            | Request::SaslHandshake(_)
             | Request::SaslAuthenticate(_)
             | Request::DescribeUserScramCredentials(_)
             | Request::AlterUserScramCredentials(_)
@@ -155,7 +159,7 @@ async fn records(node: &Node, context: &RequestContext, request: Request) -> Opt
             }
             answered.then_some(Response::Produce(response))
         }
-        Request::Fetch(request) => Some(Response::Fetch(fetch::handle(node, version, request).await)),
+        Request::Fetch(request) => Some(Response::Fetch(fetch::handle(node, context, request).await)),
         Request::ListOffsets(request) => {
             Some(Response::ListOffsets(list_offsets::handle(node, version, request).await))
         }
@@ -178,7 +182,7 @@ async fn groups(node: &Node, context: RequestContext, request: Request) -> Optio
         }
         Request::Heartbeat(request) => Response::Heartbeat(group_membership::heartbeat(node, &request)),
         Request::ConsumerGroupHeartbeat(request) => Response::ConsumerGroupHeartbeat(
-            group_membership::consumer_heartbeat(node, client(), version, request).await,
+            group_membership::consumer_heartbeat(node, client(), &context, request).await,
         ),
         Request::ConsumerGroupDescribe(request) => {
             Response::ConsumerGroupDescribe(group_admin::describe_consumer(node, request))
@@ -225,9 +229,18 @@ async fn transactional(node: &Node, version: i16, request: Request) -> Option<Re
     })
 }
 
-/// Requests about who clients are and what they may do.
+/// Requests about who clients are, what they may do and how they fare.
 async fn security(node: &Node, context: RequestContext, request: Request) -> Option<Response> {
     Some(match request {
+        Request::ApiVersions(request) => {
+            Response::ApiVersions(cluster::api_versions(&context.session, context.api_version, &request))
+        }
+        Request::GetTelemetrySubscriptions(request) => {
+            Response::GetTelemetrySubscriptions(telemetry::get(node, &context, &request))
+        }
+        Request::PushTelemetry(request) => {
+            Response::PushTelemetry(telemetry::push(node, &context, request).await)
+        }
         Request::SaslHandshake(request) => {
             Response::SaslHandshake(sasl::handshake(&context.session, context.api_version, &request))
         }
@@ -239,6 +252,9 @@ async fn security(node: &Node, context: RequestContext, request: Request) -> Opt
         }
         Request::AlterUserScramCredentials(request) => {
             Response::AlterUserScramCredentials(users::alter(node, request).await)
+        }
+        Request::DescribeQuorum(request) => {
+            Response::DescribeQuorum(quorum::describe(node, &context, request))
         }
         Request::DescribeAcls(request) => Response::DescribeAcls(acls::describe(node, request)),
         Request::CreateAcls(request) => Response::CreateAcls(acls::create(node, request).await),
@@ -257,7 +273,6 @@ async fn security(node: &Node, context: RequestContext, request: Request) -> Opt
 /// it comes here.
 async fn administration(node: &Node, version: i16, request: Request) -> Option<Response> {
     Some(match request {
-        Request::ApiVersions(_) => Response::ApiVersions(cluster::api_versions()),
         Request::Metadata(request) => Response::Metadata(cluster::metadata(node, version, request).await),
         Request::FindCoordinator(request) => {
             Response::FindCoordinator(find_coordinator::handle(node, version, request))

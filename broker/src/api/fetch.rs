@@ -1,6 +1,13 @@
-//! Fetch: a long poll over many partitions.
+//! Fetch: a long poll over many partitions, in sessions (KIP-227) or without.
 //!
-//! Sessions (KIP-227) are answered with session id 0, which tells clients to name all partitions every time.
+//! | session id | epoch | the request                                                                      |
+//! |------------|-------|----------------------------------------------------------------------------------|
+//! | any        | -1    | names all partitions; ends the session                                           |
+//! | any        | 0     | names all partitions; ends the session and asks for a new one                    |
+//! | not 0      | 1 …   | names what changes; is told what is new                                          |
+
+pub(crate) mod session;
+pub(crate) mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +17,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::access::Access;
 use crate::api::error_map;
+use crate::api::fetch::sessions::{Incremental, SharedSession};
 use crate::api::node::Node;
+use crate::auth::acl::Operation;
 use crate::ids::{TopicId, TopicPartition};
 use crate::log::access::{FetchData, Isolation, ReadRequest};
+use crate::net::handler::RequestContext;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::fetch::{
     AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse,
@@ -21,8 +32,11 @@ use crate::protocol::messages::fetch::{
 };
 use crate::replication::partition::Partition;
 
+const NO_SESSION: i32 = 0;
 const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
+/// The first version in which topics are named by their ids.
+const TOPIC_ID_VERSION_FIRST: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 
 /// One partition asked for.
@@ -53,10 +67,19 @@ struct Pass {
     failed: bool,
 }
 
-pub(crate) async fn handle(node: &Node, version: i16, request: FetchRequest) -> FetchResponse {
-    if request.session_id != 0 && !matches!(request.session_epoch, FINAL_EPOCH | INITIAL_EPOCH) {
-        return FetchResponse { error_code: ErrorCode::FetchSessionIdNotFound, ..FetchResponse::default() };
-    }
+/// A request with all its partitions, and the session whose they are.
+struct Plan {
+    topics: Vec<FetchTopic>,
+    session: Option<(i32, SharedSession)>,
+    /// Does the client know what it was told before?
+    is_incremental: bool,
+}
+
+pub(crate) async fn handle(
+    node: &Node,
+    context: &RequestContext,
+    mut request: FetchRequest,
+) -> FetchResponse {
     let committed = request.isolation_level == READ_COMMITTED;
     let limits = Limits {
         isolation: if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
@@ -64,10 +87,53 @@ pub(crate) async fn handle(node: &Node, version: i16, request: FetchRequest) -> 
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    let topics = find_all(node, version, request.topics);
-    let pass = poll(&topics, &limits, wait, node.closing()).await;
+    let replica_id = request.replica_id.max(request.replica_state.replica_id);
+    let plan = match plan(node, context, &mut request) {
+        Ok(plan) => plan,
+        Err(error_code) => return FetchResponse { error_code, ..FetchResponse::default() },
+    };
+    let by_id = context.api_version >= TOPIC_ID_VERSION_FIRST;
+    let access = Access::of(node, &context.session);
+    let topics = Finder { node, access: &access, by_id, replica_id }.find_all(plan.topics);
+    drop(access);
+    let mut pass = poll(&topics, &limits, wait, node.closing()).await;
     node.metrics().bytes_out.add(pass.bytes as u64);
-    FetchResponse { responses: pass.topics, ..FetchResponse::default() }
+    let mut session_id = NO_SESSION;
+    if let Some((id, session)) = plan.session {
+        session_id = id;
+        session.lock().tell(&mut pass.topics, plan.is_incremental);
+    }
+    FetchResponse { session_id, responses: pass.topics, ..FetchResponse::default() }
+}
+
+/// What a request is to read, by itself or by its session.
+///
+/// Errors: the code told to a client whose idea of its session is wrong.
+fn plan(node: &Node, context: &RequestContext, request: &mut FetchRequest) -> Result<Plan, ErrorCode> {
+    let (id, epoch) = (request.session_id, request.session_epoch);
+    let topics = std::mem::take(&mut request.topics);
+    let alone = |topics| Plan { topics, session: None, is_incremental: false };
+    if id == NO_SESSION && epoch == FINAL_EPOCH {
+        return Ok(alone(topics));
+    }
+    let (sessions, now) = (node.fetch_sessions(), node.clock().monotonic());
+    let principal = context.session.principal();
+    let by_id = context.api_version >= TOPIC_ID_VERSION_FIRST;
+    if matches!(epoch, INITIAL_EPOCH | FINAL_EPOCH) {
+        if id != NO_SESSION {
+            sessions.close(id, &principal);
+        }
+        if epoch == FINAL_EPOCH {
+            return Ok(alone(topics));
+        }
+        let session = sessions.open(principal, by_id, &topics, now, node.rng());
+        return Ok(Plan { topics, session, is_incremental: false });
+    }
+    let forgotten = &request.forgotten_topics_data;
+    let incremental = Incremental { principal: &principal, epoch, by_id, topics: &topics, forgotten };
+    let Some(session) = sessions.advance(id, incremental, now)? else { return Ok(alone(Vec::new())) };
+    let topics = session.lock().topics();
+    Ok(Plan { topics, session: Some((id, session)), is_incremental: true })
 }
 
 /// Reads until there is enough, something is wrong, or time is up.
@@ -124,28 +190,60 @@ fn partitions(topics: &[WantedTopic]) -> impl Iterator<Item = &Arc<Partition>> {
     topics.iter().flat_map(|topic| topic.partitions.iter().filter_map(|wanted| wanted.found.as_ref().ok()))
 }
 
-fn find_all(node: &Node, version: i16, topics: Vec<FetchTopic>) -> Vec<WantedTopic> {
-    let image = node.metadata().image();
-    let by_id = version >= 13;
-    let find = |topic: FetchTopic| {
-        let known =
-            if by_id { image.topic_by_id(TopicId(topic.topic_id)) } else { image.topic(&topic.topic) };
-        let partition = |request: FetchPartition| {
-            let found = match known {
-                None if by_id => Err(ErrorCode::UnknownTopicId),
-                None => Err(ErrorCode::UnknownTopicOrPartition),
-                Some(known) => node
-                    .replicas()
-                    .require(&TopicPartition::new(known.name.clone(), request.partition))
-                    .map_err(|error| error_map::code(&error))
-                    .and_then(|found| check_epoch(&found, request.current_leader_epoch).map(|()| found)),
+/// Looks partitions up for a client.
+struct Finder<'a> {
+    node: &'a Node,
+    access: &'a Access,
+    by_id: bool,
+    /// The broker that the client says it is; negative for consumers.
+    replica_id: i32,
+}
+
+impl Finder<'_> {
+    fn find_all(&self, topics: Vec<FetchTopic>) -> Vec<WantedTopic> {
+        let image = self.node.metadata().image();
+        let find = |topic: FetchTopic| {
+            let known = if self.by_id {
+                image.topic_by_id(TopicId(topic.topic_id))
+            } else {
+                image.topic(&topic.topic)
             };
-            Wanted { request, found }
+            let known = match known {
+                _ if !self.may_read(known.map_or(&topic.topic, |known| &known.name)) => {
+                    Err(ErrorCode::TopicAuthorizationFailed)
+                }
+                Some(known) => Ok(known),
+                None if self.by_id => Err(ErrorCode::UnknownTopicId),
+                None => Err(ErrorCode::UnknownTopicOrPartition),
+            };
+            let partition = |request: FetchPartition| {
+                let found = known.and_then(|known| {
+                    let found = self
+                        .node
+                        .replicas()
+                        .require(&TopicPartition::new(known.name.clone(), request.partition))
+                        .map_err(|error| error_map::code(&error))?;
+                    check_epoch(&found, request.current_leader_epoch).map(|()| found)
+                });
+                Wanted { request, found }
+            };
+            let partitions = topic.partitions.into_iter().map(partition).collect();
+            WantedTopic { name: topic.topic, id: topic.topic_id, partitions }
         };
-        let partitions = topic.partitions.into_iter().map(partition).collect();
-        WantedTopic { name: topic.topic, id: topic.topic_id, partitions }
-    };
-    topics.into_iter().map(find).collect()
+        topics.into_iter().map(find).collect()
+    }
+
+    /// May the client read this topic? Nobody passes for a replica who is none (CVE-2018-1288). A topic whose id is not
+    /// known has no name.
+    fn may_read(&self, name: &str) -> bool {
+        if self.access.is_unrestricted() {
+            return true;
+        }
+        if self.replica_id >= 0 {
+            return self.access.cluster(Operation::ClusterAction);
+        }
+        (self.by_id && name.is_empty()) || self.access.topic(Operation::Read, name)
+    }
 }
 
 /// Is the client's idea of who leads the partition up to date (KIP-320)?
@@ -217,3 +315,6 @@ fn success(partition_index: i32, data: FetchData, isolation: Isolation) -> Parti
         ..PartitionData::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

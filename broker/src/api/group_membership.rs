@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::api::access::Access;
 use crate::api::node::Node;
+use crate::auth::acl::{Operation, ResourceType};
 use crate::group::consumer::heartbeat::HeartbeatRequest as ConsumerHeartbeat;
+use crate::group::consumer::sight::Viewer;
 use crate::group::consumer::state::{JOIN_EPOCH, PartitionSet};
 use crate::group::message::{JoinRequest, SyncRequest};
+use crate::net::handler::RequestContext;
+use crate::net::session::Session;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
@@ -131,12 +136,22 @@ pub(crate) async fn leave(node: &Node, version: i16, request: LeaveGroupRequest)
     LeaveGroupResponse { throttle_time_ms: 0, error_code: ErrorCode::None, members }
 }
 
+/// Whose rules say which topics a member's pattern names.
+fn viewer(node: &Node, session: &Session) -> Option<Viewer> {
+    let access = Access::of(node, session);
+    let name = access.subject_name()?;
+    Some(Viewer::new(&name, move |image, topic| {
+        access.may_under(image.security(), Operation::Describe, ResourceType::Topic, topic)
+    }))
+}
+
 pub(crate) async fn consumer_heartbeat(
     node: &Node,
     client: Client,
-    version: i16,
+    context: &RequestContext,
     request: ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
+    let version = context.api_version;
     // Members of version 0 get their ids here; later ones choose them.
     let chosen_here = version == 0 && request.member_id.is_empty() && request.member_epoch == JOIN_EPOCH;
     let member_id = if chosen_here { member_id(node.rng().uuid()) } else { request.member_id };
@@ -158,6 +173,7 @@ pub(crate) async fn consumer_heartbeat(
         owned: request.topic_partitions.map(flatten),
         client_id: client.client_id,
         client_host: client.host,
+        viewer: viewer(node, &context.session),
     };
     let image = node.metadata().image();
     match node.groups().consumer_heartbeat(&request.group_id, &heartbeat, &image).await {

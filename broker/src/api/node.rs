@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::api::fetch::sessions::{FetchSessions, PARTITIONS_MAX};
 use crate::auth::throttle::Throttle;
 use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
@@ -18,6 +20,8 @@ use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::TopicService;
 use crate::net::metrics::Counter;
 use crate::replication::manager::ReplicaManager;
+use crate::telemetry::instance::Instance;
+use crate::telemetry::service::Telemetry;
 use crate::txn::service::TxnService;
 
 /// Counters of the request handlers, in-process clients included.
@@ -34,6 +38,16 @@ pub struct NodeMetrics {
     pub requests_refused: Counter,
     /// Requests whose client was told to pause.
     pub requests_throttled: Counter,
+}
+
+/// Fetch sessions (KIP-227) in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchSessionFigures {
+    pub sessions: usize,
+    /// Partitions of all sessions.
+    pub partitions: usize,
+    /// Sessions that made room for others.
+    pub evictions: u64,
 }
 
 /// The parts of a broker.
@@ -61,6 +75,8 @@ pub struct Node {
     /// Passwords being checked; more would take the processor from everything else.
     password_checks: Semaphore,
     throttle: Throttle,
+    telemetry: Telemetry,
+    fetch_sessions: FetchSessions,
 }
 
 /// Passwords checked at a time.
@@ -75,6 +91,8 @@ impl Node {
             decoy_key,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             throttle: Throttle::default(),
+            telemetry: Telemetry::default(),
+            fetch_sessions: FetchSessions::new(parts.config.fetch_sessions_max, PARTITIONS_MAX),
             parts,
             advertised: OnceLock::new(),
             metrics: NodeMetrics::default(),
@@ -144,6 +162,26 @@ impl Node {
         &self.throttle
     }
 
+    /// What consumers read in sessions, in figures.
+    pub fn fetch_session_figures(&self) -> FetchSessionFigures {
+        let (sessions, partitions) = self.fetch_sessions.figures();
+        FetchSessionFigures { sessions, partitions, evictions: self.fetch_sessions.evictions.get() }
+    }
+
+    pub(crate) fn fetch_sessions(&self) -> &FetchSessions {
+        &self.fetch_sessions
+    }
+
+    /// What clients push about themselves.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Visits every client that pushes metrics, with its latest values.
+    pub fn visit_telemetry(&self, visit: impl FnMut(Uuid, &Instance)) {
+        self.telemetry.visit(self.clock().monotonic(), visit);
+    }
+
     /// Decides on changes of the metadata and makes them durable, beside the async threads.
     pub(crate) async fn update_metadata<T: Send + 'static>(
         &self,
@@ -209,6 +247,7 @@ impl Node {
 
     /// Forgets what has been kept for long enough.
     pub(crate) fn expire_stored(&self) -> Result<()> {
+        self.telemetry.expire(self.clock().monotonic());
         self.parts.groups.expire_offsets()?;
         self.parts.txns.expire_ids()
     }

@@ -18,6 +18,10 @@ pub enum OpenMode {
     Write,
     /// For reading and writing; made, or cut to nothing if it exists.
     Create,
+    /// As `Write`; from now on nobody but its owner may open it.
+    WritePrivate,
+    /// As `Create`; nobody but its owner may ever open it, whatever the umask.
+    CreatePrivate,
 }
 
 /// One entry of a directory.

@@ -9,6 +9,7 @@ pub mod heartbeat;
 pub mod membership;
 pub mod reconcile;
 pub mod record;
+pub mod sight;
 pub mod state;
 pub mod subscription;
 pub mod value;

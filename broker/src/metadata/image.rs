@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::broker_config::{BrokerSettings, Scope};
+use super::client_metrics_config::ClientMetricsSubscription;
 use super::group_config;
 use super::record::MetadataRecord;
 use super::security::SecurityImage;
@@ -61,6 +62,7 @@ pub struct MetadataImage {
     security: Arc<SecurityImage>,
     broker_settings: BrokerSettings,
     group_settings: BTreeMap<String, BTreeMap<String, String>>,
+    client_metrics: BTreeMap<String, Arc<ClientMetricsSubscription>>,
 }
 
 impl MetadataImage {
@@ -96,6 +98,12 @@ impl MetadataImage {
         &self.group_settings
     }
 
+    /// Subscriptions to client metrics, by name.
+    #[must_use]
+    pub fn client_metrics(&self) -> &BTreeMap<String, Arc<ClientMetricsSubscription>> {
+        &self.client_metrics
+    }
+
     /// The settings the logs of a topic obey: its own, else the broker's, else the built-in ones.
     #[must_use]
     pub fn log_config(&self, topic: &Topic) -> LogConfig {
@@ -128,7 +136,7 @@ impl MetadataImage {
     /// Applies one change. Changes of unknown topics are of no effect.
     pub fn apply(&mut self, record: &MetadataRecord) -> Result<()> {
         match record {
-            MetadataRecord::Cluster { cluster_id } => self.cluster_id = *cluster_id,
+            MetadataRecord::Cluster { cluster_id, .. } => self.cluster_id = *cluster_id,
             MetadataRecord::TopicCreated { name, id, partitions, configs } => {
                 let name: Arc<str> = name.as_str().into();
                 let config = TopicConfig::parse(configs)?;
@@ -169,6 +177,14 @@ impl MetadataImage {
                     self.group_settings.insert(group.clone(), configs.clone());
                 }
             }
+            MetadataRecord::ClientMetricsChanged { name, configs } => {
+                let subscription = ClientMetricsSubscription::parse(configs)?;
+                if configs.is_empty() {
+                    self.client_metrics.remove(name);
+                } else {
+                    self.client_metrics.insert(name.clone(), Arc::new(subscription));
+                }
+            }
             MetadataRecord::ProducerIds { next } => self.producer_id_next = self.producer_id_next.max(*next),
             MetadataRecord::CredentialSet { user, credential } => {
                 self.security_mut().set_credential(user, credential);
@@ -192,7 +208,7 @@ impl MetadataImage {
     /// The shortest list of changes that gives this image.
     #[must_use]
     pub fn records(&self) -> Vec<MetadataRecord> {
-        let mut records = vec![MetadataRecord::Cluster { cluster_id: self.cluster_id }];
+        let mut records = vec![MetadataRecord::Cluster { cluster_id: self.cluster_id, changes_before: 0 }];
         for (id, topic) in &self.deleting {
             let name = topic.name.to_string();
             records.push(MetadataRecord::TopicCreated {
@@ -217,6 +233,10 @@ impl MetadataImage {
         }
         records.extend(self.group_settings.iter().map(|(group, configs)| {
             MetadataRecord::GroupConfigsChanged { group: group.clone(), configs: configs.clone() }
+        }));
+        records.extend(self.client_metrics.iter().map(|(name, subscription)| {
+            let configs = subscription.configs().clone();
+            MetadataRecord::ClientMetricsChanged { name: name.clone(), configs }
         }));
         records.push(MetadataRecord::ProducerIds { next: self.producer_id_next });
         records.extend(self.security.records());

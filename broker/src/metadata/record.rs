@@ -19,6 +19,9 @@ pub enum MetadataRecord {
     Cluster {
         #[serde(with = "uuid_text")]
         cluster_id: Uuid,
+        /// Changes that were made before those of this log, which a rewrite has left out.
+        #[serde(default)]
+        changes_before: i64,
     },
     /// The topic exists from here on; missing partition directories are made at start.
     TopicCreated {
@@ -47,6 +50,8 @@ pub enum MetadataRecord {
     BrokerConfigsChanged { scope: Scope, configs: BTreeMap<String, String> },
     /// The settings of a consumer group, as a whole; none removes them.
     GroupConfigsChanged { group: String, configs: BTreeMap<String, String> },
+    /// The settings of a subscription to client metrics, as a whole; none removes it.
+    ClientMetricsChanged { name: String, configs: BTreeMap<String, String> },
     /// Producer ids below `next` may be in use.
     ProducerIds { next: i64 },
     /// The user's password under one mechanism is what this proves.

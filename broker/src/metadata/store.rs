@@ -6,6 +6,8 @@
 //! | 4..8  | CRC-32C of the payload                  |
 //! | 8..   | payload: a JSON array of changes        |
 //!
+//! The file holds what passwords are checked against: nobody but its owner may open it.
+//!
 //! A frame is synced before the next is written. So only the last frame can be torn by a crash: it was never
 //! acknowledged and is cut off. Any other damage is refused.
 
@@ -38,6 +40,8 @@ struct Writer {
     failed: bool,
     /// Whether the file with the reserve is there.
     reserve: bool,
+    /// Changes ever made.
+    changes: i64,
 }
 
 /// Metadata on disk and in memory.
@@ -64,14 +68,15 @@ impl MetadataStore {
         } else {
             Vec::new()
         };
-        let valid = load(&path, &bytes, &mut image)?;
+        let (valid, mut changes) = load(&path, &bytes, &mut image)?;
         if valid == 0 && storage.exists(&path) {
             // The first frame took its place by a rename, whole. Without it nothing is known: not even the cluster id.
             return Err(corrupt(&path, 0, "the first frame is damaged"));
         }
         let file = if valid > 0 {
-            let file =
-                storage.open(&path, OpenMode::Write).map_err(|error| Error::io("open", &path, error))?;
+            let file = storage
+                .open(&path, OpenMode::WritePrivate)
+                .map_err(|error| Error::io("open", &path, error))?;
             if valid < bytes.len() {
                 tracing::warn!(path = %path.display(), cut = bytes.len() - valid, "torn metadata frame cut off");
                 file.set_len(valid as u64).map_err(|error| Error::io("truncate", &path, error))?;
@@ -80,11 +85,14 @@ impl MetadataStore {
             file
         } else {
             image.cluster_id = new_cluster_id;
-            replace(storage.as_ref(), &path, &image)?.0
+            let replaced = replace(storage.as_ref(), &path, &image, 0)?;
+            changes = replaced.changes;
+            replaced.file
         };
         let bytes = file.len().map_err(|error| Error::io("measure", &path, error))?;
         let reserve = keep_reserve(storage.as_ref(), dir);
-        let writer = Writer { file, bytes, rewrite_at: bytes + REWRITE_BYTES, failed: false, reserve };
+        let writer =
+            Writer { file, bytes, rewrite_at: bytes + REWRITE_BYTES, failed: false, reserve, changes };
         let image = RwLock::new(Arc::new(image));
         let failed = CancellationToken::new();
         Ok(Self { storage, path, writer: Mutex::new(writer), image, failed })
@@ -94,6 +102,12 @@ impl MetadataStore {
     #[must_use]
     pub fn image(&self) -> Arc<MetadataImage> {
         self.image.read().clone()
+    }
+
+    /// The offset after the last change, as if each change were a record of a log.
+    #[must_use]
+    pub fn end_offset(&self) -> i64 {
+        self.writer.lock().changes
     }
 
     /// Cancelled once a change could not be written.
@@ -156,9 +170,11 @@ impl MetadataStore {
 
     fn append(&self, writer: &mut Writer, records: &[MetadataRecord], next: &MetadataImage) -> Result<()> {
         if writer.bytes >= writer.rewrite_at {
-            match replace(self.storage.as_ref(), &self.path, next) {
-                Ok((file, bytes)) => {
-                    *writer = Writer { file, bytes, rewrite_at: bytes * 2 + REWRITE_BYTES, ..*writer };
+            let changes = writer.changes + count(records);
+            match replace(self.storage.as_ref(), &self.path, next, changes) {
+                Ok(Replaced { file, bytes, changes }) => {
+                    let rewrite_at = bytes * 2 + REWRITE_BYTES;
+                    *writer = Writer { file, bytes, rewrite_at, changes, ..*writer };
                     return Ok(());
                 }
                 // A smaller log will do no good now; the change itself may still fit.
@@ -178,6 +194,7 @@ impl MetadataStore {
             .map_err(|error| Error::io("write", &self.path, error))?;
         writer.file.sync_data().map_err(|error| Error::io("sync", &self.path, error))?;
         writer.bytes += frame.len() as u64;
+        writer.changes += count(records);
         Ok(())
     }
 }
@@ -218,14 +235,14 @@ fn encode(records: &[MetadataRecord]) -> Vec<u8> {
     frame
 }
 
-/// Applies all whole frames; returns the bytes they take.
-fn load(path: &Path, bytes: &[u8], image: &mut MetadataImage) -> Result<usize> {
-    let mut position = 0;
+/// Applies all whole frames; returns the bytes they take and the changes ever made.
+fn load(path: &Path, bytes: &[u8], image: &mut MetadataImage) -> Result<(usize, i64)> {
+    let (mut position, mut changes) = (0, 0);
     while position < bytes.len() {
         let rest = &bytes[position..];
         let Some(payload) = frame_payload(rest) else {
             return if is_torn_tail(rest) {
-                Ok(position)
+                Ok((position, changes))
             } else {
                 Err(corrupt(path, position, "checksum mismatch"))
             };
@@ -233,11 +250,15 @@ fn load(path: &Path, bytes: &[u8], image: &mut MetadataImage) -> Result<usize> {
         let records: Vec<MetadataRecord> =
             serde_json::from_slice(payload).map_err(|error| corrupt(path, position, &error.to_string()))?;
         for record in &records {
+            if let MetadataRecord::Cluster { changes_before, .. } = record {
+                changes += changes_before;
+            }
             image.apply(record)?;
         }
+        changes += count(&records);
         position += HEADER_BYTES + payload.len();
     }
-    Ok(position)
+    Ok((position, changes))
 }
 
 /// The payload of the frame at the start of `bytes`, if it is whole and its checksum right.
@@ -266,18 +287,34 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_extension("log.tmp")
 }
 
-/// Writes the image to a new file that takes the old one's place.
-fn replace(storage: &dyn Storage, path: &Path, image: &MetadataImage) -> Result<(Arc<dyn StorageFile>, u64)> {
+fn count(records: &[MetadataRecord]) -> i64 {
+    i64::try_from(records.len()).unwrap_or(i64::MAX)
+}
+
+/// A file that has taken the old one's place.
+struct Replaced {
+    file: Arc<dyn StorageFile>,
+    bytes: u64,
+    changes: i64,
+}
+
+/// Writes the image, which `changes` have made, to a new file that takes the old one's place.
+fn replace(storage: &dyn Storage, path: &Path, image: &MetadataImage, changes: i64) -> Result<Replaced> {
     let dir = path.parent().expect("the metadata log is in a directory");
     let temporary = temporary(path);
     let io = |action, error| Error::io(action, path, error);
-    let file = storage.open(&temporary, OpenMode::Create).map_err(|error| io("create", error))?;
-    let frame = encode(&image.records());
+    let file = storage.open(&temporary, OpenMode::CreatePrivate).map_err(|error| io("create", error))?;
+    let mut records = image.records();
+    let before = (changes - count(&records)).max(0);
+    if let Some(MetadataRecord::Cluster { changes_before, .. }) = records.first_mut() {
+        *changes_before = before;
+    }
+    let frame = encode(&records);
     file.write_all_at(&frame, 0).map_err(|error| io("write", error))?;
     file.sync_data().map_err(|error| io("sync", error))?;
     storage.rename(&temporary, path).map_err(|error| io("replace", error))?;
     storage.sync_dir(dir).map_err(|error| io("sync the directory of", error))?;
-    Ok((file, frame.len() as u64))
+    Ok(Replaced { file, bytes: frame.len() as u64, changes: before + count(&records) })
 }
 
 #[cfg(test)]

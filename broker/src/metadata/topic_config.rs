@@ -24,6 +24,8 @@ pub enum ValueKind {
     OneOf(&'static [&'static str]),
     /// Comma separated.
     ListOf(&'static [&'static str]),
+    /// Comma separated, of anything.
+    List,
     /// Kept for tools that set it; of no effect on one node.
     Text,
 }
@@ -351,7 +353,9 @@ pub fn check(definition: &ConfigDefinition, value: &str) -> Result<()> {
         ValueKind::ListOf(words) if !value.split(',').all(|part| words.contains(&part.trim())) => {
             wrong("a list of the setting's words")
         }
-        ValueKind::Bool | ValueKind::OneOf(_) | ValueKind::ListOf(_) | ValueKind::Text => Ok(()),
+        ValueKind::Bool | ValueKind::OneOf(_) | ValueKind::ListOf(_) | ValueKind::List | ValueKind::Text => {
+            Ok(())
+        }
     }
 }
 

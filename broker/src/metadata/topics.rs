@@ -169,6 +169,24 @@ impl TopicService {
         .await
     }
 
+    /// Replaces the settings of a subscription to client metrics by what `edit` makes of the present ones.
+    pub async fn alter_client_metrics(
+        &self,
+        name: &str,
+        edit: impl Fn(&BTreeMap<String, String>) -> Result<BTreeMap<String, String>> + Send + 'static,
+    ) -> Result<()> {
+        let inner = self.inner.clone();
+        let name = name.to_owned();
+        blocking(move || {
+            inner.metadata.update(|image| {
+                let present = image.client_metrics().get(&name).map(|present| present.configs().clone());
+                let configs = edit(&present.unwrap_or_default())?;
+                Ok((vec![MetadataRecord::ClientMetricsChanged { name: name.clone(), configs }], ()))
+            })
+        })
+        .await
+    }
+
     /// Replaces the broker's settings of `scope` by what `edit` makes of the present ones; logs obey them at once.
     pub async fn alter_broker_configs(
         &self,

@@ -54,6 +54,26 @@ struct Ongoing {
     raw: bool,
 }
 
+/// What a client says it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Software {
+    pub name: Arc<str>,
+    pub version: Arc<str>,
+}
+
+/// Letters, digits, dots and hyphens, the last two not at the ends. Source: KIP-511.
+fn is_software_word(word: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    word.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && word.chars().all(is_inner)
+}
+
+/// What clients are made of that do not say it.
+const UNKNOWN_SOFTWARE: &str = "unknown";
+/// Characters kept of a name or a version.
+const SOFTWARE_CHARS_MAX: usize = 100;
+
 #[derive(Debug)]
 struct State {
     principal: Arc<str>,
@@ -63,6 +83,7 @@ struct State {
     ongoing: Option<Ongoing>,
     closing: bool,
     muted_until: Option<Instant>,
+    software: Option<Software>,
 }
 
 /// One connection.
@@ -90,6 +111,7 @@ impl Session {
             ongoing: None,
             closing: false,
             muted_until: None,
+            software: None,
         };
         Self { connection_id, peer, endpoint, state: Mutex::new(state) }
     }
@@ -132,6 +154,24 @@ impl Session {
     /// The address to show for the peer, as Kafka's `client_host` fields want it.
     pub fn client_host(&self) -> String {
         self.peer.map_or_else(|| "/local".to_owned(), |peer| format!("/{}", peer.ip()))
+    }
+
+    /// What the client is made of.
+    pub fn software(&self) -> Software {
+        let unknown = || Software { name: UNKNOWN_SOFTWARE.into(), version: UNKNOWN_SOFTWARE.into() };
+        self.state.lock().software.clone().unwrap_or_else(unknown)
+    }
+
+    /// Notes what the client is made of. `false` when it cannot be that (KIP-511).
+    pub(crate) fn name_software(&self, name: &str, version: &str) -> bool {
+        if !is_software_word(name) || !is_software_word(version) {
+            return false;
+        }
+        // One character is one byte here.
+        let shortened = |text: &str| Arc::from(&text[..text.len().min(SOFTWARE_CHARS_MAX)]);
+        let software = Software { name: shortened(name), version: shortened(version) };
+        self.state.lock().software = Some(software);
+        true
     }
 
     /// May a request of this API be answered now?
@@ -256,6 +296,20 @@ mod tests {
         closed.close();
         assert_eq!(closed.admit(ApiKey::ApiVersions, now), Err(Inadmissible::Closing));
         assert!(Session::internal().admit(ApiKey::Produce, now).is_ok());
+    }
+
+    #[tokio::test]
+    async fn software_is_named_in_words() {
+        let session = session(None);
+        assert_eq!(&*session.software().name, "unknown");
+        for (name, version) in
+            [("", "1"), ("a", ""), ("-a", "1"), ("a", "1."), ("a b", "1"), ("a", "1\n"), ("ä", "1")]
+        {
+            assert!(!session.name_software(name, version), "{name:?} {version:?}");
+        }
+        assert!(session.name_software("apache-kafka-java", "4.3.0"));
+        assert!(session.name_software("a", &"1".repeat(30_000)));
+        assert_eq!(session.software().version.len(), 100);
     }
 
     #[tokio::test]

@@ -64,6 +64,7 @@ macro_rules! api_table {
                 DescribeUserScramCredentialsResponse, 0..=0, [0..=0];
             AlterUserScramCredentials = 51, alter_user_scram_credentials, AlterUserScramCredentialsRequest,
                 AlterUserScramCredentialsResponse, 0..=0, [0..=0];
+            DescribeQuorum = 55, describe_quorum, DescribeQuorumRequest, DescribeQuorumResponse, 0..=2, [0..=2];
             DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse, 0..=2, [0..=2];
             DescribeProducers = 61, describe_producers, DescribeProducersRequest, DescribeProducersResponse,
                 0..=0, [0..=0];
@@ -74,6 +75,9 @@ macro_rules! api_table {
                 ConsumerGroupHeartbeatResponse, 0..=1, [0..=1];
             ConsumerGroupDescribe = 69, consumer_group_describe, ConsumerGroupDescribeRequest,
                 ConsumerGroupDescribeResponse, 0..=1, [0..=1];
+            GetTelemetrySubscriptions = 71, get_telemetry_subscriptions, GetTelemetrySubscriptionsRequest,
+                GetTelemetrySubscriptionsResponse, 0..=0, [0..=0];
+            PushTelemetry = 72, push_telemetry, PushTelemetryRequest, PushTelemetryResponse, 0..=0, [0..=0];
             ListConfigResources = 74, list_config_resources, ListConfigResourcesRequest, ListConfigResourcesResponse,
                 0..=1, [0..=1];
             DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest,

@@ -160,6 +160,11 @@ impl Decoder {
         self.array().map(i16::from_be_bytes)
     }
 
+    /// UINT16.
+    pub fn get_u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     /// INT32.
     pub fn get_i32(&mut self) -> Result<i32, DecodeError> {
         self.array().map(i32::from_be_bytes)
@@ -339,6 +344,11 @@ impl Encoder {
     /// INT16.
     pub fn put_i16(&mut self, value: i16) {
         self.buffer.put_i16(value);
+    }
+
+    /// UINT16.
+    pub fn put_u16(&mut self, value: u16) {
+        self.buffer.put_u16(value);
     }
 
     /// INT32.

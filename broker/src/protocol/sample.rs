@@ -42,7 +42,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8 i16 i32 i64 f64);
+integers!(i8 i16 u16 i32 i64 f64);
 
 impl Sample for bool {
     fn sample(samples: &mut Samples, _: WireContext) -> Self {

@@ -7,6 +7,7 @@ use weir_broker::broker::Broker;
 use weir_broker::net::metrics::{LATENCY_BOUNDS_US, NetMetrics};
 use weir_broker::protocol::api_key::ApiKey;
 
+use crate::metrics::clients;
 use crate::metrics::text::Page;
 use crate::node::Node;
 
@@ -20,6 +21,8 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         requests(broker.net_metrics(), page);
         let counters = broker.node().metrics();
         security(counters, page);
+        clients::write(broker, page);
+        fetch_sessions(broker, page);
         page.family("weir_broker_requests", "counter", "Requests, those of this process among them.")
             .sample(&[], counters.requests.get());
         page.family("weir_broker_appended_bytes", "counter", "Bytes of records that producers appended.")
@@ -120,6 +123,16 @@ fn connections(net: &NetMetrics, page: &mut Page) {
         .sample(&[], net.bytes_received.get());
     page.family("weir_kafka_sent_bytes", "counter", "Bytes written to Kafka connections.")
         .sample(&[], net.bytes_sent.get());
+}
+
+fn fetch_sessions(broker: &Broker, page: &mut Page) {
+    let sessions = broker.node().fetch_session_figures();
+    page.family("weir_fetch_sessions", "gauge", "Consumers that name only what changes of what they read.")
+        .sample(&[], sessions.sessions);
+    page.family("weir_fetch_session_partitions", "gauge", "Partitions of all fetch sessions.")
+        .sample(&[], sessions.partitions);
+    page.family("weir_fetch_session_evictions", "counter", "Fetch sessions that made room for others.")
+        .sample(&[], sessions.evictions);
 }
 
 /// Who was turned away, and why.

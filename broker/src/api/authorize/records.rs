@@ -9,7 +9,6 @@ use crate::protocol::messages::delete_records::{
 use crate::protocol::messages::describe_producers::{
     DescribeProducersRequest, PartitionResponse, TopicResponse,
 };
-use crate::protocol::messages::fetch::{FetchRequest, FetchTopic, FetchableTopicResponse, PartitionData};
 use crate::protocol::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopicResponse,
 };
@@ -46,37 +45,6 @@ pub(super) fn produce(check: Check<'_>, request: &mut ProduceRequest) -> Verdict
         TopicProduceResponse { name, topic_id, partition_responses: partitions.collect() }
     };
     completed!(Produce, |answer| { answer.responses.extend(refused.into_iter().map(refuse)) })
-}
-
-pub(super) fn fetch(check: Check<'_>, request: &mut FetchRequest) -> Verdict {
-    if check.access.is_unrestricted() {
-        return Verdict::Allowed;
-    }
-    // Nobody passes for a replica who is none (CVE-2018-1288).
-    let is_replica = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
-    let replica_refused = is_replica && !check.cluster(Operation::ClusterAction);
-    let refused = take_out(&mut request.topics, |topic| {
-        replica_refused
-            || (!is_replica
-                && !check.topic(Operation::Read, check.version >= 13, &topic.topic, topic.topic_id))
-    });
-    if refused.is_empty() {
-        return Verdict::Allowed;
-    }
-    // A refusal does not wait for records.
-    request.max_wait_ms = 0;
-    let refuse = |topic: FetchTopic| {
-        let partitions = topic.partitions.iter().map(|wanted| PartitionData {
-            partition_index: wanted.partition,
-            error_code: REFUSED,
-            high_watermark: -1,
-            records: Some(bytes::Bytes::new()),
-            ..PartitionData::default()
-        });
-        let partitions = partitions.collect();
-        FetchableTopicResponse { topic: topic.topic, topic_id: topic.topic_id, partitions }
-    };
-    completed!(Fetch, |answer| { answer.responses.extend(refused.into_iter().map(refuse)) })
 }
 
 pub(super) fn list_offsets(check: Check<'_>, request: &mut ListOffsetsRequest) -> Verdict {

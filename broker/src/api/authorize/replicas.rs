@@ -7,6 +7,7 @@ use crate::protocol::messages::alter_replica_log_dirs::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopic, AlterReplicaLogDirTopicResult,
     AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
 };
+use crate::protocol::messages::describe_quorum::DescribeQuorumResponse;
 use crate::protocol::messages::elect_leaders::{
     ElectLeadersRequest, ElectLeadersResponse, PartitionResult, ReplicaElectionResult, TopicPartitions,
 };
@@ -59,4 +60,8 @@ pub(super) fn no_list(error_code: ErrorCode) -> ListPartitionReassignmentsRespon
 
 pub(super) fn no_resources(error_code: ErrorCode) -> ListConfigResourcesResponse {
     ListConfigResourcesResponse { error_code, ..ListConfigResourcesResponse::default() }
+}
+
+pub(super) fn no_quorum(error_code: ErrorCode) -> DescribeQuorumResponse {
+    DescribeQuorumResponse { error_code, ..DescribeQuorumResponse::default() }
 }

@@ -54,6 +54,7 @@ fn row(api: ApiKey, version: i16) -> Option<Vec<Vec<Need>>> {
         ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate | ApiKey::DescribeCluster => {
             None
         }
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => None,
         ApiKey::ListGroups | ApiKey::ListTransactions => None,
         ApiKey::Produce => one(vec![txn(Write), topic(Write)]),
         ApiKey::Fetch => one(vec![topic(Read)]),
@@ -89,7 +90,7 @@ fn row(api: ApiKey, version: i16) -> Option<Vec<Vec<Need>>> {
         ApiKey::AlterReplicaLogDirs | ApiKey::ElectLeaders | ApiKey::AlterPartitionReassignments => {
             one(vec![cluster(Alter)])
         }
-        ApiKey::ListPartitionReassignments => one(vec![cluster(Describe)]),
+        ApiKey::ListPartitionReassignments | ApiKey::DescribeQuorum => one(vec![cluster(Describe)]),
         ApiKey::ListConfigResources => one(vec![cluster(DescribeConfigs)]),
         ApiKey::FindCoordinator => one(vec![group(Describe)]),
         ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup => {
@@ -408,5 +409,55 @@ async fn resources_without_rules_are_open_if_the_operator_says_so() {
     let refused = refusals(&fixture.ask("User:bob", 5, session()).await);
     assert_eq!(refused, [ErrorCode::TopicAuthorizationFailed]);
     assert!(refusals(&fixture.ask("User:alice", 5, session()).await).is_empty());
+    fixture.broker.shutdown().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_does_not_show_hidden_topics() {
+    use crate::protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
+
+    let fixture = Fixture::start(AuthorizerConfig::default()).await;
+    let spec = TopicSpec { name: "secret".to_owned(), partitions: 1, configs: Default::default() };
+    assert!(fixture.broker.node().topics().create(vec![spec]).await[0].is_ok());
+    let secret = fixture.broker.node().image().topic("secret").expect("exists").id.0;
+    let allow = |resource_type, name: &str| Acl {
+        resource_type,
+        pattern_type: PatternType::Literal,
+        name: name.to_owned(),
+        principal: "User:alice".to_owned(),
+        host: "*".to_owned(),
+        operation: Operation::Read,
+        permission: Permission::Allow,
+    };
+    fixture.grant(vec![allow(ResourceType::Group, "g"), allow(ResourceType::Topic, "t")]).await;
+    let beat = async |member_epoch: i32, owned: &[(Uuid, i32)]| {
+        use crate::protocol::messages::consumer_group_heartbeat::TopicPartitions;
+        let partitions = |(topic_id, partition): &(Uuid, i32)| TopicPartitions {
+            topic_id: *topic_id,
+            partitions: vec![*partition],
+        };
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: "g".to_owned(),
+            member_id: "m".to_owned(),
+            member_epoch,
+            rebalance_timeout_ms: 5_000,
+            subscribed_topic_regex: Some(".*".to_owned()),
+            topic_partitions: Some(owned.iter().map(partitions).collect()),
+            ..ConsumerGroupHeartbeatRequest::default()
+        };
+        let Some(Response::ConsumerGroupHeartbeat(answer)) =
+            fixture.ask("User:alice", 1, request.into()).await
+        else {
+            panic!("an answer is due")
+        };
+        assert_eq!(answer.error_code, ErrorCode::None, "{:?}", answer.error_message);
+        let assigned = answer.assignment.map(|assignment| assignment.topic_partitions).unwrap_or_default();
+        (answer.member_epoch, assigned.into_iter().map(|topic| topic.topic_id).collect::<Vec<_>>())
+    };
+    let (epoch, assigned) = beat(0, &[]).await;
+    assert_eq!(assigned, [fixture.topic_id]);
+    fixture.grant(vec![allow(ResourceType::Topic, "secret")]).await;
+    let (_, assigned) = beat(epoch, &[(fixture.topic_id, 0)]).await;
+    assert!(assigned.contains(&secret) && assigned.contains(&fixture.topic_id), "{assigned:?}");
     fixture.broker.shutdown().await.expect("stops");
 }

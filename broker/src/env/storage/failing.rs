@@ -89,7 +89,8 @@ impl Storage for FailingStorage {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
         let kind = kind_of(path);
         let open = || self.inner.open(path, mode);
-        let inner = if mode == OpenMode::Create { around(&kind, "create", open)? } else { open()? };
+        let creates = matches!(mode, OpenMode::Create | OpenMode::CreatePrivate);
+        let inner = if creates { around(&kind, "create", open)? } else { open()? };
         Ok(Arc::new(FailingFile { inner, kind }))
     }
 

@@ -178,10 +178,10 @@ impl Storage for MemoryStorage {
         self.check(Operation::Open, path)?;
         let mut state = self.state.lock();
         let contents = match mode {
-            OpenMode::Read | OpenMode::Write => {
+            OpenMode::Read | OpenMode::Write | OpenMode::WritePrivate => {
                 Arc::clone(state.files.get(path).ok_or(io::ErrorKind::NotFound)?)
             }
-            OpenMode::Create => {
+            OpenMode::Create | OpenMode::CreatePrivate => {
                 if !path.parent().is_some_and(|dir| state.dirs.contains(dir)) {
                     return Err(io::ErrorKind::NotFound.into());
                 }

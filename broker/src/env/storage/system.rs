@@ -1,8 +1,8 @@
 //! The machine's file system.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +29,17 @@ struct SystemLock {
 
 impl StorageLock for SystemLock {}
 
+/// The mode of files that nobody but their owner may open.
+const OWNER_ONLY: u32 = 0o600;
+
+/// A file that was there before may have any mode.
+fn make_private(file: &File) -> io::Result<()> {
+    if file.metadata()?.permissions().mode() & 0o7777 == OWNER_ONLY {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY))
+}
+
 impl Storage for SystemStorage {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
         let mut options = OpenOptions::new();
@@ -36,8 +47,16 @@ impl Storage for SystemStorage {
             OpenMode::Read => options.read(true),
             OpenMode::Write => options.read(true).write(true),
             OpenMode::Create => options.read(true).write(true).create(true).truncate(true),
+            OpenMode::WritePrivate => options.read(true).write(true),
+            OpenMode::CreatePrivate => {
+                options.read(true).write(true).create(true).truncate(true).mode(OWNER_ONLY)
+            }
         };
-        Ok(Arc::new(SystemFile(options.open(path)?)))
+        let file = options.open(path)?;
+        if matches!(mode, OpenMode::WritePrivate | OpenMode::CreatePrivate) {
+            make_private(&file)?;
+        }
+        Ok(Arc::new(SystemFile(file)))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {

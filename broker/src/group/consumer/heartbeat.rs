@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::assignor::Assignor;
 use super::record;
+use super::sight::Viewer;
 use super::state::{
     ConsumerGroup, ConsumerMember, JOIN_EPOCH, LEAVE_EPOCH, MemberState, PartitionSet, STATIC_LEAVE_EPOCH,
 };
@@ -62,6 +63,8 @@ pub struct HeartbeatRequest {
     pub owned: Option<PartitionSet>,
     pub client_id: String,
     pub client_host: String,
+    /// Whose rules say which topics a pattern names; `None`: all there are.
+    pub viewer: Option<Viewer>,
 }
 
 /// The answer to a heartbeat.
@@ -179,7 +182,9 @@ impl ConsumerGroup {
         } else {
             self.check_known(request)?;
         }
+        // Both: what is subscribed to and who sees it.
         let resubscribed = self.apply_subscription(request, out);
+        let resubscribed = self.look(request, image) || resubscribed;
         self.follow_topics(resubscribed, image, out);
         if self.group_epoch > self.assignment_epoch {
             self.update_targets(image, out);

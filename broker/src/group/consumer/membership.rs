@@ -62,6 +62,7 @@ impl ConsumerGroup {
         let assigned = member.assigned.clone();
         self.set_partitions(old_id, PartitionSet::new(), PartitionSet::new());
         self.members.remove(old_id);
+        self.sights.remove(old_id);
         out.extend(record::member_tombstones(&self.group_id, old_id));
         new_id.clone_into(&mut member.member_id);
         member.assigned = PartitionSet::new();
@@ -142,6 +143,7 @@ impl ConsumerGroup {
         self.set_partitions(member_id, PartitionSet::new(), PartitionSet::new());
         let Some(member) = self.members.remove(member_id) else { return };
         self.targets.remove(member_id);
+        self.sights.remove(member_id);
         if let Some(instance) = &member.instance_id
             && self.static_members.get(instance) == Some(&member.member_id)
         {
@@ -178,6 +180,7 @@ impl ConsumerGroup {
                 (member.state == MemberState::UnrevokedPartitions).then_some(now.saturating_add(timeout));
         }
         self.assignor = self.preferred_assignor();
+        self.loaded_epoch = self.group_epoch;
         self.empty_since = now;
     }
 

@@ -12,6 +12,7 @@ use std::sync::Weak;
 use uuid::Uuid;
 
 use super::assignor::Assignor;
+use super::sight::Sight;
 use crate::metadata::image::MetadataImage;
 
 /// Partitions by topic id and number.
@@ -168,6 +169,12 @@ pub struct ConsumerGroup {
     pub(crate) targets: BTreeMap<String, PartitionSet>,
     /// Who holds a partition, assigned or still to be given up.
     pub(crate) owners: HashMap<(Uuid, i32), String>,
+    /// Member id → which topics its pattern may name; not stored.
+    pub(crate) sights: BTreeMap<String, Sight>,
+    /// Digest of what each pattern names for whom; `None` when it is to be taken anew. Not stored.
+    pub(crate) sights_digest: Option<i64>,
+    /// The group epoch at the start.
+    pub(crate) loaded_epoch: i32,
     /// The metadata `topics_digest` was last compared with.
     pub(crate) image_seen: Weak<MetadataImage>,
     /// Units: ms since epoch; when the last member went away.
@@ -188,6 +195,9 @@ impl ConsumerGroup {
             static_members: BTreeMap::new(),
             targets: BTreeMap::new(),
             owners: HashMap::new(),
+            sights: BTreeMap::new(),
+            sights_digest: None,
+            loaded_epoch: 0,
             image_seen: Weak::new(),
             empty_since: now,
         }

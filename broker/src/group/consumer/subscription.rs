@@ -8,7 +8,9 @@ use regex::{Regex, RegexBuilder};
 use uuid::Uuid;
 
 use super::assignor::{self, Assignor, Subscriber};
+use super::sight::Viewer;
 use super::state::{ConsumerGroup, ConsumerMember, PartitionSet};
+use crate::ids::TopicId;
 use crate::metadata::image::{MetadataImage, Topic, is_internal};
 
 /// Bytes a compiled pattern may take, and the cache it may fill while matching.
@@ -43,46 +45,85 @@ pub fn matches(pattern: &str, topic: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Subscriptions<'a> {
     image: &'a MetadataImage,
-    /// Pattern → the topics it names. Patterns repeat over members.
-    by_regex: BTreeMap<&'a str, Vec<&'a Arc<Topic>>>,
+    group: &'a ConsumerGroup,
+    /// Pattern, and whose rules it is under → the topics it names. Patterns repeat over members.
+    by_regex: BTreeMap<(&'a str, Option<&'a str>), Vec<&'a Arc<Topic>>>,
 }
 
 impl<'a> Subscriptions<'a> {
-    pub(crate) fn resolve(
-        members: impl Iterator<Item = &'a ConsumerMember>,
-        image: &'a MetadataImage,
-    ) -> Self {
+    pub(crate) fn resolve(group: &'a ConsumerGroup, image: &'a MetadataImage) -> Self {
         let mut by_regex = BTreeMap::new();
-        for pattern in members.filter_map(|member| member.regex.as_deref()) {
-            by_regex.entry(pattern).or_insert_with(|| match compile(pattern) {
-                Ok(regex) => image.topics().filter(|t| !t.is_internal() && regex.is_match(&t.name)).collect(),
+        for member in group.members.values() {
+            let (Some(pattern), Some(sight)) = (member.regex.as_deref(), group.sights.get(&member.member_id))
+            else {
+                continue;
+            };
+            let viewer = sight.viewer();
+            by_regex.entry((pattern, viewer.map(Viewer::name))).or_insert_with(|| match compile(pattern) {
+                Ok(regex) => image
+                    .topics()
+                    .filter(|topic| !topic.is_internal() && regex.is_match(&topic.name))
+                    .filter(|topic| viewer.is_none_or(|viewer| viewer.may_see(image, &topic.name)))
+                    .collect(),
                 Err(_) => Vec::new(),
             });
         }
-        Self { image, by_regex }
+        Self { image, group, by_regex }
     }
 
     /// The topics a member reads.
-    pub(crate) fn of(&self, member: &ConsumerMember) -> BTreeMap<Uuid, &'a Topic> {
+    pub(crate) fn of(&self, member: &'a ConsumerMember) -> BTreeMap<Uuid, &'a Topic> {
         let named = member.topics.iter().filter_map(|name| self.image.topic(name));
-        let matched = member.regex.as_deref().and_then(|regex| self.by_regex.get(regex));
-        let matched = matched.into_iter().flatten().copied();
-        named.chain(matched).map(|topic| (topic.id.0, topic.as_ref())).collect()
+        let mut topics: BTreeMap<Uuid, &'a Topic> = named.map(|topic| (topic.id.0, topic.as_ref())).collect();
+        let Some(pattern) = member.regex.as_deref() else { return topics };
+        match self.group.sights.get(&member.member_id) {
+            Some(sight) => {
+                let matched = self.by_regex.get(&(pattern, sight.viewer().map(Viewer::name)));
+                let matched = matched.into_iter().flatten().copied();
+                topics.extend(matched.map(|topic| (topic.id.0, topic.as_ref())));
+            }
+            // Not heard of since the start: what it had it was allowed to.
+            None => {
+                let target = self.group.targets.get(&member.member_id);
+                let had =
+                    target.into_iter().flatten().filter_map(|(id, _)| self.image.topic_by_id(TopicId(*id)));
+                topics.extend(had.map(|topic| (topic.id.0, topic.as_ref())));
+            }
+        }
+        topics
+    }
+
+    /// A number that changes with what patterns name for clients under rules; `None` without any.
+    fn digest_of_sights(&self) -> Option<i64> {
+        let mut hash = Md5::new();
+        let mut any = false;
+        for ((pattern, viewer), topics) in &self.by_regex {
+            let Some(viewer) = viewer else { continue };
+            any = true;
+            for part in [pattern, viewer] {
+                hash.update(part.as_bytes());
+                hash.update([0]);
+            }
+            topics.iter().for_each(|topic| hash.update(topic.id.0.as_bytes()));
+        }
+        any.then(|| leading(hash))
     }
 }
 
 impl ConsumerGroup {
     /// Compares the subscribed topics with those the group epoch stands for; true when they differ.
     pub(crate) fn refresh_topics(&mut self, image: &Arc<MetadataImage>) -> bool {
-        let subscriptions = Subscriptions::resolve(self.members.values(), image);
+        let subscriptions = Subscriptions::resolve(self, image);
         let mut topics = BTreeMap::new();
         for member in self.members.values() {
             topics.extend(subscriptions.of(member));
         }
-        let digest = digest(&topics);
+        let (digest, sights) = (digest(&topics), subscriptions.digest_of_sights());
         self.image_seen = Arc::downgrade(image);
-        let changed = digest != self.topics_digest;
-        self.topics_digest = digest;
+        // Rules can show a topic to a member that others saw before.
+        let shown = self.sights_digest.is_some() && sights != self.sights_digest;
+        let changed = digest != self.topics_digest || shown;
+        (self.topics_digest, self.sights_digest) = (digest, sights);
         changed
     }
 
@@ -93,7 +134,7 @@ impl ConsumerGroup {
 
     /// The targets that follow from members and topics as they are.
     pub(crate) fn compute_targets(&self, image: &MetadataImage) -> BTreeMap<String, PartitionSet> {
-        let subscriptions = Subscriptions::resolve(self.members.values(), image);
+        let subscriptions = Subscriptions::resolve(self, image);
         let mut sizes = BTreeMap::new();
         let mut subscribers = Vec::with_capacity(self.members.len());
         for member in self.members.values() {
@@ -134,6 +175,10 @@ fn digest(topics: &BTreeMap<Uuid, &Topic>) -> i64 {
         hash.update(topic.name.as_bytes());
         hash.update([0]);
     }
+    leading(hash)
+}
+
+fn leading(hash: Md5) -> i64 {
     let bytes = hash.finalize();
     i64::from_be_bytes(bytes[..8].try_into().expect("a digest has 16 bytes"))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::heartbeat::{HeartbeatReply, HeartbeatRequest};
+use super::sight::Viewer;
 use super::state::{ConsumerGroup, ConsumerGroupState, MemberState, PartitionSet};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::group::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit};
@@ -313,6 +314,101 @@ fn new_topics_and_partitions_are_noticed() {
     // A restart alone changes nothing.
     bench.coordinator = bench.replayed();
     assert_eq!(bench.heartbeat(&beat("a", 4)).expect("alive").member_epoch, 4);
+}
+
+/// Rules, as they are now: which topics a client may see.
+type Rules = Arc<parking_lot::Mutex<BTreeMap<&'static str, Vec<&'static str>>>>;
+
+fn viewer(rules: &Rules, name: &'static str) -> Option<Viewer> {
+    let rules = rules.clone();
+    Some(Viewer::new(name, move |_, topic| {
+        rules.lock().get(name).is_some_and(|visible| visible.contains(&topic))
+    }))
+}
+
+#[test]
+fn a_pattern_names_only_what_its_member_may_see() {
+    let mut bench = Bench::new(&[("t-1", 2), ("t-2", 2), ("t-3", 2)]);
+    let rules: Rules = Arc::default();
+    rules.lock().extend([("alice", vec!["t-1", "t-2"]), ("bob", vec!["t-2"])]);
+    let as_user =
+        |request: HeartbeatRequest, user| HeartbeatRequest { viewer: viewer(&rules, user), ..request };
+    let pattern = |member_id: &str, user| {
+        let regex = Some("t-.*".to_owned());
+        as_user(HeartbeatRequest { topics: None, regex, ..join(member_id, &[]) }, user)
+    };
+    let topics_of = |bench: &Bench, member_id: &str| {
+        let target = bench.group().target(member_id).cloned().unwrap_or_default();
+        target.into_iter().map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>()
+    };
+    let ids =
+        |names: &[&str]| names.iter().map(|name| topic_id(name)).collect::<std::collections::BTreeSet<_>>();
+    bench.heartbeat(&pattern("a", "alice")).expect("joined");
+    assert_eq!(topics_of(&bench, "a"), ids(&["t-1", "t-2"]));
+    bench.heartbeat(&pattern("b", "bob")).expect("joined");
+    assert_eq!(topics_of(&bench, "b"), ids(&["t-2"]));
+    bench.check_replay();
+
+    // Alice's other topic is shown to Bob as well: known to the group, new to him.
+    rules.lock().insert("bob", vec!["t-1", "t-2"]);
+    bench.change(&MetadataRecord::ProducerIds { next: 1 });
+    let epoch = bench.group().group_epoch();
+    bench.heartbeat(&as_user(beat("b", 2), "bob")).expect("alive");
+    assert_eq!(bench.group().group_epoch(), epoch + 1);
+    bench.heartbeat(&as_user(beat("a", 1), "alice")).expect("alive");
+    assert_eq!(bench.group().group_epoch(), epoch + 1, "once, not once for each member");
+    // And taken from both.
+    rules.lock().extend([("alice", vec!["t-1"]), ("bob", vec!["t-1"])]);
+    bench.change(&MetadataRecord::ProducerIds { next: 2 });
+    let member_epoch = bench.group().members["a"].epoch;
+    bench.heartbeat(&as_user(beat("a", member_epoch), "alice")).expect("alive");
+    for member in ["a", "b"] {
+        assert!(topics_of(&bench, member).is_subset(&ids(&["t-1"])), "{member}");
+    }
+    // Nobody restricts a third one.
+    let regex = Some("t-.*".to_owned());
+    let free = HeartbeatRequest { topics: None, regex, ..join("c", &[]) };
+    bench.heartbeat(&free).expect("joined");
+    assert!(topics_of(&bench, "c").is_superset(&ids(&["t-2", "t-3"])));
+}
+
+#[test]
+fn a_start_shows_nobody_what_is_hidden_and_moves_nothing() {
+    let mut bench = Bench::new(&[("t-1", 2), ("t-2", 2)]);
+    let rules: Rules = Arc::default();
+    rules.lock().extend([("alice", vec!["t-1", "t-2"]), ("bob", vec!["t-2"])]);
+    let as_user =
+        |request: HeartbeatRequest, user| HeartbeatRequest { viewer: viewer(&rules, user), ..request };
+    for (member_id, user) in [("a", "alice"), ("b", "bob")] {
+        let regex = Some("t-.*".to_owned());
+        let request = HeartbeatRequest { topics: None, regex, ..join(member_id, &[]) };
+        bench.heartbeat(&as_user(request, user)).expect("joined");
+    }
+    let settle = |bench: &mut Bench| {
+        for _ in 0..4 {
+            for (member_id, user) in [("a", "alice"), ("b", "bob")] {
+                let member = &bench.group().members[member_id];
+                let request = owning(member_id, member.epoch, &member.assigned.clone());
+                bench.heartbeat(&as_user(request, user)).expect("alive");
+            }
+        }
+    };
+    settle(&mut bench);
+    assert_eq!(bench.group().state(), ConsumerGroupState::Stable);
+    let (epoch, targets) = (bench.group().group_epoch(), bench.group().targets.clone());
+    bench.coordinator = bench.replayed();
+    settle(&mut bench);
+    assert_eq!((bench.group().group_epoch(), &bench.group().targets), (epoch, &targets));
+    // A topic made before the second one is heard of again.
+    bench.coordinator = bench.replayed();
+    rules.lock().extend([("alice", vec!["t-1", "t-2", "t-3"]), ("bob", vec!["t-2", "t-3"])]);
+    bench.create("t-3", 4);
+    settle(&mut bench);
+    let has = |member_id: &str, name: &str| {
+        bench.group().targets[member_id].iter().any(|(id, _)| *id == topic_id(name))
+    };
+    assert!(has("a", "t-3") && has("b", "t-3"), "{:?}", bench.group().targets);
+    assert!(!has("b", "t-1"));
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_torn_last_frame_is_cut_and_other_damage_refused() {
     let first_end = {
         let mut image = MetadataImage::default();
         let cut = &whole[..whole.len() - 1];
-        load(&path, cut, &mut image).expect("the tail is torn")
+        load(&path, cut, &mut image).expect("the tail is torn").0
     };
     for length in first_end..whole.len() {
         let file = storage.open(&path, OpenMode::Create).expect("creates");
@@ -134,4 +134,66 @@ fn users_rules_and_quotas_survive_reopening() {
     }
     assert_eq!(rebuilt, *after, "a rewrite keeps everything");
     assert_eq!(rebuilt.security().quotas.iter().count(), 1);
+}
+
+/// Runs in a process of its own, because the umask is the whole process's.
+#[test]
+fn nobody_else_may_read_the_log_whatever_the_umask() {
+    const DIR: &str = "WEIR_TEST_PRIVATE_DIR";
+    if let Some(dir) = std::env::var_os(DIR) {
+        let store = open(Path::new(&dir)).expect("opens");
+        create(&store, "a", 1);
+        return;
+    }
+    let mode = |path: &Path| {
+        let metadata = std::fs::metadata(path).expect("exists");
+        std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777
+    };
+    for umask in ["000", "022", "077"] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let test = "metadata::store::tests::nobody_else_may_read_the_log_whatever_the_umask";
+        let run = || {
+            let ended = std::process::Command::new("sh")
+                .args(["-c", "umask \"$1\"; shift; exec \"$@\"", "sh", umask])
+                .arg(std::env::current_exe().expect("this test"))
+                .args([test, "--exact"])
+                .env(DIR, dir.path())
+                .output();
+            let ended = ended.expect("a shell runs");
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+        };
+        run();
+        let path = dir.path().join("metadata.log");
+        assert_eq!(mode(&path), 0o600, "umask {umask}");
+        // One that was made by an earlier version, or copied.
+        let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&path, open_to_all).expect("changes");
+        run();
+        assert_eq!(mode(&path), 0o600, "umask {umask}, opened again");
+    }
+}
+
+#[test]
+fn changes_are_counted_over_rewrites_and_starts() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let store = open(dir.path()).expect("opens");
+    let mut last = store.end_offset();
+    assert!(last > 0);
+    create(&store, "a", 1);
+    assert_eq!(store.end_offset(), last + 1);
+    // Long enough for several rewrites.
+    let value = "x".repeat(1 << 20);
+    for number in 0..20 {
+        let name = if number % 2 == 0 { "even" } else { "odd" };
+        let configs = BTreeMap::from([("metrics".to_owned(), value.clone())]);
+        let change = MetadataRecord::ClientMetricsChanged { name: name.to_owned(), configs };
+        last = store.end_offset();
+        store.update(|_| Ok((vec![change], ()))).expect("changed");
+        assert_eq!(store.end_offset(), last + 1, "{number}");
+    }
+    last = store.end_offset();
+    let size = std::fs::metadata(dir.path().join("metadata.log")).expect("exists").len();
+    assert!(size < 15 << 20, "{size} bytes: it was rewritten");
+    drop(store);
+    assert_eq!(open(dir.path()).expect("opens again").end_offset(), last);
 }

@@ -36,6 +36,7 @@ use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, Descri
 use crate::protocol::messages::describe_groups::DescribeGroupsRequest;
 use crate::protocol::messages::describe_log_dirs::DescribeLogDirsRequest;
 use crate::protocol::messages::describe_producers::{DescribeProducersRequest, TopicRequest};
+use crate::protocol::messages::describe_quorum::DescribeQuorumRequest;
 use crate::protocol::messages::describe_topic_partitions::{
     DescribeTopicPartitionsRequest, TopicRequest as WantedTopic,
 };
@@ -45,6 +46,7 @@ use crate::protocol::messages::elect_leaders::{ElectLeadersRequest, TopicPartiti
 use crate::protocol::messages::end_txn::EndTxnRequest;
 use crate::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use crate::protocol::messages::find_coordinator::FindCoordinatorRequest;
+use crate::protocol::messages::get_telemetry_subscriptions::GetTelemetrySubscriptionsRequest;
 use crate::protocol::messages::heartbeat::HeartbeatRequest;
 use crate::protocol::messages::incremental_alter_configs as incremental;
 use crate::protocol::messages::init_producer_id::InitProducerIdRequest;
@@ -69,6 +71,7 @@ use crate::protocol::messages::offset_for_leader_epoch::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use crate::protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use crate::protocol::messages::push_telemetry::PushTelemetryRequest;
 use crate::protocol::messages::sasl_authenticate::SaslAuthenticateRequest;
 use crate::protocol::messages::sasl_handshake::SaslHandshakeRequest;
 use crate::protocol::messages::sync_group::SyncGroupRequest;
@@ -91,8 +94,8 @@ fn x() -> String {
 }
 
 /// Resources with settings.
-fn configurable() -> [(i8, String); 3] {
-    [(2, t()), (4, String::new()), (32, g())]
+fn configurable() -> [(i8, String); 4] {
+    [(2, t()), (4, String::new()), (16, "metrics".to_owned()), (32, g())]
 }
 
 pub(super) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Request {
@@ -125,6 +128,8 @@ pub(super) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Request {
         | ApiKey::DescribeTransactions
         | ApiKey::ListTransactions => about_transactions(api, version),
         ApiKey::ApiVersions
+        | ApiKey::GetTelemetrySubscriptions
+        | ApiKey::PushTelemetry
         | ApiKey::SaslHandshake
         | ApiKey::SaslAuthenticate
         | ApiKey::Metadata
@@ -141,6 +146,7 @@ pub(super) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Request {
         | ApiKey::ElectLeaders
         | ApiKey::AlterPartitionReassignments
         | ApiKey::ListPartitionReassignments
+        | ApiKey::DescribeQuorum
         | ApiKey::ListConfigResources => about_replicas(api),
         ApiKey::DescribeAcls
         | ApiKey::CreateAcls
@@ -286,6 +292,8 @@ fn about_transactions(api: ApiKey, version: i16) -> Request {
 fn about_the_cluster(api: ApiKey, version: i16) -> Request {
     match api {
         ApiKey::ApiVersions => ApiVersionsRequest::default().into(),
+        ApiKey::GetTelemetrySubscriptions => GetTelemetrySubscriptionsRequest::default().into(),
+        ApiKey::PushTelemetry => PushTelemetryRequest::default().into(),
         ApiKey::SaslHandshake => SaslHandshakeRequest { mechanism: "PLAIN".to_owned() }.into(),
         ApiKey::SaslAuthenticate => SaslAuthenticateRequest::default().into(),
         ApiKey::Metadata => {
@@ -360,6 +368,7 @@ fn about_replicas(api: ApiKey) -> Request {
         }
         ApiKey::AlterPartitionReassignments => AlterPartitionReassignmentsRequest::default().into(),
         ApiKey::ListPartitionReassignments => ListPartitionReassignmentsRequest::default().into(),
+        ApiKey::DescribeQuorum => DescribeQuorumRequest::default().into(),
         _ => ListConfigResourcesRequest::default().into(),
     }
 }

@@ -370,3 +370,12 @@ async fn resources_without_rules_are_open_if_the_operator_says_so() {
     assert!(refusals(&fixture.ask("User:alice", 5, session()).await).is_empty());
     fixture.broker.shutdown().await.expect("stops");
 }
+
+#[test]
+fn a_refusal_names_what_may_not_be_used() {
+    let said = |code| super::message(code).expect("every refusal says something");
+    assert_eq!(said(ErrorCode::TopicAuthorizationFailed), "topic authorization failed");
+    assert_eq!(said(ErrorCode::GroupAuthorizationFailed), "group authorization failed");
+    assert_eq!(said(ErrorCode::TransactionalIdAuthorizationFailed), "transactional id authorization failed");
+    assert_eq!(said(ErrorCode::ClusterAuthorizationFailed), "cluster authorization failed");
+}

@@ -335,6 +335,24 @@ async fn the_order_of_requests_is_enforced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_left_to_end_the_connection() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path(), vec![listener(None, Some(SaslConfig::default()))]).await;
+    let mut peer = Peer::connect(broker.local_addr().expect("bound")).await;
+    assert_eq!(peer.handshake(1, "PLAIN").await, ErrorCode::None);
+    assert_eq!(peer.token(b"\0admin\0wrong").await.0, ErrorCode::SaslAuthenticationFailed);
+    let mut byte = [0];
+    let more = peer.stream.try_read(&mut byte);
+    assert!(more.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock), "{more:?}");
+    assert_eq!(broker.net_metrics().connections.get(), 1);
+    // Nothing that it sends is answered any more.
+    peer.send(1, MetadataRequest::default()).await;
+    peer.stream.shutdown().await.expect("ended");
+    assert!(peer.frame().await.is_none());
+    broker.shutdown().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_authentication_is_renewed_before_it_expires() {
     let dir = tempfile::tempdir().expect("a directory");
     let lifetime = Some(Duration::from_secs(3600));

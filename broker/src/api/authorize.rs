@@ -82,10 +82,16 @@ fn take_out<T>(elements: &mut Vec<T>, refused: impl Fn(&T) -> bool) -> Vec<T> {
     elements.extract_if(.., |element| refused(element)).collect()
 }
 
-const NO_MESSAGE: &str = "authorization failed";
-
-fn message() -> Option<String> {
-    Some(NO_MESSAGE.to_owned())
+/// What a refusal says. Clients that show it show nothing else, so it names what the client may not use.
+fn message(error_code: ErrorCode) -> Option<String> {
+    let what = match error_code {
+        ErrorCode::TopicAuthorizationFailed => "topic authorization failed",
+        ErrorCode::GroupAuthorizationFailed => "group authorization failed",
+        ErrorCode::TransactionalIdAuthorizationFailed => "transactional id authorization failed",
+        ErrorCode::ClusterAuthorizationFailed => "cluster authorization failed",
+        _ => "authorization failed",
+    };
+    Some(what.to_owned())
 }
 
 /// Decides about a request, and leaves of it what may be handled.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -14,7 +15,7 @@ use futures::stream::FuturesOrdered;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::config::ListenerConfig;
@@ -33,6 +34,9 @@ use crate::protocol::messages::sasl_authenticate::SaslAuthenticateRequest;
 use crate::protocol::primitive::EncodeError;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
+
+/// How long a client that is refused has to read why and to end the connection itself.
+const PEER_CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the connections of a listener have in common.
 pub(crate) struct Shared {
@@ -104,6 +108,8 @@ pub(crate) struct Connection<R, W> {
     read_closed: bool,
     /// Until when a peer that has hung up, or sends nothing more at least, gets answers.
     hung_up_until: Option<Instant>,
+    /// The last answer told the client that it is refused.
+    refused: bool,
     active_at: Instant,
     client_id: Option<Arc<str>>,
 }
@@ -126,6 +132,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             opened_at: Instant::now(),
             read_closed: false,
             hung_up_until: None,
+            refused: false,
             active_at: Instant::now(),
             client_id: None,
         }
@@ -156,9 +163,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 | ConnectionError::Killed,
             ) => {}
         }
+        if self.refused && result.is_ok() {
+            self.let_peer_close().await;
+        }
         // The peer may be gone already; there is nobody to tell.
         let _ = self.writer.shutdown().await;
         result
+    }
+
+    /// Some clients take an answer that arrives together with the end of the stream for the end only, and would try
+    /// again with the same password.
+    async fn let_peer_close(&mut self) {
+        let shared = self.shared.clone();
+        let length_max = shared.config.first_request_bytes_max;
+        let until_closed = async { while let Ok(Some(_)) = self.reader.next_frame(length_max).await {} };
+        tokio::select! {
+            () = until_closed => {}
+            () = sleep(PEER_CLOSES_WITHIN) => {}
+            () = shared.draining.cancelled() => {}
+            () = shared.killed.cancelled() => {}
+        }
     }
 
     async fn serve(&mut self) -> Result<(), ConnectionError> {
@@ -225,6 +249,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         self.in_flight_bytes -= answer.request_len;
         self.promised_bytes -= answer.promised_len;
         self.active_at = Instant::now();
+        let answered = answer.frame.is_some();
         if let Some((frame, held)) = answer.frame {
             self.writer.push_held(frame, held);
         }
@@ -232,6 +257,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         if self.authenticating && self.in_flight.is_empty() {
             self.authenticating = false;
             self.proven = self.session.is_ready();
+            self.refused = answered && self.session.is_closing();
         }
         self.read_closed |= self.session.is_closing();
     }

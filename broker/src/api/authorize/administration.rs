@@ -175,7 +175,7 @@ pub(super) fn create_topics(check: Check<'_>, request: &mut CreateTopicsRequest)
         answer.topics.extend(refused.into_iter().map(|topic| CreatableTopicResult {
             name: topic.name,
             error_code: REFUSED,
-            error_message: message(),
+            error_message: message(REFUSED),
             ..CreatableTopicResult::default()
         }));
     })
@@ -198,7 +198,7 @@ pub(super) fn delete_topics(check: Check<'_>, request: &mut DeleteTopicsRequest)
             name: topic.name.or(visible),
             topic_id: topic.topic_id,
             error_code: REFUSED,
-            error_message: message(),
+            error_message: message(REFUSED),
         }
     };
     let refused: Vec<_> = names.into_iter().map(by_name).chain(states).map(refuse).collect();
@@ -211,7 +211,7 @@ pub(super) fn create_partitions(check: Check<'_>, request: &mut CreatePartitions
         answer.results.extend(refused.into_iter().map(|topic| CreatePartitionsTopicResult {
             name: topic.name,
             error_code: REFUSED,
-            error_message: message(),
+            error_message: message(REFUSED),
         }));
     })
 }
@@ -246,7 +246,7 @@ pub(super) fn describe_configs(check: Check<'_>, request: &mut DescribeConfigsRe
     completed!(DescribeConfigs, |answer| {
         answer.results.extend(refused.into_iter().map(|resource| DescribeConfigsResult {
             error_code: config_code(resource.resource_type),
-            error_message: message(),
+            error_message: message(config_code(resource.resource_type)),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name,
             configs: Vec::new(),
@@ -262,7 +262,7 @@ pub(super) fn alter_configs(check: Check<'_>, request: &mut AlterConfigsRequest)
     completed!(AlterConfigs, |answer| {
         answer.responses.extend(refused.into_iter().map(|resource| AlterConfigsResourceResponse {
             error_code: config_code(resource.resource_type),
-            error_message: message(),
+            error_message: message(config_code(resource.resource_type)),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name,
         }));
@@ -281,7 +281,7 @@ pub(super) fn incremental_alter_configs(
         let refuse =
             |resource: incremental::AlterConfigsResource| incremental::AlterConfigsResourceResponse {
                 error_code: config_code(resource.resource_type),
-                error_message: message(),
+                error_message: message(config_code(resource.resource_type)),
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name,
             };
@@ -294,18 +294,18 @@ pub(super) fn no_log_dirs(error_code: ErrorCode) -> DescribeLogDirsResponse {
 }
 
 pub(super) fn no_acls(error_code: ErrorCode) -> DescribeAclsResponse {
-    DescribeAclsResponse { error_code, error_message: message(), ..DescribeAclsResponse::default() }
+    DescribeAclsResponse { error_code, error_message: message(error_code), ..DescribeAclsResponse::default() }
 }
 
 pub(super) fn no_creations(request: &CreateAclsRequest, error_code: ErrorCode) -> CreateAclsResponse {
-    let result = |_: &_| AclCreationResult { error_code, error_message: message() };
+    let result = |_: &_| AclCreationResult { error_code, error_message: message(error_code) };
     CreateAclsResponse { throttle_time_ms: 0, results: request.creations.iter().map(result).collect() }
 }
 
 pub(super) fn no_deletions(request: &DeleteAclsRequest, error_code: ErrorCode) -> DeleteAclsResponse {
     let result = |_: &_| DeleteAclsFilterResult {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         ..DeleteAclsFilterResult::default()
     };
     DeleteAclsResponse { throttle_time_ms: 0, filter_results: request.filters.iter().map(result).collect() }
@@ -314,7 +314,7 @@ pub(super) fn no_deletions(request: &DeleteAclsRequest, error_code: ErrorCode) -
 pub(super) fn no_quotas(error_code: ErrorCode) -> DescribeClientQuotasResponse {
     DescribeClientQuotasResponse {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         ..DescribeClientQuotasResponse::default()
     }
 }
@@ -325,7 +325,7 @@ pub(super) fn no_new_quotas(
 ) -> AlterClientQuotasResponse {
     let entries = request.entries.drain(..).map(|entry| EntryResult {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         entity: entry.entity,
     });
     AlterClientQuotasResponse { throttle_time_ms: 0, entries: entries.collect() }
@@ -334,7 +334,7 @@ pub(super) fn no_new_quotas(
 pub(super) fn no_users(error_code: ErrorCode) -> DescribeUserScramCredentialsResponse {
     DescribeUserScramCredentialsResponse {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         ..DescribeUserScramCredentialsResponse::default()
     }
 }
@@ -349,7 +349,7 @@ pub(super) fn no_new_users(
     let result = |user: &String| AlterUserScramCredentialsResult {
         user: user.clone(),
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
     };
     AlterUserScramCredentialsResponse {
         throttle_time_ms: 0,

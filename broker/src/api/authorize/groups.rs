@@ -50,7 +50,7 @@ pub(super) fn find_coordinator(check: Check<'_>, request: &mut FindCoordinatorRe
     if check.version < 4 {
         return Verdict::unless(!is_refused(&request.key), || FindCoordinatorResponse {
             error_code: code,
-            error_message: message(),
+            error_message: message(code),
             node_id: -1,
             port: -1,
             ..FindCoordinatorResponse::default()
@@ -64,7 +64,7 @@ pub(super) fn find_coordinator(check: Check<'_>, request: &mut FindCoordinatorRe
             host: String::new(),
             port: -1,
             error_code: code,
-            error_message: message(),
+            error_message: message(code),
         }));
     })
 }
@@ -235,7 +235,7 @@ pub(super) fn list(check: Check<'_>) -> Verdict {
 pub(super) fn describe(check: Check<'_>, request: &mut DescribeGroupsRequest) -> Verdict {
     let refused = take_out(&mut request.groups, |group| !check.access.group(Operation::Describe, group));
     let (access, operations_wanted) = (check.access.clone(), request.include_authorized_operations);
-    let message = if check.version >= 6 { message() } else { None };
+    let message = if check.version >= 6 { message(REFUSED) } else { None };
     completed!(DescribeGroups, |answer| {
         for group in answer.groups.iter_mut().filter(|_| operations_wanted) {
             group.authorized_operations = access.operations(ResourceType::Group, &group.group_id);
@@ -260,7 +260,7 @@ pub(super) fn delete(check: Check<'_>, request: &mut DeleteGroupsRequest) -> Ver
 pub(super) fn consumer_heartbeat(check: Check<'_>, request: &ConsumerGroupHeartbeatRequest) -> Verdict {
     let refusal = |error_code| ConsumerGroupHeartbeatResponse {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         ..ConsumerGroupHeartbeatResponse::default()
     };
     if !check.access.group(Operation::Read, &request.group_id) {
@@ -282,7 +282,7 @@ pub(super) fn consumer_describe(check: Check<'_>, request: &mut ConsumerGroupDes
         };
         let refusal = |group_id, error_code| DescribedConsumerGroup {
             error_code,
-            error_message: message(),
+            error_message: message(error_code),
             group_id,
             ..DescribedConsumerGroup::default()
         };

@@ -104,7 +104,7 @@ pub(super) fn describe_producers(check: Check<'_>, request: &mut DescribeProduce
             let partitions = topic.partition_indexes.iter().map(|index| PartitionResponse {
                 partition_index: *index,
                 error_code: REFUSED,
-                error_message: message(),
+                error_message: message(REFUSED),
                 active_producers: Vec::new(),
             });
             TopicResponse { name: topic.name, partitions: partitions.collect() }

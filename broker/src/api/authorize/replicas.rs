@@ -19,7 +19,7 @@ pub(super) fn no_elections(request: &ElectLeadersRequest, error_code: ErrorCode)
     let partition = |partition_id: &i32| PartitionResult {
         partition_id: *partition_id,
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
     };
     let topic = |topic: &TopicPartitions| ReplicaElectionResult {
         topic: topic.topic.clone(),
@@ -45,7 +45,7 @@ pub(super) fn no_moves(
 pub(super) fn no_reassignments(error_code: ErrorCode) -> AlterPartitionReassignmentsResponse {
     AlterPartitionReassignmentsResponse {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         ..AlterPartitionReassignmentsResponse::default()
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn no_reassignments(error_code: ErrorCode) -> AlterPartitionReassignm
 pub(super) fn no_list(error_code: ErrorCode) -> ListPartitionReassignmentsResponse {
     ListPartitionReassignmentsResponse {
         error_code,
-        error_message: message(),
+        error_message: message(error_code),
         ..ListPartitionReassignmentsResponse::default()
     }
 }

@@ -461,3 +461,12 @@ async fn a_pattern_does_not_show_hidden_topics() {
     assert!(assigned.contains(&secret) && assigned.contains(&fixture.topic_id), "{assigned:?}");
     fixture.broker.shutdown().await.expect("stops");
 }
+
+#[test]
+fn a_refusal_names_what_may_not_be_used() {
+    let said = |code| super::message(code).expect("every refusal says something");
+    assert_eq!(said(ErrorCode::TopicAuthorizationFailed), "topic authorization failed");
+    assert_eq!(said(ErrorCode::GroupAuthorizationFailed), "group authorization failed");
+    assert_eq!(said(ErrorCode::TransactionalIdAuthorizationFailed), "transactional id authorization failed");
+    assert_eq!(said(ErrorCode::ClusterAuthorizationFailed), "cluster authorization failed");
+}

@@ -2,6 +2,7 @@
 //! own scripts, whose flags are accepted as aliases.
 
 pub mod acl;
+pub mod client_properties;
 pub mod connection;
 pub mod consume;
 pub mod error;
@@ -10,9 +11,11 @@ pub mod group;
 pub mod group_member;
 pub mod log_dump;
 pub mod log_index;
+pub mod names;
 pub mod offsets;
 pub mod output;
 pub mod produce;
 pub mod produce_input;
+pub mod suggest;
 pub mod topic;
 pub mod user;

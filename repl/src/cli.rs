@@ -16,7 +16,7 @@ use crate::bench::command as bench;
 use crate::cli::args::{Cli, Command};
 use crate::demo::command as demo;
 use crate::kafka_tools::error::ToolError;
-use crate::kafka_tools::{acl, consume, group, log_dump, produce, topic, user};
+use crate::kafka_tools::{acl, cluster, consume, group, log_dump, produce, topic, user};
 use crate::migrate::commands as migrate;
 use crate::render::error::chain;
 
@@ -46,6 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Some(Command::Produce(args)) => tool_code(produce::run(args).await),
             Some(Command::Consume(args)) => tool_code(consume::run(args).await),
             Some(Command::Group(args)) => tool_code(group::run(args).await),
+            Some(Command::Cluster(args)) => tool_code(cluster::run(args).await),
             Some(Command::Acl(args)) => tool_code(acl::run(args).await),
             Some(Command::User(args)) => tool_code(user::run(args).await),
             Some(Command::Log(args)) => tool_code(log_dump::run(&args)),

@@ -3,15 +3,20 @@
 
 pub mod acl;
 pub mod client_properties;
+pub mod cluster;
+pub mod cluster_health;
 pub mod connection;
 pub mod consume;
 pub mod error;
 pub mod format;
 pub mod group;
 pub mod group_member;
+pub mod group_seek;
+pub mod group_view;
 pub mod log_dump;
 pub mod log_index;
 pub mod names;
+pub mod offset_file;
 pub mod offsets;
 pub mod output;
 pub mod produce;

@@ -7,3 +7,4 @@ pub mod log_reader;
 pub mod seed;
 pub mod server;
 pub mod terminal;
+pub mod tools;

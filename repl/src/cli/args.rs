@@ -12,6 +12,7 @@ use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
 use crate::durability::DurabilityArg;
 use crate::kafka_tools::acl::AclArgs;
+use crate::kafka_tools::cluster::ClusterArgs;
 use crate::kafka_tools::consume::ConsumeArgs;
 use crate::kafka_tools::group::GroupArgs;
 use crate::kafka_tools::log_dump::LogArgs;
@@ -59,6 +60,8 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Show and change consumer groups and their offsets
     Group(GroupArgs),
+    /// Show what a cluster is, and whether it is well
+    Cluster(ClusterArgs),
     /// Show and change access rules
     Acl(AclArgs),
     /// Show and change SCRAM users

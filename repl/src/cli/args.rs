@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::command::BenchArgs;
+use crate::cli::aliases::AliasesArgs;
 use crate::cli::completions::CompletionsArgs;
 use crate::cli::security::SecurityArgs;
 use crate::cli::test::TestArgs;
@@ -68,6 +69,8 @@ pub enum Command {
     User(UserArgs),
     /// Look into a log on disk, and check it
     Log(LogArgs),
+    /// Make links that are called like Kafka's own scripts, and kcat
+    Aliases(AliasesArgs),
     /// Print the completions of a shell
     Completions(CompletionsArgs),
     /// Run the flights of January 2013 through a fresh node

@@ -3,9 +3,14 @@
 pub mod aliases;
 pub mod args;
 pub mod completions;
+pub mod config;
+pub mod man;
+pub mod node_args;
 pub mod repl;
 pub mod security;
 pub mod server;
+pub mod settings;
+pub mod settings_file;
 pub mod test;
 
 use std::ffi::OsString;
@@ -67,6 +72,8 @@ async fn run_command(cli: Cli) -> ExitCode {
         Some(Command::Acl(args)) => tool_code(acl::run(args).await),
         Some(Command::User(args)) => tool_code(user::run(args).await),
         Some(Command::Log(args)) => tool_code(log_dump::run(&args)),
+        Some(Command::Man(args)) => man::run(&args),
+        Some(Command::Config(args)) => config::run(args),
         Some(Command::Aliases(args)) => aliases::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Demo(args)) => exit_code(demo::run(args).await.map_err(|e| format!("{e:#}"))),

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-use weir_repl::cli::{self, args::Cli};
+use weir_repl::cli::{self, config};
 use weir_repl::kafka_tools::scripts::Script;
 
 fn main() -> ExitCode {
@@ -12,6 +11,6 @@ fn main() -> ExitCode {
     let called = arguments.next().and_then(|name| Script::called(Path::new(&name)));
     match called {
         Some(script) => cli::run_script(script, arguments.collect()),
-        None => cli::run(Cli::parse()),
+        None => cli::run(config::parse()),
     }
 }

@@ -310,6 +310,7 @@ fn open(
     let (storage, clock) = (effects.storage.clone(), effects.clock.clone());
     let replicas = ReplicaManager::open(config.broker_id, log_config, storage, clock.clone())?;
     let metadata = Arc::new(MetadataStore::open(effects.storage.clone(), &meta_dir, effects.rng.uuid())?);
+    metadata.configure(&config.topic_defaults)?;
     let topics =
         TopicService::new(metadata.clone(), replicas.clone(), effects.rng.clone(), config.num_partitions);
     topics.recover()?;

@@ -1,5 +1,6 @@
 //! How a node runs.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub push_queries_max: usize,
     /// Kafka's `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// Further settings of the broker, by their names in Kafka's `server.properties`.
+    pub kafka_settings: BTreeMap<String, String>,
     pub processing_log: ProcessingLogConfig,
     /// A query whose client reads nothing for so long is ended.
     pub slow_reader_timeout: Duration,
@@ -102,6 +105,7 @@ impl NodeConfig {
             commit_interval_ms: 100,
             push_queries_max: 100,
             auto_create_topics: false,
+            kafka_settings: BTreeMap::new(),
             processing_log: ProcessingLogConfig::new("default_"),
             slow_reader_timeout: Duration::from_secs(60),
             output_caching: OutputCaching::On,

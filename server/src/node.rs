@@ -68,6 +68,8 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum NodeError {
     #[error("the broker did not start")]
     Broker(#[from] StartError),
+    #[error("a setting of the broker cannot be used")]
+    Setting(#[source] weir_broker::error::Error),
     #[error("the engine did not start")]
     Engine(#[from] RuntimeError),
     /// Without the statements it is not known what is to be run.
@@ -140,7 +142,7 @@ pub struct RunningNode {
 impl RunningNode {
     /// Starts a node; it serves when this returns.
     pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
-        let broker = Broker::start(broker_config(&config)).await?;
+        let broker = Broker::start(broker_config(&config)?).await?;
         refuse_damaged_commands(&broker, &config)?;
         let transport = broker.transport();
         let mut engine_config = EngineConfig::new(config.data_dir.join("state"), config.service_id.clone());
@@ -254,7 +256,7 @@ fn build_context(clock: &Arc<dyn Clock>, log: &Arc<QueuedLog>) -> BuildContext {
     }
 }
 
-fn broker_config(config: &NodeConfig) -> BrokerConfig {
+fn broker_config(config: &NodeConfig) -> Result<BrokerConfig, NodeError> {
     let mut broker = BrokerConfig::new(config.data_dir.join("broker"));
     let listener = |address: SocketAddr| ListenerConfig {
         address: address.to_string(),
@@ -267,7 +269,10 @@ fn broker_config(config: &NodeConfig) -> BrokerConfig {
     broker.durability = config.durability;
     broker.auto_create_topics = config.auto_create_topics;
     broker.housekeeping_interval_ms = config.housekeeping_interval_ms;
-    broker
+    for (name, value) in &config.kafka_settings {
+        broker.set(name, value).map_err(NodeError::Setting)?;
+    }
+    Ok(broker)
 }
 
 impl Node {

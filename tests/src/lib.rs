@@ -8,3 +8,4 @@ pub mod proxy;
 pub mod seed;
 pub mod server;
 pub mod terminal;
+pub mod tools;

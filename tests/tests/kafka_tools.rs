@@ -1,91 +1,17 @@
 //! `weir topic`, `produce`, `consume`, `group` and `log dump` against a real node, beside kcat and confluent-kafka.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tempfile::TempDir;
-use weir_tests::server::{ServerProcess, weir_binary};
-
-struct Node {
-    folder: TempDir,
-    server: ServerProcess,
-}
-
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn run(command: &mut Command, input: &str) -> Result<Ran> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    // A process that fails early does not read its input.
-    let _ = child.stdin.take().context("no standard input")?.write_all(input.as_bytes());
-    let output = child.wait_with_output()?;
-    Ok(Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout)?,
-        err: String::from_utf8(output.stderr)?,
-    })
-}
-
-impl Node {
-    fn new() -> Result<Node> {
-        let folder = tempfile::tempdir()?;
-        let server = ServerProcess::start(&folder.path().join("data"))?;
-        Ok(Node { folder, server })
-    }
-
-    fn run(&self, arguments: &[&str], input: &str) -> Result<Ran> {
-        run(Command::new(weir_binary()).args(arguments).env("WEIR_BROKERS", &self.server.kafka), input)
-    }
-
-    /// Standard output of a command that must succeed.
-    fn weir(&self, arguments: &[&str]) -> Result<String> {
-        self.weir_with(arguments, "")
-    }
-
-    fn weir_with(&self, arguments: &[&str], input: &str) -> Result<String> {
-        let ran = self.run(arguments, input)?;
-        assert_eq!(ran.code, Some(0), "{arguments:?}: {}{}", ran.out, ran.err);
-        Ok(ran.out)
-    }
-
-    /// Standard error of a command that must fail with this exit code.
-    fn fails(&self, arguments: &[&str], input: &str, code: i32) -> Result<String> {
-        let ran = self.run(arguments, input)?;
-        assert_eq!(ran.code, Some(code), "{arguments:?}: {}{}", ran.out, ran.err);
-        Ok(ran.err)
-    }
-
-    /// The objects of a list.
-    fn list(&self, arguments: &[&str]) -> Result<Vec<Value>> {
-        let out = self.weir(arguments)?;
-        out.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
-    }
-
-    fn kcat(&self, arguments: &[&str], input: &str) -> Result<Option<String>> {
-        if !Command::new("kcat").arg("-V").output().is_ok_and(|o| o.status.success()) {
-            assert!(std::env::var_os("CI").is_none(), "kcat is not installed");
-            return Ok(None);
-        }
-        let ran = run(Command::new("kcat").args(["-b", &self.server.kafka]).args(arguments), input)?;
-        assert_eq!(ran.code, Some(0), "kcat {arguments:?}: {}", ran.err);
-        Ok(Some(ran.out))
-    }
-
-    fn log_folder(&self) -> PathBuf {
-        self.folder.path().join("data/broker/log")
-    }
-}
+use weir_tests::server::weir_binary;
+use weir_tests::tools::{ToolNode, run};
 
 #[test]
 fn topics_are_made_shown_changed_and_deleted() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "a", "b", "-p", "2", "-c", "retention.ms=86400000"])?;
     let again = node.fails(&["topic", "create", "a"], "", 1)?;
     assert!(again.contains("TOPIC_ALREADY_EXISTS"), "{again}");
@@ -102,7 +28,7 @@ fn topics_are_made_shown_changed_and_deleted() -> Result<()> {
     let described = node.list(&["topic", "describe", "a"])?;
     assert_eq!(described.len(), 5);
     assert_eq!((&described[4]["partition"], &described[4]["end_offset"]), (&4.into(), &0.into()));
-    let setting = |node: &Node, name: &str| -> Result<Value> {
+    let setting = |node: &ToolNode, name: &str| -> Result<Value> {
         let all = node.list(&["topic", "describe", "a", "--configs"])?;
         all.into_iter().find(|s| s["setting"] == name).with_context(|| name.to_owned())
     };
@@ -145,7 +71,7 @@ fn topics_are_made_shown_changed_and_deleted() -> Result<()> {
 
 #[test]
 fn records_travel_with_keys_headers_codecs_and_tombstones() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "-p", "3"])?;
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let input = format!("{codec}:1\n{codec}:2\n{codec}-gone:\n");
@@ -187,7 +113,7 @@ fn records_travel_with_keys_headers_codecs_and_tombstones() -> Result<()> {
 
 #[test]
 fn json_lines_go_in_as_they_came_out() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "copy", "-p", "2"])?;
     let lines = "{\"key\": \"k\", \"value\": {\"n\": 1}, \"headers\": {\"h\": \"1\"}, \"partition\": 1, \"timestamp\": 1000}\n\
                  {\"key\": null, \"value\": null, \"partition\": 0, \"timestamp\": 2000}\n\
@@ -195,7 +121,9 @@ fn json_lines_go_in_as_they_came_out() -> Result<()> {
     node.weir_with(&["produce", "t", "--json"], lines)?;
     let out = node.weir(&["consume", "t", "-e", "-J", "-q"])?;
     assert!(
-        out.contains("\"ts\":1000,\"headers\":[\"h\",\"1\"],\"key\":\"k\",\"payload\":\"{\\\"n\\\":1}\""),
+        out.contains(
+            "\"ts\":1000,\"broker\":1,\"headers\":[\"h\",\"1\"],\"key\":\"k\",\"payload\":\"{\\\"n\\\":1}\""
+        ),
         "{out}"
     );
     assert!(out.contains("\"payload\":{\"hex\":\"ff00\"}"), "{out}");
@@ -210,7 +138,7 @@ fn json_lines_go_in_as_they_came_out() -> Result<()> {
 
 #[test]
 fn reading_begins_and_ends_where_told() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t"])?;
     let lines: String =
         (0..10).map(|n| format!("{{\"value\": \"{n}\", \"timestamp\": {}}}\n", 1_000 * n)).collect();
@@ -248,7 +176,7 @@ fn reading_begins_and_ends_where_told() -> Result<()> {
 
 #[test]
 fn groups_keep_their_place_and_can_be_moved() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "-p", "2"])?;
     let lines: String =
         (0..10).map(|n| format!("{{\"value\": \"{n}\", \"partition\": {}}}\n", n % 2)).collect();
@@ -298,7 +226,7 @@ fn groups_keep_their_place_and_can_be_moved() -> Result<()> {
 
 #[test]
 fn a_group_with_members_is_not_moved_and_shares_its_partitions() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "-p", "4"])?;
     node.weir_with(&["produce", "t", "-p", "3"], "x\n")?;
     let mut member = Command::new(weir_binary())
@@ -333,7 +261,7 @@ fn confluent_kafka_reads_what_was_produced_and_the_other_way_round() -> Result<(
         println!("0 of 1 run: WEIR_PYTHON does not name a Python with confluent-kafka");
         return Ok(());
     };
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t"])?;
     node.weir_with(&["produce", "t", "-K", ":", "-H", "h=1", "-z", "lz4"], "a:1\nb:2\n")?;
     let script = "
@@ -366,21 +294,21 @@ fn a_broker_that_is_none_is_told() -> Result<()> {
     let refused = weir(&["topic", "list", "-b", "127.0.0.1:1"])?;
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("cannot reach a broker at 127.0.0.1:1"), "{}", refused.err);
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     let second = format!("127.0.0.1:1,{}", node.server.kafka);
     assert_eq!(weir(&["topic", "list", "-b", &second])?.code, Some(0), "the next one is asked");
     let http = node.server.http.trim_start_matches("http://").to_owned();
     assert_eq!(weir(&["topic", "list", "-b", &http])?.code, Some(1), "an HTTP server is no broker");
     for wrong in [
         &["topic", "list", "-b", "host:port"][..],
-        &["topic", "list", "-X", "retries=1"],
+        &["topic", "list", "-X", "retires=1"],
         &["topic"],
         &["consume"],
     ] {
         let ran = weir(wrong)?;
         assert_eq!(ran.code, Some(2), "{wrong:?}: {}", ran.err);
     }
-    for tool in ["topic", "produce", "consume", "group", "acl", "user", "log"] {
+    for tool in ["topic", "produce", "consume", "group", "cluster", "acl", "user", "log"] {
         let help = weir(&[tool, "--help"])?;
         assert!(help.code == Some(0) && help.out.contains("Examples:"), "{tool}: {}", help.out);
     }
@@ -396,7 +324,7 @@ fn flip(path: &Path, at: usize) -> Result<()> {
 
 #[test]
 fn logs_are_shown_and_every_damage_is_found() -> Result<()> {
-    let node = Node::new()?;
+    let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "-c", "index.interval.bytes=1"])?;
     for n in 0..5 {
         let line = format!("{{\"key\": \"k{n}\", \"value\": \"v{n}\", \"timestamp\": {}}}\n", 1_000 + n);

@@ -102,6 +102,8 @@ pub(crate) fn origins(
     {
         known.extend(set(scope).map(|value| origin(definition.broker_name, value, source)));
     }
+    let configured = image.broker_settings().configured_value(definition.broker_name);
+    known.extend(configured.map(|value| origin(definition.broker_name, value, STATIC_BROKER_CONFIG)));
     let name = if definition.broker_name.is_empty() { definition.name } else { definition.broker_name };
     known.push(origin(name, definition.default, DEFAULT_CONFIG));
     known

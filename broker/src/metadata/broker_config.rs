@@ -1,6 +1,7 @@
 //! The broker's settings that may change while it runs: defaults of topic settings, under their broker names.
 //!
-//! Those of the broker go before those of the cluster, as Kafka has it; here the two are of the same one broker.
+//! Those of the broker go before those of the cluster, as Kafka has it; here the two are of the same one broker. Both go
+//! before those of its configuration.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +19,41 @@ pub enum Scope {
     Broker,
 }
 
-/// Settings made while the broker runs, by broker name.
+/// Defaults of topic settings, by broker name: of the broker's configuration, and made while it runs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BrokerSettings {
+    configured: BTreeMap<String, String>,
     cluster: BTreeMap<String, String>,
     broker: BTreeMap<String, String>,
 }
 
 impl BrokerSettings {
+    /// Those of a broker's configuration.
+    ///
+    /// Errors: `InvalidConfig`.
+    pub fn configured(configs: &BTreeMap<String, String>) -> Result<BrokerSettings> {
+        let mut settings = BrokerSettings::default();
+        settings.configure(configs)?;
+        Ok(settings)
+    }
+
+    /// Replaces those of the broker's configuration.
+    ///
+    /// Errors: `InvalidConfig`.
+    pub fn configure(&mut self, configs: &BTreeMap<String, String>) -> Result<()> {
+        for (name, value) in configs {
+            check(name, value)?;
+        }
+        self.configured.clone_from(configs);
+        Ok(())
+    }
+
+    /// The value that the broker's configuration gives.
+    #[must_use]
+    pub fn configured_value(&self, broker_name: &str) -> Option<&String> {
+        self.configured.get(broker_name)
+    }
+
     /// What was set for `scope`.
     #[must_use]
     pub fn of(&self, scope: Scope) -> &BTreeMap<String, String> {
@@ -62,7 +90,7 @@ impl BrokerSettings {
         let by_topic_name = |(name, value): (&String, &String)| {
             definition_by_broker_name(name).map(|known| (known.name.to_owned(), value.clone()))
         };
-        self.cluster.iter().chain(&self.broker).filter_map(by_topic_name).collect()
+        self.configured.iter().chain(&self.cluster).chain(&self.broker).filter_map(by_topic_name).collect()
     }
 }
 
@@ -94,7 +122,11 @@ mod tests {
         assert_eq!(settings.default_of(definition), Some(("5", Scope::Cluster)));
         settings.replace(Scope::Broker, &one("log.retention.ms", "7")).expect("valid");
         assert_eq!(settings.default_of(definition), Some(("7", Scope::Broker)));
+        settings.configure(&one("log.retention.ms", "9")).expect("valid");
         assert_eq!(settings.topic_defaults(), one("retention.ms", "7"));
+        let configured = BrokerSettings::configured(&one("log.retention.ms", "9")).expect("valid");
+        assert_eq!(configured.topic_defaults(), one("retention.ms", "9"));
+        assert!(BrokerSettings::configured(&one("log.retention.ms", "soon")).is_err());
         assert!(settings.replace(Scope::Broker, &one("log.retention.ms", "soon")).is_err());
         assert!(settings.replace(Scope::Broker, &one("retention.ms", "5")).is_err());
         assert!(settings.replace(Scope::Broker, &one("", "5")).is_err());

@@ -92,6 +92,13 @@ impl MetadataImage {
         &self.broker_settings
     }
 
+    /// Takes the defaults of the broker's configuration, which are no part of the log.
+    ///
+    /// Errors: `InvalidConfig`.
+    pub fn configure(&mut self, topic_defaults: &BTreeMap<String, String>) -> Result<()> {
+        self.broker_settings.configure(topic_defaults)
+    }
+
     /// What was set for consumer groups, by group.
     #[must_use]
     pub fn group_settings(&self) -> &BTreeMap<String, BTreeMap<String, String>> {

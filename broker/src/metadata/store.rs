@@ -11,6 +11,7 @@
 //! A frame is synced before the next is written. So only the last frame can be torn by a crash: it was never
 //! acknowledged and is cut off. Any other damage is refused.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,6 +97,17 @@ impl MetadataStore {
         let image = RwLock::new(Arc::new(image));
         let failed = CancellationToken::new();
         Ok(Self { storage, path, writer: Mutex::new(writer), image, failed })
+    }
+
+    /// Takes the defaults of the broker's configuration.
+    ///
+    /// Errors: `InvalidConfig`.
+    pub fn configure(&self, topic_defaults: &BTreeMap<String, String>) -> Result<()> {
+        let mut shown = self.image.write();
+        let mut image = MetadataImage::clone(&shown);
+        image.configure(topic_defaults)?;
+        *shown = Arc::new(image);
+        Ok(())
     }
 
     /// The metadata as it is now.

@@ -1,17 +1,19 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::command::BenchArgs;
+use crate::cli::aliases::AliasesArgs;
 use crate::cli::completions::CompletionsArgs;
-use crate::cli::security::SecurityArgs;
+use crate::cli::config::ConfigArgs;
+use crate::cli::man::ManArgs;
+use crate::cli::node_args::NodeArgs;
 use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
-use crate::durability::DurabilityArg;
 use crate::kafka_tools::acl::AclArgs;
+use crate::kafka_tools::cluster::ClusterArgs;
 use crate::kafka_tools::consume::ConsumeArgs;
 use crate::kafka_tools::group::GroupArgs;
 use crate::kafka_tools::log_dump::LogArgs;
@@ -41,7 +43,9 @@ const EXAMPLES: &str = "Examples:
   weir --server http://localhost:8088         shell on a running node
   weir migrate --project shop apply --all     apply migration files
   weir topic create orders -p 4               a topic, on the node at localhost:9092
-  weir consume orders -o -10 -e               its last ten records";
+  weir consume orders -o -10 -e               its last ten records
+  weir cluster health                         exit code 1 if something is wrong
+  weir config show --origin                   settings, and where they come from";
 
 // There is one, made once.
 #[allow(clippy::large_enum_variant)]
@@ -49,6 +53,8 @@ const EXAMPLES: &str = "Examples:
 pub enum Command {
     /// Run a node until it is told to stop
     Server(Box<NodeArgs>),
+    /// Show the settings of a node, and where they come from
+    Config(ConfigArgs),
     /// Apply versioned SQL files
     Migrate(MigrateArgs),
     /// Make, show, change and delete topics
@@ -59,14 +65,20 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Show and change consumer groups and their offsets
     Group(GroupArgs),
+    /// Show what a cluster is, and whether it is well
+    Cluster(ClusterArgs),
     /// Show and change access rules
     Acl(AclArgs),
     /// Show and change SCRAM users
     User(UserArgs),
     /// Look into a log on disk, and check it
     Log(LogArgs),
+    /// Make links that are called like Kafka's own scripts, and kcat
+    Aliases(AliasesArgs),
     /// Print the completions of a shell
     Completions(CompletionsArgs),
+    /// Print the manual
+    Man(ManArgs),
     /// Run the flights of January 2013 through a fresh node
     Demo(DemoArgs),
     /// Measure workloads with a fixed seed
@@ -111,46 +123,4 @@ pub struct ShellArgs {
     /// End push queries after this time
     #[arg(long, value_name = "MS")]
     pub query_timeout: Option<u64>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct NodeArgs {
-    /// Folder of the node's data
-    #[arg(long, value_name = "DIR", default_value = "weir-data", env = "WEIR_DATA_DIR")]
-    pub data_dir: PathBuf,
-    /// Address of the SQL API; default 127.0.0.1:8088, for an embedded node a free port if that is taken
-    #[arg(long, value_name = "HOST:PORT", env = "WEIR_HTTP_LISTEN")]
-    pub http_listen: Option<SocketAddr>,
-    /// Address of the Kafka protocol; default 127.0.0.1:9092, for an embedded node a free port if that is taken
-    #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_LISTEN")]
-    pub kafka_listen: Option<SocketAddr>,
-    /// Host and port that Kafka clients are told to connect to
-    #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_ADVERTISED")]
-    pub kafka_advertised: Option<String>,
-    /// When records are acknowledged
-    #[arg(long, value_enum, default_value = "fsync", env = "WEIR_DURABILITY")]
-    pub durability: DurabilityArg,
-    /// Longest time between two commits of a busy query
-    #[arg(long, value_name = "MS", default_value_t = 100, env = "WEIR_COMMIT_INTERVAL_MS")]
-    pub commit_interval_ms: u64,
-    /// Threads that run queries; default: one per core
-    #[arg(long, value_name = "N", env = "WEIR_WORKER_THREADS")]
-    pub worker_threads: Option<usize>,
-    /// Make topics that clients ask for
-    #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
-    pub auto_create_topics: bool,
-    /// End a query whose client reads nothing for so long
-    #[arg(long, value_name = "MS", default_value_t = 60_000, env = "WEIR_SLOW_READER_TIMEOUT_MS")]
-    pub slow_reader_timeout_ms: u64,
-    /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
-    #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
-    pub no_processing_log: bool,
-    /// How often retention, compaction and checkpoints look for work
-    #[arg(long, value_name = "MS", hide = true)]
-    pub housekeeping_interval_ms: Option<u64>,
-    /// Listen beyond this machine although there is no authentication
-    #[arg(long, alias = "allow-unauthenticated")]
-    pub insecure: bool,
-    #[command(flatten)]
-    pub security: SecurityArgs,
 }

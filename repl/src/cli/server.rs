@@ -10,7 +10,8 @@ use weir_broker::log::config::Durability;
 use weir_server::config::{NodeConfig, ProcessingLogConfig};
 use weir_server::node::{NodeError, RunningNode};
 
-use crate::cli::args::{NodeArgs, OutputArg, ShellArgs};
+use crate::cli::args::{OutputArg, ShellArgs};
+use crate::cli::node_args::NodeArgs;
 use crate::cli::repl::{Script, run_interactive, run_script};
 use crate::cli::security::open_to_all;
 use crate::client::{ClientError, ServerClient};
@@ -122,6 +123,7 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
         config.processing_log = ProcessingLogConfig::off(&config.service_id);
     }
     config.housekeeping_interval_ms = args.housekeeping_interval_ms;
+    config.kafka_settings = args.kafka_settings()?;
     Ok(config)
 }
 

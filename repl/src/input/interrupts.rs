@@ -4,19 +4,34 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGINTs from the time of its making on. One that comes while nobody waits is kept for the next wait.
 #[derive(Debug)]
-pub struct Interrupts(Option<Signal>);
+pub struct Interrupts {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
 
 impl Interrupts {
     /// Begins to watch. Where signals cannot be watched, none ever comes.
     pub fn watch() -> Interrupts {
-        Interrupts(signal(SignalKind::interrupt()).ok())
+        Interrupts { interrupt: signal(SignalKind::interrupt()).ok(), terminate: None }
+    }
+
+    /// As [`Interrupts::watch`], for what `kill` sends by default as well.
+    pub fn watch_with_terminate() -> Interrupts {
+        Interrupts { terminate: signal(SignalKind::terminate()).ok(), ..Interrupts::watch() }
     }
 
     /// Waits for the next one. May be dropped while waiting; nothing is lost by that.
     pub async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
+        tokio::select! {
+            () = heard(&mut self.interrupt) => {}
+            () = heard(&mut self.terminate) => {}
         }
+    }
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

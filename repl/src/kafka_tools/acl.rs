@@ -53,38 +53,38 @@ pub enum AclCommand {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct RuleArgs {
     /// Who is permitted: User:NAME, NAME, or * for everybody
     #[arg(long, value_name = "PRINCIPAL", value_delimiter = ',')]
-    allow_principal: Vec<String>,
+    pub allow_principal: Vec<String>,
     /// Who is forbidden
     #[arg(long, value_name = "PRINCIPAL", value_delimiter = ',')]
-    deny_principal: Vec<String>,
+    pub deny_principal: Vec<String>,
     /// From where: an address, or * for anywhere
     #[arg(long, visible_aliases = ["allow-host", "deny-host"], value_name = "HOST")]
-    host: Option<String>,
+    pub host: Option<String>,
     /// all, read, write, create, delete, alter, describe, cluster_action, describe_configs, alter_configs, idempotent_write
     #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
-    operation: Vec<String>,
+    pub operation: Vec<String>,
     /// Topic, or * for all
     #[arg(long, value_delimiter = ',')]
-    topic: Vec<String>,
+    pub topic: Vec<String>,
     /// Consumer group
     #[arg(long, value_delimiter = ',')]
-    group: Vec<String>,
+    pub group: Vec<String>,
     /// Transactional id
     #[arg(long, value_delimiter = ',')]
-    transactional_id: Vec<String>,
+    pub transactional_id: Vec<String>,
     /// The cluster
     #[arg(long)]
-    cluster: bool,
+    pub cluster: bool,
     /// Names are beginnings of names
     #[arg(long)]
-    prefixed: bool,
+    pub prefixed: bool,
     /// literal or prefixed, as Kafka's own script has it
     #[arg(long, value_name = "TYPE", hide = true)]
-    resource_pattern_type: Option<String>,
+    pub resource_pattern_type: Option<String>,
 }
 
 /// What rules are about, and who they are for; empty means any.
@@ -96,7 +96,78 @@ struct Rule {
     host: Option<String>,
 }
 
+/// A rule as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AclRow {
+    pub principal: String,
+    pub permission: String,
+    pub operation: String,
+    pub resource: String,
+    pub name: String,
+    pub pattern: String,
+    pub host: String,
+}
+
+impl AclRow {
+    fn cells(self) -> Vec<Value> {
+        let cells = [
+            self.principal,
+            self.permission,
+            self.operation,
+            self.resource,
+            self.name,
+            self.pattern,
+            self.host,
+        ];
+        cells.map(Value::from).into()
+    }
+}
+
 impl RuleArgs {
+    /// The same principals on the topics alone, and so on for the other kinds of resources.
+    pub fn on_topics(&self, operations: &[&str]) -> RuleArgs {
+        RuleArgs { topic: self.topic.clone(), ..self.without_resources(operations) }
+    }
+
+    pub fn on_groups(&self, operations: &[&str]) -> RuleArgs {
+        RuleArgs { group: self.group.clone(), ..self.without_resources(operations) }
+    }
+
+    pub fn on_transactional_ids(&self, operations: &[&str]) -> RuleArgs {
+        RuleArgs { transactional_id: self.transactional_id.clone(), ..self.without_resources(operations) }
+    }
+
+    pub fn on_cluster(&self, operations: &[&str]) -> RuleArgs {
+        RuleArgs {
+            cluster: true,
+            prefixed: false,
+            resource_pattern_type: None,
+            ..self.without_resources(operations)
+        }
+    }
+
+    fn without_resources(&self, operations: &[&str]) -> RuleArgs {
+        RuleArgs {
+            operation: operations.iter().map(|operation| (*operation).to_owned()).collect(),
+            topic: Vec::new(),
+            group: Vec::new(),
+            transactional_id: Vec::new(),
+            cluster: false,
+            ..self.clone()
+        }
+    }
+
+    /// Any rule on the same resources.
+    pub fn resources_only(&self) -> RuleArgs {
+        RuleArgs {
+            allow_principal: Vec::new(),
+            deny_principal: Vec::new(),
+            operation: Vec::new(),
+            host: None,
+            ..self.clone()
+        }
+    }
+
     fn rule(&self) -> Result<Rule> {
         let named = |name: &String| {
             if name.contains(':') { name.clone() } else { format!("User:{name}") }
@@ -187,26 +258,17 @@ fn each_or_any<T>(items: &[T]) -> Vec<Option<&T>> {
 pub async fn run(args: AclArgs) -> Result<()> {
     let connection = Connection::open(&args.connection).await?;
     let output = args.output;
+    let cells = |rows: Vec<AclRow>| rows.into_iter().map(AclRow::cells).collect::<Vec<_>>();
     match args.command {
-        AclCommand::List(rule) => output.show(&COLUMNS, &list(&connection, &rule.rule()?).await?),
+        AclCommand::List(rule) => output.show(&COLUMNS, &cells(list(&connection, &rule).await?)),
         AclCommand::Create(rule) => {
-            let creations = rule.rule()?.creations()?;
-            let count = creations.len();
-            let answer = ask!(connection, CreateAcls, CreateAclsRequest { creations })?;
-            for result in answer.results {
-                check(|| "making a rule".to_owned(), result.error_code, result.error_message)?;
-            }
-            output.say(&format!("Made {count} rule(s)"));
+            let made = create(&connection, &rule).await?;
+            output.say(&format!("Made {} rule(s)", made.len()));
         }
         AclCommand::Delete { rule, dry_run, .. } => {
-            let rule = rule.rule()?;
-            if rule.principals.is_empty() && rule.resources.is_empty() {
-                let message = "say which rules: --allow-principal, --deny-principal, --topic, --group, --transactional-id or --cluster";
-                return Err(ToolError::Usage(message.to_owned()));
-            }
             let rows =
                 if dry_run { list(&connection, &rule).await? } else { delete(&connection, &rule).await? };
-            output.show(&COLUMNS, &rows);
+            output.show(&COLUMNS, &cells(rows));
             if dry_run {
                 output.say("Nothing was deleted (--dry-run)");
             }
@@ -215,9 +277,24 @@ pub async fn run(args: AclArgs) -> Result<()> {
     Ok(())
 }
 
-async fn list(connection: &Connection, rule: &Rule) -> Result<Vec<Vec<Value>>> {
+/// Makes the rules that `args` stand for.
+pub async fn create(connection: &Connection, args: &RuleArgs) -> Result<Vec<AclRow>> {
+    let creations = args.rule()?.creations()?;
+    let made = creations.iter().map(|c| {
+        let resource = (c.resource_type, c.resource_name.clone(), c.resource_pattern_type);
+        row(c.principal.clone(), c.permission_type, c.operation, resource, c.host.clone())
+    });
+    let made = made.collect();
+    for result in ask!(connection, CreateAcls, CreateAclsRequest { creations })?.results {
+        check(|| "making a rule".to_owned(), result.error_code, result.error_message)?;
+    }
+    Ok(made)
+}
+
+/// The rules that agree with `args`.
+pub async fn list(connection: &Connection, args: &RuleArgs) -> Result<Vec<AclRow>> {
     let mut rows = Vec::new();
-    for filter in rule.filters() {
+    for filter in args.rule()?.filters() {
         let request = DescribeAclsRequest {
             resource_type_filter: filter.resource_type_filter,
             resource_name_filter: filter.resource_name_filter,
@@ -231,22 +308,23 @@ async fn list(connection: &Connection, rule: &Rule) -> Result<Vec<Vec<Value>>> {
         check(|| "listing rules".to_owned(), answer.error_code, answer.error_message)?;
         for resource in answer.resources {
             for acl in resource.acls {
-                rows.push(row(
-                    acl.principal,
-                    acl.permission_type,
-                    acl.operation,
-                    (resource.resource_type, resource.resource_name.clone(), resource.pattern_type),
-                    acl.host,
-                ));
+                let of = (resource.resource_type, resource.resource_name.clone(), resource.pattern_type);
+                rows.push(row(acl.principal, acl.permission_type, acl.operation, of, acl.host));
             }
         }
     }
-    rows.sort_by_key(|row| row.iter().map(Value::to_string).collect::<Vec<_>>());
+    rows.sort();
     rows.dedup();
     Ok(rows)
 }
 
-async fn delete(connection: &Connection, rule: &Rule) -> Result<Vec<Vec<Value>>> {
+/// Deletes the rules that agree with `args`, which must name principals or resources.
+pub async fn delete(connection: &Connection, args: &RuleArgs) -> Result<Vec<AclRow>> {
+    let rule = args.rule()?;
+    if rule.principals.is_empty() && rule.resources.is_empty() {
+        let message = "say which rules: --allow-principal, --deny-principal, --topic, --group, --transactional-id or --cluster";
+        return Err(ToolError::Usage(message.to_owned()));
+    }
     let answer = ask!(connection, DeleteAcls, DeleteAclsRequest { filters: rule.filters() })?;
     let mut rows = Vec::new();
     for result in answer.filter_results {
@@ -257,27 +335,22 @@ async fn delete(connection: &Connection, rule: &Rule) -> Result<Vec<Vec<Value>>>
             rows.push(row(acl.principal, acl.permission_type, acl.operation, resource, acl.host));
         }
     }
+    rows.sort();
     Ok(rows)
 }
 
-fn row(
-    principal: String,
-    permission: i8,
-    operation: i8,
-    resource: (i8, String, i8),
-    host: String,
-) -> Vec<Value> {
+fn row(principal: String, permission: i8, operation: i8, resource: (i8, String, i8), host: String) -> AclRow {
     let (kind, name, pattern) = resource;
-    let shown = |name: Option<String>| Value::from(name.unwrap_or_else(|| "unknown".to_owned()));
-    vec![
-        principal.into(),
-        shown(Permission::from_code(permission).map(|p| snake(&format!("{p:?}")))),
-        shown(Operation::from_code(operation).map(|o| snake(&format!("{o:?}")))),
-        shown(ResourceType::from_code(kind).map(|r| snake(&format!("{r:?}")))),
-        name.into(),
-        shown(PatternType::from_code(pattern).map(|p| snake(&format!("{p:?}")))),
-        host.into(),
-    ]
+    let shown = |name: Option<String>| name.unwrap_or_else(|| "unknown".to_owned());
+    AclRow {
+        principal,
+        permission: shown(Permission::from_code(permission).map(|p| snake(&format!("{p:?}")))),
+        operation: shown(Operation::from_code(operation).map(|o| snake(&format!("{o:?}")))),
+        resource: shown(ResourceType::from_code(kind).map(|r| snake(&format!("{r:?}")))),
+        name,
+        pattern: shown(PatternType::from_code(pattern).map(|p| snake(&format!("{p:?}")))),
+        host,
+    }
 }
 
 /// `ClusterAction` and `cluster-action` as `cluster_action`.

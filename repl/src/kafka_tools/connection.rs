@@ -1,31 +1,27 @@
 //! Reaching a broker as the command line says.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use weir_broker::auth::config::Secret;
-use weir_broker::auth::sasl::SaslMechanism;
 use weir_broker::client::admin::{Admin, TopicDescription};
-use weir_broker::client::security::{ClientSasl, ClientSecurity};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
-use weir_broker::net::tls::TlsClientFiles;
 use weir_broker::protocol::messages::metadata::MetadataRequest;
 use weir_broker::protocol::request::Request;
 
+use crate::kafka_tools::client_properties::ClientProperties;
 use crate::kafka_tools::error::{Result, ToolError};
 
+const DEFAULT_BROKER: &str = "localhost:9092";
 const DEFAULT_PORT: u16 = 9092;
+const CLIENT_ID: &str = "weir";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which broker, and how.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ConnectionArgs {
-    /// Brokers: HOST:PORT, several with commas; the first that answers is taken
     #[arg(
         long,
         short = 'b',
@@ -33,11 +29,11 @@ pub struct ConnectionArgs {
         alias = "broker",
         value_name = "HOST:PORT",
         env = "WEIR_BROKERS",
-        default_value = "localhost:9092",
+        help = "Brokers: HOST:PORT, several with commas; the first that answers is taken; default: localhost:9092",
         global = true
     )]
-    pub brokers: String,
-    /// Client property, for example -X sasl.username=ada (security.protocol, sasl.*, ssl.*)
+    pub brokers: Option<String>,
+    /// Client property, for example -X sasl.username=ada (security.protocol, sasl.*, ssl.*, client.id)
     #[arg(short = 'X', value_name = "KEY=VALUE", global = true)]
     pub property: Vec<String>,
     /// File of client properties
@@ -61,6 +57,7 @@ pub(crate) use ask;
 /// A broker that has answered.
 #[derive(Clone)]
 pub struct Connection {
+    pub properties: ClientProperties,
     pub transport: Arc<dyn Transport>,
     pub admin: Admin,
 }
@@ -74,9 +71,10 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// Connects to the first of the brokers that answers.
     pub async fn open(args: &ConnectionArgs) -> Result<Connection> {
-        let security = security(&properties(args)?)?;
-        let addresses: Vec<String> = args
-            .brokers
+        let properties = ClientProperties::read(args.command_config.as_deref(), &args.property)?;
+        let security = properties.security()?;
+        let brokers = args.brokers.as_deref().or(properties.brokers()).unwrap_or(DEFAULT_BROKER);
+        let addresses: Vec<String> = brokers
             .split(',')
             .map(str::trim)
             .filter(|a| !a.is_empty())
@@ -85,7 +83,7 @@ impl Connection {
         let mut failure = None;
         for address in &addresses {
             let config = TcpTransportConfig {
-                client_id: Some("weir".to_owned()),
+                client_id: Some(properties.get("client.id").unwrap_or(CLIENT_ID).to_owned()),
                 connect_timeout: CONNECT_TIMEOUT,
                 security: security.clone(),
                 ..TcpTransportConfig::default()
@@ -97,7 +95,9 @@ impl Connection {
                 ..MetadataRequest::default()
             };
             match transport.send(Request::Metadata(nothing)).await {
-                Ok(_) => return Ok(Connection { admin: Admin::new(transport.clone()), transport }),
+                Ok(_) => {
+                    return Ok(Connection { properties, admin: Admin::new(transport.clone()), transport });
+                }
                 Err(error) => failure = Some(error),
             }
         }
@@ -124,88 +124,6 @@ fn address(text: &str) -> Result<String> {
     }
 }
 
-fn properties(args: &ConnectionArgs) -> Result<BTreeMap<String, String>> {
-    let mut properties = BTreeMap::new();
-    if let Some(path) = &args.command_config {
-        let shown = path.display().to_string();
-        let text = fs::read_to_string(path).map_err(|source| ToolError::Io {
-            action: "read",
-            path: shown,
-            source,
-        })?;
-        for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-            let (key, value) = assignment(line)?;
-            properties.insert(key, value);
-        }
-    }
-    for text in &args.property {
-        let (key, value) = assignment(text)?;
-        properties.insert(key, value);
-    }
-    Ok(properties)
-}
-
-/// `KEY=VALUE`.
-pub fn assignment(text: &str) -> Result<(String, String)> {
-    let (key, value) =
-        text.split_once('=').ok_or_else(|| ToolError::Usage(format!("\"{text}\" is not KEY=VALUE")))?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
-}
-
-fn security(properties: &BTreeMap<String, String>) -> Result<ClientSecurity> {
-    const KNOWN: [&str; 9] = [
-        "security.protocol",
-        "sasl.mechanism",
-        "sasl.mechanisms",
-        "sasl.username",
-        "sasl.password",
-        "ssl.ca.location",
-        "ssl.certificate.location",
-        "ssl.key.location",
-        "client.id",
-    ];
-    if let Some(unknown) = properties.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-        return Err(ToolError::Usage(format!(
-            "client property \"{unknown}\" is not known; known are {}",
-            KNOWN.join(", ")
-        )));
-    }
-    let get = |key: &str| properties.get(key).cloned();
-    let need =
-        |key: &str| get(key).ok_or_else(|| ToolError::Usage(format!("client property {key} is missing")));
-    let protocol = get("security.protocol").unwrap_or_else(|| {
-        if properties.contains_key("sasl.username") { "SASL_PLAINTEXT" } else { "PLAINTEXT" }.to_owned()
-    });
-    let (is_tls, is_sasl) = match protocol.to_ascii_uppercase().as_str() {
-        "PLAINTEXT" => (false, false),
-        "SSL" => (true, false),
-        "SASL_PLAINTEXT" => (false, true),
-        "SASL_SSL" => (true, true),
-        other => {
-            return Err(ToolError::Usage(format!(
-                "security.protocol \"{other}\" is none of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
-            )));
-        }
-    };
-    let certificate = get("ssl.certificate.location").zip(get("ssl.key.location"));
-    let tls = TlsClientFiles {
-        authorities: if is_tls { need("ssl.ca.location")?.into() } else { PathBuf::new() },
-        certificate: certificate.map(|(chain, key)| (chain.into(), key.into())),
-    };
-    let mechanism = get("sasl.mechanism").or_else(|| get("sasl.mechanisms"));
-    let mechanism: SaslMechanism =
-        mechanism.as_deref().unwrap_or("SCRAM-SHA-256").parse().map_err(
-            |error: weir_broker::auth::sasl::UnknownMechanism| ToolError::Usage(error.to_string()),
-        )?;
-    let sasl = if is_sasl {
-        let password = Secret::new(need("sasl.password")?);
-        Some(ClientSasl { mechanism, user: need("sasl.username")?, password })
-    } else {
-        None
-    };
-    Ok(ClientSecurity { tls: is_tls.then_some(tls), sasl })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,24 +134,6 @@ mod tests {
         assert_eq!(address("PLAINTEXT://kafka:19092").expect("valid"), "kafka:19092");
         for wrong in ["kafka:port", ":9092", "http://kafka:9092/x"] {
             assert!(address(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn properties_are_those_of_kafka_clients() {
-        let set = |pairs: &[(&str, &str)]| {
-            security(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
-        };
-        assert_eq!(set(&[]).expect("valid"), ClientSecurity::default());
-        let user = set(&[("sasl.username", "ada"), ("sasl.password", "x")]).expect("valid");
-        assert_eq!(user.sasl.map(|sasl| sasl.user).as_deref(), Some("ada"));
-        for wrong in [
-            &[("sasl.username", "ada")][..],
-            &[("security.protocol", "SSL")],
-            &[("retries", "1")],
-            &[("sasl.mechanism", "X")],
-        ] {
-            assert!(matches!(set(wrong), Err(ToolError::Usage(_))), "{wrong:?}");
         }
     }
 }

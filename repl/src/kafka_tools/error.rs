@@ -34,6 +34,16 @@ pub enum ToolError {
     Io { action: &'static str, path: String, source: std::io::Error },
     #[error("{count} damaged place(s)")]
     Damaged { count: usize },
+    /// A record does not fit into a batch of its own.
+    #[error(
+        "{place}: the record makes a batch of {bytes} bytes, topic \"{topic}\" takes {bytes_max}; \
+         \"weir topic alter {topic} --set max.message.bytes=...\" raises that"
+    )]
+    TooLarge { place: String, bytes: usize, topic: String, bytes_max: usize },
+    #[error("the transaction was aborted: nothing was written")]
+    Aborted,
+    #[error("the cluster is not well: {count} finding(s)")]
+    Unhealthy { count: usize },
     #[error("{failed} of {of} failed")]
     Some { failed: usize, of: usize },
 }
@@ -55,6 +65,9 @@ impl ToolError {
             | ToolError::Input { .. }
             | ToolError::Io { .. }
             | ToolError::Damaged { .. }
+            | ToolError::TooLarge { .. }
+            | ToolError::Aborted
+            | ToolError::Unhealthy { .. }
             | ToolError::Some { .. } => 1,
         }
     }

@@ -1,6 +1,7 @@
 //! A member of a consumer group (KIP-848): the broker assigns, the member confirms.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -26,23 +27,25 @@ pub struct GroupMember {
     group_id: String,
     member_id: String,
     epoch: i32,
-    topic: String,
-    topic_id: Uuid,
-    assigned: Vec<i32>,
+    /// Topics it has subscribed to.
+    topics: BTreeMap<Uuid, Arc<str>>,
+    assigned: Vec<TopicPartition>,
     next_heartbeat: Instant,
 }
 
 impl GroupMember {
     /// Joins; partitions are assigned with the first heartbeats.
-    pub async fn join(connection: &Connection, group_id: &str, topic: &str) -> Result<GroupMember> {
-        let described = connection.topic(topic).await?;
+    pub async fn join(connection: &Connection, group_id: &str, topics: &[String]) -> Result<GroupMember> {
+        let mut by_id = BTreeMap::new();
+        for topic in topics {
+            by_id.insert(connection.topic(topic).await?.id.0, Arc::from(topic.as_str()));
+        }
         let mut member = GroupMember {
             connection: connection.clone(),
             group_id: group_id.to_owned(),
             member_id: Uuid::new_v4().to_string(),
             epoch: 0,
-            topic: topic.to_owned(),
-            topic_id: described.id.0,
+            topics: by_id,
             assigned: Vec::new(),
             next_heartbeat: Instant::now(),
         };
@@ -51,7 +54,7 @@ impl GroupMember {
     }
 
     /// The partitions that are this member's.
-    pub fn assigned(&self) -> &[i32] {
+    pub fn assigned(&self) -> &[TopicPartition] {
         &self.assigned
     }
 
@@ -67,7 +70,7 @@ impl GroupMember {
             return Ok(false);
         }
         // Confirmed at once: revoked partitions are not read any more when this is called.
-        self.beat(Some(self.assigned.clone())).await?;
+        self.beat(Some(self.by_topic(self.assigned.iter()))).await?;
         Ok(true)
     }
 
@@ -76,20 +79,27 @@ impl GroupMember {
         Instant::now() >= self.next_heartbeat
     }
 
-    async fn beat(&mut self, owned: Option<Vec<i32>>) -> Result<()> {
+    /// Partitions by the ids of their topics.
+    fn by_topic<'p>(
+        &self,
+        partitions: impl Iterator<Item = &'p TopicPartition> + Clone,
+    ) -> Vec<TopicPartitions> {
+        let of_topic = |(topic_id, name): (&Uuid, &Arc<str>)| TopicPartitions {
+            topic_id: *topic_id,
+            partitions: partitions.clone().filter(|p| p.topic == *name).map(|p| p.partition).collect(),
+        };
+        self.topics.iter().map(of_topic).filter(|topic| !topic.partitions.is_empty()).collect()
+    }
+
+    async fn beat(&mut self, owned: Option<Vec<TopicPartitions>>) -> Result<()> {
         let joins = self.epoch == 0;
-        let owned = owned.map(|partitions| {
-            if partitions.is_empty() {
-                return Vec::new();
-            }
-            vec![TopicPartitions { topic_id: self.topic_id, partitions }]
-        });
         let request = ConsumerGroupHeartbeatRequest {
             group_id: self.group_id.clone(),
             member_id: self.member_id.clone(),
             member_epoch: self.epoch,
             rebalance_timeout_ms: if joins { REBALANCE_TIMEOUT_MS } else { -1 },
-            subscribed_topic_names: joins.then(|| vec![self.topic.clone()]),
+            subscribed_topic_names: joins
+                .then(|| self.topics.values().map(|name| name.to_string()).collect()),
             topic_partitions: owned,
             ..ConsumerGroupHeartbeatRequest::default()
         };
@@ -107,8 +117,11 @@ impl GroupMember {
             self.member_id = id;
         }
         if let Some(assignment) = answer.assignment {
-            let mine = assignment.topic_partitions.into_iter().filter(|t| t.topic_id == self.topic_id);
-            self.assigned = mine.flat_map(|topic| topic.partitions).collect();
+            let mine = assignment.topic_partitions.iter().filter_map(|topic| {
+                let name = self.topics.get(&topic.topic_id)?;
+                Some(topic.partitions.iter().map(|partition| TopicPartition::new(name.clone(), *partition)))
+            });
+            self.assigned = mine.flatten().collect();
             self.assigned.sort_unstable();
         }
         let interval = u64::try_from(answer.heartbeat_interval_ms).unwrap_or(0).clamp(10, 60_000);
@@ -133,21 +146,20 @@ impl GroupMember {
         if offsets.is_empty() {
             return Ok(());
         }
-        let partitions = offsets.iter().map(|(partition, offset)| OffsetCommitRequestPartition {
-            partition_index: partition.partition,
-            committed_offset: *offset,
-            committed_leader_epoch: -1,
-            committed_metadata: Some(String::new()),
-        });
+        let of_topic = |(topic_id, name): (&Uuid, &Arc<str>)| {
+            let own = offsets.iter().filter(|(partition, _)| partition.topic == *name);
+            OffsetCommitRequestTopic {
+                name: name.to_string(),
+                topic_id: *topic_id,
+                partitions: own.map(|(partition, offset)| committed(partition.partition, *offset)).collect(),
+            }
+        };
+        let topics = self.topics.iter().map(of_topic).filter(|topic| !topic.partitions.is_empty());
         let request = OffsetCommitRequest {
             group_id: self.group_id.clone(),
             generation_id_or_member_epoch: self.epoch,
             member_id: self.member_id.clone(),
-            topics: vec![OffsetCommitRequestTopic {
-                name: self.topic.clone(),
-                topic_id: self.topic_id,
-                partitions: partitions.collect(),
-            }],
+            topics: topics.collect(),
             ..OffsetCommitRequest::default()
         };
         let answer = ask!(self.connection, OffsetCommit, request)?;
@@ -170,5 +182,14 @@ impl GroupMember {
             ..ConsumerGroupHeartbeatRequest::default()
         };
         ask!(self.connection, ConsumerGroupHeartbeat, request).map(|_| ())
+    }
+}
+
+fn committed(partition_index: i32, committed_offset: Offset) -> OffsetCommitRequestPartition {
+    OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset,
+        committed_leader_epoch: -1,
+        committed_metadata: Some(String::new()),
     }
 }

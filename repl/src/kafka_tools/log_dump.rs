@@ -305,9 +305,9 @@ impl<W: Write> Walk<'_, W> {
         for record in batch.records(scratch).map_err(|e| shown(&e))? {
             let record = record.map_err(|e| shown(&e))?;
             if self.dump.records {
-                let consumed = Consumed { topic, partition, timestamp_type, record: &record };
+                let consumed = Consumed { topic, partition, broker: None, timestamp_type, record: &record };
                 let _ = self.out.write_all(b"    ");
-                let _ = RecordFormat::Json.write(self.out, &consumed, "");
+                let _ = RecordFormat::Json.write(self.out, &consumed, b"");
             }
         }
         Ok(())

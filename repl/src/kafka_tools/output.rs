@@ -31,6 +31,11 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// JSON lines, wherever they go.
+    pub fn json() -> OutputArgs {
+        OutputArgs { output: Some(ListForm::Json) }
+    }
+
     pub fn form(self) -> ListForm {
         let default = if std::io::stdout().is_terminal() { ListForm::Table } else { ListForm::Json };
         self.output.unwrap_or(default)
@@ -54,6 +59,13 @@ impl OutputArgs {
         }
     }
 
+    /// What people are told beside a table; programs find it in the rows.
+    pub fn note(self, text: &str) {
+        if self.form() == ListForm::Table {
+            line(text);
+        }
+    }
+
     /// A message for people; programs read the exit code.
     pub fn say(self, text: &str) {
         match self.form() {
@@ -63,7 +75,8 @@ impl OutputArgs {
     }
 }
 
-fn line(text: &str) {
+/// Prints a line.
+pub fn line(text: &str) {
     // A closed pipe is no reason to fail.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -1,36 +1,28 @@
 //! `weir produce`: lines of standard input or of files become records.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::sync::mpsc;
-use weir_broker::client::producer::idempotent::IdempotentProducer;
-use weir_broker::client::producer::partitioner::partition_for_key;
-use weir_broker::env::clock::{Clock, SystemClock};
-use weir_broker::ids::TopicPartition;
-use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 use weir_broker::record::compression::Compression;
-use weir_broker::record::reader::Header;
 
+use crate::kafka_tools::client_properties::ClientProperties;
 use crate::kafka_tools::connection::{Connection, ConnectionArgs};
 use crate::kafka_tools::error::{Result, ToolError};
-use crate::kafka_tools::produce_input::{InputRecord, LineFormat, parse_header, unescape};
+use crate::kafka_tools::produce_input::{LineFormat, LineHeaders, parse_header, unescape};
+use crate::kafka_tools::produce_send;
 
-/// Bytes of a line at most.
-const LINE_BYTES_MAX: u64 = 64 << 20;
-/// Lines read ahead of those being sent.
-const LINES_AHEAD_MAX: usize = 4_096;
-/// Bytes of records at which a batch is sent.
-const BATCH_BYTES: usize = 256 << 10;
+const RANDOM: i32 = -1;
+/// As that of Kafka's clients.
+const TRANSACTION_TIMEOUT_MS: i32 = 60_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   echo 'ada:{\"page\": \"/cart\"}' | weir produce clicks -K :
   weir produce clicks -k ada -H source=import -z zstd < values.txt
+  weir produce images -k logo --whole logo.png               # a file is a record
+  find . -print0 | weir produce paths -D '\\x00'
   echo 'ada:' | weir produce clicks -K : -Z                  # a tombstone
+  weir produce clicks -X transactional.id=import < lines     # all of them, or none
   weir consume clicks -e -J | weir produce copy --json")]
 pub struct ProduceArgs {
     #[command(flatten)]
@@ -44,7 +36,10 @@ pub struct ProduceArgs {
     /// Topic
     #[arg(long = "topic", short = 't', value_name = "TOPIC", hide = true)]
     topic_option: Option<String>,
-    /// What separates key and value in a line; escapes such as \t stand for characters
+    /// What ends a record; escapes such as \x00 stand for bytes
+    #[arg(short = 'D', long, value_name = "DELIMITER", default_value = "\\n", hide_default_value = true)]
+    delimiter: String,
+    /// What separates key and value in a line; escapes such as \t stand for bytes
     #[arg(short = 'K', long, value_name = "DELIMITER")]
     key_delimiter: Option<String>,
     /// Key of all records
@@ -53,24 +48,30 @@ pub struct ProduceArgs {
     /// Header of all records
     #[arg(short = 'H', long, value_name = "NAME=VALUE")]
     header: Vec<String>,
-    /// Partition; default: by the key as Kafka's clients do, in turn without one
-    #[arg(short = 'p', long)]
+    /// Partition, -1 for any; default: by the key as Kafka's clients do, in turn without one
+    #[arg(short = 'p', long, allow_negative_numbers = true)]
     partition: Option<i32>,
-    /// Compression: none, gzip, snappy, lz4, zstd
-    #[arg(
-        short = 'z',
-        long,
-        visible_alias = "compression-codec",
-        value_name = "CODEC",
-        default_value = "none"
-    )]
-    compression: String,
+    /// Compression: none, gzip, snappy, lz4, zstd; default: none
+    #[arg(short = 'z', long, visible_alias = "compression-codec", value_name = "CODEC")]
+    compression: Option<String>,
     /// Empty values (and keys) are null: tombstones
     #[arg(short = 'Z', long, visible_alias = "tombstone")]
     null: bool,
     /// Lines are JSON objects: key, value, headers, partition, timestamp
     #[arg(short = 'J', long, visible_alias = "format-json")]
     json: bool,
+    /// Stop after this many records
+    #[arg(short = 'c', long, value_name = "RECORDS")]
+    count: Option<u64>,
+    /// A file is one record, not lines
+    #[arg(long, conflicts_with = "json")]
+    whole: bool,
+    /// Files are lines, which is the default
+    #[arg(short = 'l', hide = true, conflicts_with = "whole")]
+    lines: bool,
+    /// Print what is sent
+    #[arg(short = 'T', long)]
+    tee: bool,
     /// parse.key=true, key.separator=…, as Kafka's own console producer has them
     #[arg(long, value_name = "KEY=VALUE")]
     reader_property: Vec<String>,
@@ -81,202 +82,173 @@ pub struct ProduceArgs {
     quiet: bool,
 }
 
-impl ProduceArgs {
-    fn line_format(&self) -> Result<LineFormat> {
-        let mut delimiter = self.key_delimiter.as_deref().map(unescape);
-        let (mut parse_key, mut separator) = (false, "\t".to_owned());
-        for text in self.reader_property.iter().chain(&self.console_property) {
-            match text.split_once('=') {
-                Some(("parse.key", value)) => parse_key = value == "true",
-                Some(("key.separator", value)) => separator = unescape(value),
-                _ => {
-                    return Err(ToolError::Usage(format!(
-                        "property \"{text}\" is neither parse.key=… nor key.separator=…"
-                    )));
-                }
+/// Where records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionChoice {
+    ByKey,
+    Random,
+    Only(i32),
+}
+
+/// How input becomes records.
+#[derive(Clone, Debug)]
+pub struct WritePlan {
+    pub topic: String,
+    /// None: standard input.
+    pub files: Vec<PathBuf>,
+    pub pieces: Pieces,
+    pub format: LineFormat,
+    pub partition: PartitionChoice,
+    pub compression: Compression,
+    pub count: Option<u64>,
+    /// Pieces without any bytes are passed over, as kcat does it.
+    pub skip_empty: bool,
+    /// Records are printed as they came.
+    pub tee: bool,
+    /// All records, or none.
+    pub transaction: Option<Transaction>,
+    pub quiet: bool,
+}
+
+/// A transaction that all records are written in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    pub id: String,
+    /// How long it may stay open.
+    pub timeout_ms: i32,
+}
+
+impl Transaction {
+    /// As `transactional.id` and `transaction.timeout.ms` say.
+    pub fn of(properties: &ClientProperties) -> Result<Option<Transaction>> {
+        let Some(id) = properties.get("transactional.id") else { return Ok(None) };
+        let timeout_ms = match properties.get("transaction.timeout.ms") {
+            None => TRANSACTION_TIMEOUT_MS,
+            Some(text) => {
+                let wrong = |_| ToolError::Usage(format!("transaction.timeout.ms \"{text}\" is no number"));
+                text.parse().map_err(wrong)?
             }
-        }
-        if parse_key && delimiter.is_none() {
-            delimiter = Some(separator);
-        }
-        if delimiter.as_deref() == Some("") {
-            return Err(ToolError::Usage("the key delimiter is empty".to_owned()));
-        }
-        Ok(LineFormat {
-            key_delimiter: delimiter,
+        };
+        Ok(Some(Transaction { id: id.to_owned(), timeout_ms }))
+    }
+}
+
+/// What a record is in the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pieces {
+    /// Up to these bytes, which are left out.
+    Delimited(Vec<u8>),
+    /// Each file.
+    Whole,
+}
+
+pub async fn run(args: ProduceArgs) -> Result<()> {
+    let format = args.line_format()?;
+    // What is wrong with the arguments is told without a broker.
+    if let Some(codec) = &args.compression {
+        parse_codec(codec)?;
+    }
+    let connection = Connection::open(&args.connection).await?;
+    let plan = args.plan(format, &connection)?;
+    produce_send::write(connection, plan).await
+}
+
+/// A codec by its name.
+pub fn parse_codec(name: &str) -> Result<Compression> {
+    let unknown = || ToolError::Usage(format!("codec \"{name}\" is none of none, gzip, snappy, lz4, zstd"));
+    name.to_ascii_lowercase().parse().map_err(|_| unknown())
+}
+
+impl ProduceArgs {
+    fn plan(self, format: LineFormat, connection: &Connection) -> Result<WritePlan> {
+        let mut files = self.files;
+        // With --topic, what stands in the topic's place is a file.
+        let topic = match (self.topic_option, self.topic) {
+            (Some(topic), file) => {
+                files.splice(0..0, file.map(PathBuf::from));
+                topic
+            }
+            (None, Some(topic)) => topic,
+            (None, None) => return Err(ToolError::Usage("which topic?".to_owned())),
+        };
+        let codec = self.compression.as_deref().or(connection.properties.compression()).unwrap_or("none");
+        Ok(WritePlan {
+            topic,
+            files,
+            pieces: match self.whole {
+                true => Pieces::Whole,
+                false => Pieces::Delimited(unescape(&self.delimiter)),
+            },
+            format,
+            partition: match self.partition {
+                None => PartitionChoice::ByKey,
+                Some(RANDOM) => PartitionChoice::Random,
+                Some(partition) => PartitionChoice::Only(partition),
+            },
+            compression: parse_codec(codec)?,
+            count: self.count,
+            skip_empty: false,
+            tee: self.tee,
+            transaction: Transaction::of(&connection.properties)?,
+            quiet: self.quiet,
+        })
+    }
+
+    fn line_format(&self) -> Result<LineFormat> {
+        let mut format = LineFormat {
+            key_delimiter: self.key_delimiter.as_deref().map(unescape),
             key: self.key.as_ref().map(|key| key.clone().into_bytes()),
             headers: self.header.iter().map(|text| parse_header(text)).collect(),
             empty_is_null: self.null,
             is_json: self.json,
-        })
+            ..LineFormat::default()
+        };
+        let properties: Vec<&String> = self.reader_property.iter().chain(&self.console_property).collect();
+        if !properties.is_empty() {
+            console_format(&mut format, &properties)?;
+        }
+        if format.key_delimiter.as_deref() == Some(b"") {
+            return Err(ToolError::Usage("the key delimiter is empty".to_owned()));
+        }
+        if self.delimiter.is_empty() {
+            return Err(ToolError::Usage("the delimiter is empty".to_owned()));
+        }
+        Ok(format)
     }
 }
 
-/// A line and where it stood, or why there are no more.
-type Line = Result<(String, Vec<u8>)>;
-
-pub async fn run(mut args: ProduceArgs) -> Result<()> {
-    let format = args.line_format()?;
-    let compression: Compression = args.compression.parse().map_err(|_| {
-        ToolError::Usage(format!("codec \"{}\" is none of none, gzip, snappy, lz4, zstd", args.compression))
-    })?;
-    // With --topic, what stands in the topic's place is a file.
-    let topic = match (args.topic_option.take(), args.topic.take()) {
-        (Some(topic), file) => {
-            args.files.splice(0..0, file.map(PathBuf::from));
-            topic
-        }
-        (None, Some(topic)) => topic,
-        (None, None) => return Err(ToolError::Usage("which topic?".to_owned())),
-    };
-    let connection = Connection::open(&args.connection).await?;
-    let partitions = connection.topic(&topic).await?.partitions;
-    let mut sender = Sender {
-        producer: IdempotentProducer::init(connection.transport.clone()).await?,
-        topic,
-        partitions,
-        compression,
-        batches: BTreeMap::new(),
-        turn: rand::random_range(0..partitions.max(1)),
-        sent: 0,
-    };
-    sender.check_partition(args.partition)?;
-    let (lines, mut incoming) = mpsc::channel::<Line>(LINES_AHEAD_MAX);
-    let files = std::mem::take(&mut args.files);
-    // Reading blocks; the thread ends with its input, or with the process.
-    std::thread::spawn(move || read_lines(&files, &lines));
-    let clock = SystemClock::new();
-    loop {
-        let next = match incoming.try_recv() {
-            Ok(line) => Some(line),
-            Err(_) => {
-                // Nothing more for now: what is there goes out before waiting.
-                sender.flush().await?;
-                incoming.recv().await
-            }
+/// The properties of Kafka's own console producer.
+pub fn console_format(format: &mut LineFormat, properties: &[&String]) -> Result<()> {
+    let (mut parse_key, mut parse_headers, mut ignore_error) = (false, false, false);
+    let mut separator = b"\t".to_vec();
+    let mut headers = LineHeaders { end: b"\t".to_vec(), separator: b",".to_vec(), name_end: b":".to_vec() };
+    for text in properties {
+        let unknown = || {
+            ToolError::Usage(format!(
+                "property \"{text}\" is none of parse.key, key.separator, parse.headers, headers.delimiter, \
+                 headers.separator, headers.key.separator, null.marker, ignore.error"
+            ))
         };
-        let Some(line) = next else { break };
-        let (place, line) = line?;
-        let input_error = |message: String| ToolError::Input { place: place.clone(), message };
-        let record = format.record(&line).map_err(input_error)?;
-        let partition = record.partition.or(args.partition);
-        sender.check_partition(partition)?;
-        sender.send(record, partition, clock.now_ms()).await?;
+        let (name, value) = text.split_once('=').ok_or_else(unknown)?;
+        match name {
+            "parse.key" => parse_key = value == "true",
+            "parse.headers" => parse_headers = value == "true",
+            "ignore.error" => ignore_error = value == "true",
+            "key.separator" => separator = unescape(value),
+            "headers.delimiter" => headers.end = unescape(value),
+            "headers.separator" => headers.separator = unescape(value),
+            "headers.key.separator" => headers.name_end = unescape(value),
+            "null.marker" => format.null_marker = Some(value.as_bytes().to_vec()),
+            _ => return Err(unknown()),
+        }
     }
-    sender.flush().await?;
-    if !args.quiet {
-        eprintln!("{} record(s) written to {}", sender.sent, sender.topic);
+    if [&separator, &headers.end, &headers.separator, &headers.name_end].iter().any(|text| text.is_empty()) {
+        return Err(ToolError::Usage("a separator is empty".to_owned()));
     }
+    if parse_key && format.key_delimiter.is_none() {
+        format.key_delimiter = Some(separator);
+    }
+    format.line_headers = parse_headers.then_some(headers);
+    format.is_strict = !ignore_error;
     Ok(())
-}
-
-fn read_lines(files: &[PathBuf], lines: &mpsc::Sender<Line>) {
-    if files.is_empty() {
-        read_from(&mut std::io::stdin().lock(), "standard input", lines);
-    }
-    for path in files {
-        let shown = path.display().to_string();
-        match File::open(path) {
-            Ok(file) => read_from(&mut BufReader::new(file), &shown, lines),
-            Err(source) => {
-                // The receiver is gone only if it has failed already.
-                let _ = lines.blocking_send(Err(ToolError::Io { action: "read", path: shown, source }));
-                return;
-            }
-        }
-    }
-}
-
-fn read_from(input: &mut impl BufRead, name: &str, lines: &mpsc::Sender<Line>) {
-    let mut number = 0_u64;
-    loop {
-        number += 1;
-        let mut line = Vec::new();
-        let outcome = match input.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Ok(read) if read as u64 > LINE_BYTES_MAX => Err(ToolError::Input {
-                place: format!("{name}:{number}"),
-                message: format!("the line is longer than {LINE_BYTES_MAX} bytes"),
-            }),
-            Ok(_) => {
-                if line.last() == Some(&b'\n') {
-                    line.pop();
-                }
-                Ok((format!("{name}:{number}"), line))
-            }
-            Err(source) => Err(ToolError::Io { action: "read", path: name.to_owned(), source }),
-        };
-        let is_last = outcome.is_err();
-        if lines.blocking_send(outcome).is_err() || is_last {
-            return;
-        }
-    }
-}
-
-/// Gathers records into batches by partition.
-struct Sender {
-    producer: IdempotentProducer,
-    topic: String,
-    partitions: i32,
-    compression: Compression,
-    batches: BTreeMap<i32, (RecordBatchBuilder, usize)>,
-    /// The partition of records without a key, until its batch is full.
-    turn: i32,
-    sent: u64,
-}
-
-impl Sender {
-    fn check_partition(&self, partition: Option<i32>) -> Result<()> {
-        match partition {
-            Some(partition) if !(0..self.partitions).contains(&partition) => Err(ToolError::NoPartition {
-                topic: self.topic.clone(),
-                partition,
-                last: self.partitions - 1,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    async fn send(&mut self, record: InputRecord, partition: Option<i32>, now_ms: i64) -> Result<()> {
-        let partition = partition.unwrap_or_else(|| match &record.key {
-            Some(key) => partition_for_key(key, self.partitions),
-            None => self.turn,
-        });
-        let options = || BatchOptions { compression: self.compression, ..BatchOptions::default() };
-        let (builder, bytes) =
-            self.batches.entry(partition).or_insert_with(|| (RecordBatchBuilder::new(options()), 0));
-        let headers: Vec<Header<'_>> = record
-            .headers
-            .iter()
-            .map(|(key, value)| Header { key: key.as_str(), value: value.as_deref() })
-            .collect();
-        let timestamp = record.timestamp.unwrap_or(now_ms);
-        builder.append(timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
-        *bytes += record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len) + 16;
-        self.sent += 1;
-        if *bytes >= BATCH_BYTES {
-            self.send_batch(partition).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_batch(&mut self, partition: i32) -> Result<()> {
-        if partition == self.turn {
-            self.turn = (self.turn + 1) % self.partitions;
-        }
-        let Some((builder, _)) = self.batches.remove(&partition) else { return Ok(()) };
-        let batch = builder.build().map_err(weir_broker::client::error::ClientError::Batch)?;
-        let target = TopicPartition::new(self.topic.as_str(), partition);
-        Ok(self.producer.produce(vec![(target, vec![batch])]).await?)
-    }
-
-    /// Sends what is gathered and waits until all of it is durable.
-    async fn flush(&mut self) -> Result<()> {
-        let partitions: Vec<i32> = self.batches.keys().copied().collect();
-        for partition in partitions {
-            self.send_batch(partition).await?;
-        }
-        self.producer.flush().await?;
-        Ok(())
-    }
 }

@@ -5,11 +5,28 @@ use serde_json::Value;
 /// A header of a record to produce: name and value.
 pub type InputHeader = (String, Option<Vec<u8>>);
 
+/// Headers that stand in a line: `a:1,b:2` and a tab, for example.
+#[derive(Clone, Debug)]
+pub struct LineHeaders {
+    /// What stands between the headers and the rest.
+    pub end: Vec<u8>,
+    /// What stands between two headers.
+    pub separator: Vec<u8>,
+    /// What stands between a header's name and its value.
+    pub name_end: Vec<u8>,
+}
+
 /// How lines are read.
 #[derive(Clone, Debug, Default)]
 pub struct LineFormat {
     /// What stands between key and value.
-    pub key_delimiter: Option<String>,
+    pub key_delimiter: Option<Vec<u8>>,
+    /// Headers in front of each line, as Kafka's own console producer reads them.
+    pub line_headers: Option<LineHeaders>,
+    /// A line without a delimiter that is due is an error, not a record without that part.
+    pub is_strict: bool,
+    /// Keys, values and header values that are this are null.
+    pub null_marker: Option<Vec<u8>>,
     /// Key of records whose line has none.
     pub key: Option<Vec<u8>>,
     /// Headers of every record.
@@ -38,22 +55,56 @@ impl LineFormat {
         if self.is_json {
             return self.json_record(line);
         }
+        let (line_headers, line) = self.headers_of(line)?;
         let (key, value) = match &self.key_delimiter {
             None => (self.key.clone(), line),
-            Some(delimiter) => match find(line, delimiter.as_bytes()) {
+            Some(delimiter) => match find(line, delimiter) {
                 Some(at) => (Some(line[..at].to_vec()), &line[at + delimiter.len()..]),
+                None if self.is_strict => return Err("there is no key separator".to_owned()),
                 // A line without a key, as kcat reads it.
                 None => (self.key.clone(), line),
             },
         };
-        let is_null = self.empty_is_null && value.is_empty();
-        let key = key.filter(|key| !(self.empty_is_null && key.is_empty()));
+        let is_null = |bytes: &[u8]| {
+            (self.empty_is_null && bytes.is_empty()) || self.null_marker.as_deref() == Some(bytes)
+        };
+        let mut headers = self.headers.clone();
+        headers.extend(line_headers);
         Ok(InputRecord {
-            key,
-            value: (!is_null).then(|| value.to_vec()),
-            headers: self.headers.clone(),
+            key: key.filter(|key| !is_null(key)),
+            value: (!is_null(value)).then(|| value.to_vec()),
+            headers,
             ..InputRecord::default()
         })
+    }
+
+    /// The headers of a line, and the rest of it.
+    fn headers_of<'l>(&self, line: &'l [u8]) -> Result<(Vec<InputHeader>, &'l [u8]), String> {
+        let Some(form) = &self.line_headers else { return Ok((Vec::new(), line)) };
+        let Some(at) = find(line, &form.end) else {
+            return match self.is_strict {
+                true => Err("there is no headers delimiter".to_owned()),
+                false => Ok((Vec::new(), line)),
+            };
+        };
+        let (mut texts, rest) = (&line[..at], &line[at + form.end.len()..]);
+        let mut headers = Vec::new();
+        if self.null_marker.as_deref() == Some(texts) {
+            return Ok((headers, rest));
+        }
+        while !texts.is_empty() {
+            let end = find(texts, &form.separator).unwrap_or(texts.len());
+            let header = &texts[..end];
+            texts = texts.get(end + form.separator.len()..).unwrap_or_default();
+            let (name, value) = match find(header, &form.name_end) {
+                Some(at) => (&header[..at], Some(&header[at + form.name_end.len()..])),
+                None if self.is_strict => return Err("a header has no separator".to_owned()),
+                None => (header, None),
+            };
+            let value = value.filter(|value| self.null_marker.as_deref() != Some(*value));
+            headers.push((String::from_utf8_lossy(name).into_owned(), value.map(<[u8]>::to_vec)));
+        }
+        Ok((headers, rest))
     }
 
     fn json_record(&self, line: &[u8]) -> Result<InputRecord, String> {
@@ -130,34 +181,36 @@ pub fn parse_header(text: &str) -> InputHeader {
     }
 }
 
-/// `\t`, `\n`, `\r`, `\0`, `\xNN` and `\\` as the characters they stand for.
-pub fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+/// `\t`, `\n`, `\r`, `\0`, `\xNN` and `\\` as the bytes they stand for; everything else as it is.
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
+        out.extend_from_slice(before.as_bytes());
         let hex = after.strip_prefix('x').and_then(|digits| digits.get(..2));
         if let Some(byte) = hex.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            out.push(char::from(byte));
+            out.push(byte);
             rest = &after[3..];
             continue;
         }
         let mut chars = after.chars();
-        match chars.next() {
-            Some('t') => out.push('\t'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('0') => out.push('\0'),
-            Some('\\') => out.push('\\'),
-            Some(other) => {
-                out.push('\\');
-                out.push(other);
+        let byte = match chars.next() {
+            Some('t') => b'\t',
+            Some('n') => b'\n',
+            Some('r') => b'\r',
+            Some('0') => 0,
+            Some('\\') => b'\\',
+            _ => {
+                // Stands for itself, and what follows as well.
+                out.push(b'\\');
+                rest = after;
+                continue;
             }
-            None => out.push('\\'),
-        }
+        };
+        out.push(byte);
         rest = chars.as_str();
     }
-    out.push_str(rest);
+    out.extend_from_slice(rest.as_bytes());
     out
 }
 
@@ -180,13 +233,37 @@ mod tests {
 
     #[test]
     fn lines_are_split_at_the_first_delimiter() {
-        let format = LineFormat { key_delimiter: Some("::".to_owned()), ..LineFormat::default() };
+        let format = LineFormat { key_delimiter: Some(b"::".to_vec()), ..LineFormat::default() };
         let check = |line: &str| text(&format.record(line.as_bytes()).expect("valid"));
         assert_eq!(check("a::b::c"), (Some("a".to_owned()), Some("b::c".to_owned())));
         assert_eq!(check("only value"), (None, Some("only value".to_owned())));
         assert_eq!(check("a::"), (Some("a".to_owned()), Some(String::new())));
         let nulls = LineFormat { empty_is_null: true, ..format };
         assert_eq!(text(&nulls.record(b"a::").expect("valid")), (Some("a".to_owned()), None));
+    }
+
+    #[test]
+    fn lines_may_begin_with_headers() {
+        let form = LineHeaders { end: b"\t".to_vec(), separator: b",".to_vec(), name_end: b":".to_vec() };
+        let format = LineFormat {
+            line_headers: Some(form),
+            key_delimiter: Some(b"\t".to_vec()),
+            null_marker: Some(b"NIL".to_vec()),
+            is_strict: true,
+            ..LineFormat::default()
+        };
+        let record = format.record(b"a:1,b:NIL,c:x:y\tk\tv").expect("valid");
+        let header =
+            |name: &str, value: Option<&str>| (name.to_owned(), value.map(|v| v.as_bytes().to_vec()));
+        assert_eq!(record.headers, [header("a", Some("1")), header("b", None), header("c", Some("x:y"))]);
+        assert_eq!(text(&record), (Some("k".to_owned()), Some("v".to_owned())));
+        let none = format.record(b"NIL\tNIL\tNIL").expect("valid");
+        assert!(none.headers.is_empty() && text(&none) == (None, None));
+        for wrong in ["a:1", "a:1\tv", "a\tk\tv"] {
+            assert!(format.record(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        let lenient = LineFormat { is_strict: false, ..format };
+        assert_eq!(text(&lenient.record(b"v").expect("valid")), (None, Some("v".to_owned())));
     }
 
     #[test]
@@ -212,8 +289,9 @@ mod tests {
 
     #[test]
     fn escapes_stand_for_characters() {
-        assert_eq!(unescape(r"a\tb\n\x41\\\q"), "a\tb\nA\\\\q");
-        assert_eq!(unescape(r"end\"), "end\\");
-        assert_eq!(unescape(r"\xé"), "\\xé");
+        assert_eq!(unescape(r"a\tb\n\x41\\\q"), b"a\tb\nA\\\\q");
+        assert_eq!(unescape(r"end\"), b"end\\");
+        assert_eq!(unescape(r"\xé"), "\\xé".as_bytes());
+        assert_eq!(unescape(r"\xff\x00"), [0xff, 0]);
     }
 }

@@ -7,11 +7,15 @@ use serde_json::Value;
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::Isolation;
 use weir_broker::protocol::error_code::ErrorCode;
-use weir_broker::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use weir_broker::protocol::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+};
 use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
-use crate::kafka_tools::connection::{Connection, ConnectionArgs, ask, assignment};
+use crate::kafka_tools::client_properties::assignment;
+use crate::kafka_tools::connection::{Connection, ConnectionArgs, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
+use crate::kafka_tools::names::{Names, Topic};
 use crate::kafka_tools::offsets::bounds;
 use crate::kafka_tools::output::OutputArgs;
 
@@ -49,7 +53,7 @@ pub enum TopicCommand {
     #[command(visible_alias = "info")]
     Describe {
         #[command(flatten)]
-        names: Names,
+        names: Names<Topic>,
         /// Settings, instead of partitions
         #[arg(long, short = 'c')]
         configs: bool,
@@ -60,7 +64,7 @@ pub enum TopicCommand {
     #[command(visible_alias = "rm")]
     Delete {
         #[command(flatten)]
-        names: Names,
+        names: Names<Topic>,
         /// A topic that does not exist is no error
         #[arg(long)]
         if_exists: bool,
@@ -68,25 +72,9 @@ pub enum TopicCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct Names {
-    /// Topics
-    #[arg(value_name = "TOPIC", required_unless_present = "topic")]
-    names: Vec<String>,
-    /// Topic
-    #[arg(long, value_name = "TOPIC", hide = true)]
-    topic: Vec<String>,
-}
-
-impl Names {
-    fn all(&self) -> impl Iterator<Item = &String> {
-        self.names.iter().chain(&self.topic)
-    }
-}
-
-#[derive(Debug, Args)]
 pub struct CreateArgs {
     #[command(flatten)]
-    names: Names,
+    names: Names<Topic>,
     /// Partitions; default: the broker's
     #[arg(long, short = 'p')]
     partitions: Option<i32>,
@@ -104,7 +92,7 @@ pub struct CreateArgs {
 #[derive(Debug, Args)]
 pub struct AlterArgs {
     #[command(flatten)]
-    names: Names,
+    names: Names<Topic>,
     /// Raise the number of partitions to this
     #[arg(long, short = 'p')]
     partitions: Option<i32>,
@@ -224,22 +212,38 @@ async fn bounds_committed(connection: &Connection, partitions: &[TopicPartition]
 
 async fn settings(connection: &Connection, output: OutputArgs, name: &str) -> Result<()> {
     connection.topic(name).await?;
+    let rows: Vec<Vec<Value>> = settings_of(connection, name)
+        .await?
+        .into_iter()
+        .map(|config| {
+            let source = if config.config_source == TOPIC_CONFIG { "topic" } else { "default" };
+            vec![config.name.into(), config.value.into(), Value::from(source)]
+        })
+        .collect();
+    output.show(&["setting", "value", "source"], &rows);
+    Ok(())
+}
+
+/// The settings of a topic, defaults included.
+pub async fn settings_of(connection: &Connection, name: &str) -> Result<Vec<DescribeConfigsResourceResult>> {
     let resource = DescribeConfigsResource {
         resource_type: TOPIC_RESOURCE,
         resource_name: name.to_owned(),
         configuration_keys: None,
     };
     let request = DescribeConfigsRequest { resources: vec![resource], ..DescribeConfigsRequest::default() };
-    let mut rows = Vec::new();
+    let mut settings = Vec::new();
     for result in ask!(connection, DescribeConfigs, request)?.results {
         check(|| format!("describing topic \"{name}\""), result.error_code, result.error_message)?;
-        rows.extend(result.configs.into_iter().map(|config| {
-            let source = if config.config_source == TOPIC_CONFIG { "topic" } else { "default" };
-            vec![config.name.into(), config.value.into(), Value::from(source)]
-        }));
+        settings.extend(result.configs);
     }
-    output.show(&["setting", "value", "source"], &rows);
-    Ok(())
+    Ok(settings)
+}
+
+/// `KEY=VALUE` of a setting that was made for the topic.
+pub fn topic_setting(config: &DescribeConfigsResourceResult) -> Option<String> {
+    let value = config.value.as_deref().unwrap_or_default();
+    (config.config_source == TOPIC_CONFIG).then(|| format!("{}={value}", config.name))
 }
 
 async fn alter(connection: &Connection, output: OutputArgs, args: &AlterArgs) -> Result<()> {
@@ -273,7 +277,12 @@ async fn alter(connection: &Connection, output: OutputArgs, args: &AlterArgs) ->
     Ok(())
 }
 
-async fn delete(connection: &Connection, output: OutputArgs, names: &Names, if_exists: bool) -> Result<()> {
+async fn delete(
+    connection: &Connection,
+    output: OutputArgs,
+    names: &Names<Topic>,
+    if_exists: bool,
+) -> Result<()> {
     for name in names.all() {
         match connection.admin.delete_topics(&[name]).await {
             Ok(()) => output.say(&format!("Deleted topic {name}")),

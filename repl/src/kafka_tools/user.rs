@@ -17,6 +17,9 @@ use crate::kafka_tools::connection::{Connection, ConnectionArgs, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
 use crate::kafka_tools::output::OutputArgs;
 
+/// Rounds of hashing, unless said otherwise.
+pub const ITERATIONS: i32 = 4_096;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   echo 's3cret' | weir user create ada                SCRAM-SHA-256 and SCRAM-SHA-512
@@ -58,7 +61,7 @@ pub enum UserCommand {
         #[arg(long, value_enum)]
         mechanism: Option<MechanismArg>,
         /// Rounds of hashing
-        #[arg(long, default_value_t = 4_096)]
+        #[arg(long, default_value_t = ITERATIONS)]
         iterations: i32,
     },
     /// Delete a user
@@ -96,7 +99,9 @@ pub async fn run(args: UserArgs) -> Result<()> {
                 Some(password) => password,
                 None => read_password(&user)?,
             };
-            create(&connection, &user, &password, mechanism, iterations).await?;
+            let mechanisms =
+                mechanism.map_or(ScramMechanism::ALL.to_vec(), |mechanism| vec![mechanism.scram()]);
+            create(&connection, &user, &password, &mechanisms, iterations).await?;
             args.output.say(&format!("Stored user {user}"));
             Ok(())
         }
@@ -121,7 +126,10 @@ pub async fn run(args: UserArgs) -> Result<()> {
 }
 
 /// (user, mechanism, iterations) of the users, or of all.
-async fn credentials(connection: &Connection, users: &[String]) -> Result<Vec<(String, &'static str, i32)>> {
+pub async fn credentials(
+    connection: &Connection,
+    users: &[String],
+) -> Result<Vec<(String, &'static str, i32)>> {
     let users = users.iter().map(|name| UserName { name: name.clone() }).collect();
     let request = DescribeUserScramCredentialsRequest { users: Some(users) };
     let answer = ask!(connection, DescribeUserScramCredentials, request)?;
@@ -145,17 +153,18 @@ async fn credentials(connection: &Connection, users: &[String]) -> Result<Vec<(S
     Ok(found)
 }
 
-async fn create(
+/// Stores the credentials of a user, one for each mechanism.
+pub async fn create(
     connection: &Connection,
     user: &str,
     password: &str,
-    mechanism: Option<MechanismArg>,
+    mechanisms: &[ScramMechanism],
     iterations: i32,
 ) -> Result<()> {
     let rounds =
         u32::try_from(iterations).map_err(|_| ToolError::Usage("--iterations is negative".to_owned()))?;
-    let mechanisms = ScramMechanism::ALL.into_iter().filter(|m| mechanism.is_none_or(|w| w.scram() == *m));
     let upsertions = mechanisms
+        .iter()
         .map(|mechanism| {
             let salt: [u8; SALT_LEN] = rand::random();
             let salted = mechanism.salted_password(password, &salt, rounds);
@@ -171,7 +180,8 @@ async fn create(
     alter(connection, "storing", AlterUserScramCredentialsRequest { deletions: Vec::new(), upsertions }).await
 }
 
-async fn alter(
+/// Sends changes of credentials.
+pub async fn alter(
     connection: &Connection,
     doing: &str,
     request: AlterUserScramCredentialsRequest,

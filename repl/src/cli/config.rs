@@ -1,0 +1,206 @@
+//! `weir config show`, and how flags, variables, files and defaults become the settings of a node.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Value;
+use weir_broker::config::BrokerConfig;
+use weir_broker::metadata::topic_config::DEFINITIONS;
+
+use crate::cli::args::{self, Cli};
+use crate::cli::node_args::NodeArgs;
+use crate::cli::settings::SETTINGS;
+use crate::cli::settings_file::{Defaults, load};
+use crate::kafka_tools::output::OutputArgs;
+
+const USAGE: i32 = 2;
+const DEFAULT: &str = "default";
+const OVERRIDE: &str = "--override";
+const CREDENTIALS: &str = "WEIR_CREDENTIALS";
+const MASK: &str = "********";
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weir config show --origin
+  weir config show --origin --config /etc/kafka/server.properties
+
+Flags go before variables, these before files: ./weir.toml, ~/.config/weir/weir.toml, /etc/weir/weir.toml. A file:
+
+  num.partitions = 3                  # names of Kafka's server.properties are understood
+  [node]
+  data-dir = \"/var/lib/weir\"
+  [kafka]
+  listen = \"127.0.0.1:9092\"           # also WEIR_KAFKA__LISTEN=127.0.0.1:9092")]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print every setting of a node, as flags, variables and files give it
+    Show(Box<ShowArgs>),
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// Print where each value comes from
+    #[arg(long)]
+    origin: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    node: NodeArgs,
+    #[arg(skip)]
+    settings: Vec<SettingValue>,
+}
+
+/// A setting as it is.
+#[derive(Clone, Debug)]
+struct SettingValue {
+    name: String,
+    value: Option<String>,
+    origin: String,
+}
+
+/// The command line, with what files and variables say beneath it. Ends the process where something is wrong.
+pub fn parse() -> Cli {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut cli = Cli::parse_from(&arguments);
+    let Some(node) = node_of(&mut cli) else { return cli };
+    let defaults = load(node.config.as_deref(), std::env::vars()).unwrap_or_else(|message| fail(&message));
+    for warning in &defaults.warnings {
+        eprintln!("Warning: {warning}");
+    }
+    // It has succeeded without them, so whatever fails now is in a file or a variable.
+    let matches = with_defaults(Cli::command(), &defaults).try_get_matches_from(&arguments);
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (mut cli, matches) = parsed.unwrap_or_else(|error| {
+        let origins: Vec<&str> = defaults.flags.values().map(|given| given.origin.as_str()).collect();
+        fail(&format!("in the configuration ({}): {}", unique(origins).join(", "), error.render()))
+    });
+    if let Some(node) = node_of(&mut cli) {
+        let from_file = defaults.broker.iter().map(|(name, given)| format!("{name}={}", given.value));
+        node.overrides.splice(0..0, from_file);
+    }
+    if let Some(args::Command::Config(ConfigArgs { command: ConfigCommand::Show(show) })) = &mut cli.command {
+        let show_matches = matches.subcommand_matches("config").and_then(|m| m.subcommand_matches("show"));
+        if let Some(matches) = show_matches {
+            show.settings = values(matches, &defaults, &show.node);
+        }
+    }
+    cli
+}
+
+fn unique(mut names: Vec<&str>) -> Vec<&str> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("Error: {}", message.trim_end());
+    std::process::exit(USAGE)
+}
+
+/// The node that a command is about, if it is.
+fn node_of(cli: &mut Cli) -> Option<&mut NodeArgs> {
+    match &mut cli.command {
+        None if cli.shell.server.is_some() => None,
+        None => Some(&mut cli.node),
+        Some(args::Command::Server(node)) => Some(node),
+        Some(args::Command::Config(ConfigArgs { command: ConfigCommand::Show(show) })) => {
+            Some(&mut show.node)
+        }
+        Some(_) => None,
+    }
+}
+
+/// Values of files and variables take the place of the flags' defaults.
+fn with_defaults(command: Command, defaults: &Defaults) -> Command {
+    let apply = |mut command: Command| {
+        for (id, given) in &defaults.flags {
+            let given: &'static str = given.value.clone().leak();
+            command = command.mut_arg(*id, |argument| match argument.get_value_delimiter() {
+                None => argument.default_value(given),
+                Some(delimiter) => {
+                    argument.default_values(given.split(delimiter).map(str::trim).filter(|v| !v.is_empty()))
+                }
+            });
+        }
+        command
+    };
+    apply(command)
+        .mut_subcommand("server", apply)
+        .mut_subcommand("config", |config| config.mut_subcommand("show", apply))
+}
+
+/// Every setting, and where its value comes from.
+fn values(matches: &ArgMatches, defaults: &Defaults, node: &NodeArgs) -> Vec<SettingValue> {
+    let command = Cli::command();
+    let server = command.find_subcommand("server");
+    let mut values = Vec::new();
+    for setting in &SETTINGS {
+        let flag = server.and_then(|server| server.get_arguments().find(|a| a.get_id() == setting.id));
+        let raw = matches.get_raw(setting.id).into_iter().flatten();
+        let raw: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
+        let origin = match matches.value_source(setting.id) {
+            Some(ValueSource::CommandLine) => format!("--{}", setting.id.replace('_', "-")),
+            Some(ValueSource::EnvVariable) => {
+                let variable = flag.and_then(|flag| flag.get_env());
+                variable.map_or_else(|| DEFAULT.to_owned(), |name| name.to_string_lossy().into_owned())
+            }
+            _ => defaults.flags.get(setting.id).map_or_else(|| DEFAULT.to_owned(), |g| g.origin.clone()),
+        };
+        let value = (!raw.is_empty()).then(|| raw.join(setting.separator));
+        values.push(SettingValue { name: setting.name.to_owned(), value, origin });
+    }
+    if std::env::var_os(CREDENTIALS).is_some() {
+        let (name, origin) = ("sasl.credentials".to_owned(), CREDENTIALS.to_owned());
+        values.push(SettingValue { name, value: Some(MASK.to_owned()), origin });
+    }
+    values.extend(broker_values(defaults, node));
+    values
+}
+
+/// Settings of the broker without flags.
+fn broker_values(defaults: &Defaults, node: &NodeArgs) -> Vec<SettingValue> {
+    let built_in = BrokerConfig::new(&node.data_dir).kafka_names().into_iter();
+    let mut known: BTreeMap<&str, String> = built_in.filter(|(name, _)| BrokerConfig::knows(name)).collect();
+    let of_topics = DEFINITIONS.iter().filter(|definition| !definition.broker_name.is_empty());
+    known.extend(of_topics.map(|definition| (definition.broker_name, definition.default.to_owned())));
+    let set = node.kafka_settings().unwrap_or_default();
+    let value = |(name, built_in): (&str, String)| {
+        let origin = match (set.get(name), defaults.broker.get(name)) {
+            (Some(value), Some(given)) if *value == given.value => given.origin.clone(),
+            (Some(_), _) => OVERRIDE.to_owned(),
+            (None, _) => DEFAULT.to_owned(),
+        };
+        SettingValue {
+            name: name.to_owned(),
+            value: Some(set.get(name).cloned().unwrap_or(built_in)),
+            origin,
+        }
+    };
+    known.into_iter().map(value).collect()
+}
+
+pub fn run(args: ConfigArgs) -> ExitCode {
+    let ConfigCommand::Show(show) = args.command;
+    if let Err(message) = show.node.kafka_settings() {
+        eprintln!("Error: {message}");
+        return ExitCode::from(2);
+    }
+    let row = |setting: &SettingValue| {
+        let mut row = vec![Value::from(setting.name.as_str()), setting.value.clone().into()];
+        row.extend(show.origin.then(|| Value::from(setting.origin.as_str())));
+        row
+    };
+    let rows: Vec<Vec<Value>> = show.settings.iter().map(row).collect();
+    let columns: &[&str] = if show.origin { &["setting", "value", "origin"] } else { &["setting", "value"] };
+    show.output.show(columns, &rows);
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,73 @@
+//! Flags of a node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use weir_broker::config::BrokerConfig;
+
+use crate::cli::security::SecurityArgs;
+use crate::durability::DurabilityArg;
+
+#[derive(Clone, Debug, Args)]
+pub struct NodeArgs {
+    /// Folder of the node's data
+    #[arg(long, value_name = "DIR", default_value = "weir-data", env = "WEIR_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Address of the SQL API; default 127.0.0.1:8088, for an embedded node a free port if that is taken
+    #[arg(long, value_name = "HOST:PORT", env = "WEIR_HTTP_LISTEN")]
+    pub http_listen: Option<SocketAddr>,
+    /// Address of the Kafka protocol; default 127.0.0.1:9092, for an embedded node a free port if that is taken
+    #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_LISTEN")]
+    pub kafka_listen: Option<SocketAddr>,
+    /// Host and port that Kafka clients are told to connect to
+    #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_ADVERTISED")]
+    pub kafka_advertised: Option<String>,
+    /// When records are acknowledged
+    #[arg(long, value_enum, default_value = "fsync", env = "WEIR_DURABILITY")]
+    pub durability: DurabilityArg,
+    /// Longest time between two commits of a busy query
+    #[arg(long, value_name = "MS", default_value_t = 100, env = "WEIR_COMMIT_INTERVAL_MS")]
+    pub commit_interval_ms: u64,
+    /// Threads that run queries; default: one per core
+    #[arg(long, value_name = "N", env = "WEIR_WORKER_THREADS")]
+    pub worker_threads: Option<usize>,
+    /// Make topics that clients ask for
+    #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
+    pub auto_create_topics: bool,
+    /// End a query whose client reads nothing for so long
+    #[arg(long, value_name = "MS", default_value_t = 60_000, env = "WEIR_SLOW_READER_TIMEOUT_MS")]
+    pub slow_reader_timeout_ms: u64,
+    /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
+    #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
+    pub no_processing_log: bool,
+    /// How often retention, compaction and checkpoints look for work
+    #[arg(long, value_name = "MS", hide = true)]
+    pub housekeeping_interval_ms: Option<u64>,
+    /// Setting of the broker by its name in Kafka's server.properties: num.partitions=3, log.retention.ms=3600000
+    #[arg(long = "override", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// File of settings, instead of ./weir.toml, ~/.config/weir/weir.toml and /etc/weir/weir.toml
+    #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Listen beyond this machine although there is no authentication
+    #[arg(long, alias = "allow-unauthenticated")]
+    pub insecure: bool,
+    #[command(flatten)]
+    pub security: SecurityArgs,
+}
+
+impl NodeArgs {
+    /// Settings of the broker by Kafka's names. Errors: one that is unknown or has a wrong value.
+    pub fn kafka_settings(&self) -> Result<BTreeMap<String, String>, String> {
+        let mut settings = BTreeMap::new();
+        let mut broker = BrokerConfig::new(&self.data_dir);
+        for text in &self.overrides {
+            let (name, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\" is not KEY=VALUE"))?;
+            broker.set(name.trim(), value.trim()).map_err(|error| error.to_string())?;
+            settings.insert(name.trim().to_owned(), value.trim().to_owned());
+        }
+        Ok(settings)
+    }
+}

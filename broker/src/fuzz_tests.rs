@@ -241,6 +241,8 @@ fn other_targets() -> Vec<Target> {
             name: "telemetry".to_owned(),
             seeds: vec![numbers.clone(), crate::telemetry::tests::sample()],
             decode: Box::new(|bytes| drop(Pushed::read(&bytes, SERIES_PER_CLIENT_MAX))),
+            // A point of few bytes becomes an entry of a map, with texts of its own; their number has a limit.
+            bytes_max: Box::new(|len| decoded_bytes_max(4 * len)),
         },
         Target {
             name: "transaction record".to_owned(),

@@ -345,7 +345,7 @@ impl Log {
         }
         let log_end = headers.last().map_or(base_offset, BatchHeader::next_offset);
         state.log_end = log_end;
-        state.appended_bytes += bytes.len() as u64;
+        state.appended_bytes += size as u64;
         if !std::mem::replace(&mut state.active_unsynced, true) {
             state.unsynced.push(file);
         }

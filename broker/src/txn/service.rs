@@ -414,7 +414,6 @@ impl TxnService {
     }
 }
 
-
 fn storage_code(error: &Error) -> ErrorCode {
     tracing::error!(%error, "transaction log not written");
     ErrorCode::CoordinatorNotAvailable

@@ -98,7 +98,7 @@ async fn produce(
     let (done, finished) = tokio::sync::oneshot::channel();
     let began = epoch.elapsed();
     let due = move |number: u64| began + Duration::from_nanos(number * 1_000_000_000 / rate);
-    let send_all = move || -> Result<()> {
+    let mut send_all = move || -> Result<()> {
         let (mut sent, mut value) = (0, vec![b'x'; RECORD_BYTES]);
         let mut not_before = began;
         while sent < count {

@@ -47,8 +47,7 @@ fn count(storage: &MemoryStorage, work: impl FnOnce()) -> Counts {
     });
     work();
     storage.heal();
-    let counts = *counts.lock();
-    counts
+    *counts.lock()
 }
 
 fn open(storage: &MemoryStorage) -> Arc<LogManager> {

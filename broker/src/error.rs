@@ -136,6 +136,10 @@ pub enum Error {
     UnknownTopic { name: String },
     #[error("topic \"{name}\" already exists")]
     TopicExists { name: String },
+    #[error(
+        "topic \"{name}\" differs from \"{other}\" in \".\" and \"_\" only, which metrics cannot tell apart"
+    )]
+    TopicNameCollides { name: String, other: String },
     #[error("topic \"{topic}\" cannot have {count} partitions: {rule}")]
     PartitionCount { topic: String, count: i32, rule: &'static str },
     /// The work was cut short because the process is ending or a part of it panicked.
@@ -193,10 +197,6 @@ impl Error {
         Error::Io { action, path: path.to_owned(), source: Arc::new(source) }
     }
 
-    /// Whose fault this is.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Error::Io { .. }
     /// The records of a batch because of which all of it was refused, by index, where that is known.
     pub fn bad_records(&self) -> &[i32] {
         match self {
@@ -209,6 +209,10 @@ impl Error {
         }
     }
 
+    /// Whose fault this is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Error::Io { .. }
             | Error::StorageFailed { .. }
             | Error::DirLocked { .. }
             | Error::CorruptLog { .. }
@@ -235,6 +239,7 @@ impl Error {
             | Error::InvalidTopicName { .. }
             | Error::UnknownTopic { .. }
             | Error::TopicExists { .. }
+            | Error::TopicNameCollides { .. }
             | Error::PartitionCount { .. }
             | Error::InvalidConfig { .. } => Fault::User,
         }
@@ -271,6 +276,7 @@ impl Error {
             | Error::PartitionExists(_)
             | Error::InvalidTopicName { .. }
             | Error::TopicExists { .. }
+            | Error::TopicNameCollides { .. }
             | Error::PartitionCount { .. }
             | Error::InvalidConfig { .. } => Retry::Never,
         }

@@ -273,13 +273,13 @@ async fn topics_are_administered() {
     assert_eq!(admin.describe_configs("t").await.expect("described")["retention.ms"], "1000");
     let changes = BTreeMap::from([
         ("retention.ms".to_owned(), None),
-        ("cleanup.policy".to_owned(), Some("compact".to_owned())),
+        ("cleanup.policy".to_owned(), Some("compact,delete".to_owned())),
     ]);
     admin.alter_configs("t", &changes).await.expect("altered");
     let configs = admin.describe_configs("t").await.expect("described");
     assert_eq!(
         (configs["retention.ms"].as_str(), configs["cleanup.policy"].as_str()),
-        ("604800000", "compact")
+        ("604800000", "compact,delete")
     );
     admin.create_partitions("t", 5).await.expect("grown");
     assert_eq!(admin.describe_topic("t").await.expect("described").expect("exists").partitions, 5);

@@ -52,7 +52,7 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
              of followers are not served.",
         ),
         ApiKey::ListOffsets => {
-            (Clients, "Timestamps -1 to -5; nothing is tiered, so -4 is the start and -5 is none.")
+            (Clients, "Timestamps -1 to -6; nothing is tiered, so -4 is the start, and -5 and -6 are none.")
         }
         ApiKey::Metadata => {
             (Clients, "Topics are made on demand only with `auto.create.topics.enable`, off by default.")
@@ -73,9 +73,12 @@ fn about(api: ApiKey) -> (Tested, &'static str) {
             (Confluent, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.")
         }
         ApiKey::ApiVersions => (Clients, "Features: `group.version` 1, `transaction.version` 2."),
-        ApiKey::CreateTopics => (Several, "Replication factor 1 or -1; assignments to this broker only."),
+        ApiKey::CreateTopics => (
+            Several,
+            "Replication factor 1 or -1; assignments to this broker only. Names that differ in `.` and `_` only are refused.",
+        ),
         ApiKey::DeleteTopics => (Several, "Internal topics are refused."),
-        ApiKey::DeleteRecords => (Java, ""),
+        ApiKey::DeleteRecords => (Java, "Of topics that are only compacted: `POLICY_VIOLATION`."),
         ApiKey::InitProducerId => (Several, "Version 6 (two-phase commit) is not offered."),
         ApiKey::OffsetForLeaderEpoch => (Own, ""),
         ApiKey::AddPartitionsToTxn => (Several, "Verification (version 4 and later) included."),

@@ -20,6 +20,7 @@ use weir_broker::protocol::api_key::ApiKey;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::protocol::frame::{decode_response, encode_request};
 use weir_broker::protocol::header::RequestHeader;
+use weir_broker::protocol::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use weir_broker::protocol::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use weir_broker::protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
@@ -156,6 +157,7 @@ async fn special_timestamps_stand_for_ends_of_the_log() {
     const MAX_TIMESTAMP: i64 = -3;
     const EARLIEST_LOCAL: i64 = -4;
     const LATEST_TIERED: i64 = -5;
+    const EARLIEST_TO_TIER: i64 = -6;
     let dir = tempfile::tempdir().expect("a directory");
     let broker = start(dir.path(), |_| {}).await;
     let transport = broker.transport();
@@ -174,6 +176,7 @@ async fn special_timestamps_stand_for_ends_of_the_log() {
     assert_eq!(list(MAX_TIMESTAMP).await, (ErrorCode::None, 1, 30));
     assert_eq!(list(EARLIEST_LOCAL).await, (ErrorCode::None, 0, -1));
     assert_eq!(list(LATEST_TIERED).await, (ErrorCode::None, -1, -1));
+    assert_eq!(list(EARLIEST_TO_TIER).await, (ErrorCode::None, -1, -1));
     assert_eq!(list(11).await, (ErrorCode::None, 1, 30));
     assert_eq!(list(31).await, (ErrorCode::None, -1, -1));
     assert_eq!(list(-9).await.0, ErrorCode::UnsupportedVersion);
@@ -243,6 +246,38 @@ async fn a_producer_learns_which_records_are_to_blame() {
     for nothing in [None, Some(Bytes::new())] {
         assert_eq!(try_produce(&transport, id, nothing).await.error_code, ErrorCode::InvalidRecord);
     }
+    // What is kept by key is not deleted by offset.
+    let before = TopicPartition::new("compacted", 0);
+    let error = admin.delete_records(&before, 0).await.expect_err("refused");
+    assert!(format!("{error:?}").contains("PolicyViolation"), "{error:?}");
+    broker.shutdown().await.expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_that_metrics_cannot_tell_apart_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(dir.path(), |_| {}).await;
+    let transport = broker.transport();
+    let topic = |name: &str| CreatableTopic {
+        name: name.to_owned(),
+        num_partitions: 1,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    };
+    let create = async |names: &[&str]| -> Vec<ErrorCode> {
+        let topics = names.iter().map(|name| topic(name)).collect();
+        let request = CreateTopicsRequest { topics, timeout_ms: 30_000, ..CreateTopicsRequest::default() };
+        let answer = call!(transport, CreateTopics, request);
+        answer.topics.iter().map(|topic| topic.error_code).collect()
+    };
+    let (good, collides) = (ErrorCode::None, ErrorCode::InvalidTopicException);
+    assert_eq!(create(&["a.b", "a_b"]).await, [good, collides]);
+    assert_eq!(
+        create(&["a_b", "a.b", "a-b", "ab", "a.b."]).await,
+        [collides, ErrorCode::TopicAlreadyExists, good, good, good]
+    );
+    Admin::new(transport.clone()).delete_topics(&["a.b"]).await.expect("deleted");
+    assert_eq!(create(&["a_b"]).await, [good]);
     broker.shutdown().await.expect("a clean end");
 }
 

@@ -80,7 +80,7 @@ fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
 }
 
 /// Where values of a setting come from, the one in force first.
-fn origins(
+pub(crate) fn origins(
     image: &MetadataImage,
     definition: &ConfigDefinition,
     topic_value: Option<&str>,

@@ -22,6 +22,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+const EARLIEST_TO_TIER: i64 = -6;
 
 pub(crate) async fn handle(node: &Node, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let committed = request.isolation_level == READ_COMMITTED;
@@ -54,7 +55,7 @@ async fn find(
         EARLIEST | EARLIEST_LOCAL => OffsetSpec::Earliest,
         MAX_TIMESTAMP => OffsetSpec::MaxTimestamp,
         // Nothing is tiered.
-        LATEST_TIERED => return Ok(None),
+        LATEST_TIERED | EARLIEST_TO_TIER => return Ok(None),
         timestamp if timestamp >= 0 => OffsetSpec::Timestamp(timestamp),
         _ => return Err(ErrorCode::UnsupportedVersion),
     };

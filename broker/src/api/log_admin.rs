@@ -83,6 +83,10 @@ async fn delete_before(partition: Arc<Partition>, offset: i64) -> Result<i64, Er
         negative if negative < 0 => return Err(ErrorCode::OffsetOutOfRange),
         offset => offset,
     };
+    // What is kept for its key is not deleted by its offset.
+    if !partition.config().cleanup_policy.delete {
+        return Err(ErrorCode::PolicyViolation);
+    }
     let work = tokio::task::spawn_blocking(move || partition.delete_records_before(before));
     let outcome = work.await.unwrap_or(Err(Error::Interrupted { action: "delete records" }));
     outcome.map_err(|error| error_map::code(&error))

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use crate::api::configs::{DEFAULT_CONFIG, TOPIC_CONFIG};
+use crate::api::configs::origins;
 use crate::api::error_map;
 use crate::api::node::Node;
 use crate::error::Error;
 use crate::ids::TopicId;
-use crate::metadata::image::Topic;
+use crate::metadata::image::{MetadataImage, Topic};
 use crate::metadata::topic_config::DEFINITIONS;
 use crate::metadata::topics::TopicSpec;
 use crate::protocol::error_code::ErrorCode;
@@ -53,11 +53,12 @@ pub(crate) async fn create(node: &Node, request: CreateTopicsRequest) -> CreateT
         let created = node.topics().create(specs.clone()).await;
         created.into_iter().map(|made| made.map(Some)).collect::<Vec<_>>()
     };
+    let image = node.metadata().image();
     let mut outcome = specs.into_iter().zip(outcome);
     let topics = results.into_iter().map(|(name, refusal)| match refusal {
         Some((error_code, message)) => refused(name, error_code, message),
         None => match outcome.next().expect("an outcome for every specification") {
-            (spec, Ok(topic)) => created(&spec, topic.as_deref()),
+            (spec, Ok(topic)) => created(&image, &spec, topic.as_deref()),
             (_, Err(error)) => refused(name, error_map::code(&error), error.to_string()),
         },
     });
@@ -68,14 +69,15 @@ fn refused(name: String, error_code: ErrorCode, message: String) -> CreatableTop
     CreatableTopicResult { name, error_code, error_message: Some(message), ..CreatableTopicResult::default() }
 }
 
-fn created(spec: &TopicSpec, topic: Option<&Topic>) -> CreatableTopicResult {
+fn created(image: &MetadataImage, spec: &TopicSpec, topic: Option<&Topic>) -> CreatableTopicResult {
     let config = |definition: &crate::metadata::topic_config::ConfigDefinition| {
-        let set = spec.configs.get(definition.name);
+        let set = spec.configs.get(definition.name).map(String::as_str);
+        let in_force = origins(image, definition, set).swap_remove(0);
         CreatableTopicConfigs {
             name: definition.name.to_owned(),
-            value: Some(set.map_or(definition.default, String::as_str).to_owned()),
+            value: in_force.value,
             read_only: false,
-            config_source: if set.is_some() { TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            config_source: in_force.source,
             is_sensitive: false,
         }
     };

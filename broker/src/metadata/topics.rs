@@ -297,6 +297,9 @@ fn validate(image: &MetadataImage, spec: &TopicSpec) -> Result<()> {
     if image.topic(&spec.name).is_some() {
         return Err(Error::TopicExists { name: spec.name.clone() });
     }
+    if let Some(other) = colliding(image, &spec.name) {
+        return Err(Error::TopicNameCollides { name: spec.name.clone(), other: other.to_owned() });
+    }
     // A topic of this name is still being removed from disk.
     if image.deleting().any(|(_, deleted)| *deleted.name == *spec.name) {
         return Err(Error::TopicExists { name: spec.name.clone() });
@@ -305,6 +308,19 @@ fn validate(image: &MetadataImage, spec: &TopicSpec) -> Result<()> {
         return Err(partition_count(&spec.name, spec.partitions, "it must be between 1 and 10000"));
     }
     TopicConfig::parse(&spec.configs).map(|_| ())
+}
+
+/// A topic whose name differs in `.` and `_` only: metrics cannot tell the two apart.
+fn colliding<'a>(image: &'a MetadataImage, name: &str) -> Option<&'a str> {
+    let is_either = |byte: &u8| matches!(byte, b'.' | b'_');
+    if !name.bytes().any(|byte| is_either(&byte)) {
+        return None;
+    }
+    let same = |other: &str| {
+        other.len() == name.len()
+            && other.bytes().zip(name.bytes()).all(|(a, b)| a == b || (is_either(&a) && is_either(&b)))
+    };
+    image.topics().map(|topic| &*topic.name).find(|other| same(other))
 }
 
 fn more_partitions(image: &MetadataImage, name: &str, count: i32) -> Result<MetadataRecord> {

@@ -151,7 +151,8 @@ pub(crate) async fn txn_commit(
             by,
             known_offsets(&entries),
         )
-        .await;
+        .await
+        .map_err(|code| txn_commit_code(version, code));
     let mut errors = merge(&entries, outcome).into_iter();
     let topics = request.topics.into_iter().map(|topic| TxnOffsetCommitResponseTopic {
         name: topic.name,
@@ -165,6 +166,16 @@ pub(crate) async fn txn_commit(
             .collect(),
     });
     TxnOffsetCommitResponse { throttle_time_ms: 0, topics: topics.collect() }
+}
+
+/// As for Produce: a fenced producer is known by its epoch, and version 4 knows a transaction that can only be aborted.
+fn txn_commit_code(version: i16, code: ErrorCode) -> ErrorCode {
+    const FIRST_TO_ABORT: i16 = 4;
+    match code {
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        ErrorCode::InvalidTxnState if version >= FIRST_TO_ABORT => ErrorCode::TransactionAbortable,
+        code => code,
+    }
 }
 
 pub(crate) async fn fetch(node: &Node, version: i16, request: OffsetFetchRequest) -> OffsetFetchResponse {

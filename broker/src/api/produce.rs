@@ -22,25 +22,31 @@ use crate::protocol::messages::produce::{
     ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use crate::record::batch::BatchHeader;
+use crate::record::compression::Compression;
 use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
 
 const LEADER_ACK: i16 = 1;
 const ALL_ACKS: i16 = -1;
 pub(crate) const NO_ACK: i16 = 0;
 
+/// The version from which on zstd is known (KIP-110).
+const FIRST_WITH_ZSTD: i16 = 7;
+const FIRST_TO_ABORT: i16 = 11;
+const FIRST_OF_TXN_V2: i16 = 12;
+
 /// Why a partition's records were not appended.
 #[derive(Debug)]
 struct Refusal {
     code: ErrorCode,
     message: Option<String>,
+    /// The records that are to blame, by index.
+    records: Vec<i32>,
 }
 
 impl Refusal {
     fn code(code: ErrorCode) -> Self {
         Self { code, message: None, records: Vec::new() }
     }
-    /// The records that are to blame, by index.
-    records: Vec<i32>,
 }
 
 impl From<Error> for Refusal {
@@ -95,18 +101,18 @@ pub(crate) async fn handle(node: &Node, version: i16, request: ProduceRequest) -
     ProduceResponse { responses: shape.into_iter().map(topic).collect(), ..ProduceResponse::default() }
 }
 
-fn partition_response(index: i32, outcome: Result<Appended, Refusal>) -> PartitionProduceResponse {
-    match outcome {
-        Ok(appended) => PartitionProduceResponse {
-            index,
-            base_offset: appended.base_offset,
-            log_append_time_ms: appended.log_append_time.unwrap_or(-1),
 /// Whether any of the records were not taken.
 pub(crate) fn has_failed(response: &ProduceResponse) -> bool {
     let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     partitions.any(|partition| partition.error_code != ErrorCode::None)
 }
 
+fn partition_response(index: i32, outcome: Result<Appended, Refusal>) -> PartitionProduceResponse {
+    match outcome {
+        Ok(appended) => PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time.unwrap_or(-1),
             log_start_offset: appended.log_start_offset,
             ..PartitionProduceResponse::default()
         },
@@ -114,10 +120,16 @@ pub(crate) fn has_failed(response: &ProduceResponse) -> bool {
             index,
             error_code: refusal.code,
             base_offset: -1,
+            // The message of the partition goes for each of them.
+            record_errors: refusal.records.into_iter().map(record_error).collect(),
             error_message: refusal.message,
             ..PartitionProduceResponse::default()
         },
     }
+}
+
+fn record_error(batch_index: i32) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage { batch_index, batch_index_error_message: None }
 }
 
 /// Appends every partition's records; does not wait for anything but the page cache.
@@ -126,25 +138,18 @@ fn append_all(node: &Node, version: i16, request: ProduceRequest) -> Vec<(i32, R
     let valid_acks = matches!(request.acks, LEADER_ACK | ALL_ACKS | NO_ACK);
     let mut entries: Vec<Entry> =
         request.topic_data.into_iter().flat_map(|topic| entries_of(&image, version, topic)).collect();
-            // The message of the partition goes for each of them.
-            record_errors: refusal.records.into_iter().map(record_error).collect(),
     if !valid_acks {
         for entry in &mut entries {
             entry.outcome = Err(Refusal::code(ErrorCode::InvalidRequiredAcks));
         }
     }
-    let txn_version = if version >= 12 { TxnVersion::V2 } else { TxnVersion::V1 };
-fn record_error(batch_index: i32) -> BatchIndexAndErrorMessage {
-    BatchIndexAndErrorMessage { batch_index, batch_index_error_message: None }
-}
-
     // Held until the last append: the transaction cannot end in between.
     let _permit = match request.transactional_id.as_deref() {
         None => {
             refuse_transactional(&mut entries);
             None
         }
-        Some(id) => permit(node, txn_version, id, &mut entries),
+        Some(id) => permit(node, version, id, &mut entries),
     };
     entries.into_iter().map(|entry| (entry.index, append(node, entry))).collect()
 }
@@ -160,7 +165,11 @@ fn entries_of(image: &MetadataImage, version: i16, topic: TopicProduceData) -> V
             Some(_) if is_internal(&name) => Err(Refusal {
                 code: ErrorCode::InvalidTopicException,
                 message: Some("the broker's own topics cannot be written to".to_owned()),
+                records: Vec::new(),
             }),
+            Some(_) if version < FIRST_WITH_ZSTD && is_zstd(data.records.as_deref()) => {
+                Err(Refusal::code(ErrorCode::UnsupportedCompressionType))
+            }
             Some(_) => Ok(()),
         };
         Entry { topic: name.clone(), index: data.index, records: data.records.unwrap_or_default(), outcome }
@@ -168,10 +177,14 @@ fn entries_of(image: &MetadataImage, version: i16, topic: TopicProduceData) -> V
     topic.partition_data.into_iter().map(entry).collect()
 }
 
+fn is_zstd(records: Option<&[u8]>) -> bool {
+    let header = records.and_then(|records| BatchHeader::parse(records).ok());
+    header.is_some_and(|header| header.compression().is_ok_and(|codec| codec == Compression::Zstd))
+}
+
 /// Records of a transaction need a transactional id in the request.
 fn refuse_transactional(entries: &mut [Entry]) {
     for entry in entries {
-                records: Vec::new(),
         if BatchHeader::parse(&entry.records).is_ok_and(|header| header.is_transactional()) {
             entry.outcome = Err(Refusal::code(ErrorCode::InvalidTxnState));
         }
@@ -181,10 +194,11 @@ fn refuse_transactional(entries: &mut [Entry]) {
 /// Asks the transaction coordinator on behalf of all partitions with transactional records.
 fn permit<'a>(
     node: &'a Node,
-    version: TxnVersion,
+    version: i16,
     transactional_id: &str,
     entries: &mut [Entry],
 ) -> Option<crate::txn::service::AppendPermit<'a>> {
+    let txn_version = if version >= FIRST_OF_TXN_V2 { TxnVersion::V2 } else { TxnVersion::V1 };
     let identity = |entry: &Entry| {
         let header = BatchHeader::parse(&entry.records).ok()?;
         let (producer_id, producer_epoch) = (header.producer_id.0, header.producer_epoch.0);
@@ -206,30 +220,35 @@ fn permit<'a>(
     let missing =
         |(topic, index): &(&str, i32)| node.replicas().require(&TopicPartition::new(*topic, *index)).err();
     let outcome = match wanted.iter().find_map(missing) {
-        Some(error) if version == TxnVersion::V2 => Err(error_map::code(&error)),
-        _ => node.txns().begin_append(transactional_id, by, version, &wanted),
+        Some(error) if txn_version == TxnVersion::V2 => Err(error_map::code(&error)),
+        _ => node.txns().begin_append(transactional_id, by, txn_version, &wanted),
     };
     match outcome {
         Ok((permit, verdicts)) => {
             for (at, verdict) in members.into_iter().zip(verdicts) {
                 if let Err(code) = verdict {
-                    entries[at].outcome = Err(Refusal::code(produce_code(code)));
+                    entries[at].outcome = Err(Refusal::code(produce_code(version, code)));
                 }
             }
             Some(permit)
         }
         Err(code) => {
             for at in members {
-                entries[at].outcome = Err(Refusal::code(produce_code(code)));
+                entries[at].outcome = Err(Refusal::code(produce_code(version, code)));
             }
             None
         }
     }
 }
 
-/// Producers know a fenced one by its epoch only.
-fn produce_code(code: ErrorCode) -> ErrorCode {
-    if code == ErrorCode::ProducerFenced { ErrorCode::InvalidProducerEpoch } else { code }
+/// Producers know a fenced one by its epoch only. From version 11 on they may abort a transaction that a partition is not
+/// part of, and go on; earlier ones take the code for it as their end (KIP-890).
+fn produce_code(version: i16, code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        ErrorCode::InvalidTxnState if version >= FIRST_TO_ABORT => ErrorCode::TransactionAbortable,
+        code => code,
+    }
 }
 
 fn append(node: &Node, entry: Entry) -> Result<Appended, Refusal> {
@@ -238,4 +257,34 @@ fn append(node: &Node, entry: Entry) -> Result<Appended, Refusal> {
     let partition = node.replicas().require(&name)?;
     node.metrics().bytes_in.add(entry.records.len() as u64);
     Ok(partition.append(entry.records, AppendOrigin::Client)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::builder::{BatchOptions, RecordBatchBuilder};
+
+    #[test]
+    fn zstd_is_told_by_the_header() {
+        for (compression, expected) in [(Compression::Zstd, true), (Compression::Gzip, false)] {
+            let mut builder =
+                RecordBatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
+            builder.append(1, None, Some(b"v"), &[]);
+            let batch = builder.build().expect("builds");
+            assert_eq!(is_zstd(Some(&batch)), expected, "{compression:?}");
+        }
+        assert!(!is_zstd(None) && !is_zstd(Some(b"")));
+    }
+
+    #[test]
+    fn codes_fit_what_producers_of_a_version_do_with_them() {
+        let code = |version| produce_code(version, ErrorCode::InvalidTxnState);
+        assert_eq!(code(10), ErrorCode::InvalidTxnState);
+        assert_eq!(code(11), ErrorCode::TransactionAbortable);
+        for version in [3, 13] {
+            assert_eq!(produce_code(version, ErrorCode::ProducerFenced), ErrorCode::InvalidProducerEpoch);
+            let busy = ErrorCode::ConcurrentTransactions;
+            assert_eq!(produce_code(version, busy), busy);
+        }
+    }
 }

@@ -183,7 +183,7 @@ impl Group {
         if outside && (by.kind == CommitKind::Transactional || self.members.is_empty()) {
             return Ok(());
         }
-        if by.generation < 0 && self.state == GroupState::Empty && by.kind == CommitKind::Plain {
+        if by.generation < 0 && self.state == GroupState::Empty {
             return Ok(());
         }
         self.check_member(by.member_id, by.instance_id)?;
@@ -191,8 +191,11 @@ impl Group {
             return Err(ErrorCode::IllegalGeneration);
         }
         match self.state {
-            GroupState::CompletingRebalance => Err(ErrorCode::RebalanceInProgress),
-            GroupState::Stable | GroupState::PreparingRebalance => {
+            // A producer takes the code for its end, and the generation is the current one.
+            GroupState::CompletingRebalance if by.kind == CommitKind::Plain => {
+                Err(ErrorCode::RebalanceInProgress)
+            }
+            GroupState::CompletingRebalance | GroupState::Stable | GroupState::PreparingRebalance => {
                 self.touch(by.member_id, now);
                 Ok(())
             }

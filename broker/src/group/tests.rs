@@ -332,6 +332,28 @@ fn offsets_are_accepted_from_members_of_the_generation_only() {
 }
 
 #[test]
+fn a_producer_may_commit_while_the_group_waits_for_its_assignment() {
+    let mut bench = Bench::new();
+    let joined = bench.join(request("", "a"));
+    assert_eq!(bench.joined(joined).generation, 1);
+    assert_eq!(bench.group().state(), GroupState::CompletingRebalance);
+    assert_eq!(bench.commit(1, "a", 5), Err(ErrorCode::RebalanceInProgress));
+    let mut commit = |generation| {
+        let by = Committer {
+            generation,
+            member_id: "a",
+            instance_id: None,
+            kind: CommitKind::Transactional,
+            knows_member_epochs: true,
+        };
+        let producer = Some(OffsetProducer { producer_id: 7, producer_epoch: 0 });
+        bench.coordinator.commit_offsets("g", by, producer, vec![at(5)], bench.now).map(|step| step.errors)
+    };
+    assert_eq!(commit(1), Ok(vec![ErrorCode::None]), "the producer would take a refusal for its end");
+    assert_eq!(commit(0), Err(ErrorCode::IllegalGeneration));
+}
+
+#[test]
 fn transactional_offsets_count_after_the_commit_marker() {
     let mut bench = Bench::new();
     let by = Committer {

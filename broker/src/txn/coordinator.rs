@@ -194,6 +194,8 @@ impl TxnCoordinator {
             transaction.update_ms = now;
         }
         Ok(AddStep::Added { record: changed.then(|| record::transaction_record(transaction)) })
+                // Whoever had the identity before has none of this transaction.
+                transaction.previous = None;
     }
 
     /// May this producer write to the partition as part of its open transaction?

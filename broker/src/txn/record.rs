@@ -85,9 +85,13 @@ pub fn decode(
         transactional_id: transactional_id.clone(),
         producer_id,
         producer_epoch,
-        previous: None,
+        previous,
         timeout_ms,
         state,
+    // An end of version 2 has raised the epoch, and its client may ask again for an answer lost with the broker.
+    let ended =
+        state.prepared().is_some() || matches!(state, TxnState::CompleteCommit | TxnState::CompleteAbort);
+    let previous = (ended && producer_epoch > 0).then(|| (producer_id, producer_epoch - 1));
         partitions,
         start_ms,
         update_ms,

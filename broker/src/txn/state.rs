@@ -85,7 +85,7 @@ pub struct Transaction {
     pub producer_id: i64,
     pub producer_epoch: i16,
     /// The identity before the last change of epoch: a client that repeats a request whose answer was
-    /// lost still uses it. Kept in memory only.
+    /// lost still uses it. Not stored; after a restart it is guessed where a transaction has ended.
     pub previous: Option<(i64, i16)>,
     /// Units: ms. An open transaction is aborted when it gets older.
     pub timeout_ms: i32,

@@ -31,4 +31,6 @@ pub mod replication;
 pub mod txn;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod fuzz_tests;

@@ -161,7 +161,7 @@ impl Node {
 
     /// The state of every transactional id.
     pub(crate) fn txn_states(&self) -> Vec<&'static str> {
-        self.parts.txns.list(|transaction| transaction.state.name())
+        self.parts.txns.list(|transaction, _| transaction.state.name())
     }
 
     /// Counters of the request handlers.

@@ -188,7 +188,12 @@ pub(crate) async fn end(node: &Node, version: i16, request: EndTxnRequest) -> En
 
 pub(crate) fn describe(node: &Node, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
     let describe = |id: String| {
-        node.txns().with_transaction(&id, describe_one).unwrap_or_else(|| DescribedTransaction {
+        let described =
+            node.txns().with_transaction(&id, describe_one).map(|described| DescribedTransaction {
+                transaction_start_time_ms: node.txns().in_wall_time(described.transaction_start_time_ms),
+                ..described
+            });
+        described.unwrap_or_else(|| DescribedTransaction {
             error_code: ErrorCode::TransactionalIdNotFound,
             transactional_id: id,
             ..DescribedTransaction::default()
@@ -227,9 +232,8 @@ pub(crate) fn list(node: &Node, request: &ListTransactionsRequest) -> ListTransa
             }
         },
     };
-    let now = node.clock().now_ms();
     let known = |name: &String| (0..=7).filter_map(TxnState::from_code).any(|state| state.name() == name);
-    let view = |transaction: &Transaction| {
+    let view = |transaction: &Transaction, now: i64| {
         let matches = (request.state_filters.is_empty()
             || request.state_filters.iter().any(|name| name == transaction.state.name()))
             && (request.producer_id_filters.is_empty()

@@ -87,12 +87,19 @@ pub struct GroupCoordinator {
     limits: CoordinatorLimits,
     groups: HashMap<String, GroupKind>,
     offsets: OffsetStore,
+    /// What to add to the times in here for those that are stored.
+    wall_ahead_ms: i64,
 }
 
 impl GroupCoordinator {
     #[must_use]
     pub fn new(limits: CoordinatorLimits) -> Self {
-        Self { limits, groups: HashMap::new(), offsets: OffsetStore::default() }
+        Self { limits, groups: HashMap::new(), offsets: OffsetStore::default(), wall_ahead_ms: 0 }
+    }
+
+    /// Tells by how much the wall clock, which is what is stored, is ahead of the time that steps are given.
+    pub fn set_wall_ahead(&mut self, wall_ahead_ms: i64) {
+        self.wall_ahead_ms = wall_ahead_ms;
     }
 
     /// JoinGroup.
@@ -278,7 +285,8 @@ impl GroupCoordinator {
         };
         let mut effects = Effects::default();
         act(group, &self.limits.group, &mut effects);
-        let records = if effects.persist { vec![record::group_record(group)] } else { Vec::new() };
+        let records =
+            if effects.persist { vec![stored_group(group, self.wall_ahead_ms)] } else { Vec::new() };
         Step { records, replies: effects.replies }
     }
 
@@ -302,13 +310,14 @@ impl GroupCoordinator {
             }
             let key =
                 OffsetKey { group_id: group_id.to_owned(), topic: offset.topic, partition: offset.partition };
-            let value = CommittedOffset {
+            let mut value = CommittedOffset {
                 offset: offset.offset,
                 leader_epoch: offset.leader_epoch,
                 metadata: offset.metadata,
-                commit_timestamp: now,
+                commit_timestamp: now.saturating_add(self.wall_ahead_ms),
             };
             step.records.push(record::offset_record(&key, Some(&value)));
+            value.commit_timestamp = now;
             step.errors.push(ErrorCode::None);
             match producer {
                 Some(producer) => self.offsets.set_pending(producer.producer_id, key, value),
@@ -534,6 +543,15 @@ impl GroupCoordinator {
         }
         Ok(())
     }
+}
+
+/// The record of a group, by the wall clock.
+fn stored_group(group: &Group, wall_ahead_ms: i64) -> CoordinatorRecord {
+    if wall_ahead_ms == 0 {
+        return record::group_record(group);
+    }
+    let state_since = group.state_since.saturating_add(wall_ahead_ms);
+    record::group_record(&Group { state_since, ..group.clone() })
 }
 
 /// The records that remove a group without members.

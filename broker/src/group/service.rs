@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::consumer::heartbeat::{HeartbeatReply, HeartbeatRequest, Refusal};
@@ -22,7 +22,7 @@ use super::state::Ticket;
 use super::sync::Committer;
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem};
-use crate::env::clock::Clock;
+use crate::env::clock::{Clock, SteadyTime};
 use crate::env::spawn;
 use crate::error::{Error, Result};
 use crate::metadata::image::MetadataImage;
@@ -45,7 +45,8 @@ pub struct GroupService {
 #[derive(Debug)]
 struct Inner {
     shards: Vec<Shard>,
-    clock: Arc<dyn Clock>,
+    /// Nobody's session ends because the wall clock was set.
+    time: SteadyTime,
     ticket_next: AtomicU64,
     waiters: Mutex<HashMap<Ticket, oneshot::Sender<Reply>>>,
 }
@@ -70,7 +71,8 @@ impl GroupService {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         assert!(!logs.is_empty(), "the offsets topic has at least one partition");
-        let now = clock.now_ms();
+        let time = SteadyTime::new(clock);
+        let now = time.now_ms();
         let mut shards = Vec::with_capacity(logs.len());
         for log in logs {
             let mut state = GroupCoordinator::new(limits.clone());
@@ -79,7 +81,7 @@ impl GroupService {
             shards.push(Shard { state: Mutex::new(state), log });
         }
         let waiters = Mutex::new(HashMap::new());
-        let inner = Inner { shards, clock, ticket_next: AtomicU64::new(0), waiters };
+        let inner = Inner { shards, time, ticket_next: AtomicU64::new(0), waiters };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -95,7 +97,14 @@ impl GroupService {
     }
 
     fn now(&self) -> i64 {
-        self.inner.clock.now_ms()
+        self.inner.time.now_ms()
+    }
+
+    /// The groups of a shard, told what the wall clock says.
+    fn lock<'a>(&self, shard: &'a Shard) -> MutexGuard<'a, GroupCoordinator> {
+        let mut state = shard.state.lock();
+        state.set_wall_ahead(self.inner.time.wall_ahead_ms());
+        state
     }
 
     fn register(&self) -> (Ticket, oneshot::Receiver<Reply>) {
@@ -136,7 +145,7 @@ impl GroupService {
 
     /// Takes a step, appends its records, and sees to it that its answers are sent when they are durable.
     fn step(&self, shard: &Shard, act: impl FnOnce(&mut GroupCoordinator) -> Step) {
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         let step = act(&mut state);
         if step.records.is_empty() {
             drop(state);
@@ -199,7 +208,7 @@ impl GroupService {
         let shard = self.shard(group_id);
         let now = self.now();
         let (reply, durable) = {
-            let mut state = shard.state.lock();
+            let mut state = self.lock(shard);
             let (reply, records) = state.consumer_heartbeat(group_id, request, image, now)?;
             if records.is_empty() {
                 return Ok(reply);
@@ -279,7 +288,7 @@ impl GroupService {
     ) -> Result<(Vec<ErrorCode>, Option<Durable>), ErrorCode> {
         let shard = self.shard(group_id);
         let now = self.now();
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         let step = state.commit_offsets(group_id, by, producer, offsets, now)?;
         if step.records.is_empty() {
             return Ok((step.errors, None));

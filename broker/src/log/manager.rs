@@ -21,7 +21,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use crate::env::clock::Clock;
+use crate::env::clock::{Clock, PatientTime};
 use crate::env::spawn;
 use crate::env::storage::{OpenMode, Storage, StorageFile, StorageLock};
 use crate::error::{Error, Result};
@@ -102,6 +102,8 @@ pub struct LogManager {
     /// Held while logs are made and deleted.
     changing: Mutex<()>,
     deletions: AtomicU64,
+    /// By which records and producers get old.
+    patient: PatientTime,
     housekeeper: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<StopSignal>,
     /// Held until the shutdown: another manager may then open the directory, even while this one is still referred to.
@@ -161,6 +163,7 @@ impl LogManager {
             Background::Threads => Flusher::start(flusher_config, Arc::clone(&clock))?,
             Background::Manual => Flusher::manual(flusher_config, Arc::clone(&clock)),
         };
+        let patient = PatientTime::new(Arc::clone(&clock));
         let context = Arc::new(LogContext {
             clock,
             files: FileCache::new(storage, config.open_files_max),
@@ -177,6 +180,7 @@ impl LogManager {
             checkpointed: Mutex::new(checkpointed),
             changing: Mutex::new(()),
             deletions: AtomicU64::new(0),
+            patient,
             housekeeper: Mutex::default(),
             stop: Arc::default(),
             lock: Mutex::new(Some(lock)),
@@ -320,7 +324,7 @@ impl LogManager {
 
     /// Applies retention to every log and forgets silent producers.
     pub fn housekeep(&self) {
-        let now_ms = self.context.clock.now_ms();
+        let now_ms = self.patient.now_ms();
         for (log, _) in self.logs() {
             log.expire_producers(now_ms, self.config.producer_expiration_ms);
             if let Err(error) = retention::apply(&log, now_ms)
@@ -338,7 +342,7 @@ impl LogManager {
     pub fn clean(&self) -> Result<usize> {
         let path = self.file(CLEANER_FILE);
         let mut cleaned_to: Checkpoint<1> = checkpoint_or_nothing(self.context.storage(), &path);
-        let now_ms = self.context.clock.now_ms();
+        let now_ms = self.patient.now_ms();
         let logs: Vec<_> = self.logs().into_iter().map(|(log, _)| log).collect();
         cleaned_to.retain(|tp, _| logs.iter().any(|log| log.topic_partition() == tp));
         let mut count = 0;

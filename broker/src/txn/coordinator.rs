@@ -97,12 +97,19 @@ pub enum AddStep {
 pub struct TxnCoordinator {
     limits: TxnLimits,
     transactions: HashMap<String, Transaction>,
+    /// What to add to the times in here for those that are stored.
+    wall_ahead_ms: i64,
 }
 
 impl TxnCoordinator {
     #[must_use]
     pub fn new(limits: TxnLimits) -> Self {
-        Self { limits, transactions: HashMap::new() }
+        Self { limits, transactions: HashMap::new(), wall_ahead_ms: 0 }
+    }
+
+    /// Tells by how much the wall clock, which is what is stored, is ahead of the time that steps are given.
+    pub fn set_wall_ahead(&mut self, wall_ahead_ms: i64) {
+        self.wall_ahead_ms = wall_ahead_ms;
     }
 
     #[must_use]
@@ -131,11 +138,12 @@ impl TxnCoordinator {
         if timeout_ms <= 0 || timeout_ms > self.limits.timeout_max_ms {
             return Err(ErrorCode::InvalidTransactionTimeout);
         }
+        let ahead = self.wall_ahead_ms;
         let Some(transaction) = self.transactions.get_mut(transactional_id) else {
             let transaction = Transaction::new(transactional_id, allocate(), timeout_ms, now);
             let transaction = self.transactions.entry(transactional_id.to_owned()).or_insert(transaction);
             transaction.producer_epoch = 0;
-            return Ok(ready(transaction));
+            return Ok(ready(transaction, ahead));
         };
         if let Some(expected) = expected {
             let asked = (expected.producer_id, expected.producer_epoch);
@@ -143,7 +151,7 @@ impl TxnCoordinator {
             let idle =
                 !matches!(transaction.state, TxnState::Ongoing) && transaction.state.prepared().is_none();
             if asked != current && transaction.previous == Some(asked) && idle {
-                return Ok(ready(transaction));
+                return Ok(ready(transaction, ahead));
             }
             if asked != current && transaction.previous != Some(asked) {
                 return Err(ErrorCode::ProducerFenced);
@@ -153,7 +161,7 @@ impl TxnCoordinator {
             TxnState::PrepareCommit | TxnState::PrepareAbort => Ok(InitStep::Busy),
             TxnState::Ongoing | TxnState::PrepareEpochFence => {
                 bump_for_fence(transaction);
-                let (plan, record) = prepare(transaction, TransactionEnd::Abort, now);
+                let (plan, record) = prepare(transaction, TransactionEnd::Abort, ahead, now);
                 Ok(InitStep::EndFirst { plan, record })
             }
             TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort | TxnState::Dead => {
@@ -162,7 +170,7 @@ impl TxnCoordinator {
                 transaction.state = TxnState::Empty;
                 transaction.start_ms = -1;
                 transaction.update_ms = now;
-                Ok(ready(transaction))
+                Ok(ready(transaction, ahead))
             }
         }
     }
@@ -175,6 +183,7 @@ impl TxnCoordinator {
         partitions: impl IntoIterator<Item = TxnPartition>,
         now: i64,
     ) -> Result<AddStep, ErrorCode> {
+        let ahead = self.wall_ahead_ms;
         let transaction = self.of_producer(transactional_id, by)?;
         match transaction.state {
             TxnState::PrepareCommit | TxnState::PrepareAbort => return Ok(AddStep::Busy),
@@ -185,6 +194,8 @@ impl TxnCoordinator {
                 transaction.partitions.clear();
                 transaction.start_ms = now;
                 transaction.update_ms = now;
+                // Whoever had the identity before has none of this transaction.
+                transaction.previous = None;
             }
         }
         let before = transaction.partitions.len();
@@ -193,9 +204,7 @@ impl TxnCoordinator {
         if changed {
             transaction.update_ms = now;
         }
-        Ok(AddStep::Added { record: changed.then(|| record::transaction_record(transaction)) })
-                // Whoever had the identity before has none of this transaction.
-                transaction.previous = None;
+        Ok(AddStep::Added { record: changed.then(|| record::transaction_record(transaction, ahead)) })
     }
 
     /// May this producer write to the partition as part of its open transaction?
@@ -239,6 +248,7 @@ impl TxnCoordinator {
         allocate: impl FnOnce() -> i64,
         now: i64,
     ) -> Result<EndStep, ErrorCode> {
+        let ahead = self.wall_ahead_ms;
         let transaction =
             self.transactions.get_mut(transactional_id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
         let repeated = version == TxnVersion::V2
@@ -259,7 +269,7 @@ impl TxnCoordinator {
                 if version == TxnVersion::V2 {
                     bump_for_fence(transaction);
                 }
-                let (plan, record) = prepare(transaction, end, now);
+                let (plan, record) = prepare(transaction, end, ahead, now);
                 if version == TxnVersion::V2 && transaction.producer_epoch == i16::MAX {
                     // The markers still carry the exhausted epoch; the next transaction uses a new id.
                     transaction.previous = Some((by.producer_id, by.producer_epoch));
@@ -286,7 +296,7 @@ impl TxnCoordinator {
                 bump(transaction, allocate);
                 transaction.state = TxnState::CompleteAbort;
                 transaction.update_ms = now;
-                let record = Some(record::transaction_record(transaction));
+                let record = Some(record::transaction_record(transaction, ahead));
                 Ok(EndStep::Done { identity: identity(transaction), record })
             }
             TxnState::Empty
@@ -299,6 +309,7 @@ impl TxnCoordinator {
 
     /// The markers of a decided transaction are durable. Gives the record that says so, which may be lazy.
     pub fn complete(&mut self, transactional_id: &str, now: i64) -> Option<CoordinatorRecord> {
+        let ahead = self.wall_ahead_ms;
         let transaction = self.transactions.get_mut(transactional_id)?;
         transaction.state = match transaction.state.prepared()? {
             TransactionEnd::Commit => TxnState::CompleteCommit,
@@ -307,7 +318,7 @@ impl TxnCoordinator {
         transaction.partitions.clear();
         transaction.start_ms = -1;
         transaction.update_ms = now;
-        Some(record::transaction_record(transaction))
+        Some(record::transaction_record(transaction, ahead))
     }
 
     /// The earliest end of an open transaction's time. Units: ms since epoch.
@@ -318,13 +329,14 @@ impl TxnCoordinator {
 
     /// Aborts transactions that are older than their timeout; their producers are fenced.
     pub fn expire(&mut self, now: i64) -> Vec<(EndPlan, CoordinatorRecord)> {
+        let ahead = self.wall_ahead_ms;
         let due = self
             .transactions
             .values_mut()
             .filter(|txn| txn.deadline().is_some_and(|deadline| deadline <= now));
         let abort = |transaction: &mut Transaction| {
             bump_for_fence(transaction);
-            prepare(transaction, TransactionEnd::Abort, now)
+            prepare(transaction, TransactionEnd::Abort, ahead, now)
         };
         due.map(abort).collect()
     }
@@ -394,8 +406,11 @@ fn identity(transaction: &Transaction) -> ProducerIdentity {
     ProducerIdentity { producer_id: transaction.producer_id, producer_epoch: transaction.producer_epoch }
 }
 
-fn ready(transaction: &Transaction) -> InitStep {
-    InitStep::Ready { identity: identity(transaction), record: record::transaction_record(transaction) }
+fn ready(transaction: &Transaction, ahead: i64) -> InitStep {
+    InitStep::Ready {
+        identity: identity(transaction),
+        record: record::transaction_record(transaction, ahead),
+    }
 }
 
 /// The next epoch, or a new producer id when epochs are used up. The last epoch is left for fencing.
@@ -415,13 +430,18 @@ fn bump_for_fence(transaction: &mut Transaction) {
     transaction.producer_epoch = transaction.producer_epoch.saturating_add(1);
 }
 
-fn prepare(transaction: &mut Transaction, end: TransactionEnd, now: i64) -> (EndPlan, CoordinatorRecord) {
+fn prepare(
+    transaction: &mut Transaction,
+    end: TransactionEnd,
+    ahead: i64,
+    now: i64,
+) -> (EndPlan, CoordinatorRecord) {
     transaction.state = match end {
         TransactionEnd::Commit => TxnState::PrepareCommit,
         TransactionEnd::Abort => TxnState::PrepareAbort,
     };
     transaction.update_ms = now;
-    (plan(transaction, end), record::transaction_record(transaction))
+    (plan(transaction, end), record::transaction_record(transaction, ahead))
 }
 
 fn plan(transaction: &Transaction, end: TransactionEnd) -> EndPlan {

@@ -19,9 +19,9 @@ fn key(transactional_id: &str) -> Bytes {
     FieldWriter::new().i16(KEY_VERSION).string(transactional_id).finish()
 }
 
-/// The record that stores a transaction.
+/// The record that stores a transaction; the times of stored ones are `wall_ahead_ms` later than those here.
 #[must_use]
-pub fn transaction_record(transaction: &Transaction) -> CoordinatorRecord {
+pub fn transaction_record(transaction: &Transaction, wall_ahead_ms: i64) -> CoordinatorRecord {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in &transaction.partitions {
         topics.entry(topic).or_default().push(*partition);
@@ -42,8 +42,15 @@ pub fn transaction_record(transaction: &Transaction) -> CoordinatorRecord {
             }
         }
     }
-    let value = writer.i64(transaction.update_ms).i64(transaction.start_ms).finish();
+    let [update_ms, start_ms] =
+        [transaction.update_ms, transaction.start_ms].map(|ms| in_wall_time(ms, wall_ahead_ms));
+    let value = writer.i64(update_ms).i64(start_ms).finish();
     CoordinatorRecord { key: key(&transaction.transactional_id), value: Some(value) }
+}
+
+/// -1 stands for no time at all.
+pub(super) fn in_wall_time(ms: i64, wall_ahead_ms: i64) -> i64 {
+    if ms < 0 { ms } else { ms.saturating_add(wall_ahead_ms) }
 }
 
 /// The record that forgets a transactional id.
@@ -81,6 +88,10 @@ pub fn decode(
     let partitions = decode_partitions(&mut reader)?;
     let update_ms = reader.i64("last update")?;
     let start_ms = reader.i64("start")?;
+    // An end of version 2 has raised the epoch, and its client may ask again for an answer lost with the broker.
+    let ended =
+        state.prepared().is_some() || matches!(state, TxnState::CompleteCommit | TxnState::CompleteAbort);
+    let previous = (ended && producer_epoch > 0).then(|| (producer_id, producer_epoch - 1));
     let transaction = Transaction {
         transactional_id: transactional_id.clone(),
         producer_id,
@@ -88,10 +99,6 @@ pub fn decode(
         previous,
         timeout_ms,
         state,
-    // An end of version 2 has raised the epoch, and its client may ask again for an answer lost with the broker.
-    let ended =
-        state.prepared().is_some() || matches!(state, TxnState::CompleteCommit | TxnState::CompleteAbort);
-    let previous = (ended && producer_epoch > 0).then(|| (producer_id, producer_epoch - 1));
         partitions,
         start_ms,
         update_ms,

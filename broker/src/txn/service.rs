@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
 
 use super::coordinator::{
     AddStep, EndPlan, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
 };
 use super::producer_ids::ProducerIds;
+use super::record::in_wall_time;
 use super::state::{Transaction, TxnPartition};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for};
-use crate::env::clock::Clock;
+use crate::env::clock::{Clock, SteadyTime};
 use crate::env::spawn;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -56,6 +57,8 @@ struct Inner {
     replicas: Arc<ReplicaManager>,
     producer_ids: ProducerIds,
     clock: Arc<dyn Clock>,
+    /// No transaction times out because the wall clock was set.
+    time: SteadyTime,
 }
 
 /// Permission to append records of an open transaction; the transaction does not end while it is held.
@@ -87,13 +90,14 @@ impl TxnService {
             let state = Mutex::new(state);
             shards.push(Shard { state, log, completed: Notify::new(), append_gate: RwLock::new(()) });
         }
-        Ok(Self { inner: Arc::new(Inner { shards, groups, replicas, producer_ids, clock }) })
+        let time = SteadyTime::new(clock.clone());
+        Ok(Self { inner: Arc::new(Inner { shards, groups, replicas, producer_ids, clock, time }) })
     }
 
     /// Brings transactions and logs together after a restart: decided transactions are finished, open ones that
     /// are still somebody's go on, and the rest is aborted.
     pub async fn recover(&self) -> Result<()> {
-        let now = self.inner.clock.now_ms();
+        let now = self.now();
         for shard in &self.inner.shards {
             let plans = shard.state.lock().unfinished();
             for plan in plans {
@@ -131,7 +135,14 @@ impl TxnService {
     }
 
     fn now(&self) -> i64 {
-        self.inner.clock.now_ms()
+        self.inner.time.now_ms()
+    }
+
+    /// The transactions of a shard, told what the wall clock says.
+    fn lock<'a>(&self, shard: &'a Shard) -> MutexGuard<'a, TxnCoordinator> {
+        let mut state = shard.state.lock();
+        state.set_wall_ahead(self.inner.time.wall_ahead_ms());
+        state
     }
 
     /// Reserves an id before a step that may need one, outside of any lock.
@@ -185,7 +196,7 @@ impl TxnService {
         expected: Option<ProducerIdentity>,
         id: i64,
     ) -> Result<(InitStep, Option<Durable>), ErrorCode> {
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         let step = state.init(transactional_id, timeout_ms, expected, || id, self.now())?;
         let durable = match &step {
             InitStep::Ready { record, .. } | InitStep::EndFirst { record, .. } => {
@@ -226,7 +237,7 @@ impl TxnService {
         by: ProducerIdentity,
         partitions: &[TxnPartition],
     ) -> Result<(AddStep, Option<Durable>), ErrorCode> {
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         let step = state.add_partitions(transactional_id, by, partitions.iter().cloned(), self.now())?;
         let durable = match &step {
             AddStep::Added { record: Some(record) } => Some(append(shard, record)?),
@@ -270,7 +281,7 @@ impl TxnService {
     ) -> Result<(AppendPermit<'a>, Vec<Result<(), ErrorCode>>), ErrorCode> {
         let shard = self.shard(transactional_id);
         let permit = AppendPermit { _gate: shard.append_gate.read() };
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         if version == TxnVersion::V2 {
             let names = partitions.iter().map(|(topic, partition)| ((*topic).to_owned(), *partition));
             return match state.add_partitions(transactional_id, by, names, self.now())? {
@@ -347,7 +358,7 @@ impl TxnService {
         version: TxnVersion,
         id: i64,
     ) -> Result<(EndStep, Option<Durable>), ErrorCode> {
-        let mut state = shard.state.lock();
+        let mut state = self.lock(shard);
         let step = state.end(transactional_id, by, end, version, || id, self.now())?;
         let durable = match &step {
             EndStep::Prepare { record, .. } | EndStep::Done { record: Some(record), .. } => {
@@ -392,7 +403,7 @@ impl TxnService {
         }
         failpoint!("txn.markers.durable")?;
         {
-            let mut state = shard.state.lock();
+            let mut state = self.lock(shard);
             if let Some(record) = state.complete(&plan.transactional_id, self.now()) {
                 drop(shard.log.append(&[record], None)?);
             }
@@ -439,7 +450,7 @@ impl TxnService {
     pub fn expire(&self) {
         let now = self.now();
         for shard in &self.inner.shards {
-            let mut state = shard.state.lock();
+            let mut state = self.lock(shard);
             if state.next_deadline().is_none_or(|deadline| deadline > now) {
                 continue;
             }
@@ -464,7 +475,7 @@ impl TxnService {
     pub fn expire_ids(&self) -> Result<()> {
         let now = self.now();
         for shard in &self.inner.shards {
-            let mut state = shard.state.lock();
+            let mut state = self.lock(shard);
             let records = state.expire_ids(now);
             if !records.is_empty() {
                 drop(shard.log.append(&records, None)?);
@@ -473,13 +484,18 @@ impl TxnService {
         Ok(())
     }
 
-    /// A view of every transactional id.
-    pub fn list<T>(&self, view: impl Fn(&Transaction) -> T) -> Vec<T> {
-        let mut all = Vec::new();
+    /// A view of every transactional id, and the time by which the times in it are to be judged.
+    pub fn list<T>(&self, view: impl Fn(&Transaction, i64) -> T) -> Vec<T> {
+        let (mut all, now) = (Vec::new(), self.now());
         for shard in &self.inner.shards {
-            all.extend(shard.state.lock().transactions().map(&view));
+            all.extend(shard.state.lock().transactions().map(|transaction| view(transaction, now)));
         }
         all
+    }
+
+    /// When a moment of a transaction was by the wall clock.
+    pub fn in_wall_time(&self, ms: i64) -> i64 {
+        in_wall_time(ms, self.inner.time.wall_ahead_ms())
     }
 
     /// Looks at one transactional id.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Fixture, NOW_MS, batch, log_file, tp};
+use crate::env::clock::Clock;
 use crate::env::storage::Storage;
 use crate::error::{BatchDefect, Error};
 use crate::ids::{TopicId, TopicPartition};
@@ -107,6 +108,28 @@ fn producers_do_not_decide_what_brokers_stamp() {
     fixture.manager.flush();
     let records = super::records(&fixture.log, Isolation::ReadUncommitted);
     assert_eq!(records.iter().map(|record| record.timestamp).collect::<Vec<_>>(), [5, 9]);
+}
+
+#[test]
+fn a_clock_set_a_day_ahead_deletes_nothing_early() {
+    const HOUR_MS: u64 = 60 * 60 * 1000;
+    let retention_ms = Some(48 * 60 * 60 * 1000);
+    let fixture = Fixture::new(LogConfig { segment_bytes: 200, retention_ms, ..LogConfig::default() });
+    for value in 0..9 {
+        fixture.put(&[&format!("value number {value}")]);
+    }
+    fixture.clock.advance_ms(30 * HOUR_MS);
+    fixture.manager.housekeep();
+    let right = fixture.clock.now_ms();
+    fixture.clock.set_now_ms(right + 24 * 60 * 60 * 1000);
+    fixture.manager.housekeep();
+    fixture.clock.advance_ms(HOUR_MS);
+    fixture.manager.housekeep();
+    assert_eq!(fixture.log.offsets().log_start, 0);
+    fixture.clock.set_now_ms(right);
+    fixture.clock.advance_ms(20 * HOUR_MS);
+    fixture.manager.housekeep();
+    assert_eq!(fixture.log.offsets().log_start, 9);
 }
 
 #[test]

@@ -175,6 +175,15 @@ fn producers_of_old_records_are_remembered_as_long_as_others() {
 }
 
 #[test]
+fn a_clock_set_a_day_ahead_makes_no_producer_unknown() {
+    let fixture = Fixture::new(LogConfig::default());
+    fixture.append(producer_batch(1, 0, 0, 1, false)).expect("append");
+    fixture.clock.set_now_ms(NOW_MS + 2 * 24 * 60 * 60 * 1000);
+    fixture.manager.housekeep();
+    assert!(fixture.append(producer_batch(1, 0, 0, 1, false)).expect("append").duplicate);
+}
+
+#[test]
 fn readers_are_not_sent_before_the_log_start_by_a_transaction_whose_records_are_deleted() {
     let fixture = Fixture::new(LogConfig::default());
     fixture.append(producer_batch(1, 0, 0, 2, true)).expect("append");

@@ -77,22 +77,47 @@ async fn poll(topics: &[WantedTopic], limits: &Limits, wait: Duration, closing: 
         return pass;
     }
     let deadline = Instant::now() + wait;
-    let notify = Arc::new(Notify::new());
     loop {
-        // What is appended after the registration is told, what was appended before is read.
-        for partition in partitions(topics) {
-            partition.register_waiter(&notify);
-        }
+        let before = visible_bytes(topics);
         let pass = read_all(topics, limits);
         if pass.failed || pass.bytes >= limits.bytes_min {
             return pass;
         }
+        // What was read is not read again before there may be enough. A small marker decides about much that is there.
+        let missing = match limits.isolation {
+            Isolation::ReadCommitted => 1,
+            Isolation::ReadUncommitted | Isolation::LogEnd => (limits.bytes_min - pass.bytes) as u64,
+        };
+        let enough = |now: u64| before.is_none_or(|before| now.saturating_sub(before) >= missing);
         tokio::select! {
-            () = notify.notified() => {}
-            () = tokio::time::sleep_until(deadline) => return pass,
+            () = until_visible(topics, enough) => {}
+            () = tokio::time::sleep_until(deadline) => {
+                return if visible_bytes(topics) == before { pass } else { read_all(topics, limits) };
+            }
             () = closing.cancelled() => return pass,
         }
     }
+}
+
+/// Waits until `enough` holds for the bytes that have become visible, or one of the logs is closed.
+async fn until_visible(topics: &[WantedTopic], enough: impl Fn(u64) -> bool) {
+    loop {
+        // Anew each time: those of logs in which nothing happened are forgotten by them.
+        let notify = Arc::new(Notify::new());
+        // What becomes visible after the registration is told, what did before is seen.
+        for partition in partitions(topics) {
+            partition.register_waiter(&notify);
+        }
+        if visible_bytes(topics).is_none_or(&enough) {
+            return;
+        }
+        notify.notified().await;
+    }
+}
+
+/// Bytes that have become visible in all partitions asked for. `None` if one is closed.
+fn visible_bytes(topics: &[WantedTopic]) -> Option<u64> {
+    partitions(topics).map(|partition| partition.visible_bytes()).sum()
 }
 
 fn partitions(topics: &[WantedTopic]) -> impl Iterator<Item = &Arc<Partition>> {

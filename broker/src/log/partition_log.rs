@@ -104,6 +104,10 @@ struct LogState {
     log_end: Offset,
     synced: Offset,
     high_watermark: Offset,
+    /// Since the log was opened.
+    appended_bytes: u64,
+    /// Of these, those below the high watermark.
+    visible_bytes: u64,
     producers: ProducerStates,
     /// Files written since the last flush, held open.
     unsynced: Vec<Arc<dyn StorageFile>>,
@@ -120,15 +124,17 @@ impl LogState {
         self.segments.last_key_value().expect("a log always has a segment").1
     }
 
+    /// Records of an open transaction may have been deleted, but nobody reads before the log start.
     fn last_stable(&self) -> Offset {
         let first = self.producers.first_unstable_offset();
         first.map_or(self.high_watermark, |first| first.max(self.log_start).min(self.high_watermark))
-    /// Records of an open transaction may have been deleted, but nobody reads before the log start.
     }
 
-    fn raise_high_watermark(&mut self, offset: Offset) {
+    /// `appended_bytes` had been appended when the log end was at `offset`.
+    fn raise_high_watermark(&mut self, offset: Offset, appended_bytes: u64) {
         if offset > self.high_watermark {
             self.high_watermark = offset;
+            self.visible_bytes = appended_bytes;
             self.producers.on_high_watermark(offset);
         }
     }
@@ -152,6 +158,8 @@ impl Log {
             log_end,
             synced: log_end,
             high_watermark: log_end,
+            appended_bytes: 0,
+            visible_bytes: 0,
             producers,
             unsynced,
             unsynced_dirs,
@@ -208,6 +216,13 @@ impl Log {
     /// Size of the segments on disk, indexes not counted.
     pub fn size_bytes(&self) -> u64 {
         self.state.lock().segments.values().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// Bytes that have become visible since the log was opened, by which a reader who waits for many knows without reading
+    /// that there are not enough yet. `None` once the log is closed.
+    pub fn visible_bytes(&self) -> Option<u64> {
+        let state = self.state.lock();
+        (!state.closed).then_some(state.visible_bytes)
     }
 
     /// First offset of the transaction which `producer_id` has open here. Source: KIP-890.
@@ -302,6 +317,7 @@ impl Log {
         }
         let log_end = headers.last().map_or(base_offset, BatchHeader::next_offset);
         state.log_end = log_end;
+        state.appended_bytes += bytes.len() as u64;
         if !std::mem::replace(&mut state.active_unsynced, true) {
             state.unsynced.push(file);
         }
@@ -321,8 +337,8 @@ impl Log {
     fn after_append(self: &Arc<Self>, mut state: MutexGuard<'_, LogState>, bytes: u64) {
         let relaxed = self.context.durability == Durability::Relaxed;
         if relaxed {
-            let log_end = state.log_end;
-            state.raise_high_watermark(log_end);
+            let (log_end, appended_bytes) = (state.log_end, state.appended_bytes);
+            state.raise_high_watermark(log_end, appended_bytes);
         }
         let queued = std::mem::replace(&mut state.flush_queued, true);
         drop(state);
@@ -468,11 +484,13 @@ impl Log {
     /// [`Error::StorageFailed`].
     pub(crate) fn sync(&self) -> Result<()> {
         let _one_at_a_time = self.flushing.lock();
-        let (files, dirs, log_end) = {
+        let (files, dirs, log_end, appended_bytes) = {
             let mut state = self.state.lock();
             state.flush_queued = false;
             state.active_unsynced = false;
-            (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_dirs), state.log_end)
+            let (files, dirs) =
+                (std::mem::take(&mut state.unsynced), std::mem::take(&mut state.unsynced_dirs));
+            (files, dirs, state.log_end, state.appended_bytes)
         };
         let sync = |()| {
             failpoint!("log.flush.before")?;
@@ -488,7 +506,7 @@ impl Log {
         let mut state = self.state.lock();
         state.synced = state.synced.max(log_end);
         if self.context.durability == Durability::Fsync {
-            state.raise_high_watermark(log_end);
+            state.raise_high_watermark(log_end, appended_bytes);
         }
         drop(state);
         self.watermark.advance(log_end);

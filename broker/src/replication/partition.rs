@@ -173,6 +173,11 @@ impl Partition {
         self.log.register_waiter(waiter);
     }
 
+    /// As [`Log::visible_bytes`].
+    pub fn visible_bytes(&self) -> Option<u64> {
+        self.log.visible_bytes()
+    }
+
     /// First offset of the transaction which `producer_id` has open here.
     pub fn ongoing_txn(&self, producer_id: ProducerId) -> Option<Offset> {
         self.log.ongoing_txn(producer_id)

@@ -35,6 +35,12 @@ impl FieldReader {
         if self.bytes.remaining() < count { Err(RecordError::Truncated { field }) } else { Ok(()) }
     }
 
+    /// Whether everything has been read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     pub fn i8(&mut self, field: &'static str) -> Result<i8, RecordError> {
         self.need(field, 1)?;
         Ok(self.bytes.get_i8())

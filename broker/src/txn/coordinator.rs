@@ -166,6 +166,10 @@ impl TxnCoordinator {
             }
             TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort | TxnState::Dead => {
                 bump(transaction, allocate);
+                if expected.is_none() {
+                    // A new incarnation: the former one may not get in by asking for the answer to a request of its own.
+                    transaction.previous = None;
+                }
                 transaction.timeout_ms = timeout_ms;
                 transaction.state = TxnState::Empty;
                 transaction.start_ms = -1;
@@ -389,6 +393,7 @@ impl TxnCoordinator {
         if transaction.state != TxnState::Ongoing {
             transaction.state = TxnState::Ongoing;
             transaction.start_ms = now;
+            transaction.previous = None;
             transaction.partitions.clear();
         }
         transaction.partitions.insert(partition);

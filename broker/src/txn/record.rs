@@ -3,7 +3,8 @@
 //! | part  | fields                                                                                              |
 //! |-------|-----------------------------------------------------------------------------------------------------|
 //! | key   | version 0, transactional id                                                                         |
-//! | value | version 0, producer id, epoch, timeout, state, partitions by topic (nullable), last update, start   |
+//! | value | version 0, producer id, epoch, timeout, state, partitions by topic (nullable), last update, start,  |
+//! |       | and behind what Kafka reads, if there is one: the previous producer id and epoch                    |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +45,11 @@ pub fn transaction_record(transaction: &Transaction, wall_ahead_ms: i64) -> Coor
     }
     let [update_ms, start_ms] =
         [transaction.update_ms, transaction.start_ms].map(|ms| in_wall_time(ms, wall_ahead_ms));
-    let value = writer.i64(update_ms).i64(start_ms).finish();
+    writer = writer.i64(update_ms).i64(start_ms);
+    if let Some((producer_id, producer_epoch)) = transaction.previous {
+        writer = writer.i64(producer_id).i16(producer_epoch);
+    }
+    let value = writer.finish();
     CoordinatorRecord { key: key(&transaction.transactional_id), value: Some(value) }
 }
 
@@ -88,10 +93,11 @@ pub fn decode(
     let partitions = decode_partitions(&mut reader)?;
     let update_ms = reader.i64("last update")?;
     let start_ms = reader.i64("start")?;
-    // An end of version 2 has raised the epoch, and its client may ask again for an answer lost with the broker.
-    let ended =
-        state.prepared().is_some() || matches!(state, TxnState::CompleteCommit | TxnState::CompleteAbort);
-    let previous = (ended && producer_epoch > 0).then(|| (producer_id, producer_epoch - 1));
+    let previous = if reader.is_empty() {
+        None
+    } else {
+        Some((reader.i64("previous producer id")?, reader.i16("previous producer epoch")?))
+    };
     let transaction = Transaction {
         transactional_id: transactional_id.clone(),
         producer_id,

@@ -85,7 +85,7 @@ pub struct Transaction {
     pub producer_id: i64,
     pub producer_epoch: i16,
     /// The identity before the last change of epoch: a client that repeats a request whose answer was
-    /// lost still uses it. Not stored; after a restart it is guessed where a transaction has ended.
+    /// lost still uses it. `None` when the change was for somebody else, or a transaction has begun since.
     pub previous: Option<(i64, i16)>,
     /// Units: ms. An open transaction is aborted when it gets older.
     pub timeout_ms: i32,

@@ -57,6 +57,8 @@ pub(crate) struct Check<'a> {
     pub(crate) access: &'a Access,
     pub(crate) image: &'a MetadataImage,
     pub(crate) version: i16,
+    /// Asking for a topic that does not exist may make it.
+    pub(crate) auto_create: bool,
 }
 
 impl Check<'_> {

@@ -70,7 +70,8 @@ impl Dispatcher {
     ) -> BoxFuture<'static, Option<Response>> {
         let access = Access::of(&self.node, &context.session);
         let image = self.node.metadata().image();
-        let check = Check { access: &access, image: &image, version: context.api_version };
+        let auto_create = self.node.config().auto_create_topics;
+        let check = Check { access: &access, image: &image, version: context.api_version, auto_create };
         let is_answered = request.expects_response();
         let verdict = authorize(check, &mut request);
         if !is_answered && !matches!(verdict, Verdict::Allowed) {

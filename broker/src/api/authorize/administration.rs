@@ -47,13 +47,13 @@ fn hidden_topic(version: i16, topic: MetadataRequestTopic) -> MetadataResponseTo
 }
 
 pub(super) fn metadata(check: Check<'_>, request: &mut MetadataRequest) -> Verdict {
-    let Check { access, image, version } = check;
+    let Check { access, image, version, auto_create } = check;
     let cluster_wanted = request.include_cluster_authorized_operations;
     if access.is_unrestricted() && !cluster_wanted && !request.include_topic_authorized_operations {
         return Verdict::Allowed;
     }
     let may_create = |name: &str| check.cluster(Operation::Create) || access.topic(Operation::Create, name);
-    let creating = request.allow_auto_topic_creation;
+    let creating = auto_create && request.allow_auto_topic_creation;
     // A request may give a name, an id, or both, so both are checked; clients that mean an id may send an empty name.
     let is_refused = |topic: &MetadataRequestTopic| {
         let id_refused =

@@ -182,10 +182,15 @@ struct Fixture {
 
 impl Fixture {
     async fn start(authorizer: AuthorizerConfig) -> Self {
+        Self::start_with(authorizer, |_| {}).await
+    }
+
+    async fn start_with(authorizer: AuthorizerConfig, change: impl FnOnce(&mut BrokerConfig)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let mut config = BrokerConfig::new(dir.path());
         config.listeners.clear();
         config.security.authorizer = Some(authorizer);
+        change(&mut config);
         let broker = Broker::start(config).await.expect("starts");
         let spec = TopicSpec { name: "t".to_owned(), partitions: 1, configs: Default::default() };
         let made = broker.node().topics().create(vec![spec]).await.pop().expect("an outcome").expect("made");
@@ -260,6 +265,41 @@ async fn every_api_asks_for_its_rules() {
     }
     assert!(table.cells.len() > 400 && refused > 200, "{} cells, {refused} refused", table.cells.len());
     fixture.broker.shutdown().await.expect("stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_make_a_topic_waits_for_it_unless_asking_would_make_it() {
+    use crate::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+
+    for (on, expected) in
+        [(false, ErrorCode::UnknownTopicOrPartition), (true, ErrorCode::TopicAuthorizationFailed)]
+    {
+        let change = |config: &mut BrokerConfig| config.auto_create_topics = on;
+        let fixture = Fixture::start_with(AuthorizerConfig::default(), change).await;
+        fixture
+            .grant(vec![Acl {
+                resource_type: ResourceType::Topic,
+                pattern_type: PatternType::Literal,
+                name: "later".to_owned(),
+                principal: "User:alice".to_owned(),
+                host: "*".to_owned(),
+                operation: Operation::Write,
+                permission: Permission::Allow,
+            }])
+            .await;
+        // As producers ask.
+        let topic = MetadataRequestTopic { topic_id: Uuid::nil(), name: Some("later".to_owned()) };
+        let request = MetadataRequest {
+            topics: Some(vec![topic]),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        let Some(Response::Metadata(answer)) = fixture.ask("User:alice", 12, request.into()).await else {
+            panic!("an answer is due")
+        };
+        assert_eq!(answer.topics[0].error_code, expected, "auto.create.topics.enable={on}");
+        fixture.broker.shutdown().await.expect("stops");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

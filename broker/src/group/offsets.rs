@@ -1,6 +1,6 @@
 //! The offsets groups have committed, and those waiting for their transaction to end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Whose position in which partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,8 @@ pub struct OffsetStore {
 }
 
 impl OffsetStore {
-    /// Sets or, without a value, deletes a committed offset.
+    /// Sets or, without a value, deletes a committed offset. What open transactions would commit is deleted with it, so that
+    /// none of them brings an offset of a deleted topic back.
     pub fn set(&mut self, key: OffsetKey, value: Option<CommittedOffset>) {
         match value {
             Some(offset) => {
@@ -45,6 +46,9 @@ impl OffsetStore {
                 group.insert((key.topic, key.partition), offset);
             }
             None => {
+                for pending in self.pending.values_mut() {
+                    pending.remove(&key);
+                }
                 if let Some(group) = self.committed.get_mut(&key.group_id) {
                     group.remove(&(key.topic, key.partition));
                     if group.is_empty() {
@@ -110,16 +114,19 @@ impl OffsetStore {
         self.committed.is_empty()
     }
 
-    /// Keys of all offsets of a topic, for its deletion.
+    /// Keys of all offsets of a topic, for its deletion; also of those that wait for the end of a transaction.
     #[must_use]
     pub fn keys_of_topic(&self, topic: &str) -> Vec<OffsetKey> {
-        let keys = self.committed.iter().flat_map(|(group_id, offsets)| {
+        let committed = self.committed.iter().flat_map(|(group_id, offsets)| {
             offsets.keys().filter(|(name, _)| name == topic).map(|(name, partition)| OffsetKey {
                 group_id: group_id.clone(),
                 topic: name.clone(),
                 partition: *partition,
             })
         });
-        keys.collect()
+        let pending =
+            self.pending.values().flat_map(BTreeMap::keys).filter(|key| key.topic == topic).cloned();
+        let keys: BTreeSet<OffsetKey> = committed.chain(pending).collect();
+        keys.into_iter().collect()
     }
 }

@@ -384,6 +384,29 @@ fn transactional_offsets_count_after_the_commit_marker() {
 }
 
 #[test]
+fn no_transaction_brings_the_offset_of_a_deleted_topic_back() {
+    let mut bench = Bench::new();
+    let by = Committer {
+        generation: -1,
+        member_id: "",
+        instance_id: None,
+        kind: CommitKind::Transactional,
+        knows_member_epochs: true,
+    };
+    let producer = Some(OffsetProducer { producer_id: 1, producer_epoch: 0 });
+    let step = bench.coordinator.commit_offsets("g", by, producer, vec![at(10)], bench.now).expect("allowed");
+    bench.log.extend(step.records.into_iter().map(|record| (Some(1), record)));
+    let records = bench.coordinator.forget_topic("t");
+    assert_eq!(records.len(), 1, "the log has to know as well");
+    bench.log.extend(records.into_iter().map(|record| (None, record)));
+    let mut replayed = bench.replayed();
+    for coordinator in [&mut bench.coordinator, &mut replayed] {
+        coordinator.end_transaction(1, TransactionEnd::Commit);
+        assert!(coordinator.offsets().is_empty());
+    }
+}
+
+#[test]
 fn replaying_the_log_gives_the_live_state() {
     let mut bench = Bench::stable_pair();
     bench.commit(2, "a", 5).expect("allowed");

@@ -147,7 +147,6 @@ async fn produce(transport: &Arc<dyn Transport>, by: &InitProducerIdResponse, va
         acks: -1,
         timeout_ms: 10_000,
         topic_data: vec![topic],
-        ..ProduceRequest::default()
     };
     let response = call!(transport, Produce, request);
     for partition in &response.responses[0].partition_responses {

@@ -60,6 +60,25 @@ struct Limits {
     bytes_min: usize,
 }
 
+/// What a request is to get.
+struct WantedRecords {
+    topics: Vec<WantedTopic>,
+    limits: Limits,
+}
+
+impl WantedRecords {
+    /// About how many bytes a pass would read.
+    fn bytes_there(&self) -> u64 {
+        let of = |wanted: &Wanted| {
+            let partition = wanted.found.as_ref().ok()?;
+            let request = &wanted.request;
+            let own_max = u64::try_from(request.partition_max_bytes).unwrap_or(0);
+            Some(partition.bytes_after(request.fetch_offset).min(own_max))
+        };
+        self.topics.iter().flat_map(|topic| topic.partitions.iter().filter_map(of)).sum()
+    }
+}
+
 /// One pass over all partitions.
 struct Pass {
     topics: Vec<FetchableTopicResponse>,
@@ -96,7 +115,7 @@ pub(crate) async fn handle(
     let access = Access::of(node, &context.session);
     let topics = Finder { node, access: &access, by_id, replica_id }.find_all(plan.topics);
     drop(access);
-    let mut pass = poll(&topics, &limits, wait, node.closing()).await;
+    let mut pass = poll(Arc::new(WantedRecords { topics, limits }), wait, node.closing()).await;
     node.metrics().bytes_out.add(pass.bytes as u64);
     let mut session_id = NO_SESSION;
     if let Some((id, session)) = plan.session {
@@ -137,16 +156,13 @@ fn plan(node: &Node, context: &RequestContext, request: &mut FetchRequest) -> Re
 }
 
 /// Reads until there is enough, something is wrong, or time is up.
-async fn poll(topics: &[WantedTopic], limits: &Limits, wait: Duration, closing: &CancellationToken) -> Pass {
-    let pass = read_all(topics, limits);
-    if pass.failed || pass.bytes >= limits.bytes_min || wait.is_zero() || topics.is_empty() {
-        return pass;
-    }
+async fn poll(wanted: Arc<WantedRecords>, wait: Duration, closing: &CancellationToken) -> Pass {
+    let (topics, limits) = (&wanted.topics, &wanted.limits);
     let deadline = Instant::now() + wait;
     loop {
         let before = visible_bytes(topics);
-        let pass = read_all(topics, limits);
-        if pass.failed || pass.bytes >= limits.bytes_min {
+        let pass = read(&wanted).await;
+        if pass.failed || pass.bytes >= limits.bytes_min || wait.is_zero() || topics.is_empty() {
             return pass;
         }
         // What was read is not read again before there may be enough. A small marker decides about much that is there.
@@ -158,10 +174,29 @@ async fn poll(topics: &[WantedTopic], limits: &Limits, wait: Duration, closing: 
         tokio::select! {
             () = until_visible(topics, enough) => {}
             () = tokio::time::sleep_until(deadline) => {
-                return if visible_bytes(topics) == before { pass } else { read_all(topics, limits) };
+                return if visible_bytes(topics) == before { pass } else { read(&wanted).await };
             }
             () = closing.cancelled() => return pass,
         }
+    }
+}
+
+/// So many bytes are read without leaving the calling task: well below a millisecond.
+const INLINE_BYTES_MAX: u64 = 64 << 10;
+
+/// Reads all partitions once, on a thread that may block if there is much to read: it may be on disk only.
+async fn read(wanted: &Arc<WantedRecords>) -> Pass {
+    if wanted.bytes_there() <= INLINE_BYTES_MAX {
+        return read_all(&wanted.topics, &wanted.limits);
+    }
+    let shared = Arc::clone(wanted);
+    match tokio::task::spawn_blocking(move || read_all(&shared.topics, &shared.limits)).await {
+        Ok(pass) => pass,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being shut down.
+            Err(_) => read_all(&wanted.topics, &wanted.limits),
+        },
     }
 }
 

@@ -17,8 +17,8 @@ use crate::protocol::frame::{EncodedFrame, LENGTH_LEN};
 
 /// Room made for the first bytes of a frame. Idle connections hold this much.
 const READ_LEN: usize = 2 * 1024;
-/// Room for a frame is made in steps of at least this size, and at most what has arrived already, so that memory is
-/// taken by bytes and not by announcements.
+/// Room for a frame is made in steps of at least this size, and at most what has arrived already or came as one frame
+/// before, so that memory is taken by bytes and not by announcements.
 const GROWTH_LEN_MIN: usize = 128 * 1024;
 /// Chunks passed to one vectored write.
 const WRITE_CHUNKS_MAX: usize = 32;
@@ -57,6 +57,8 @@ pub(crate) struct FrameReader<R> {
     /// The budget, not the peer, is what the next frame waits for.
     starved: Option<Waiting>,
     pace: Pace,
+    /// Length of the longest frame that came completely: there is room for another of the kind at once.
+    complete_max: usize,
     bytes_read: u64,
 }
 
@@ -72,6 +74,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             partial_since: None,
             starved: None,
             pace: Pace::begin(),
+            complete_max: GROWTH_LEN_MIN,
             bytes_read: 0,
         }
     }
@@ -97,7 +100,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     if missing == 0 {
                         return Ok(self.split_frame(length));
                     }
-                    missing.min(self.buffer.len().max(GROWTH_LEN_MIN))
+                    missing.min(self.buffer.len().max(self.complete_max))
                 }
             };
             self.buffer.reserve(room);
@@ -165,6 +168,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     fn split_frame(&mut self, length: usize) -> Option<Frame> {
         self.buffer.advance(LENGTH_LEN);
         let bytes = self.buffer.split_to(length).freeze();
+        self.complete_max = self.complete_max.max(length);
         self.partial_since = (!self.buffer.is_empty()).then(Instant::now);
         let permit = self.permit.take()?;
         Some(Frame { bytes, permit })

@@ -27,16 +27,6 @@ pub struct Partition {
     log: Arc<Log>,
 }
 
-/// So many bytes are appended and read without leaving the calling task: well below a millisecond.
-const INLINE_BYTES_MAX: usize = 64 << 10;
-
-async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
 impl Partition {
     pub(crate) fn new(topic_id: TopicId, leader: BrokerId, log: Arc<Log>) -> Arc<Self> {
         Arc::new(Partition { topic_id, leader, leader_epoch: AtomicI32::new(FIRST_LEADER_EPOCH), log })
@@ -105,37 +95,17 @@ impl Partition {
         self.log.append(batches, origin, self.leader_epoch())
     }
 
-    /// As [`Partition::append`], on a thread that may block if there is much to check and write.
-    ///
-    /// # Errors
-    /// As [`Log::append`].
-    pub async fn append_async(self: &Arc<Self>, batches: Bytes, origin: AppendOrigin) -> Result<Appended> {
-        if batches.len() <= INLINE_BYTES_MAX {
-            return self.append(batches, origin);
-        }
-        let partition = Arc::clone(self);
-        on_blocking_thread(move || partition.append(batches, origin)).await
-    }
-
-    /// As [`Partition::read`], on a thread that may block: the records may be on disk only.
-    ///
-    /// # Errors
-    /// As [`Log::read`].
-    pub async fn read_async(self: &Arc<Self>, request: ReadRequest) -> Result<FetchData> {
-        let offsets = self.offsets();
-        if request.offset == offsets.high_watermark || request.bytes_max <= INLINE_BYTES_MAX {
-            return self.read(&request);
-        }
-        let partition = Arc::clone(self);
-        on_blocking_thread(move || partition.read(&request)).await
-    }
-
     /// As [`Log::read`].
     ///
     /// # Errors
     /// As [`Log::read`].
     pub fn read(&self, request: &ReadRequest) -> Result<FetchData> {
         self.log.read(request)
+    }
+
+    /// As [`Log::bytes_after`].
+    pub fn bytes_after(&self, offset: Offset) -> u64 {
+        self.log.bytes_after(offset)
     }
 
     pub fn offsets(&self) -> LogOffsets {

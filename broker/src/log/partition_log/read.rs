@@ -112,6 +112,24 @@ impl Log {
         Ok(data)
     }
 
+    /// About how many bytes of records follow `offset`, which may be anywhere. What is not in the active segment counts
+    /// as very many: it is less likely in memory.
+    pub fn bytes_after(&self, offset: Offset) -> u64 {
+        let state = self.state.lock();
+        let active = state.active();
+        let (base, end) = (active.base_offset(), state.log_end);
+        if offset >= end {
+            return 0;
+        }
+        if offset < base {
+            return u64::MAX;
+        }
+        let count = |offsets: Offset| u128::from(offsets.unsigned_abs());
+        // As if all records had the same size.
+        let share = u128::from(active.size_bytes()) * count(end - offset) / count(end - base);
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
+
     fn segment_after(&self, base_offset: Offset) -> Option<Snapshot> {
         let state = self.state.lock();
         let after = (Bound::Excluded(base_offset), Bound::Unbounded);

@@ -86,8 +86,8 @@ async fn a_peer_that_reads_nothing_gives_way_and_the_bytes_kept_for_it_are_bound
         }
         silent.push(peer);
     }
-    // Each alone may keep as much as all together: most have to go.
-    eventually(|| metrics.connections_timed_out.get() >= 15).await;
+    // One alone may keep as much as all together, and each one answer more: some have to go until what is left fits.
+    eventually(|| metrics.connections_timed_out.get() >= 5).await;
     let mut other = Peer::connect(listener.local_addr()).await;
     other.send(1, 12, &metadata()).await;
     assert_eq!(other.response(ApiKey::Metadata, 12).await.0, 1);

@@ -23,7 +23,7 @@ use crate::log::partition_log::{LoadedLog, LogContext};
 use crate::log::producer_state::{CompletedTxn, ProducerStates};
 use crate::log::scan::ScanError;
 use crate::log::seals::{self, Seal, Seals};
-use crate::log::segment::{Expectation, Segment};
+use crate::log::segment::{Expectation, Segment, SegmentFiles};
 use crate::log::segment_index::Indexes;
 use crate::log::txn_index::TxnEntry;
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
@@ -88,7 +88,8 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
     };
     if let Some(clean) = request.clean
         && (clean.active_base, clean.active_size) == (active_base, active.size_bytes())
-        && damaged.is_empty_but(active_base, active.is_empty())
+        && damaged
+            .is_empty_but(active_base, active.is_empty() || reindex(active, &listing.segments[&active_base]))
     {
         let producers = clean_producers(context, request, &clean, &segments)?;
         let log_end = clean.log_end;
@@ -148,12 +149,17 @@ fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Res
     Ok(seals)
 }
 
+/// Reads the indexes of a segment that was left without index files. Whether that is what it is, and went well.
+fn reindex(active: &Segment, files: &SegmentFiles) -> bool {
+    files.may_be_unindexed() && active.rebuild_indexes(active.size_bytes()).is_ok()
+}
+
 trait DamagedExt {
     fn is_empty_but(&self, active_base: Offset, active_is_empty: bool) -> bool;
 }
 
 impl DamagedExt for BTreeSet<Offset> {
-    /// An active segment without data has no index files, and needs none.
+    /// An active segment without data has no index files, and needs none; neither does one with few.
     fn is_empty_but(&self, active_base: Offset, active_is_empty: bool) -> bool {
         self.iter().all(|base| active_is_empty && *base == active_base)
     }

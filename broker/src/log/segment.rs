@@ -38,6 +38,12 @@ pub(crate) struct SegmentFiles {
 }
 
 impl SegmentFiles {
+    /// Whether this may be a segment that was left without index files.
+    pub(crate) fn may_be_unindexed(&self) -> bool {
+        let indexes = [self.offset_index_len, self.time_index_len, self.txn_index_len];
+        self.log_len <= SMALL_BYTES_MAX && indexes.iter().all(Option::is_none)
+    }
+
     /// The sizes of the files of a segment.
     ///
     /// # Errors
@@ -254,6 +260,20 @@ impl Segment {
     pub(crate) fn persist_indexes(&self, done: Indexes) -> Result<Vec<Arc<dyn StorageFile>>> {
         let mut index = self.index.lock();
         index.persist(done).map_err(self.io_error("write the indexes of"))
+    }
+
+    /// Whether all of it is read as quickly as files that would save reading it.
+    pub(crate) fn is_small(&self) -> bool {
+        self.size_bytes() <= SMALL_BYTES_MAX
+    }
+
+    /// Whether the segment does without index files after a clean shutdown.
+    pub(crate) fn needs_no_index_files(&self) -> bool {
+        let index = self.index.lock();
+        self.is_small()
+            && index.offsets.len() == 0
+            && index.txns.len() == 0
+            && !(index.offsets.exists() || index.times.exists() || index.txns.exists())
     }
 
     pub(crate) fn index_bytes(&self) -> usize {
@@ -591,3 +611,5 @@ pub(crate) struct ReadRange {
 /// Bytes read beyond what was asked for, because the index points up to an interval ahead of the batch wanted.
 const SKIPPED_BYTES: usize = 8 << 10;
 const INDEX_INTERVAL_BYTES: u32 = 4096;
+/// The largest segment that may be without index files and snapshot of producers after a clean shutdown.
+const SMALL_BYTES_MAX: u64 = 8 << 10;

@@ -26,7 +26,7 @@ pub(crate) struct CleanState {
     pub(crate) log_end: Offset,
     pub(crate) active_base: Offset,
     pub(crate) active_size: u64,
-    /// Whether there is a snapshot of producers at the log end; without one there were no producers.
+    /// Whether there were producers: a snapshot, or the batches after one, tell which.
     pub(crate) has_producers: bool,
     /// Entries of the transaction index of the active segment.
     pub(crate) active_txns: u64,
@@ -218,11 +218,12 @@ impl Log {
             if already || !state.unsynced.is_empty() {
                 return Err(Error::PartitionClosed(self.tp.clone()));
             }
-            if !state.active().is_empty() && !state.as_closed {
+            if !state.active().is_empty() && !state.as_closed && !state.active().needs_no_index_files() {
                 state.active().persist_indexes(Indexes::Stay)?;
             }
             let has_producers = !state.producers.is_empty();
-            if has_producers && !state.as_closed {
+            // The batches of a small segment tell as much, after the snapshot at its start.
+            if has_producers && !state.as_closed && !state.active().is_small() {
                 self.write_snapshot(&state.producers, state.log_end)?;
             }
             Ok(CleanState {

@@ -4,6 +4,7 @@ pub mod clients;
 pub mod http;
 pub mod load;
 pub mod log_reader;
+pub mod secure_server;
 pub mod seed;
 pub mod server;
 pub mod terminal;

@@ -6,124 +6,111 @@ use std::path::Path;
 use weir_broker::metadata::topic_config::DEFINITIONS;
 use weir_broker::protocol::api_key::ApiKey;
 
-/// Who sends the API in a test against a running broker, beside the comparison of every version's bytes with an
-/// independent implementation.
-#[derive(Clone, Copy)]
-enum Tested {
-    /// All seven clients of `tests/clients`.
-    Clients,
-    /// Several of them, Java's and confluent-kafka among them.
-    Several,
-    /// Java's client.
-    Java,
-    /// confluent-kafka.
-    Confluent,
-    /// Weir's own client or a test's requests.
-    Own,
-    /// Nobody: it is not served.
-    No,
-}
+/// Clients in the order of the page, as `tests/clients/apis.txt` and the page call them.
+const CLIENTS: [(&str, &str); 7] = [
+    ("kafka-clients", "Java"),
+    ("confluent-kafka", "confluent-kafka"),
+    ("kcat", "kcat"),
+    ("kafka-python", "kafka-python"),
+    ("aiokafka", "aiokafka"),
+    ("kafkajs", "kafkajs"),
+    ("@platformatic/kafka", "platformatic"),
+];
 
-impl Tested {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Clients => "seven clients",
-            Self::Several => "Java, confluent-kafka and others",
-            Self::Java => "Java",
-            Self::Confluent => "confluent-kafka",
-            Self::Own => "own tests",
-            Self::No => "–",
-        }
+/// Which APIs each client sends, as the test that runs them has counted at the broker.
+const SENT: &str = include_str!("../../tests/clients/apis.txt");
+
+/// Who sends an API in a test against a running broker, beside the comparison of every version's bytes with an
+/// independent implementation.
+fn tested(api: ApiKey) -> String {
+    if api.served_versions().is_none() {
+        return "–".to_owned();
+    }
+    let name = api.to_string();
+    let sends = |client: &str| {
+        let lines = SENT.lines().filter_map(|line| line.split_once(':'));
+        lines
+            .filter(|(who, _)| *who == client)
+            .any(|(_, apis)| apis.split_whitespace().any(|api| api == name))
+    };
+    let who: Vec<&str> =
+        CLIENTS.iter().filter(|(client, _)| sends(client)).map(|(_, title)| *title).collect();
+    match who.len() {
+        0 => "own tests".to_owned(),
+        len if len == CLIENTS.len() => "all seven".to_owned(),
+        _ => who.join(", "),
     }
 }
 
 /// One line for each API; an API without one does not compile.
-fn about(api: ApiKey) -> (Tested, &'static str) {
-    use Tested::{Clients, Confluent, Java, No, Own, Several};
+fn about(api: ApiKey) -> &'static str {
     match api {
-        ApiKey::Produce => (
-            Clients,
+        ApiKey::Produce => {
             "ApiVersions claims 0 as the lowest version for old librdkafka, as Kafka 4 does; below 3 is refused. Message \
-             formats v0 and v1: `INVALID_RECORD`. Every acknowledgement follows an fsync unless `durability` is relaxed.",
-        ),
-        ApiKey::Fetch => (
-            Clients,
+             formats v0 and v1: `INVALID_RECORD`. Every acknowledgement follows an fsync unless `durability` is relaxed."
+        }
+        ApiKey::Fetch => {
             "Incremental sessions (KIP-227), 1,000 at a time, for up to 500,000 partitions. Requests of followers are not \
-             served.",
-        ),
-        ApiKey::ListOffsets => {
-            (Clients, "Timestamps -1 to -6; nothing is tiered, so -4 is the start, and -5 and -6 are none.")
+             served."
         }
+        ApiKey::ListOffsets => "Timestamps -1 to -6; nothing is tiered, so -4 is the start, and -5 and -6 are none.",
         ApiKey::Metadata => {
-            (Clients, "Topics are made on demand only with `auto.create.topics.enable`, off by default.")
+            "Topics are made on demand only with `auto.create.topics.enable`, off by default."
         }
-        ApiKey::OffsetCommit => {
-            (Several, "Member epochs of the newer protocol are checked from version 9 on.")
+        ApiKey::OffsetCommit => "Member epochs of the newer protocol are checked from version 9 on.",
+        ApiKey::OffsetFetch => "",
+        ApiKey::FindCoordinator => "Groups and transactions, many keys at once; no share groups.",
+        ApiKey::JoinGroup => "Eager and cooperative, static members.",
+        ApiKey::Heartbeat | ApiKey::SyncGroup => "",
+        ApiKey::LeaveGroup => "Also removes members of the newer protocol by instance id.",
+        ApiKey::DescribeGroups => "A group of the newer protocol is `GROUP_ID_NOT_FOUND` from version 6 on.",
+        ApiKey::ListGroups => "Filters by state and type.",
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.",
+        ApiKey::ApiVersions => "Features: `group.version` 1, `transaction.version` 2.",
+        ApiKey::CreateTopics => {
+            "Replication factor 1 or -1; assignments to this broker only. Names that differ in `.` and `_` only are refused."
         }
-        ApiKey::OffsetFetch => (Several, ""),
-        ApiKey::FindCoordinator => (Several, "Groups and transactions, many keys at once; no share groups."),
-        ApiKey::JoinGroup => (Several, "Eager and cooperative, static members."),
-        ApiKey::Heartbeat | ApiKey::SyncGroup => (Several, ""),
-        ApiKey::LeaveGroup => (Several, "Also removes members of the newer protocol by instance id."),
-        ApiKey::DescribeGroups => {
-            (Several, "A group of the newer protocol is `GROUP_ID_NOT_FOUND` from version 6 on.")
-        }
-        ApiKey::ListGroups => (Several, "Filters by state and type."),
-        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
-            (Confluent, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.")
-        }
-        ApiKey::ApiVersions => (Clients, "Features: `group.version` 1, `transaction.version` 2."),
-        ApiKey::CreateTopics => (
-            Several,
-            "Replication factor 1 or -1; assignments to this broker only. Names that differ in `.` and `_` only are refused.",
-        ),
-        ApiKey::DeleteTopics => (Several, "Internal topics are refused."),
-        ApiKey::DeleteRecords => (Java, "Of topics that are only compacted: `POLICY_VIOLATION`."),
-        ApiKey::InitProducerId => (Several, "Version 6 (two-phase commit) is not offered."),
-        ApiKey::OffsetForLeaderEpoch => (Own, ""),
-        ApiKey::AddPartitionsToTxn => (Several, "Verification (version 4 and later) included."),
-        ApiKey::AddOffsetsToTxn => (Several, ""),
-        ApiKey::EndTxn => (Several, "Version 5 raises the producer's epoch (KIP-890)."),
-        ApiKey::WriteTxnMarkers => (No, "Between brokers only."),
-        ApiKey::TxnOffsetCommit => (Several, ""),
-        ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => (Own, ""),
-        ApiKey::DescribeConfigs => (
-            Java,
+        ApiKey::DeleteTopics => "Internal topics are refused.",
+        ApiKey::DeleteRecords => "Of topics that are only compacted: `POLICY_VIOLATION`.",
+        ApiKey::InitProducerId => "Version 6 (two-phase commit) is not offered.",
+        ApiKey::OffsetForLeaderEpoch => "",
+        ApiKey::AddPartitionsToTxn => "Verification (version 4 and later) included.",
+        ApiKey::AddOffsetsToTxn => "",
+        ApiKey::EndTxn => "Version 5 raises the producer's epoch (KIP-890).",
+        ApiKey::WriteTxnMarkers => "Between brokers only.",
+        ApiKey::TxnOffsetCommit => "",
+        ApiKey::DescribeAcls | ApiKey::CreateAcls | ApiKey::DeleteAcls => "",
+        ApiKey::DescribeConfigs => {
             "Topics, the broker, consumer groups and subscriptions to client metrics, with sources, synonyms and documentation. No \
-             settings of loggers.",
-        ),
-        ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => (
-            Several,
-            "Topics, consumer groups, subscriptions to client metrics, and those broker settings that are defaults of topic settings.",
-        ),
-        ApiKey::AlterReplicaLogDirs => (Own, "There is one directory; any other is `LOG_DIR_NOT_FOUND`."),
-        ApiKey::DescribeLogDirs => (Java, "A damaged log is told as a failed directory of its own."),
-        ApiKey::CreatePartitions => (Several, ""),
-        ApiKey::DeleteGroups => (Several, ""),
-        ApiKey::ElectLeaders => (Own, "`ELECTION_NOT_NEEDED`: the only replica leads."),
-        ApiKey::AlterPartitionReassignments => (Own, "To this broker only, which changes nothing."),
-        ApiKey::ListPartitionReassignments => (Own, "None is ever under way."),
-        ApiKey::OffsetDelete => (Java, ""),
-        ApiKey::DescribeClientQuotas | ApiKey::AlterClientQuotas => (Own, ""),
-        ApiKey::DescribeUserScramCredentials | ApiKey::AlterUserScramCredentials => (Own, ""),
-        ApiKey::DescribeCluster => (Several, ""),
-        ApiKey::DescribeProducers => (Java, ""),
-        ApiKey::DescribeQuorum => (Own, "One voter, this node; offsets count changes of the metadata."),
-        ApiKey::DescribeTransactions | ApiKey::ListTransactions => (Java, ""),
-        ApiKey::ConsumerGroupHeartbeat => (
-            Several,
-            "KIP-848 with the assignors `uniform` and `range`, patterns (of topics that a member may describe), static members. A group changes its protocol \
-             when it is empty; there is no migration of a group with members.",
-        ),
-        ApiKey::ConsumerGroupDescribe => (Several, ""),
-        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => (
-            Own,
-            "Subscriptions are made as with Kafka (`CLIENT_METRICS` settings); what clients push is on `/metrics`.",
-        ),
-        ApiKey::ListConfigResources => {
-            (Own, "Topics, the broker, groups with settings, subscriptions to client metrics.")
+             settings of loggers."
         }
-        ApiKey::DescribeTopicPartitions => (Java, "In pages, by cursor."),
+        ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs => {
+            "Topics, consumer groups, subscriptions to client metrics, and those broker settings that are defaults of topic settings."
+        }
+        ApiKey::AlterReplicaLogDirs => "There is one directory; any other is `LOG_DIR_NOT_FOUND`.",
+        ApiKey::DescribeLogDirs => "A damaged log is told as a failed directory of its own.",
+        ApiKey::CreatePartitions => "",
+        ApiKey::DeleteGroups => "",
+        ApiKey::ElectLeaders => "`ELECTION_NOT_NEEDED`: the only replica leads.",
+        ApiKey::AlterPartitionReassignments => "To this broker only, which changes nothing.",
+        ApiKey::ListPartitionReassignments => "None is ever under way.",
+        ApiKey::OffsetDelete => "",
+        ApiKey::DescribeClientQuotas | ApiKey::AlterClientQuotas => "",
+        ApiKey::DescribeUserScramCredentials | ApiKey::AlterUserScramCredentials => "",
+        ApiKey::DescribeCluster => "",
+        ApiKey::DescribeProducers => "",
+        ApiKey::DescribeQuorum => "One voter, this node; offsets count changes of the metadata.",
+        ApiKey::DescribeTransactions | ApiKey::ListTransactions => "",
+        ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => {
+            "Subscriptions are made as with Kafka (`CLIENT_METRICS` settings); what clients push is on `/metrics`."
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            "KIP-848 with the assignors `uniform` and `range`, patterns (of topics that a member may describe), static members. A group changes its protocol \
+             when it is empty; there is no migration of a group with members."
+        }
+        ApiKey::ConsumerGroupDescribe => "",
+        ApiKey::ListConfigResources => "Topics, the broker, groups with settings, subscriptions to client metrics.",
+        ApiKey::DescribeTopicPartitions => "In pages, by cursor.",
     }
 }
 
@@ -149,15 +136,16 @@ fn document() -> String {
          same test fails when this page is stale.\n\n\
          Every version of every API is also compared, both ways and byte by byte, with an independent implementation of \
          the protocol; the few versions newer than that one are checked field by field.\n\n\
-         The seven clients are those of `tests/clients`: Java's, librdkafka's (kcat, confluent-kafka), kafka-python, \
-         aiokafka, kafkajs and @platformatic/kafka.\n\n\
+         The column \"tested with\" tells which of the seven clients of `tests/clients` send an API in their test, as the \
+         broker counted: Java's, confluent-kafka and kcat (librdkafka), kafka-python, aiokafka, kafkajs and \
+         @platformatic/kafka.\n\n\
          ## APIs\n\n| API | key | versions | tested with | notes |\n|---|---|---|---|---|\n",
     );
     for &api in ApiKey::ALL {
-        let (tested, note) = about(api);
+        let (tested, note) = (tested(api), about(api));
         let versions =
             api.served_versions().map_or_else(|| "not served".to_owned(), |v| format!("{}–{}", v.min, v.max));
-        let row = writeln!(text, "| {api} | {} | {versions} | {} | {note} |", api.code(), tested.text());
+        let row = writeln!(text, "| {api} | {} | {versions} | {} | {note} |", api.code(), tested);
         row.expect("strings take everything");
     }
     text.push_str("\n## Not there\n\n| APIs | why |\n|---|---|\n");
@@ -195,9 +183,13 @@ fn the_compatibility_page_is_what_the_tables_say() {
 }
 
 #[test]
-fn what_is_not_served_is_not_called_tested() {
-    for &api in ApiKey::ALL {
-        let untested = matches!(about(api).0, Tested::No);
-        assert_eq!(untested, api.served_versions().is_none(), "{api}");
+fn the_list_of_what_clients_send_names_known_clients_and_apis() {
+    for line in SENT.lines() {
+        let (client, apis) = line.split_once(':').expect("a line is CLIENT: API...");
+        assert!(CLIENTS.iter().any(|(name, _)| *name == client), "{client}");
+        for name in apis.split_whitespace() {
+            let api = ApiKey::ALL.iter().find(|api| api.to_string() == name);
+            assert!(api.is_some_and(|api| api.served_versions().is_some()), "{client}: {name}");
+        }
     }
 }

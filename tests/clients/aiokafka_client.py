@@ -1,20 +1,22 @@
 """aiokafka against a broker. Usage: aiokafka_client.py HOST:PORT [BEHAVIOUR...]. See report.py."""
 
 import asyncio
-import logging
 import time
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.helpers import create_ssl_context
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import OffsetAndMetadata
 
-from report import BROKER, DEADLINE, Unsupported, equal, need, noise, restart_broker, run, topic_name
+from secure import Secured, listen
+from topics import Topics, as_arguments, as_texts
+from report import BROKER, DEADLINE, Unsupported, equal, need, noise, numbers, restart_broker, run, topic_name
 
 # Restarts of the broker are reported for every connection.
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+listen("aiokafka")
 
 
 @asynccontextmanager
@@ -39,7 +41,7 @@ async def create(what, partitions=1, configs=None, name=None):
 
 @asynccontextmanager
 async def producer(**settings):
-    sender = AIOKafkaProducer(bootstrap_servers=BROKER, **settings)
+    sender = AIOKafkaProducer(**{"bootstrap_servers": BROKER} | settings)
     await sender.start()
     try:
         yield sender
@@ -56,10 +58,6 @@ async def send(sender, topic, records):
 async def send_once(topic, records, **settings):
     async with producer(**settings) as sender:
         await send(sender, topic, records)
-
-
-def numbers(values, partitions=1):
-    return [{"value": str(i).encode(), "partition": i % partitions} for i in values]
 
 
 async def until(condition, what, seconds=DEADLINE):
@@ -133,7 +131,7 @@ async def acks():
 
 
 async def headers_and_nulls():
-    topic = await create("headers")
+    topic = await create("headers", 1, {"retention.ms": "-1"})
     headers = [("a", b"1"), ("a", b"2"), ("empty", b"")]
     records = [
         {"value": b"v", "headers": headers, "timestamp_ms": 1_700_000_000_000},
@@ -306,7 +304,7 @@ async def offset_reset():
 
 
 async def offset_by_timestamp():
-    topic = await create("timestamps")
+    topic = await create("timestamps", 1, {"retention.ms": "-1"})
     at = TopicPartition(topic, 0)
     await send_once(topic, [{"value": b"v", "timestamp_ms": 1_000_000 + i * 100} for i in range(10)])
     async with reading(topic) as reader:
@@ -550,5 +548,136 @@ async def restart_transaction():
     equal([int(r.value) for r in await read_all(target, 60)], list(range(60)), "records")
 
 
+def settings_of(login):
+    settings = {
+        "bootstrap_servers": login.address,
+        "security_protocol": login.protocol,
+        "sasl_mechanism": login.mechanism,
+        "sasl_plain_username": login.user,
+        "sasl_plain_password": login.password,
+    }
+    if login.authority:
+        settings["ssl_context"] = create_ssl_context(
+            cafile=login.authority, certfile=login.certificate, keyfile=login.key
+        )
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+async def send_as(login, topic):
+    await send_once(topic, [{"value": b"secured"}], **settings_of(login))
+
+
+async def consume_as(login, topic, group):
+    async with reading(topic, group=group, **settings_of(login)) as reader:
+        return await take(reader, 1)
+
+
+async def exchange_as(login, topic, group):
+    await send_as(login, topic)
+    equal([r.value for r in await consume_as(login, topic, group)], [b"secured"], "records")
+
+
+async def transact_as(login, name, topic):
+    async with producer(transactional_id=name, **settings_of(login)) as sender:
+        await sender.begin_transaction()
+        await send(sender, topic, [{"value": b"secured"}])
+        await sender.commit_transaction()
+
+
+def waited(function):
+    """A coroutine function as one that gives its outcome."""
+    return lambda *arguments: LOOP.run_until_complete(asyncio.wait_for(function(*arguments), DEADLINE))
+
+
+# What is opened for several calls belongs to one loop.
+LOOP = asyncio.new_event_loop()
+
+
+def open_as(login, topic):
+    async def opened():
+        sender = AIOKafkaProducer(**settings_of(login))
+        await sender.start()
+        return sender
+
+    sender = waited(opened)()
+    return lambda value: waited(send)(sender, topic, [{"value": value.encode()}])
+
+
+def unsupported():
+    raise Unsupported("its admin client has no such call")
+
+
+admin_quotas = admin_elections = admin_reassignments = admin_log_dirs = admin_config_resources = unsupported
+
+async def write(topic, records):
+    sent = as_arguments(topic, records)
+    await send_once(topic, sent, linger_ms=20)
+
+
+async def read(topic, count):
+    return as_texts(await read_all(topic, count))
+
+
+async def read_until(topic, value):
+    records = []
+    async with reading(topic) as reader:
+
+        async def complete():
+            records.extend(await take(reader, 1))
+            return records[-1].value == value.encode()
+
+        await until(complete, "the last record")
+    return as_texts(records)
+
+
+async def unknown_topic():
+    topic = topic_name("unknown")
+    async with producer(request_timeout_ms=2000) as sender:
+        try:
+            await sender.send_and_wait(topic, b"x")
+            need(False, "the record was taken")
+        except errors.KafkaError:
+            pass
+    async with admin() as client:
+        need(topic not in await client.list_topics(), "the topic was made")
+
+
+async def topic_made_anew():
+    topic = await create("anew")
+    member = await Member(topic_name("group"), [topic]).start()
+    async with producer(metadata_max_age_ms=500) as sender:
+        await send(sender, topic, numbers(range(10)))
+        await all_seen(10, member)
+        async with admin() as client:
+            await client.delete_topics([topic])
+        await create("", name=topic)
+
+        # Where a member begins in the new topic is its own affair; it goes on.
+        async def goes_on():
+            await send(sender, topic, numbers([10]))
+            await member.poll(200)
+            return len(member.seen) > 10
+
+        await until(goes_on, "records of the new topic")
+    await member.reader.stop()
+
+
+async def offset_truncated():
+    raise Unsupported("positions have no leader epoch")
+
+
+async def group_static_fencing():
+    raise Unsupported("its heartbeats do not name the instance")
+
+
+async def group_slow_member():
+    raise Unsupported("it leaves no group for being slow")
+
+
+consumer_protocol_assignors = consumer_protocol
+
 if __name__ == "__main__":
-    run(globals(), compression)
+    topics = Topics(*[waited(f) for f in (create, write, read, read_until)])
+    functions = [waited(f) for f in (create, exchange_as, send_as, consume_as, transact_as)]
+    secured = Secured(*functions, open_as, renews="does not renew its proof (KIP-368)")
+    run(secured.functions() | topics.functions() | globals(), compression)

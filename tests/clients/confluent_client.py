@@ -6,6 +6,7 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
     ConsumerGroupState,
+    ElectionType,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -13,6 +14,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -20,9 +25,16 @@ from confluent_kafka.admin import (
     NewPartitions,
     NewTopic,
     OffsetSpec,
+    ResourcePatternType,
     ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
 )
 
+from secure import Secured
+from topics import LONG_AGO, Topics
 from report import BROKER, DEADLINE, Unsupported, equal, need, noise, restart_broker, run, topic_name, until
 
 ADMIN = AdminClient({"bootstrap.servers": BROKER})
@@ -37,7 +49,8 @@ def create(what, partitions=1, config=None):
 
 def producer(**settings):
     defaults = {"bootstrap.servers": BROKER, "linger.ms": 5, "reconnect.backoff.max.ms": 500}
-    return Producer(defaults | {k.replace("_", "."): v for k, v in settings.items()})
+    callbacks = {name: settings.pop(name) for name in [*settings] if name.endswith("_cb")}
+    return Producer(defaults | {k.replace("_", "."): v for k, v in settings.items()} | callbacks)
 
 
 def send(sender, topic, records):
@@ -72,7 +85,8 @@ def take(reader, count, seconds=DEADLINE):
     def enough():
         record = reader.poll(0.2)
         if record is not None:
-            need(record.error() is None, f"consume: {record.error()}")
+            if record.error():
+                raise KafkaException(record.error())
             records.append(record)
         return len(records) >= count
 
@@ -121,7 +135,7 @@ def acks():
 
 
 def headers_and_nulls():
-    topic = create("headers")
+    topic = create("headers", 1, {"retention.ms": "-1"})
     headers = [("a", b"1"), ("a", b"2"), ("null", None), ("empty", b"")]
     records = [
         {"key": None, "value": b"v", "headers": headers, "timestamp": 1_700_000_000_000},
@@ -307,7 +321,7 @@ def offset_reset():
 
 
 def offset_by_timestamp():
-    topic = create("timestamps")
+    topic = create("timestamps", 1, {"retention.ms": "-1"})
     send(producer(), topic, [{"value": str(i), "timestamp": 1_000_000 + i * 100} for i in range(10)])
     reader = consumer()
     found = [
@@ -514,7 +528,7 @@ def admin_group_offsets():
 
 
 def admin_list_offsets():
-    topic = create("listed")
+    topic = create("listed", 1, {"retention.ms": "-1"})
     send(producer(), topic, [{"value": str(i), "timestamp": 1000 + i} for i in range(5)])
     at = TopicPartition(topic, 0)
 
@@ -628,5 +642,280 @@ def restart_transaction():
     equal([int(r.value()) for r in read_all(target, 60)], list(range(60)), "records")
 
 
+def settings_of(login):
+    settings = {
+        "bootstrap.servers": login.address,
+        "security.protocol": login.protocol,
+        "sasl.mechanism": login.mechanism,
+        "sasl.username": login.user,
+        "sasl.password": login.password,
+        "ssl.ca.location": login.authority,
+        "ssl.certificate.location": login.certificate,
+        "ssl.key.location": login.key,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def raise_first(errors):
+    """Whoever is refused reads so in a callback; records wait all the same."""
+    for error in errors:
+        if error and error.code() not in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE):
+            raise KafkaException(error)
+
+
+def send_as(login, topic):
+    errors, delivered = [], []
+    sender = Producer(settings_of(login) | {"error_cb": errors.append})
+
+    def on_delivery(error, _):
+        delivered.append(True)
+        errors.append(error)
+
+    sender.produce(topic, value="secured", on_delivery=on_delivery)
+
+    def told():
+        sender.poll(0.1)
+        raise_first(errors)
+        return delivered
+
+    until(told, "an answer")
+
+
+def consume_as(login, topic, group):
+    reader = consumer(group, **settings_of(login))
+    reader.subscribe([topic])
+    try:
+        return take(reader, 1)
+    finally:
+        reader.close()
+
+
+def exchange_as(login, topic, group):
+    send_as(login, topic)
+    equal([r.value() for r in consume_as(login, topic, group)], [b"secured"], "records")
+
+
+def transact_as(login, name, topic):
+    sender = transactional(name, **settings_of(login))
+    sender.begin_transaction()
+    sender.produce(topic, value="secured")
+    sender.commit_transaction(DEADLINE)
+
+
+THROTTLED = []
+
+
+def open_as(login, topic):
+    sender = producer(**settings_of(login), linger_ms=0, throttle_cb=THROTTLED.append)
+    return lambda value: send(sender, topic, [(None, value)])
+
+
+def _writing(topic):
+    return AclBinding(
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:alice", "*", AclOperation.WRITE, AclPermissionType.ALLOW
+    )
+
+
+def _rules(topic):
+    anything = (None, None, AclOperation.ANY, AclPermissionType.ANY)
+    return AclBindingFilter(ResourceType.TOPIC, topic, ResourcePatternType.MATCH, *anything)
+
+
+def grant(topic):
+    rule = _writing(topic)
+    ADMIN.create_acls([rule])[rule].result(DEADLINE)
+
+
+def listed_rules(topic):
+    return ADMIN.describe_acls(_rules(topic)).result(DEADLINE)
+
+
+def revoke(topic):
+    rules = _rules(topic)
+    equal(ADMIN.delete_acls([rules])[rules].result(DEADLINE), [_writing(topic)], "deleted rules")
+
+
+def _mechanism(name):
+    return ScramMechanism[name.replace("-", "_")]
+
+
+def upsert(user, mechanism, password, iterations):
+    info = ScramCredentialInfo(_mechanism(mechanism), iterations)
+    change = UserScramCredentialUpsertion(user, info, password.encode())
+    ADMIN.alter_user_scram_credentials([change])[user].result(DEADLINE)
+
+
+def credentials(user):
+    infos = ADMIN.describe_user_scram_credentials([user])[user].result(DEADLINE).scram_credential_infos
+    return [(info.mechanism.name, info.iterations) for info in infos]
+
+
+def delete_user(user, mechanism):
+    ADMIN.alter_user_scram_credentials([UserScramCredentialDeletion(user, _mechanism(mechanism))])[user].result(DEADLINE)
+
+
+def unsupported():
+    raise Unsupported("its admin client has no such call")
+
+
+admin_quotas = admin_reassignments = admin_log_dirs = admin_config_resources = unsupported
+
+
+def admin_elections():
+    topic = create("elected", 2)
+    for kind in ElectionType:
+        outcomes = ADMIN.elect_leaders(kind, [TopicPartition(topic, 1)]).result(DEADLINE)
+        equal(outcomes[TopicPartition(topic, 1)].code(), KafkaError.ELECTION_NOT_NEEDED, f"{kind}")
+
+
+def write(topic, records):
+    sender = producer(linger_ms=20)
+    texts = [{"partition": p, "key": k, "value": v, "timestamp": LONG_AGO - 1} for p, k, v in records]
+    if "appended" not in topic:
+        for arguments in texts:
+            del arguments["timestamp"]
+    send(sender, topic, texts)
+
+
+def as_texts(records):
+    text = lambda data: None if data is None else data.decode()  # noqa: E731
+    return [(text(r.key()), text(r.value()), r.timestamp()[1]) for r in records]
+
+
+def read_until(topic, value):
+    reader = consumer()
+    reader.assign([TopicPartition(topic, 0, 0)])
+    records = []
+    until(lambda: records.extend(take(reader, 1)) or records[-1].value() == value.encode(), "the last record")
+    reader.close()
+    return as_texts(records)
+
+
+def unknown_topic():
+    topic = topic_name("unknown")
+    outcomes = []
+    sender = producer(topic_metadata_propagation_max_ms=1000, allow_auto_create_topics=True)
+    sender.produce(topic, value="x", on_delivery=lambda error, _: outcomes.append(error and error.code()))
+    sender.flush(DEADLINE)
+    need(outcomes[0] in (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART), f"{outcomes}")
+    need(topic not in ADMIN.list_topics(timeout=DEADLINE).topics, "the topic was made")
+
+
+def topic_made_anew():
+    for protocol in ["classic", "consumer"]:
+        topic = create("anew")
+        member = Member(topic_name("group"), [topic], group_protocol=protocol)
+        until(lambda: member.poll(), "assignment")
+        sender = producer(topic_metadata_refresh_interval_ms=500)
+        send(sender, topic, [{"value": str(i), "partition": 0} for i in range(10)])
+        until(lambda: member.poll() and len(member.seen) == 10, "the first records")
+        ADMIN.delete_topics([topic])[topic].result(DEADLINE)
+        ADMIN.create_topics([NewTopic(topic, 1, 1)])[topic].result(DEADLINE)
+        # Where a member begins in the new topic is its own affair; it goes on.
+        number = iter(range(10, 10_000))
+
+        def goes_on():
+            send(sender, topic, [{"value": str(next(number)), "partition": 0}])
+            record = member.reader.poll(0.2)
+            if record is not None and record.error() is None:
+                member.seen.append(record.value())
+            return len(member.seen) > 10
+
+        until(goes_on, f"{protocol}: records of the new topic")
+        member.reader.close()
+
+
+def offset_truncated():
+    """A position whose epoch says that its records were lost: the broker is asked where they diverge."""
+    topic = create("truncated")
+    send(producer(), topic, [(None, str(i)) for i in range(10)])
+    reader = consumer(auto_offset_reset="error")
+    reader.assign([TopicPartition(topic, 0, 0)])
+    epoch = take(reader, 10)[9].leader_epoch()
+    need(epoch is not None, "records have no leader epoch")
+    reader.seek(TopicPartition(topic, 0, 5, leader_epoch=epoch))
+    equal([r.value() for r in take(reader, 5)], [b"5", b"6", b"7", b"8", b"9"], "records")
+    reader.seek(TopicPartition(topic, 0, 20, leader_epoch=epoch))
+    errors = []
+
+    def told():
+        record = reader.poll(0.2)
+        errors.extend([record.error().str()] if record is not None else [])
+        return errors
+
+    until(told, "an error")
+    need("truncation detected" in errors[0], f"error {errors[0]}")
+    reader.close()
+
+
+def group_static_fencing():
+    topic = create("fenced")
+    for protocol, code in [("classic", "FENCED_INSTANCE_ID"), ("consumer", "UNRELEASED_INSTANCE_ID")]:
+        group = topic_name("fenced")
+        settings = {"group_protocol": protocol, "group_instance_id": "one"}
+        one = Member(group, [topic], **settings)
+        until(lambda: one.poll(), f"{protocol}: assignment")
+        two = Member(group, [topic], **settings)
+        errors = []
+
+        def told():
+            for member in (one, two):
+                record = member.reader.poll(0.1)
+                errors.extend([record.error()] if record is not None and record.error() else [])
+            return errors
+
+        until(told, f"{protocol}: two members of one name")
+        # The older protocol fences who was there before, the newer one refuses who comes.
+        expected = code.replace("_", " ").lower()
+        text = f"{errors[0].name()} {errors[0].str()}".replace("_", " ").lower()
+        need(expected in text or "static" in text or "instance" in text, f"{protocol}: {errors}")
+        one.reader.close()
+        two.reader.close()
+
+
+def group_slow_member():
+    topic, group = create("slow", 2), topic_name("slow")
+    slow = Member(group, [topic], session_timeout_ms=6000, max_poll_interval_ms=6000)
+    until(lambda: len(slow.poll()) == 2, "assignment")
+    send(producer(), topic, [{"value": str(i), "partition": i % 2} for i in range(10)])
+    until(lambda: slow.poll() and len(slow.seen) == 10, "the records")
+    other = Member(group, [topic])
+    until(lambda: len(other.poll()) == 2, "the other member holds everything")
+    try:
+        slow.reader.commit(offsets=[TopicPartition(topic, 0, 5)], asynchronous=False)
+        need(False, "a member that is gone has committed")
+    except KafkaException as error:
+        gone = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError._STATE, KafkaError.REBALANCE_IN_PROGRESS)
+        need(error.args[0].code() in gone, f"commit: {error}")
+    for member in (slow, other):
+        member.reader.close()
+
+
+def consumer_protocol_assignors():
+    topics = [create("assigned-one", 2), create("assigned-two", 2)]
+    for assignor in ["range", "uniform"]:
+        settings = {"group_protocol": "consumer", "group_remote_assignor": assignor}
+        group = topic_name("assigned")
+        first, second = Member(group, topics, **settings), Member(group, topics, **settings)
+        until(lambda: [len(first.poll()), len(second.poll())] == [2, 2], f"{assignor}: two partitions each")
+        # Range gives a member the same partitions of all topics.
+        if assignor == "range":
+            equal(len({partition for _, partition in first.held}), 1, "different partition numbers of a member")
+        first.reader.close()
+        second.reader.close()
+
+
 if __name__ == "__main__":
-    run(globals(), compression)
+    topics = Topics(create, write, lambda topic, count: as_texts(read_all(topic, count)), read_until)
+    secured = Secured(
+        create,
+        exchange_as,
+        send_as,
+        consume_as,
+        transact_as,
+        open_as,
+        acls=(grant, listed_rules, revoke),
+        users=(upsert, credentials, delete_user),
+        told=lambda: any(event.throttle_time > 0 for event in THROTTLED),
+    )
+    run(secured.functions() | topics.functions() | globals(), compression)

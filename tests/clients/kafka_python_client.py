@@ -4,13 +4,30 @@ import threading
 import time
 
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
-from kafka.admin import ConfigResource, OffsetSpec, OffsetTimestamp
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ConfigResource,
+    OffsetSpec,
+    OffsetTimestamp,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
+)
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import OffsetAndMetadata
 
-from report import BROKER, DEADLINE, Unsupported, equal, need, noise, restart_broker, run, topic_name, until
+from secure import Secured, listen
+from topics import Topics, as_arguments, as_texts
+from report import BROKER, DEADLINE, Unsupported, equal, need, noise, numbers, restart_broker, run, topic_name, until
 
+listen("kafka")
 ADMIN = KafkaAdminClient(bootstrap_servers=BROKER)
 COMMON = {"bootstrap_servers": BROKER, "reconnect_backoff_max_ms": 500}
 
@@ -28,10 +45,6 @@ def producer(**settings):
 def send(sender, topic, records):
     for sent in [sender.send(topic, **record) for record in records]:
         sent.get(timeout=DEADLINE)
-
-
-def numbers(values, partitions=1):
-    return [{"value": str(i).encode(), "partition": i % partitions} for i in values]
 
 
 def consumer(group=None, **settings):
@@ -100,7 +113,7 @@ def acks():
 
 
 def headers_and_nulls():
-    topic = create("headers")
+    topic = create("headers", 1, {"retention.ms": "-1"})
     headers = [("a", b"1"), ("a", b"2"), ("empty", b"")]
     records = [
         {"value": b"v", "headers": headers, "timestamp_ms": 1_700_000_000_000},
@@ -157,17 +170,27 @@ class Member(ConsumerRebalanceListener):
 
     def _read(self):
         try:
+            unsaved = False
             while not self.stopping:
                 parts = self.reader.poll(timeout_ms=1000)
                 for part in parts.values():
                     self.seen.extend(int(r.value) for r in part)
                 self.held = {(p.topic, p.partition) for p in self.reader.assignment()}
-                if parts:
+                unsaved |= bool(parts)
+                if unsaved:
                     # A listener may not do that.
-                    self.reader.commit()
+                    unsaved = not self._commit()
             self.reader.close()
         except Exception as error:  # noqa: BLE001: told by whoever waits
             self.error = error
+
+    def _commit(self):
+        try:
+            self.reader.commit()
+            return True
+        except errors.KafkaConnectionError:
+            # The broker is being started again.
+            return False
 
     def stop(self):
         self.stopping = True
@@ -301,7 +324,7 @@ def subscribed(topic, group=None, **settings):
 
 
 def offset_by_timestamp():
-    topic = create("timestamps")
+    topic = create("timestamps", 1, {"retention.ms": "-1"})
     at = TopicPartition(topic, 0)
     send(producer(), topic, [{"value": b"v", "timestamp_ms": 1_000_000 + i * 100} for i in range(10)])
     reader = consumer()
@@ -311,8 +334,8 @@ def offset_by_timestamp():
     reader.close()
 
 
-def transactional(name):
-    sender = producer(transactional_id=name)
+def transactional(name, **settings):
+    sender = producer(transactional_id=name, **settings)
     sender.init_transactions()
     return sender
 
@@ -472,7 +495,7 @@ def admin_group_offsets():
 
 
 def admin_list_offsets():
-    topic = create("listed")
+    topic = create("listed", 1, {"retention.ms": "-1"})
     at = TopicPartition(topic, 0)
     send(producer(), topic, [{"value": b"v", "timestamp_ms": 1000 + i} for i in range(5)])
     asked = [OffsetSpec.EARLIEST, OffsetSpec.LATEST, OffsetSpec.MAX_TIMESTAMP, OffsetTimestamp(1002)]
@@ -578,5 +601,233 @@ def restart_transaction():
     equal([int(r.value) for r in read_all(target, 60)], list(range(60)), "records")
 
 
+def settings_of(login):
+    settings = {
+        "bootstrap_servers": login.address,
+        "security_protocol": login.protocol,
+        "sasl_mechanism": login.mechanism,
+        "sasl_plain_username": login.user,
+        "sasl_plain_password": login.password,
+        "ssl_cafile": login.authority,
+        "ssl_certfile": login.certificate,
+        "ssl_keyfile": login.key,
+        # It is told in the log only why there is no connection, and tried for so long.
+        "bootstrap_timeout_ms": 5_000,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def send_as(login, topic):
+    sender = producer(**settings_of(login))
+    send(sender, topic, [{"value": b"secured"}])
+    sender.close()
+
+
+def consume_as(login, topic, group):
+    reader = subscribed(topic, group, **settings_of(login))
+    try:
+        # Of a topic it may not read it writes to its log, and goes on.
+        return take(reader, 1, 10)
+    finally:
+        reader.close()
+
+
+def exchange_as(login, topic, group):
+    send_as(login, topic)
+    equal([r.value for r in consume_as(login, topic, group)], [b"secured"], "records")
+
+
+def transact_as(login, name, topic):
+    sender = transactional(name, **settings_of(login))
+    sender.begin_transaction()
+    send(sender, topic, [{"value": b"secured"}])
+    sender.commit_transaction()
+    sender.close()
+
+
+def open_as(login, topic):
+    sender = producer(**settings_of(login))
+    OPENED.append(sender)
+    return lambda value: send(sender, topic, [{"value": value.encode()}])
+
+
+OPENED = []
+
+
+def told():
+    return OPENED[-1].metrics()["producer-metrics"]["throttle-time-max"] > 0
+
+
+def _rule(topic, kind, operation, permission):
+    return kind(
+        principal="User:alice",
+        host="*",
+        operation=operation,
+        permission_type=permission,
+        resource_pattern=ResourcePattern(ResourceType.TOPIC, topic, ACLResourcePatternType.LITERAL),
+    )
+
+
+def grant(topic):
+    outcome = ADMIN.create_acls([_rule(topic, ACL, ACLOperation.WRITE, ACLPermissionType.ALLOW)])
+    equal(len(outcome["succeeded"]), 1, f"created {outcome}")
+
+
+def listed_rules(topic):
+    found, error = ADMIN.describe_acls(_rule(topic, ACLFilter, ACLOperation.ANY, ACLPermissionType.ANY))
+    equal(error, errors.NoError, "describing")
+    return found
+
+
+def revoke(topic):
+    ((_, gone, error),) = ADMIN.delete_acls([_rule(topic, ACLFilter, ACLOperation.ANY, ACLPermissionType.ANY)])
+    equal((len(gone), error), (1, errors.NoError), "deleted")
+
+
+def _mechanism(name):
+    return ScramMechanism[name.replace("-", "_")]
+
+
+def upsert(user, mechanism, password, iterations):
+    change = UserScramCredentialUpsertion(user, _mechanism(mechanism), password, iterations=iterations)
+    equal(ADMIN.alter_user_scram_credentials([change]), {user: None}, "altered")
+
+
+def credentials(user):
+    described = ADMIN.describe_user_scram_credentials([user])[user]
+    return [(info["mechanism"].name, info["iterations"]) for info in described["credential_infos"]]
+
+
+def delete_user(user, mechanism):
+    outcome = ADMIN.alter_user_scram_credentials([UserScramCredentialDeletion(user, _mechanism(mechanism))])
+    if outcome[user] is not None:
+        raise KeyError(outcome[user])
+
+
+def node():
+    return ADMIN.describe_cluster()["brokers"][0]["broker_id"]
+
+
+def admin_elections():
+    topic = create("elected", 2)
+    for kind in (0, 1):
+        answer = ADMIN.elect_leaders(kind, {topic: [1]}, raise_errors=False)
+        (partition,) = answer.replica_election_results[0].partition_result
+        equal(partition.error_code, errors.ElectionNotNeededError.errno, f"kind {kind}")
+
+
+def admin_reassignments():
+    at = TopicPartition(create("reassigned"), 0)
+    equal(ADMIN.alter_partition_reassignments({at: [node()]}), {at: None}, "to this broker")
+    equal(ADMIN.list_partition_reassignments(), {}, "reassignments under way")
+    outcome = ADMIN.alter_partition_reassignments({at: [node() + 1]})
+    equal(outcome, {at: errors.InvalidReplicationAssignmentError}, "to no broker")
+    equal(ADMIN.alter_partition_reassignments({at: None}), {at: errors.NoReassignmentInProgressError}, "cancelled")
+
+
+def admin_log_dirs():
+    topic = create("stored")
+    send(producer(), topic, [{"value": noise(10_000)}])
+    folders = [
+        folder["log_dir"]
+        for broker in ADMIN.describe_log_dirs({topic: [0]})
+        for folder in broker["log_dirs"]
+        if any(t["name"] == topic for t in folder["topics"])
+    ]
+    equal(len(folders), 1, "folders with the partition")
+    moved = ADMIN.alter_replica_log_dirs({(topic, 0, node()): folders[0]})
+    equal(list(moved.values()), [errors.NoError], "to where it is")
+    moved = ADMIN.alter_replica_log_dirs({(topic, 0, node()): "/no/such/folder"})
+    equal(list(moved.values()), [errors.LogDirNotFoundError], "to no folder")
+
+
+def admin_config_resources():
+    topic = create("listed")
+    listed = ADMIN.list_config_resources(["TOPIC", "BROKER"])
+    need(topic in listed["topic"] and listed["broker"] == [str(node())], f"{listed}")
+
+
+def admin_quotas():
+    raise Unsupported("no client quotas")
+
+
+def write(topic, records):
+    sent = as_arguments(topic, records)
+    sender = producer(linger_ms=20)
+    send(sender, topic, sent)
+    sender.close()
+
+
+def read_until(topic, value):
+    reader = consumer()
+    reader.assign([TopicPartition(topic, 0)])
+    records = []
+    until(lambda: records.extend(take(reader, 1)) or records[-1].value == value.encode(), "the last record")
+    reader.close()
+    return as_texts(records)
+
+
+def unknown_topic():
+    topic = topic_name("unknown")
+    sender = producer(max_block_ms=2000)
+    refused(errors.KafkaTimeoutError, lambda: sender.send(topic, b"x").get(timeout=DEADLINE))
+    need(topic not in ADMIN.list_topics(), "the topic was made")
+
+
+def topic_made_anew():
+    topic = create("anew")
+    member = Member(topic_name("group"), [topic])
+    sender = producer(metadata_max_age_ms=500)
+    send(sender, topic, numbers(range(10)))
+    sees(10, member)
+    ADMIN.delete_topics([topic])
+    ADMIN.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+    # Where a member begins in the new topic is its own affair; it goes on.
+    soon(lambda: send(sender, topic, numbers([10])) or len(member.seen) > 10, "records of the new topic", member)
+    member.stop()
+
+
+def offset_truncated():
+    raise Unsupported("positions have no leader epoch")
+
+
+def group_static_fencing():
+    topic, group = create("fenced"), topic_name("fenced")
+    one = subscribed(topic, group, group_instance_id="one")
+    until(lambda: one.poll(timeout_ms=1000) is not None and one.assignment(), "assignment")
+    two = Member(group, [topic], group_instance_id="one")
+    holds(two, {(topic, 0)})
+    # A heartbeat that is refused so only goes to the log.
+    offset = {TopicPartition(topic, 0): OffsetAndMetadata(0, "", -1)}
+    refused(errors.FencedInstanceIdError, lambda: one.commit(offset))
+    two.stop()
+    one.close()
+
+
+def group_slow_member():
+    topic, group = create("slow", 2), topic_name("slow")
+    slow = subscribed(topic, group, max_poll_interval_ms=1500)
+    until(lambda: slow.poll(timeout_ms=1000) is not None and len(slow.assignment()) == 2, "assignment")
+    other = Member(group, [topic])
+    holds(other, {(topic, 0), (topic, 1)}, "the other member holds everything")
+    refused(errors.CommitFailedError, lambda: slow.commit({TopicPartition(topic, 0): OffsetAndMetadata(5, "", -1)}))
+    other.stop()
+    slow.close()
+
+
+consumer_protocol_assignors = consumer_protocol
+
 if __name__ == "__main__":
-    run(globals(), compression)
+    topics = Topics(create, write, lambda topic, count: as_texts(read_all(topic, count)), read_until)
+    secured = Secured(
+        create,
+        exchange_as,
+        send_as,
+        consume_as,
+        transact_as,
+        open_as,
+        acls=(grant, listed_rules, revoke),
+        users=(upsert, credentials, delete_user),
+        told=told,
+    )
+    run(secured.functions() | topics.functions() | globals(), compression)

@@ -3,11 +3,14 @@
 
 const { randomBytes } = require('node:crypto')
 const {
-  Kafka, logLevel, CompressionTypes, AssignerProtocol, ConfigResourceTypes, ConfigSource
+  Kafka, logLevel, AclOperationTypes, AclPermissionTypes, AclResourceTypes, AssignerProtocol, CompressionTypes,
+  ConfigResourceTypes, ConfigSource, ResourcePatternTypes
 } = require('kafkajs')
 const {
   broker, Unsupported, sleep, name, range, ascending, need, equal, until, refused, restartBroker, run
 } = require('./report.js')
+const { secured, words } = require('./secure.js')
+const { topics } = require('./topics.js')
 
 const kafka = new Kafka({
   brokers: [broker],
@@ -23,8 +26,8 @@ async function create (what, partitions = 1, configs = {}) {
   return topic
 }
 
-async function withProducer (work, settings = {}) {
-  const producer = kafka.producer({ allowAutoTopicCreation: false, ...settings })
+async function withProducer (work, settings = {}, client = kafka) {
+  const producer = client.producer({ allowAutoTopicCreation: false, ...settings })
   await producer.connect()
   try {
     return await work(producer)
@@ -41,11 +44,11 @@ const numbers = (from, to, partitions = 1) =>
 
 /** A group member that collects what it reads. */
 class Member {
-  constructor (group, settings = {}) {
+  constructor (group, settings = {}, client = kafka) {
     this.seen = []
     this.lost = []
     this.held = new Set()
-    this.consumer = kafka.consumer({
+    this.consumer = client.consumer({
       groupId: group,
       heartbeatInterval: 300,
       sessionTimeout: 10_000,
@@ -125,7 +128,7 @@ async function acks () {
 }
 
 async function headersAndNulls () {
-  const topic = await create('headers')
+  const topic = await create('headers', 1, { 'retention.ms': '-1' })
   await send(topic, [
     { value: 'v', headers: { a: ['1', '2'], empty: '' }, timestamp: '1700000000000' },
     { key: 'k', value: null },
@@ -222,7 +225,7 @@ async function offsetReset () {
 }
 
 async function offsetByTimestamp () {
-  const topic = await create('timestamps')
+  const topic = await create('timestamps', 1, { 'retention.ms': '-1' })
   await send(topic, range(0, 10).map((i) => ({ value: String(i), timestamp: String(1_000_000 + i * 100) })))
   const found = []
   for (const time of [0, 1_000_000, 1_000_301, 1_000_900]) {
@@ -233,7 +236,8 @@ async function offsetByTimestamp () {
   equal([low, high], ['0', '10'], 'watermarks')
 }
 
-const transactional = (id, work) => withProducer(work, { transactionalId: id, idempotent: true, maxInFlightRequests: 1 })
+const transactional = (id, work, client = kafka) =>
+  withProducer(work, { transactionalId: id, idempotent: true, maxInFlightRequests: 1 }, client)
 
 async function txnCommitAbort () {
   const topic = await create('txn', 2)
@@ -460,6 +464,127 @@ async function restartTransaction () {
   equal((await readAll(target, 60)).values.map(Number), range(0, 60), 'records')
 }
 
+/** The client that logs in so; it gives up soon. */
+const clientOf = ({ address, mechanism, user, password, tls }, retries = 1) => new Kafka({
+  brokers: [address],
+  logLevel: logLevel.NOTHING,
+  retry: { initialRetryTime: 50, maxRetryTime: 200, retries },
+  reauthenticationThreshold: 4000,
+  ...(mechanism ? { sasl: { mechanism: mechanism.toLowerCase(), username: user, password } } : {}),
+  ...(tls ? { ssl: tls } : {})
+})
+
+const sendAs = (login, topic) =>
+  withProducer((producer) => producer.send({ topic, messages: [{ value: 'secured' }] }), {}, clientOf(login))
+
+async function consumeAs (login, topic, group) {
+  const member = new Member(group, {}, clientOf(login))
+  const crashed = new Promise((resolve, reject) => {
+    member.consumer.on(member.consumer.events.CRASH, ({ payload }) => reject(payload.error))
+  })
+  crashed.catch(() => {})
+  try {
+    await member.start([topic])
+    await Promise.race([member.sees(1), crashed])
+  } finally {
+    await member.stop()
+  }
+  return member.values
+}
+
+async function exchangeAs (login, topic, group) {
+  await sendAs(login, topic)
+  equal(await consumeAs(login, topic, group), ['secured'], 'records')
+}
+
+const transactAs = (login, id, topic) => transactional(id, async (producer) => {
+  const transaction = await producer.transaction()
+  await transaction.send({ topic, messages: [{ value: 'secured' }] })
+  await transaction.commit()
+}, clientOf(login))
+
+async function openAs (login, topic) {
+  const producer = clientOf(login, 10).producer({ allowAutoTopicCreation: false })
+  await producer.connect()
+  const send = (value) => producer.send({ topic, messages: [{ value }] })
+  return { send, close: () => producer.disconnect() }
+}
+
+const rule = (topic) => ({
+  resourceType: AclResourceTypes.TOPIC,
+  resourceName: topic,
+  resourcePatternType: ResourcePatternTypes.LITERAL,
+  principal: 'User:alice',
+  host: '*',
+  operation: AclOperationTypes.WRITE,
+  permissionType: AclPermissionTypes.ALLOW
+})
+
+const acls = {
+  grant: (topic) => admin.createAcls({ acl: [rule(topic)] }),
+  listed: async (topic) => (await admin.describeAcls(rule(topic))).resources.flatMap((r) => r.acls),
+  revoke: async (topic) => {
+    const { filterResponses: [{ matchingAcls }] } = await admin.deleteAcls({ filters: [rule(topic)] })
+    equal(matchingAcls.length, 1, 'deleted rules')
+  }
+}
+
+async function adminReassignments () {
+  const topic = await create('reassigned')
+  const { brokers: [{ nodeId }] } = await admin.describeCluster()
+  const assign = (node) => admin.alterPartitionReassignments({
+    topics: [{ topic, partitionAssignment: [{ partition: 0, replicas: [node] }] }]
+  })
+  await assign(nodeId)
+  equal((await admin.listPartitionReassignments({})).topics, [], 'reassignments under way')
+  const error = await refused(() => assign(nodeId + 1), 'a broker that is not there')
+  need(words(error).includes('INVALID_REPLICA_ASSIGNMENT'), words(error))
+}
+
+// The client asks all brokers for a coordinator and forgets why none has answered.
+const NO_COORDINATOR = /GroupCoordinatorNotFound/
+const denied = { group: NO_COORDINATOR, transaction: NO_COORDINATOR }
+
+const write = (topic, records) => send(topic, records.map(({ timestamp, ...record }) =>
+  timestamp === undefined ? record : { ...record, timestamp: String(timestamp) }))
+
+async function read (topic, enough) {
+  const member = await new Member(name('group')).start([topic])
+  const text = (data) => data && data.toString()
+  const records = () => member.seen.map(({ key, value, timestamp }) =>
+    ({ key: text(key), value: text(value), timestamp: Number(timestamp) }))
+  await until(() => enough(records()), `records of ${topic}`)
+  await member.stop()
+  return records()
+}
+
+async function unknownTopic () {
+  const topic = name('unknown')
+  const impatient = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING, retry: { retries: 2 } })
+  const error = await refused(
+    () => withProducer((producer) => producer.send({ topic, messages: [{ value: 'x' }] }), {}, impatient), 'the record'
+  )
+  need(words(error).includes('UNKNOWN_TOPIC_OR_PARTITION'), words(error))
+  need(!(await admin.listTopics()).includes(topic), 'the topic was made')
+}
+
+async function topicMadeAnew () {
+  const topic = await create('anew')
+  const member = await new Member(name('group')).start([topic])
+  await withProducer(async (producer) => {
+    await producer.send({ topic, messages: numbers(0, 10) })
+    await member.sees(10)
+    await admin.deleteTopics({ topics: [topic] })
+    await create(`!${topic}`)
+    // Where a member begins in the new topic is its own affair; it goes on.
+    await until(async () => {
+      await producer.send({ topic, messages: numbers(10, 11) })
+      return member.seen.length > 10
+    }, 'records of the new topic')
+  })
+  await member.stop()
+}
+
 const none = (reason) => async () => { throw new Unsupported(reason) }
 
 admin.connect().then(() => run({
@@ -473,14 +598,21 @@ admin.connect().then(() => run({
   'headers-and-nulls': headersAndNulls,
   'record-1mb': record1mb,
   'record-too-large': recordTooLarge,
+  'unknown-topic': unknownTopic,
+  'topic-made-anew': topicMadeAnew,
+  ...topics({ create, write, read, codecs: ['gzip'] }),
   'group-rebalance': groupRebalance,
   'group-cooperative': none('no cooperative rebalancing'),
   'group-static': none('no static membership'),
+  'group-static-fencing': none('no static membership'),
+  'group-slow-member': none('no max.poll.interval.ms'),
   'group-pattern': groupPattern,
   'consumer-protocol': none('no group.protocol=consumer'),
+  'consumer-protocol-assignors': none('no group.protocol=consumer'),
   'commit-and-resume': commitAndResume,
   'offset-reset': offsetReset,
   'offset-by-timestamp': offsetByTimestamp,
+  'offset-truncated': none('positions have no leader epoch'),
   'txn-commit-abort': txnCommitAbort,
   'txn-send-offsets': txnSendOffsets,
   'txn-fencing': txnFencing,
@@ -493,6 +625,15 @@ admin.connect().then(() => run({
   'admin-list-offsets': none('no ListOffsets but by timestamp; see offset-by-timestamp'),
   'admin-cluster': adminCluster,
   'admin-transactions': none('no DescribeTransactions, DescribeProducers or ListTransactions'),
+  'admin-scram-users': none('no SCRAM users'),
+  'admin-quotas': none('no quotas'),
+  'admin-elections': none('no elections'),
+  'admin-reassignments': adminReassignments,
+  'admin-log-dirs': none('no log directories'),
+  'admin-config-resources': none('no ListConfigResources'),
+  ...secured({
+    create, exchange: exchangeAs, send: sendAs, consume: consumeAs, transact: transactAs, open: openAs, acls, denied
+  }),
   'restart-produce': restartProduce,
   'restart-consume': restartConsume,
   'restart-transaction': restartTransaction

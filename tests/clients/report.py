@@ -47,6 +47,11 @@ def noise(size):
     return random.Random(size).randbytes(size)
 
 
+def numbers(values, partitions=1):
+    """Records as arguments of the clients in Python."""
+    return [{"value": str(i).encode(), "partition": i % partitions} for i in values]
+
+
 def restart_broker():
     print("RESTART", flush=True)
     need(sys.stdin.readline().strip() == "ready", "the broker was not started again")
@@ -63,51 +68,24 @@ def _cause(error):
     return f"{type(error).__name__} {error} (line {own[-1].lineno})"
 
 
-BEHAVIOURS = [
-    "idempotent-produce",
-    "acks",
-    "headers-and-nulls",
-    "record-1mb",
-    "record-too-large",
-    "group-rebalance",
-    "group-cooperative",
-    "group-static",
-    "group-pattern",
-    "consumer-protocol",
-    "commit-and-resume",
-    "offset-reset",
-    "offset-by-timestamp",
-    "txn-commit-abort",
-    "txn-send-offsets",
-    "txn-fencing",
-    "admin-topics",
-    "admin-configs",
-    "admin-partitions",
-    "admin-delete-records",
-    "admin-groups",
-    "admin-group-offsets",
-    "admin-list-offsets",
-    "admin-cluster",
-    "admin-transactions",
-    "restart-produce",
-    "restart-consume",
-    "restart-transaction",
-]
+def _listed():
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "behaviours.txt")) as lines:
+        return lines.read().split()
 
 
 def run(functions, compression):
-    """Tries every behaviour in order: `functions` by name, with underscores; `compression` gives one for a codec.
+    """Tries every behaviour of the list, in its order: `functions` by name, with underscores; `compression` gives one for a codec.
 
     A coroutine gets an event loop of its own.
     """
-    codecs = [(f"compression-{codec}", compression(codec)) for codec in ["none", "gzip", "snappy", "lz4", "zstd"]]
-    behaviours = codecs + [(name, functions[name.replace("-", "_")]) for name in BEHAVIOURS]
-    for name, behaviour in behaviours:
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"]:
+        functions[f"compression_{codec}"] = compression(codec)
+    for name in _listed():
         if ONLY and name not in ONLY:
             continue
         started = time.monotonic()
         try:
-            outcome = behaviour()
+            outcome = functions[name.replace("-", "_")]()
             if inspect.iscoroutine(outcome):
                 asyncio.run(asyncio.wait_for(outcome, 60))
             _line("PASS", name)

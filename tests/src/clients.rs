@@ -2,7 +2,8 @@
 //!
 //! A script takes the broker's address and prints lines: `PASS behaviour`, `FAIL behaviour: cause`,
 //! `NONE behaviour: why the client has no such thing`, and `RESTART`, which asks for a broker that is killed and
-//! started again at the same address; the answer is `ready` on its standard input.
+//! started again at the same addresses; the answer is `ready` on its standard input. Variables tell it about the
+//! listeners that want passwords or certificates.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::server::ServerProcess;
+use crate::secure_server::SecureServer;
 
 /// How often a server is started again when something else took its port meanwhile.
 const STARTS_MAX: usize = 20;
 /// How long a script may take.
-const SCRIPT_WITHIN: Duration = Duration::from_secs(300);
+const SCRIPT_WITHIN: Duration = Duration::from_secs(600);
 /// Lines of standard error that are kept for a script that ends badly.
 const ERROR_LINES: usize = 40;
 
@@ -34,19 +35,30 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Report {
     pub outcomes: BTreeMap<String, Outcome>,
+    /// Requests that the script sent, by API.
+    pub requests: BTreeMap<String, u64>,
     /// Why the script did not come to its end.
     pub broken: Option<String>,
     pub took: Duration,
 }
 
-/// Runs a script to its end; `command` still lacks the broker's address as its last argument.
-pub fn run(command: &mut Command) -> Result<Report> {
+/// How long a proof of who a client is holds, and how often the broker looks for logs to compact.
+const SETTINGS: [&str; 4] = ["--sasl-session-lifetime-ms", "8000", "--housekeeping-interval-ms", "500"];
+
+/// Runs a script to its end; `command` still lacks its arguments: the broker's address, and the behaviours to try if
+/// not all are.
+pub fn run(command: &mut Command, only: &[String]) -> Result<Report> {
     let folder = tempfile::tempdir()?;
-    let mut server = ServerProcess::start(folder.path())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut broker = SecureServer::start(folder.path(), &SETTINGS)?;
+    runtime.block_on(broker.admit_users())?;
+    let own_requests = runtime.block_on(broker.requests())?;
+    broker.tell(command)?;
     let error_path = folder.path().join("script.stderr");
     let started = Instant::now();
     let mut script = command
-        .arg(&server.kafka)
+        .arg(broker.address("PLAINTEXT")?)
+        .args(only)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::create(&error_path)?)
@@ -59,8 +71,9 @@ pub fn run(command: &mut Command) -> Result<Report> {
         let left = SCRIPT_WITHIN.saturating_sub(started.elapsed());
         match lines.recv_timeout(left) {
             Ok(line) if line.trim() == "RESTART" => {
-                server.kill()?;
-                server = start_again(folder.path(), &server.kafka)?;
+                count(&mut report, runtime.block_on(broker.requests())?);
+                broker.server.kill()?;
+                start_again(&mut broker)?;
                 // A script that is gone shows by the end of its output.
                 let _ = writeln!(answers, "ready");
             }
@@ -75,6 +88,10 @@ pub fn run(command: &mut Command) -> Result<Report> {
     }
     let status = script.wait()?;
     report.took = started.elapsed();
+    count(&mut report, runtime.block_on(broker.requests())?);
+    for (api, count) in own_requests {
+        report.requests.entry(api).and_modify(|all| *all -= count);
+    }
     if !status.success() {
         let errors = std::fs::read_to_string(&error_path).unwrap_or_default();
         let tail: Vec<&str> = errors.lines().rev().take(ERROR_LINES).collect();
@@ -84,12 +101,21 @@ pub fn run(command: &mut Command) -> Result<Report> {
     Ok(report)
 }
 
-#[expect(clippy::disallowed_methods, reason = "nothing tells when the port of a killed server is free again")]
-fn start_again(folder: &std::path::Path, address: &str) -> Result<ServerProcess> {
+fn count(report: &mut Report, requests: BTreeMap<String, u64>) {
+    for (api, count) in requests {
+        *report.requests.entry(api).or_default() += count;
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells when the ports of a killed server are free again"
+)]
+fn start_again(broker: &mut SecureServer) -> Result<()> {
     let mut last = None;
     for _ in 0..STARTS_MAX {
-        match ServerProcess::start_at(folder, "127.0.0.1:0", address) {
-            Ok(server) => return Ok(server),
+        match broker.start_again() {
+            Ok(()) => return Ok(()),
             Err(error) => last = Some(error),
         }
         std::thread::sleep(Duration::from_millis(100));

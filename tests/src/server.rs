@@ -60,7 +60,8 @@ impl ServerProcess {
         })
     }
 
-    fn launch(data_dir: &Path, adjust: impl FnOnce(&mut Command)) -> Result<ServerProcess> {
+    /// As [`ServerProcess::start`], with arguments and variables of which none is chosen yet.
+    pub fn launch(data_dir: &Path, adjust: impl FnOnce(&mut Command)) -> Result<ServerProcess> {
         let binary = weir_binary();
         let mut command = Command::new(&binary);
         command.args(["server", "--data-dir"]).arg(data_dir).stdout(Stdio::piped());

@@ -3,7 +3,7 @@
 //! Every client has a script in `tests/clients` which tries the same list of behaviours. What does not work is listed
 //! in `tests/clients/findings.toml`, with its cause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,41 +14,32 @@ use weir_tests::clients::{self, Outcome, Report};
 use weir_tests::server::ServerProcess;
 
 /// What every script tries, in its order.
-const BEHAVIOURS: &[&str] = &[
-    "compression-none",
-    "compression-gzip",
-    "compression-snappy",
-    "compression-lz4",
-    "compression-zstd",
-    "idempotent-produce",
-    "acks",
-    "headers-and-nulls",
-    "record-1mb",
-    "record-too-large",
-    "group-rebalance",
-    "group-cooperative",
-    "group-static",
-    "group-pattern",
-    "consumer-protocol",
-    "commit-and-resume",
-    "offset-reset",
-    "offset-by-timestamp",
-    "txn-commit-abort",
-    "txn-send-offsets",
-    "txn-fencing",
-    "admin-topics",
-    "admin-configs",
-    "admin-partitions",
-    "admin-delete-records",
-    "admin-groups",
-    "admin-group-offsets",
-    "admin-list-offsets",
-    "admin-cluster",
-    "admin-transactions",
-    "restart-produce",
-    "restart-consume",
-    "restart-transaction",
-];
+const BEHAVIOURS: &str = include_str!("../clients/behaviours.txt");
+
+/// What is tried of all that: `WEIR_CLIENT=NAME[:BEHAVIOUR,...]` limits it, for work on a script or the broker.
+#[derive(Debug, Default, Clone)]
+struct Selection {
+    client: Option<String>,
+    behaviours: Vec<String>,
+}
+
+impl Selection {
+    fn from_environment() -> Selection {
+        let Ok(text) = std::env::var("WEIR_CLIENT") else { return Selection::default() };
+        let (client, behaviours) = text.split_once(':').unwrap_or((&text, ""));
+        let behaviours = behaviours.split(',').filter(|b| !b.is_empty()).map(str::to_owned).collect();
+        Selection { client: Some(client.to_owned()), behaviours }
+    }
+
+    fn has(&self, client: Client) -> bool {
+        self.client.as_ref().is_none_or(|name| name == client.name)
+    }
+
+    fn behaviours(&self) -> Vec<&str> {
+        let tried = |name: &&str| self.behaviours.is_empty() || self.behaviours.iter().any(|b| b == name);
+        BEHAVIOURS.split_whitespace().filter(tried).collect()
+    }
+}
 
 /// True where the clients must be there; elsewhere a missing client is told and passed over.
 fn clients_required() -> bool {
@@ -111,6 +102,22 @@ async fn kcat_and_sql_share_topics() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn topics_are_made_on_demand_where_that_is_allowed() -> Result<()> {
+    if !has_kcat() {
+        assert!(!clients_required(), "kcat is not installed");
+        println!("0 of 1 run: kcat is not installed");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start_adjusted(folder.path(), |command| {
+        command.arg("--auto-create-topics");
+    })?;
+    kcat(&server, &["-P", "-t", "made-on-demand"], "x\n")?;
+    assert_eq!(kcat(&server, &["-C", "-t", "made-on-demand", "-e", "-q"], "")?, "x\n");
+    Ok(())
+}
+
 /// Where `make setup-clients` puts the clients.
 fn clients_dir() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
@@ -134,7 +141,7 @@ struct Client {
 }
 
 const CLIENTS: &[Client] = &[
-    Client { name: "kafka-clients", language: Language::Java, script: "JavaClient.java" },
+    Client { name: "kafka-clients", language: Language::Java, script: "java" },
     Client { name: "confluent-kafka", language: Language::Python, script: "confluent_client.py" },
     Client { name: "kcat", language: Language::Python, script: "kcat_client.py" },
     Client { name: "kafka-python", language: Language::Python, script: "kafka_python_client.py" },
@@ -158,28 +165,36 @@ impl Client {
         program && packages.exists()
     }
 
-    fn command(self, installed: &Path) -> Command {
+    /// `compiled` is a folder for what a compiler makes of the script.
+    fn command(self, installed: &Path, compiled: &Path) -> Result<Command> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(self.script);
+        let mut command = match self.language {
+            Language::Python => Command::new(installed.join("venv/bin/python")),
+            Language::Node => Command::new(installed.join("venv/bin/node")),
+            Language::Java => Command::new("java"),
+        };
         match self.language {
-            Language::Python => {
-                let mut command = Command::new(installed.join("venv/bin/python"));
-                command.arg(script);
-                command
-            }
-            Language::Node => {
-                let mut command = Command::new(installed.join("venv/bin/node"));
-                command.env("NODE_PATH", installed.join("node_modules")).arg(script);
-                command
-            }
+            Language::Python => command.arg(script),
+            Language::Node => command.env("NODE_PATH", installed.join("node_modules")).arg(script),
             Language::Java => {
-                let mut command = Command::new("java");
-                // The script is compiled at every start: that is most of what the machine does with it.
+                let jars = installed.join("jars/*");
+                compile_java(&script, compiled, &jars)?;
                 command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]);
-                command.arg(installed.join("jars/*")).arg(script);
-                command
+                command.arg(format!("{}:{}", compiled.display(), jars.display())).arg("weir.JavaClient")
             }
-        }
+        };
+        Ok(command)
     }
+}
+
+fn compile_java(sources: &Path, target: &Path, jars: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(sources)? {
+        files.push(entry?.path());
+    }
+    let output = Command::new("javac").arg("-d").arg(target).arg("-cp").arg(jars).args(files).output()?;
+    assert!(output.status.success(), "javac: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 #[derive(Debug, Deserialize)]
@@ -201,15 +216,15 @@ fn findings() -> Result<Vec<Finding>> {
 }
 
 /// What is wrong with a report, given the findings that are known.
-fn complaints(client: Client, report: &Report, known: &[Finding]) -> Vec<String> {
+fn complaints(client: Client, tried: &[&str], report: &Report, known: &[Finding]) -> Vec<String> {
     let mut complaints = Vec::new();
     let name = client.name;
     if let Some(broken) = &report.broken {
         complaints.push(format!("{name}: {broken}"));
     }
-    for behaviour in BEHAVIOURS {
-        let listed = known.iter().find(|f| f.client == name && f.behaviour == *behaviour);
-        match (report.outcomes.get(*behaviour), listed) {
+    for &behaviour in tried {
+        let listed = known.iter().find(|f| f.client == name && f.behaviour == behaviour);
+        match (report.outcomes.get(behaviour), listed) {
             (Some(Outcome::Pass | Outcome::None(_)), None) | (Some(Outcome::Fail(_)), Some(_)) => {}
             (Some(Outcome::Pass | Outcome::None(_)), Some(finding)) => complaints.push(format!(
                 "{name} {behaviour}: works, remove it from findings.toml (\"{}\")",
@@ -219,16 +234,51 @@ fn complaints(client: Client, report: &Report, known: &[Finding]) -> Vec<String>
             (None, _) => complaints.push(format!("{name} {behaviour}: not reported")),
         }
     }
-    let unknown = report.outcomes.keys().filter(|b| !BEHAVIOURS.contains(&b.as_str()));
+    let unknown = report.outcomes.keys().filter(|b| !tried.contains(&b.as_str()));
     complaints.extend(unknown.map(|b| format!("{name} {b}: no such behaviour")));
     complaints
 }
 
-fn print_table(reports: &BTreeMap<&str, Report>) {
+/// What kcat's script asks confluent-kafka to send: kcat makes no topics.
+const NOT_BY_KCAT: [&str; 2] = ["CreateTopics", "DeleteTopics"];
+
+/// Which APIs each client has sent, a line for each client.
+fn sent(reports: &BTreeMap<&str, Report>) -> BTreeMap<String, BTreeSet<String>> {
+    let by = |(&client, report): (&&str, &Report)| {
+        let own = |api: &&str| client != "kcat" || !NOT_BY_KCAT.contains(api);
+        let sent = report.requests.iter().filter(|(_, count)| **count > 0).map(|(api, _)| api.as_str());
+        (client.to_owned(), sent.filter(own).map(str::to_owned).collect())
+    };
+    reports.iter().map(by).collect()
+}
+
+/// APIs that `clients/apis.txt`, which the compatibility page is made of, says a client sends, but it did not.
+/// `UPDATE_GOLDEN=1` writes the file anew.
+fn unsent(reports: &BTreeMap<&str, Report>) -> Result<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/apis.txt");
+    let sent = sent(reports);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let line = |(client, apis): (&String, &BTreeSet<String>)| {
+            format!("{client}: {}\n", apis.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+        };
+        std::fs::write(&path, sent.iter().map(line).collect::<String>())?;
+    }
+    let mut unsent = Vec::new();
+    for line in std::fs::read_to_string(&path)?.lines() {
+        let (client, apis) = line.split_once(':').context("a line of apis.txt is CLIENT: API...")?;
+        let seen = sent.get(client).with_context(|| format!("apis.txt names {client}"))?;
+        let missing = apis.split_whitespace().filter(|api| !seen.contains(*api));
+        unsent
+            .extend(missing.map(|api| format!("{client}: has not sent {api}, which apis.txt says it does")));
+    }
+    Ok(unsent)
+}
+
+fn print_table(tried: &[&str], reports: &BTreeMap<&str, Report>) {
     let names: Vec<&str> = reports.keys().copied().collect();
     println!("{:24}{}", "", names.iter().map(|n| format!("{n:>18}")).collect::<String>());
-    for behaviour in BEHAVIOURS {
-        let cell = |report: &Report| match report.outcomes.get(*behaviour) {
+    for &behaviour in tried {
+        let cell = |report: &Report| match report.outcomes.get(behaviour) {
             Some(Outcome::Pass) => "yes",
             Some(Outcome::Fail(_)) => "FAILS",
             Some(Outcome::None(_)) => "not in client",
@@ -244,19 +294,27 @@ fn print_table(reports: &BTreeMap<&str, Report>) {
 #[test]
 fn every_client_behaves_as_with_kafka() -> Result<()> {
     let installed = clients_dir();
-    let (there, missing): (Vec<Client>, Vec<Client>) =
-        CLIENTS.iter().partition(|client| client.is_installed(&installed));
+    let selection = Selection::from_environment();
+    let tried = selection.behaviours();
+    let (there, missing): (Vec<Client>, Vec<Client>) = CLIENTS
+        .iter()
+        .filter(|client| selection.has(**client))
+        .partition(|client| client.is_installed(&installed));
+    assert!(!tried.is_empty() && there.len() + missing.len() > 0, "WEIR_CLIENT selects nothing");
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|client| client.name).collect();
         let what = format!("{} of {} clients NOT RUN: {}", missing.len(), CLIENTS.len(), names.join(", "));
         assert!(!clients_required(), "{what}; `make setup-clients` installs them");
         println!("{what}; `make setup-clients` installs them");
     }
+    let compiled = tempfile::tempdir()?;
     let running: Vec<_> = there
         .into_iter()
         .map(|client| {
-            let mut command = client.command(&installed);
-            (client, std::thread::spawn(move || clients::run(&mut command)))
+            let (installed, compiled) = (installed.clone(), compiled.path().to_owned());
+            let only = selection.behaviours.clone();
+            let run = move || clients::run(&mut client.command(&installed, &compiled)?, &only);
+            (client, std::thread::spawn(run))
         })
         .collect();
     let known = findings()?;
@@ -264,10 +322,13 @@ fn every_client_behaves_as_with_kafka() -> Result<()> {
     let mut wrong = Vec::new();
     for (client, running) in running {
         let report = running.join().expect("the thread does not panic")?;
-        wrong.extend(complaints(client, &report, &known));
+        wrong.extend(complaints(client, &tried, &report, &known));
         reports.insert(client.name, report);
     }
-    print_table(&reports);
+    print_table(&tried, &reports);
+    if missing.is_empty() && selection.client.is_none() {
+        wrong.extend(unsent(&reports)?);
+    }
     assert!(wrong.is_empty(), "{} surprises:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
 }

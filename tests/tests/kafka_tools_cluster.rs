@@ -93,5 +93,9 @@ fn a_cluster_that_is_not_well_is_told_by_name_and_exit_code() -> Result<()> {
     let folder = folder.to_string_lossy().into_owned();
     assert!(damaged.contains(&("t-0".to_owned(), "LEADER_NOT_AVAILABLE".to_owned())), "{damaged:?}");
     assert!(damaged.contains(&(folder, "KAFKA_STORAGE_ERROR".to_owned())), "{damaged:?}");
+    // What there is to be known of it is shown all the same.
+    let shown = node.list(&["topic", "describe", "t"])?;
+    assert_eq!((&shown[0]["leader"], &shown[0]["end_offset"]), (&(-1).into(), &Value::Null));
+    assert_eq!(node.list(&["group", "describe", "slow"])?[0]["lag"], Value::Null);
     Ok(())
 }

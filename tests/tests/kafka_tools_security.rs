@@ -158,3 +158,69 @@ async fn rules_permit_and_forbid() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_acls_adds_lists_and_removes_rules() -> Result<()> {
+    let broker = Secured::start().await?;
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("kafka-acls.sh");
+    std::os::unix::fs::symlink(weir_binary(), &script)?;
+    // As a Java client is told who it is.
+    let properties = folder.path().join("admin.properties");
+    let login = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"admin\" password=\"admin-secret\";";
+    let text =
+        format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config={login}\n");
+    std::fs::write(&properties, text)?;
+    let acls = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let output = Command::new(&script)
+            .args(["--bootstrap-server", &broker.address, "--command-config"])
+            .arg(&properties)
+            .args(arguments)
+            .output()?;
+        let out = String::from_utf8(output.stdout)?;
+        assert!(!out.contains("secret"));
+        Ok((output.status.code(), out))
+    };
+    let title = "Adding ACLs for resource `ResourcePattern(resourceType=TOPIC, name=clicks, patternType=LITERAL)`: \n";
+    let (code, added) =
+        acls(&["--add", "--allow-principal", "User:ada", "--operation", "Read", "--topic", "clicks"])?;
+    let rule = " \t(principal=User:ada, host=*, operation=READ, permissionType=ALLOW)\n\n";
+    let current = title.replace("Adding", "Current");
+    assert_eq!((code, added), (Some(0), format!("{title}{rule}{current}{rule}")));
+    let (code, _) =
+        acls(&["--add", "--allow-principal", "User:bob", "--consumer", "--topic", "clicks", "--group", "g"])?;
+    assert_eq!(code, Some(0));
+    let (_, listed) = acls(&["--list", "--principal", "User:bob"])?;
+    for operation in ["operation=READ", "operation=DESCRIBE"] {
+        assert!(
+            listed.contains(&format!("(principal=User:bob, host=*, {operation}, permissionType=ALLOW)")),
+            "{listed}"
+        );
+    }
+    assert!(listed.contains("resourceType=GROUP, name=g,") && !listed.contains("User:ada"), "{listed}");
+    let (code, left) = acls(&["--remove", "--allow-principal", "User:bob", "--topic", "clicks", "--force"])?;
+    assert_eq!((code, left), (Some(0), format!("{current}{rule}")));
+    let (_, every) = acls(&[
+        "--add",
+        "--deny-principal",
+        "User:eve",
+        "--topic",
+        "pay",
+        "--resource-pattern-type",
+        "prefixed",
+    ])?;
+    assert!(
+        every.contains("name=pay, patternType=PREFIXED)")
+            && every.contains("operation=ALL, permissionType=DENY"),
+        "{every}"
+    );
+    for wrong in [
+        &["--add", "--topic", "clicks"][..],
+        &["--add", "--allow-principal", "User:ada", "--consumer", "--topic", "clicks"],
+        &["--list", "--add"],
+        &["--remove"],
+    ] {
+        assert_eq!(acls(wrong)?.0, Some(2), "{wrong:?}");
+    }
+    Ok(())
+}

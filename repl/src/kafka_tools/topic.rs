@@ -10,13 +10,14 @@ use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::protocol::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
 };
-use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use weir_broker::protocol::messages::metadata::MetadataResponsePartition;
 
 use crate::kafka_tools::client_properties::assignment;
+use crate::kafka_tools::cluster::{fetch_metadata, ids};
 use crate::kafka_tools::connection::{Connection, ConnectionArgs, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
 use crate::kafka_tools::names::{Names, Topic};
-use crate::kafka_tools::offsets::bounds;
+use crate::kafka_tools::offsets::{Bounds, bounds};
 use crate::kafka_tools::output::OutputArgs;
 
 const TOPIC_RESOURCE: i8 = 2;
@@ -159,37 +160,29 @@ async fn list(connection: &Connection, output: OutputArgs, internal: bool) -> Re
 
 async fn describe(connection: &Connection, output: OutputArgs, name: &str) -> Result<()> {
     connection.topic(name).await?;
-    let wanted = MetadataRequestTopic { name: Some(name.to_owned()), ..MetadataRequestTopic::default() };
-    let request = MetadataRequest {
-        topics: Some(vec![wanted]),
-        allow_auto_topic_creation: false,
-        ..MetadataRequest::default()
+    let topic = fetch_metadata(connection, Some(name)).await?.topics.into_iter().next();
+    let described = topic.ok_or(ToolError::Incomplete { missing: "the topic" })?.partitions;
+    // Of partitions that are offline nobody knows where they begin and end.
+    let online = described.iter().filter(|partition| partition.error_code == ErrorCode::None);
+    let online: Vec<TopicPartition> = online.map(|p| TopicPartition::new(name, p.partition_index)).collect();
+    let all = bounds(connection, &online, Isolation::ReadUncommitted).await?;
+    let committed = bounds(connection, &online, Isolation::ReadCommitted).await?;
+    let known: BTreeMap<i32, (Bounds, Bounds)> =
+        online.iter().map(|partition| partition.partition).zip(all.into_iter().zip(committed)).collect();
+    let row = |partition: &MetadataResponsePartition| {
+        let known = known.get(&partition.partition_index);
+        vec![
+            name.into(),
+            partition.partition_index.into(),
+            partition.leader_id.into(),
+            ids(&partition.replica_nodes).into(),
+            ids(&partition.isr_nodes).into(),
+            known.map(|(all, _)| all.start).into(),
+            known.map(|(all, _)| all.end).into(),
+            known.map(|(_, committed)| committed.end).into(),
+        ]
     };
-    let topic = ask!(connection, Metadata, request)?.topics.into_iter().next();
-    let topic = topic.ok_or(ToolError::Incomplete { missing: "the topic" })?;
-    let mut described = topic.partitions;
-    described.sort_by_key(|partition| partition.partition_index);
-    let partitions: Vec<TopicPartition> =
-        described.iter().map(|p| TopicPartition::new(name, p.partition_index)).collect();
-    let bounds = bounds(connection, &partitions, Isolation::ReadUncommitted).await?;
-    let stable = bounds_committed(connection, &partitions).await?;
-    let ids = |ids: &[i32]| Value::from(ids.iter().map(i32::to_string).collect::<Vec<_>>().join(","));
-    let rows: Vec<Vec<Value>> = described
-        .iter()
-        .zip(bounds.iter().zip(stable))
-        .map(|(partition, (bounds, stable))| {
-            vec![
-                name.into(),
-                partition.partition_index.into(),
-                partition.leader_id.into(),
-                ids(&partition.replica_nodes),
-                ids(&partition.isr_nodes),
-                bounds.start.into(),
-                bounds.end.into(),
-                stable.into(),
-            ]
-        })
-        .collect();
+    let rows: Vec<Vec<Value>> = described.iter().map(row).collect();
     let columns = [
         "topic",
         "partition",
@@ -202,12 +195,6 @@ async fn describe(connection: &Connection, output: OutputArgs, name: &str) -> Re
     ];
     output.show(&columns, &rows);
     Ok(())
-}
-
-/// The last stable offsets.
-async fn bounds_committed(connection: &Connection, partitions: &[TopicPartition]) -> Result<Vec<i64>> {
-    let bounds = bounds(connection, partitions, Isolation::ReadCommitted).await?;
-    Ok(bounds.into_iter().map(|bounds| bounds.end).collect())
 }
 
 async fn settings(connection: &Connection, output: OutputArgs, name: &str) -> Result<()> {

@@ -10,6 +10,9 @@ use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::output::line;
 use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, only_one};
 
+/// What is added when no operation is given.
+const EVERY_OPERATION: &str = "all";
+
 /// Add, remove and list access rules, as kafka-acls.sh does
 #[derive(Debug, Parser)]
 #[command(name = "kafka-acls", version, infer_long_args = true)]
@@ -90,7 +93,11 @@ pub async fn run(args: AclsArgs) -> Result<()> {
 /// The rules that flags stand for: as they were given, or for producers and consumers.
 fn rules(args: &AclsArgs) -> Result<Vec<RuleArgs>> {
     if !args.producer && !args.consumer {
-        let mut rules = vec![args.rule.clone()];
+        let mut rule = args.rule.clone();
+        if args.add && rule.operation.is_empty() {
+            rule.operation.push(EVERY_OPERATION.to_owned());
+        }
+        let mut rules = vec![rule];
         if args.idempotent {
             rules.push(args.rule.on_cluster(&["idempotent_write"]));
         }

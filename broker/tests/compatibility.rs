@@ -53,7 +53,9 @@ fn about(api: ApiKey) -> &'static str {
             "Incremental sessions (KIP-227), 1,000 at a time, for up to 500,000 partitions. Requests of followers are not \
              served."
         }
-        ApiKey::ListOffsets => "Timestamps -1 to -6; nothing is tiered, so -4 is the start, and -5 and -6 are none.",
+        ApiKey::ListOffsets => {
+            "Timestamps -1 to -6; nothing is tiered, so -4 is the start, and -5 and -6 are none."
+        }
         ApiKey::Metadata => {
             "Topics are made on demand only with `auto.create.topics.enable`, off by default."
         }
@@ -109,7 +111,9 @@ fn about(api: ApiKey) -> &'static str {
              when it is empty; there is no migration of a group with members."
         }
         ApiKey::ConsumerGroupDescribe => "",
-        ApiKey::ListConfigResources => "Topics, the broker, groups with settings, subscriptions to client metrics.",
+        ApiKey::ListConfigResources => {
+            "Topics, the broker, groups with settings, subscriptions to client metrics."
+        }
         ApiKey::DescribeTopicPartitions => "In pages, by cursor.",
     }
 }

@@ -34,7 +34,18 @@ COMMON = {"bootstrap_servers": BROKER, "reconnect_backoff_max_ms": 500}
 
 def create(what, partitions=1, configs=None):
     topic = topic_name(what)
-    ADMIN.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}})
+    new = {topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}}
+
+    def created():
+        try:
+            ADMIN.create_topics(new)
+            return True
+        except (errors.NodeNotReadyError, errors.KafkaConnectionError):
+            # The broker was started again a moment ago.
+            time.sleep(0.1)
+            return False
+
+    until(created, f"topic {topic}")
     return topic
 
 
@@ -172,7 +183,7 @@ class Member(ConsumerRebalanceListener):
         try:
             unsaved = False
             while not self.stopping:
-                parts = self.reader.poll(timeout_ms=1000)
+                parts = self._poll()
                 for part in parts.values():
                     self.seen.extend(int(r.value) for r in part)
                 self.held = {(p.topic, p.partition) for p in self.reader.assignment()}
@@ -184,12 +195,18 @@ class Member(ConsumerRebalanceListener):
         except Exception as error:  # noqa: BLE001: told by whoever waits
             self.error = error
 
+    def _poll(self):
+        try:
+            return self.reader.poll(timeout_ms=1000)
+        except (errors.NodeNotReadyError, errors.KafkaConnectionError):
+            # The broker is being started again.
+            return {}
+
     def _commit(self):
         try:
             self.reader.commit()
             return True
-        except errors.KafkaConnectionError:
-            # The broker is being started again.
+        except (errors.NodeNotReadyError, errors.KafkaConnectionError):
             return False
 
     def stop(self):

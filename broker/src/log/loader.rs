@@ -88,8 +88,10 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
     };
     if let Some(clean) = request.clean
         && (clean.active_base, clean.active_size) == (active_base, active.size_bytes())
-        && damaged
-            .is_empty_but(active_base, active.is_empty() || reindex(active, &listing.segments[&active_base]))
+        && damaged.is_empty_but(
+            active_base,
+            active.is_empty() || reindex(active, &listing.segments[&active_base], &clean),
+        )
     {
         let producers = clean_producers(context, request, &clean, &segments)?;
         let log_end = clean.log_end;
@@ -149,9 +151,10 @@ fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Res
     Ok(seals)
 }
 
-/// Reads the indexes of a segment that was left without index files. Whether that is what it is, and went well.
-fn reindex(active: &Segment, files: &SegmentFiles) -> bool {
-    files.may_be_unindexed() && active.rebuild_indexes(active.size_bytes()).is_ok()
+/// Reads the indexes of a segment that was left without index files. Whether that is what it is, and went well: where
+/// there were aborted transactions their index was written.
+fn reindex(active: &Segment, files: &SegmentFiles, clean: &CleanState) -> bool {
+    clean.active_txns == 0 && files.may_be_unindexed() && active.rebuild_indexes(active.size_bytes()).is_ok()
 }
 
 trait DamagedExt {

@@ -9,6 +9,7 @@ use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::producer::partitioner::partition_for_key;
 use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::client::transport::Transport;
+use weir_broker::env::spawn;
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
@@ -94,32 +95,44 @@ pub async fn end_offsets(transport: &Arc<dyn Transport>, topic: &str) -> Result<
     Ok(wanted.into_iter().zip(listed).map(|((p, _), o)| (p, o.offset.unwrap_or(0))).collect())
 }
 
-/// Reads a topic from its beginning until `records` were seen; gives bytes of values read.
+/// Reads a topic from its beginning until `records` were seen; gives bytes of values read. As consumers do, fetches the next
+/// records while those before are looked at.
 pub async fn consume(transport: &Arc<dyn Transport>, topic: &str, records: u64) -> Result<u64> {
     let reader = Reader::new(Arc::clone(transport));
+    let fetch = |positions: Vec<(TopicPartition, i64)>| {
+        let reader = reader.clone();
+        spawn::task("bench-fetch", async move {
+            let options = FetchOptions {
+                partition_bytes_max: 1 << 20,
+                wait_max: Duration::from_millis(500),
+                ..FetchOptions::default()
+            };
+            reader.fetch(&positions, &options).await
+        })
+    };
     let mut positions: Vec<(TopicPartition, i64)> =
         end_offsets(transport, topic).await?.into_iter().map(|(p, _)| (p, 0)).collect();
-    let options = FetchOptions {
-        partition_bytes_max: 4 << 20,
-        wait_max: Duration::from_millis(500),
-        ..FetchOptions::default()
-    };
     let mut scratch = weir_broker::record::compression::DecompressBuf::with_limit(64 << 20);
     let (mut seen, mut bytes) = (0, 0);
+    let mut next = fetch(positions.clone());
     while seen < records {
-        for (partition, outcome) in reader.fetch(&positions, &options).await? {
-            let fetched = outcome?;
-            for batch in &fetched.batches {
-                for record in batch.records(&mut scratch)? {
-                    let record = record?;
-                    seen += 1;
-                    bytes += record.value.map_or(0, <[u8]>::len) as u64;
-                }
-            }
+        let mut fetched = Vec::new();
+        for (partition, outcome) in next.await?? {
+            let outcome = outcome?;
             if let Some((_, position)) = positions.iter_mut().find(|(p, _)| *p == partition) {
-                *position = fetched.next_offset;
+                *position = outcome.next_offset;
+            }
+            fetched.push(outcome);
+        }
+        next = fetch(positions.clone());
+        for batch in fetched.iter().flat_map(|fetched| &fetched.batches) {
+            for record in batch.records(&mut scratch)? {
+                let record = record?;
+                seen += 1;
+                bytes += record.value.map_or(0, <[u8]>::len) as u64;
             }
         }
     }
+    next.abort();
     Ok(bytes)
 }

@@ -173,6 +173,8 @@ class Member:
 
     def __init__(self, group, topics, **settings):
         self.held, self.lost, self.seen = set(), [], []
+        # A member that the group has given up has nothing to commit any more.
+        self.is_given_up = False
         self.reader = consumer(group, **settings)
         self.cooperative = settings.get("partition_assignment_strategy", "").startswith("cooperative") or (
             settings.get("group_protocol") == "consumer"
@@ -189,7 +191,8 @@ class Member:
         gone = {(p.topic, p.partition) for p in partitions}
         self.lost.extend(gone)
         self.held -= gone
-        self.commit()
+        if not self.is_given_up:
+            self.commit()
 
     def commit(self):
         try:
@@ -881,6 +884,7 @@ def group_slow_member():
     until(lambda: slow.poll() and len(slow.seen) == 10, "the records")
     other = Member(group, [topic])
     until(lambda: len(other.poll()) == 2, "the other member holds everything")
+    slow.is_given_up = True
     try:
         slow.reader.commit(offsets=[TopicPartition(topic, 0, 5)], asynchronous=False)
         need(False, "a member that is gone has committed")

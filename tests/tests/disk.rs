@@ -53,7 +53,7 @@ fn order_of(trace: &str, log: &str) -> Order {
     for line in trace.lines() {
         let Some((thread, call)) = line.split_once(' ') else { continue };
         let call = call.trim_start();
-        if call.starts_with("pwrite64(") && call.contains(log) {
+        if ["pwritev(", "pwrite64("].iter().any(|name| call.starts_with(name)) && call.contains(log) {
             written += 1;
             order.writes += 1;
         } else if call.starts_with("fdatasync(") && call.contains(log) {
@@ -92,7 +92,7 @@ async fn traced(durability: &str) -> Result<Option<Order>> {
     producer.send(vec![(partition.clone(), vec![batch("first")])]).await?;
     let file = dir.path().join("trace");
     let mut strace = Command::new("strace")
-        .args(["-f", "-y", "-qq", "-e", "trace=write,pwrite64,fdatasync,sendto,sendmsg,writev", "-o"])
+        .args(["-f", "-y", "-qq", "-e", "trace=write,pwrite64,pwritev,fdatasync,sendto,sendmsg,writev", "-o"])
         .arg(&file)
         .args(["-p", &server.id().to_string()])
         .stderr(Stdio::null())

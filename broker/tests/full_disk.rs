@@ -205,14 +205,23 @@ async fn settled(transport: &Arc<dyn Transport>, values: &[&str]) {
     wait_for("the end of the transaction", async || seen(transport).await == expected).await;
 }
 
+/// A broker with topics, and a producer that has written "a" to each partition in an open transaction.
+async fn in_transaction(
+    disk: &Disk,
+    timeout_ms: i32,
+) -> (Broker, Arc<dyn Transport>, InitProducerIdResponse) {
+    let (broker, transport) = start(&disk.storage).await;
+    create(&transport).await;
+    let by = init(&transport, timeout_ms).await;
+    produce(&transport, &by, "a").await;
+    (broker, transport, by)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn markers_that_found_no_room_are_written_when_there_is_some() {
     for committed in [true, false] {
         let disk = Disk::new();
-        let (_broker, transport) = start(&disk.storage).await;
-        create(&transport).await;
-        let by = init(&transport, 60_000).await;
-        produce(&transport, &by, "a").await;
+        let (_broker, transport, by) = in_transaction(&disk, 60_000).await;
         disk.fill("/t-1/", 0);
         let ending = tokio::spawn({
             let (transport, by) = (transport.clone(), by.clone());
@@ -240,10 +249,7 @@ async fn markers_that_found_no_room_are_written_when_there_is_some() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_is_told_to_ask_again_while_markers_wait_for_room() {
     let disk = Disk::new();
-    let (_broker, transport) = start(&disk.storage).await;
-    create(&transport).await;
-    let by = init(&transport, 60_000).await;
-    produce(&transport, &by, "a").await;
+    let (_broker, transport, by) = in_transaction(&disk, 60_000).await;
     disk.fill("/t-2/", 0);
     let (first, second) = futures::join!(end(&transport, &by, true), end(&transport, &by, true));
     for answer in [first, second] {
@@ -285,10 +291,7 @@ async fn a_decision_that_found_no_room_is_not_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn completion_comes_before_the_next_transaction() {
     let disk = Disk::new();
-    let (_broker, transport) = start(&disk.storage).await;
-    create(&transport).await;
-    let by = init(&transport, 60_000).await;
-    produce(&transport, &by, "a").await;
+    let (_broker, transport, by) = in_transaction(&disk, 60_000).await;
     // The decision finds room, the completion does not.
     disk.fill("__transaction_state", 1);
     let ending = tokio::spawn({
@@ -312,10 +315,7 @@ async fn completion_comes_before_the_next_transaction() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overdue_transactions_are_aborted_when_there_is_room() {
     let disk = Disk::new();
-    let (_broker, transport) = start(&disk.storage).await;
-    create(&transport).await;
-    let by = init(&transport, 300).await;
-    produce(&transport, &by, "a").await;
+    let (_broker, transport, by) = in_transaction(&disk, 300).await;
     disk.fill("__transaction_state", 0);
     disk.refused(2).await;
     assert_eq!(seen(&transport).await, (in_each(&[]), true));
@@ -327,10 +327,7 @@ async fn overdue_transactions_are_aborted_when_there_is_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_starts_on_a_full_disk_and_finishes_later() {
     let disk = Disk::new();
-    let (_broker, transport) = start(&disk.storage).await;
-    create(&transport).await;
-    let by = init(&transport, 60_000).await;
-    produce(&transport, &by, "a").await;
+    let (_broker, transport, by) = in_transaction(&disk, 60_000).await;
     disk.fill("/t-1/", 0);
     let ending = tokio::spawn({
         let (transport, by) = (transport.clone(), by.clone());

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 use crate::auth::sasl::PlainCredential;
 use crate::auth::scram::message::{ClientFinal, ClientFirst, ServerFirst, parse_server_final};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
 use weir_broker::broker::Broker;
 use weir_broker::client::admin::Admin;
@@ -227,7 +227,7 @@ async fn a_partition_never_has_two_owners() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("WEIR_SEED").unwrap_or_else(rand::random);
     println!(
-        "seed={seed}; again: WEIR_SEED={seed} cargo test --release -p weir-broker --test churn -- --nocapture"
+        "seed={seed}; again: WEIR_SEED={seed} cargo test --release -p weir-broker --test broker_suite churn -- --nocapture"
     );
     let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir().expect("a directory");

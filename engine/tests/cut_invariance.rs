@@ -1,9 +1,6 @@
 //! Random inputs: the outcome of every operator must not depend on batches, commits or interruptions.
 
-#[path = "fixture/harness.rs"]
-mod harness;
-
-use harness::{Input, check, partitioned, run};
+use crate::driver_harness::{Input, check, partitioned, run};
 use proptest::prelude::{ProptestConfig, Strategy, proptest};
 use weir_engine::driver::{BatchRows, DriverConfig};
 

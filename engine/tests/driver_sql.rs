@@ -1,9 +1,6 @@
 //! Operators through the topology driver, from SQL text to record bytes.
 
-#[path = "fixture/harness.rs"]
-mod harness;
-
-use harness::{check, input};
+use crate::driver_harness::{check, input};
 
 const STREAM: &str = "CREATE STREAM s (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='DELIMITED', partitions=1);";
 const TABLE: &str = "CREATE TABLE t (k STRING PRIMARY KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='DELIMITED', partitions=1);";

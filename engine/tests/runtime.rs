@@ -1,6 +1,5 @@
 //! Queries through a real broker: to the end, through crashes, and to clients.
 
-#[path = "runtime/harness.rs"]
 mod harness;
 
 use std::collections::BTreeMap;
@@ -8,7 +7,7 @@ use std::time::Instant;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use harness::{Node, earliest};
+use self::harness::{Node, earliest};
 use weir_engine::engine::StopMode;
 use weir_engine::query::options::QueryOptions;
 use weir_engine::query::status::QueryState;

@@ -9,7 +9,7 @@ pub fn announce(test: &str) -> u64 {
     let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let commit = commit.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default();
     println!(
-        "seed={seed} commit={commit}; again: WEIR_SEED={seed} cargo test --release --workspace --test {test} -- --nocapture"
+        "seed={seed} commit={commit}; again: WEIR_SEED={seed} cargo test --release --workspace --test node_suite {test} -- --nocapture"
     );
     seed
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rand::Rng;
+use rand::RngExt;
 use weir_tests::load::{Ledger, Scope, prepare};
 use weir_tests::seed;
 use weir_tests::server::ServerProcess;

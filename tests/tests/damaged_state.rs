@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rand::Rng;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::producer::partitioner::partition_for_key;

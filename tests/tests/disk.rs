@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use rand::Rng;
+use rand::RngExt;
 use weir_broker::client::admin::Admin;
 use weir_broker::client::group_offsets;
 use weir_broker::client::producer::idempotent::IdempotentProducer;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
-use rand::{RngCore, SeedableRng};
+use rand::{Rng as _, SeedableRng};
 use uuid::Uuid;
 
 /// A source of random bits.

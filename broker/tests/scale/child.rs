@@ -88,7 +88,7 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) async fn start(dir: &Path, options: &Options) -> Self {
         let mut process = Command::new(std::env::current_exe().expect("this binary"))
-            .args(["child::serve", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["scale::child::serve", "--exact", "--nocapture", "--test-threads=1"])
             .envs(options.environment())
             .env(DIR, dir)
             .stdin(Stdio::piped())

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use weir_broker::env::open_files::OpenFiles;
 
-use crate::child::{Child, Options};
-use crate::crowd::{Peer, many};
-use crate::number;
-use crate::traffic::Traffic;
+use crate::scale::child::{Child, Options};
+use crate::scale::crowd::{Peer, many};
+use crate::scale::number;
+use crate::scale::traffic::Traffic;
 
 /// Resident memory of a connection that has been greeted and is idle.
 const IDLE_BYTES_MAX: usize = 25 * 1000;

@@ -20,10 +20,10 @@ use weir_broker::protocol::messages::fetch::{FetchPartition, FetchRequest, Fetch
 use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 
-use crate::child::{Child, Options, PATIENCE};
-use crate::crowd::{Peer, many};
-use crate::number;
-use crate::traffic::{Traffic, produce_to_all};
+use crate::scale::child::{Child, Options, PATIENCE};
+use crate::scale::crowd::{Peer, many};
+use crate::scale::number;
+use crate::scale::traffic::{Traffic, produce_to_all};
 
 const WATCHED: &str = "watched";
 const FETCH_VERSION: i16 = 12;

@@ -12,7 +12,7 @@ use weir_broker::protocol::messages::api_versions::ApiVersionsRequest;
 use weir_broker::protocol::messages::metadata::MetadataRequest;
 use weir_broker::protocol::request::Request;
 
-use crate::child::PATIENCE;
+use crate::scale::child::PATIENCE;
 
 /// Connections being made at a time.
 const AT_ONCE: usize = 100;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,10 +19,10 @@ use weir_broker::protocol::messages::metadata::MetadataRequest;
 use weir_broker::protocol::messages::produce::ProduceRequest;
 use weir_broker::protocol::request::Request;
 
-use crate::child::{Child, Options, PATIENCE};
-use crate::crowd::{Peer, frame, many};
-use crate::number;
-use crate::traffic::Traffic;
+use crate::scale::child::{Child, Options, PATIENCE};
+use crate::scale::crowd::{Peer, frame, many};
+use crate::scale::number;
+use crate::scale::traffic::Traffic;
 
 const CONNECTIONS: usize = 200;
 /// How much the broker may grow through garbage.

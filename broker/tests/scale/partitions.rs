@@ -9,9 +9,9 @@ use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::protocol::messages::metadata::MetadataRequest;
 
-use crate::child::{Child, Options, PATIENCE};
-use crate::traffic::produce_to_all;
-use crate::{crowd::Peer, number};
+use crate::scale::child::{Child, Options, PATIENCE};
+use crate::scale::traffic::produce_to_all;
+use crate::scale::{crowd::Peer, number};
 
 /// With so many partitions figures are worth the time they take.
 const FULL: usize = 5_000;

@@ -14,7 +14,7 @@ use weir_broker::client::transport::Transport;
 use weir_broker::ids::TopicPartition;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-use crate::child::{Child, PATIENCE};
+use crate::scale::child::{Child, PATIENCE};
 
 const CLIENTS: usize = 4;
 const TOPIC: &str = "traffic";

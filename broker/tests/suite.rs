@@ -1,0 +1,17 @@
+//! The broker, through its sockets and on a disk that fails: one binary, so that it is linked once.
+
+mod admin;
+mod broker;
+mod churn;
+mod compatibility;
+mod damage;
+mod damaged_files;
+mod fetch_sessions;
+mod full_disk;
+mod long_poll;
+mod old_formats;
+mod scale;
+mod security;
+mod semantics;
+mod telemetry;
+mod txn_crash;

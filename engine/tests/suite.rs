@@ -1,0 +1,7 @@
+//! Queries, on the topology driver and on a broker in this process: one binary, so that it is linked once.
+
+mod cut_invariance;
+mod driver_harness;
+mod driver_sql;
+mod rocksdb_store;
+mod runtime;

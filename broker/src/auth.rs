@@ -6,8 +6,11 @@
 pub mod acl;
 pub mod acl_filter;
 pub mod acl_set;
+pub mod audit;
 pub mod config;
+pub mod oauth;
 pub mod quota;
 pub mod sasl;
 pub mod scram;
 pub mod throttle;
+pub mod token;

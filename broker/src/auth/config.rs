@@ -1,7 +1,11 @@
 //! What an operator decides about security.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::audit::AuditSink;
+use super::token::TokenVerifier;
 
 /// A text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,10 +53,20 @@ pub struct SecurityConfig {
     pub users: Vec<BootstrapUser>,
     /// How long a failed authentication waits for its answer (`connection.failed.authentication.delay.ms`).
     pub failed_authentication_delay: Duration,
+    /// The check of bearer tokens; with it, listeners that use SASL offer OAUTHBEARER.
+    pub token_verifier: Option<Arc<dyn TokenVerifier>>,
+    /// Destination of audit events: every access decision and every authentication. `None`: no audit.
+    pub audit: Option<Arc<dyn AuditSink>>,
 }
 
 impl Default for SecurityConfig {
     fn default() -> Self {
-        Self { authorizer: None, users: Vec::new(), failed_authentication_delay: Duration::from_millis(100) }
+        Self {
+            authorizer: None,
+            users: Vec::new(),
+            failed_authentication_delay: Duration::from_millis(100),
+            token_verifier: None,
+            audit: None,
+        }
     }
 }

@@ -242,7 +242,7 @@ async fn security(node: &Node, context: RequestContext, request: Request) -> Opt
             Response::PushTelemetry(telemetry::push(node, &context, request).await)
         }
         Request::SaslHandshake(request) => {
-            Response::SaslHandshake(sasl::handshake(&context.session, context.api_version, &request))
+            Response::SaslHandshake(sasl::handshake(node, &context.session, context.api_version, &request))
         }
         Request::SaslAuthenticate(request) => {
             Response::SaslAuthenticate(sasl::authenticate(node, &context.session, request).await)

@@ -1,4 +1,6 @@
-//! SaslHandshake and SaslAuthenticate. Source: KIP-43, KIP-152, KIP-368.
+//! SaslHandshake and SaslAuthenticate. Source: KIP-43, KIP-152, KIP-255, KIP-368.
+
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -6,9 +8,11 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::api::node::Node;
+use crate::auth::oauth::{BearerToken, error_response};
 use crate::auth::sasl::{Exchange, PlainCredential, SaslFailure, SaslMechanism, Step};
 use crate::auth::scram::server::{Proven, Secrets};
 use crate::auth::scram::{ITERATIONS_MIN, ScramCredential, ScramMechanism};
+use crate::auth::token::TokenError;
 use crate::net::session::Session;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
@@ -16,8 +20,27 @@ use crate::protocol::messages::sasl_handshake::{SaslHandshakeRequest, SaslHandsh
 
 /// Random bytes of a nonce; a multiple of three, so that base64 needs no padding.
 const NONCE_LEN: usize = 24;
+/// A token that expires later is verified again after this time: ten years, which no instant overflows by.
+const TOKEN_LIFETIME_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
+
+/// An identity that was proven.
+struct Authenticated {
+    /// `User:name`.
+    principal: String,
+    /// Last message of the exchange.
+    reply: String,
+    /// Time the proof is valid for; `None`: no limit of its own.
+    lifetime: Option<Duration>,
+}
+
+impl From<Proven> for Authenticated {
+    fn from(proven: Proven) -> Self {
+        Self { principal: format!("User:{}", proven.user), reply: proven.reply, lifetime: None }
+    }
+}
 
 pub(crate) fn handshake(
+    node: &Node,
     session: &Session,
     version: i16,
     request: &SaslHandshakeRequest,
@@ -26,8 +49,10 @@ pub(crate) fn handshake(
         let error_code = ErrorCode::IllegalSaslState;
         return SaslHandshakeResponse { error_code, ..SaslHandshakeResponse::default() };
     };
-    let mechanisms = sasl.mechanisms.iter().map(|mechanism| mechanism.name().to_owned()).collect();
-    let chosen = sasl.mechanisms.iter().find(|mechanism| mechanism.name() == request.mechanism);
+    let has_verifier = node.config().security.token_verifier.is_some();
+    let is_offered = |mechanism: &&SaslMechanism| has_verifier || **mechanism != SaslMechanism::OauthBearer;
+    let offered: Vec<SaslMechanism> = sasl.mechanisms.iter().filter(is_offered).copied().collect();
+    let chosen = offered.iter().find(|mechanism| mechanism.name() == request.mechanism);
     let error_code = match chosen {
         None => {
             session.close();
@@ -40,6 +65,7 @@ pub(crate) fn handshake(
             ErrorCode::IllegalSaslState
         }
     };
+    let mechanisms = offered.iter().map(|mechanism| mechanism.name().to_owned()).collect();
     SaslHandshakeResponse { error_code, mechanisms }
 }
 
@@ -58,31 +84,34 @@ pub(crate) async fn authenticate(
             ..SaslAuthenticateResponse::default()
         };
     };
+    let go_on = |reply: String, next: Exchange| {
+        session.continue_exchange(mechanism, raw, next);
+        SaslAuthenticateResponse { auth_bytes: Bytes::from(reply), ..SaslAuthenticateResponse::default() }
+    };
     let outcome = match step(node, exchange, &request.auth_bytes) {
-        Ok(Step::Continue { reply, next }) => {
-            session.continue_exchange(mechanism, raw, next);
-            return SaslAuthenticateResponse {
-                auth_bytes: Bytes::from(reply),
-                ..SaslAuthenticateResponse::default()
-            };
-        }
-        Ok(Step::Proven(proven)) => Ok(proven),
-        Ok(Step::CheckPassword(credential)) => check_password(node, credential).await,
+        Ok(Step::Continue { reply, next }) => return go_on(reply, next),
+        Ok(Step::Proven(proven)) => Ok(proven.into()),
+        Ok(Step::CheckPassword(credential)) => check_password(node, credential).await.map(Into::into),
+        Ok(Step::CheckToken(token)) => match check_token(node, &token).await {
+            Ok(authenticated) => Ok(authenticated),
+            Err(error) => return go_on(error_response(&error), Exchange::TokenRejected(error)),
+        },
         Err(failure) => Err(failure),
     };
     match outcome {
-        Ok(proven) => match accept(session, mechanism, &proven) {
+        Ok(authenticated) => match accept(session, mechanism, &authenticated) {
             Ok(session_lifetime_ms) => SaslAuthenticateResponse {
-                auth_bytes: Bytes::from(proven.reply),
+                auth_bytes: Bytes::from(authenticated.reply),
                 session_lifetime_ms,
                 ..SaslAuthenticateResponse::default()
             },
             Err(message) => refuse(node, session, mechanism, message).await,
         },
         Err(failure) => {
-            let message = match failure {
+            let message = match &failure {
                 SaslFailure::Credentials => failure.to_string(),
                 SaslFailure::Message(reason) => format!("{failure}: {reason}"),
+                SaslFailure::Token(reason) => format!("{failure}: {reason}"),
             };
             refuse(node, session, mechanism, message).await
         }
@@ -116,14 +145,35 @@ async fn check_password(node: &Node, wanted: PlainCredential) -> Result<Proven, 
     if verified && exists { Ok(Proven { user, reply: String::new() }) } else { Err(SaslFailure::Credentials) }
 }
 
-/// Notes who the client is. Returns how long that holds. Units: ms; 0: for as long as the connection lives.
-fn accept(session: &Session, mechanism: SaslMechanism, proven: &Proven) -> Result<i64, String> {
-    let lifetime = session.endpoint().and_then(|endpoint| endpoint.sasl.as_ref()?.session_lifetime);
+/// Verifies a token with the verifier of the configuration.
+async fn check_token(node: &Node, wanted: &BearerToken) -> Result<Authenticated, TokenError> {
+    let Some(verifier) = &node.config().security.token_verifier else {
+        return Err(TokenError::Unavailable("no token verifier is configured".to_owned()));
+    };
+    let now_ms = node.clock().now_ms();
+    let token = verifier.verify(wanted.token.reveal(), now_ms).await?;
+    let left_ms = u64::try_from(token.expires_at_ms.saturating_sub(now_ms)).unwrap_or(0);
+    if left_ms == 0 {
+        return Err(TokenError::Expired);
+    }
+    let name = token.principal.strip_prefix("User:").unwrap_or_default();
+    if name.is_empty() || wanted.authorization_id.as_deref().is_some_and(|id| id != name) {
+        return Err(TokenError::Claim("sub".to_owned()));
+    }
+    let lifetime = Some(Duration::from_millis(left_ms.min(TOKEN_LIFETIME_MS_MAX)));
+    Ok(Authenticated { principal: token.principal, reply: String::new(), lifetime })
+}
+
+/// Records the identity of the client. Returns how long that is valid. Units: ms; 0: as long as the connection lives.
+fn accept(session: &Session, mechanism: SaslMechanism, authenticated: &Authenticated) -> Result<i64, String> {
+    let configured = session.endpoint().and_then(|endpoint| endpoint.sasl.as_ref()?.session_lifetime);
+    let lifetime = [configured, authenticated.lifetime].into_iter().flatten().min();
     let expires_at = lifetime.map(|lifetime| Instant::now() + lifetime);
-    if !session.authenticate(&format!("User:{}", proven.user), mechanism, expires_at) {
+    let principal = &authenticated.principal;
+    if !session.authenticate(principal, mechanism, expires_at) {
         return Err("a connection keeps its user and mechanism when it authenticates again".to_owned());
     }
-    tracing::debug!(connection = session.connection_id, user = proven.user, %mechanism, "client authenticated");
+    tracing::debug!(connection = session.connection_id, principal, %mechanism, "client authenticated");
     Ok(lifetime.map_or(0, |lifetime| i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX)))
 }
 

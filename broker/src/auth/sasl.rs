@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::oauth::BearerToken;
 use super::scram::message::MessageError;
 use super::scram::server::{Proven, Secrets, ServerExchange};
 use super::scram::{ScramCredential, ScramMechanism};
+use super::token::TokenError;
 
 /// A way of proving who one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,17 +18,24 @@ pub enum SaslMechanism {
     /// Name and password as they are (RFC 4616); only over TLS is that wise.
     Plain,
     Scram(ScramMechanism),
+    /// A token of an identity provider (RFC 7628); only over TLS is that wise.
+    OauthBearer,
 }
 
 impl SaslMechanism {
-    pub const ALL: [Self; 3] =
-        [Self::Plain, Self::Scram(ScramMechanism::Sha256), Self::Scram(ScramMechanism::Sha512)];
+    pub const ALL: [Self; 4] = [
+        Self::Plain,
+        Self::Scram(ScramMechanism::Sha256),
+        Self::Scram(ScramMechanism::Sha512),
+        Self::OauthBearer,
+    ];
 
     /// The name in `SaslHandshake`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
             Self::Scram(mechanism) => mechanism.name(),
+            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -39,7 +48,7 @@ impl fmt::Display for SaslMechanism {
 
 /// A name that is no mechanism's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("\"{0}\" is no SASL mechanism known here: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 are")]
+#[error("unknown SASL mechanism \"{0}\": expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")]
 pub struct UnknownMechanism(pub String);
 
 impl FromStr for SaslMechanism {
@@ -54,7 +63,7 @@ impl FromStr for SaslMechanism {
 /// What a listener asks of its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaslConfig {
-    /// `sasl.enabled.mechanisms`
+    /// `sasl.enabled.mechanisms`. OAUTHBEARER is offered only if there is a token verifier as well.
     pub mechanisms: Vec<SaslMechanism>,
     /// How long an authentication holds; clients renew it before (`connections.max.reauth.ms`, KIP-368).
     pub session_lifetime: Option<Duration>,
@@ -116,6 +125,8 @@ pub enum Exchange {
     Agreed(SaslMechanism),
     /// The first message of SCRAM was answered.
     Scram(Box<ServerExchange>),
+    /// The token was rejected; the client acknowledges that before the exchange fails (RFC 7628, section 3.2.3).
+    TokenRejected(TokenError),
 }
 
 /// What follows a message of the client.
@@ -125,6 +136,8 @@ pub enum Step {
     Continue { reply: String, next: Exchange },
     /// The password must be checked, which takes milliseconds.
     CheckPassword(PlainCredential),
+    /// The token must be verified, which may take a request to its issuer.
+    CheckToken(BearerToken),
     /// The client is who it says.
     Proven(Proven),
 }
@@ -137,6 +150,8 @@ pub enum SaslFailure {
     /// No such user, or not its password; which of the two is not told.
     #[error("user name or password is wrong")]
     Credentials,
+    #[error("token was rejected")]
+    Token(#[from] TokenError),
 }
 
 impl Exchange {
@@ -154,6 +169,8 @@ impl Exchange {
                 let (exchange, reply) = ServerExchange::begin(mechanism, message, secrets, find)?;
                 Ok(Step::Continue { reply, next: Self::Scram(Box::new(exchange)) })
             }
+            Self::Agreed(SaslMechanism::OauthBearer) => Ok(Step::CheckToken(BearerToken::parse(message)?)),
+            Self::TokenRejected(error) => Err(SaslFailure::Token(error)),
             Self::Scram(exchange) => {
                 exchange.finish(message)?.map(Step::Proven).ok_or(SaslFailure::Credentials)
             }

@@ -20,6 +20,6 @@ pub struct ClientSasl {
     pub mechanism: SaslMechanism,
     /// `sasl.username`
     pub user: String,
-    /// `sasl.password`
+    /// `sasl.password`; with OAUTHBEARER the token (`sasl.oauthbearer.token`), and the user is not used.
     pub password: Secret,
 }

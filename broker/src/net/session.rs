@@ -204,7 +204,8 @@ impl Session {
     /// Begins an exchange. `false` when the connection is past that: it is proven and needs no new proof.
     pub(crate) fn begin_exchange(&self, mechanism: SaslMechanism, raw: bool) -> bool {
         let mut state = self.state.lock();
-        let renewable = self.sasl().is_some_and(|sasl| sasl.session_lifetime.is_some());
+        let renewable =
+            state.expires_at.is_some() || self.sasl().is_some_and(|sasl| sasl.session_lifetime.is_some());
         if state.mechanism.is_some() && !renewable {
             return false;
         }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::auth::oauth::{BearerToken, SEPARATOR};
 use crate::auth::sasl::{PlainCredential, SaslMechanism};
 use crate::auth::scram::ScramMechanism;
 use crate::auth::scram::client::ClientExchange;
@@ -197,6 +198,7 @@ impl Opening<'_> {
                 self.send_token(version, message.into()).await?.session_lifetime_ms
             }
             SaslMechanism::Scram(mechanism) => self.scram(mechanism, sasl, version).await?,
+            SaslMechanism::OauthBearer => self.bearer(sasl, version).await?,
         };
         // Well before the broker ends the session.
         let lifetime = u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0);
@@ -223,6 +225,18 @@ impl Opening<'_> {
             .verify(&answer.auth_bytes)
             .map_err(|_| refused("broker does not know the password".to_owned()))?;
         Ok(answer.session_lifetime_ms)
+    }
+
+    async fn bearer(&mut self, sasl: &ClientSasl, version: i16) -> Result<i64, LinkError> {
+        let message = BearerToken::message(&sasl.password);
+        let answer = self.send_token(version, message.into()).await?;
+        if answer.auth_bytes.is_empty() {
+            return Ok(answer.session_lifetime_ms);
+        }
+        // An error response; its acknowledgement is answered with the reason.
+        self.send_token(version, Bytes::from_static(SEPARATOR)).await?;
+        let status = String::from_utf8_lossy(&answer.auth_bytes).into_owned();
+        Err(LinkError::Authentication(format!("token was rejected: {status}")))
     }
 
     async fn send_token(

@@ -19,6 +19,7 @@ pub mod planner;
 pub mod schema;
 pub mod session;
 pub mod span;
+pub mod suggest;
 pub mod types;
 pub mod value;
 pub mod variables;

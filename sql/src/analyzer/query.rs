@@ -109,12 +109,10 @@ pub(crate) fn refuse_unknown_functions(context: Context<'_>, query: &Query) -> R
             let error = FunctionError::Unknown { name: function.name.clone() };
             let names = context.functions.list();
             let error = function_error(error, function.span());
-            return Err(
-                match crate::analyzer::scope::nearest(&function.name, names.iter().map(|f| f.name)) {
-                    Some(near) => error.with_hint(format!("Did you mean {near}?")),
-                    None => error,
-                },
-            );
+            return Err(match crate::suggest::nearest(&function.name, names.iter().map(|f| f.name)) {
+                Some(near) => error.with_hint(format!("Did you mean {near}?")),
+                None => error,
+            });
         }
     }
     Ok(())

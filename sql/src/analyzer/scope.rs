@@ -15,6 +15,7 @@ use crate::expr::ir::Expr;
 use crate::metastore::source::Source;
 use crate::schema::{ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, system_column_type};
 use crate::session::Context;
+use crate::suggest::nearest;
 use crate::types::SqlType;
 
 /// One stream or table in FROM or JOIN.
@@ -347,29 +348,4 @@ pub(crate) fn did_you_mean(context: &Context<'_>, name: &str) -> Option<String> 
     }
     nearest(name, context.metastore.sources().map(|s| s.name.as_str()))
         .map(|known| format!("Did you mean {known}?"))
-}
-
-/// The candidate that differs least from `name`, if it is close.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).clamp(1, 3);
-    candidates
-        .map(|candidate| (edit_distance(&name.to_uppercase(), &candidate.to_uppercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }

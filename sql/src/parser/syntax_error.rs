@@ -5,6 +5,7 @@ use sqlparser::tokenizer::Token;
 use crate::dialect::{STATEMENT_WORDS, is_reserved};
 use crate::error::SqlError;
 use crate::span::Span;
+use crate::suggest::distance;
 
 /// Alternatives that a message lists.
 const EXPECTED_MAX: usize = 5;
@@ -85,40 +86,15 @@ pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
     let upper = word.to_ascii_uppercase();
     candidates
         .iter()
-        .map(|candidate| (edit_distance(&upper, candidate), *candidate))
+        .map(|candidate| (distance(&upper, candidate), *candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len() / 2)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Levenshtein's distance in characters. Cost is bounded by cutting `a` at 64 characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, distance) in
-            [("", "AB", 2), ("SELEC", "SELECT", 1), ("KITTEN", "SITTING", 3), ("A", "A", 0)]
-        {
-            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
-        }
-    }
 
     #[test]
     fn nearest_is_silent_when_nothing_is_near() {

@@ -141,6 +141,7 @@ impl Workbench {
                 _ => Ok(()),
             },
             PreparedStatement::Queries { .. }
+            | PreparedStatement::TerminateTransient { .. }
             | PreparedStatement::Skipped { .. }
             | PreparedStatement::Pull(_)
             | PreparedStatement::Push(_) => Ok(()),

@@ -6,7 +6,7 @@ use weir_sql::ast::statement::{CreateAsSelect, CreateSource, SourceKind, Stateme
 use weir_sql::parser::ParsedStatement;
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::ResultKind;
-use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec};
+use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec, unknown_query};
 
 use crate::command::record::{Action, Command, RECORD_VERSION};
 use crate::error::ApiError;
@@ -57,6 +57,10 @@ pub async fn run_command(
                 query_id: None,
                 sequence: -1,
             });
+        }
+        PreparedStatement::TerminateTransient { id, place } => {
+            let known = sandbox.metastore.queries().map(|q| q.plan.query_id.as_str());
+            return Err(sql_error(&unknown_query(&id, place, known), text, &parsed.text));
         }
         PreparedStatement::InsertValues(_)
         | PreparedStatement::Pull(_)

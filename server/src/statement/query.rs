@@ -63,6 +63,7 @@ pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, A
         | PreparedStatement::Skipped { .. }
         | PreparedStatement::InsertValues(_)
         | PreparedStatement::Queries { .. }
+        | PreparedStatement::TerminateTransient { .. }
         | PreparedStatement::PassThrough(_) => Err(ApiError::statement(
             "the /query endpoint takes SELECT and PRINT; send other statements to /ksql",
             &parsed.text,

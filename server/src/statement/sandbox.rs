@@ -44,6 +44,7 @@ impl Sandbox {
                 }
             }
             PreparedStatement::Queries { .. }
+            | PreparedStatement::TerminateTransient { .. }
             | PreparedStatement::Skipped { .. }
             | PreparedStatement::InsertValues(_)
             | PreparedStatement::Pull(_)

@@ -9,6 +9,7 @@ use crate::plan::command::DdlCommand;
 use crate::plan::physical::QueryPlan;
 use crate::plan::pull::PullPlan;
 use crate::span::Span;
+use crate::suggest::nearest;
 use crate::types::SqlType;
 use crate::value::SqlValue;
 
@@ -28,8 +29,23 @@ pub enum PreparedStatement {
         action: QueryAction,
         ids: Vec<String>,
     },
+    /// TERMINATE of an id that no persistent query has. Push queries are unknown to the metastore: the server ends
+    /// the one of that id, or refuses with [`unknown_query`].
+    TerminateTransient {
+        id: String,
+        place: Span,
+    },
     /// Statements that need no analysis: SHOW, DESCRIBE, SET, PRINT, ASSERT, connectors, ….
     PassThrough(Box<Statement>),
+}
+
+/// The refusal of a statement that names a query of no known id. `known` are the ids of queries that run.
+pub fn unknown_query<'a>(id: &str, place: Span, known: impl Iterator<Item = &'a str>) -> SqlError {
+    let error = SqlError::analysis(format!("Unknown queryId: {id}"), place);
+    match nearest(id, known) {
+        Some(similar) => error.with_hint(format!("Did you mean {similar}?")),
+        None => error.with_hint("SHOW QUERIES lists the ids."),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

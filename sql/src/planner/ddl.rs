@@ -15,7 +15,7 @@ use crate::metastore::source::{QueryKind, Source, kind_noun};
 use crate::plan::command::{CreateSourceCommand, DdlCommand};
 use crate::plan::physical::{PLAN_VERSION, QueryPlan, ResultKind, SourceStep, Step};
 use crate::plan::statement::{
-    CleanupPolicy, PersistentQuery, PreparedCommand, PreparedStatement, QueryAction,
+    CleanupPolicy, PersistentQuery, PreparedCommand, PreparedStatement, QueryAction, unknown_query,
 };
 use crate::plan::upgrade;
 use crate::planner::create_as::result_kind;
@@ -26,6 +26,7 @@ use crate::schema::{Column, HeaderColumn, LogicalSchema, SYSTEM_COLUMNS};
 use crate::session::{Context, RecordSide, SchemaRequest};
 use crate::span::Span;
 use crate::types::{SqlType, quote_identifier};
+use crate::suggest::nearest;
 
 pub(crate) fn create_source(
     context: &Context<'_>,
@@ -534,8 +535,8 @@ pub(crate) fn drop_type(context: &Context<'_>, name: &Ident, if_exists: bool) ->
     }
 }
 
-/// TERMINATE, PAUSE, RESUME of persistent queries. A query that is not persistent is passed through, it may be a
-/// running push query.
+/// TERMINATE, PAUSE, RESUME of persistent queries. TERMINATE of another id is passed through: it may be a running
+/// push query, which cannot be paused.
 pub(crate) fn queries(
     context: &Context<'_>,
     target: &QueryTarget,
@@ -570,7 +571,16 @@ pub(crate) fn queries(
                     ));
                 }
                 Some(query) => vec![query.plan.query_id.clone()],
-                None => return Err(SqlError::analysis(format!("Unknown queryId: {}", id.name), id.span())),
+                None if action == QueryAction::Terminate => {
+                    return Ok(PreparedStatement::TerminateTransient {
+                        id: id.name.clone(),
+                        place: id.span(),
+                    });
+                }
+                None => {
+                    let known = context.metastore.queries().map(|q| q.plan.query_id.as_str());
+                    return Err(unknown_query(&id.name, id.span(), known));
+                }
             }
         }
     };

@@ -174,12 +174,7 @@ pub(crate) fn skip_existing(
     if_not_exists: bool,
 ) -> Result<Option<PreparedStatement>> {
     let Some(existing) = existing.filter(|_| !or_replace) else { return Ok(None) };
-    let message = format!(
-        "Cannot add {} '{}': A {} with the same name already exists",
-        kind_noun(kind),
-        name.name,
-        kind_noun(existing.kind)
-    );
+    let exists = format!("A {} with the same name already exists", kind_noun(existing.kind));
     if if_not_exists {
         return Ok(Some(PreparedStatement::Skipped { message }));
     }
@@ -382,14 +377,15 @@ pub(crate) fn drop_source(context: &Context<'_>, drop: &DropSource) -> Result<Pr
     let kind = result_kind(drop.kind);
     let word = if kind == ResultKind::Stream { "Stream" } else { "Table" };
     let Some(source) = context.metastore.source(&drop.name.name) else {
-        let message = format!("{word} {} does not exist", drop.name.name);
         if drop.if_exists {
-            return Ok(PreparedStatement::Skipped { message: format!("{message}.") });
+            let message = format!("Source {} does not exist.", quote_identifier(&drop.name.name));
+            return Ok(PreparedStatement::Skipped { message });
         }
         return Err(unknown_source(context, message, &drop.name.name, drop.name.span()));
     };
     let name = &source.name;
     if source.kind != kind {
+        let message = format!("{word} {} does not exist", drop.name.name);
         return Err(SqlError::analysis(
             format!(
                 "Incompatible data source type is {}, but statement was DROP {}",
@@ -507,17 +503,18 @@ pub(crate) fn create_type(
     if_not_exists: bool,
 ) -> Result<PreparedStatement> {
     if let Some(existing) = context.metastore.custom_type(&name.name) {
-        let message = format!(
-            "Cannot register custom type '{}' since it is already registered with type: {existing}",
-            name.name
-        );
         return if if_not_exists {
             Ok(PreparedStatement::Skipped { message })
         } else {
             Err(SqlError::analysis(message, name.span()))
         };
+            let message = format!("{} is already registered with type {existing}", name.name);
     }
     let sql_type = resolve_type(context, definition)?;
+            let message = format!(
+                "Cannot register custom type '{}' since it is already registered with type: {existing}",
+                name.name
+            );
     let ddl = DdlCommand::RegisterType { name: name.name.clone(), sql_type };
     Ok(PreparedStatement::Command(Box::new(PreparedCommand::ddl(ddl))))
 }
@@ -527,11 +524,13 @@ pub(crate) fn drop_type(context: &Context<'_>, name: &Ident, if_exists: bool) ->
         let ddl = DdlCommand::DropType { name: name.name.clone() };
         return Ok(PreparedStatement::Command(Box::new(PreparedCommand::ddl(ddl))));
     }
-    let message = format!("Type {} does not exist.", name.name);
     if if_exists {
-        Ok(PreparedStatement::Skipped { message })
-    } else {
-        Err(SqlError::analysis(message, name.span()))
+        return Ok(PreparedStatement::Skipped { message: format!("Type '{}' does not exist.", name.name) });
+    }
+    let error = SqlError::analysis(format!("Type {} does not exist.", name.name), name.span());
+    match nearest(&name.name, context.metastore.custom_types().map(|(known, _)| known)) {
+        Some(similar) => Err(error.with_hint(format!("Did you mean {similar}?"))),
+        None => Err(error),
     }
 }
 

@@ -11,6 +11,11 @@ pub enum ErrorKind {
     Analysis,
     /// The statement is valid but not in this place (a SELECT sent to the statement endpoint, say).
     Unsupported,
+    /// A topic or source that the statement needs does not exist. ksqlDB answers `generic_error` 40000.
+    Missing,
+    /// A format or statement needs a Schema Registry, and none is configured. ksqlDB answers
+    /// `generic_error` 42801.
+    NoSchemaRegistry,
 }
 
 /// A rejected statement: what was wrong, where, and what to do about it.
@@ -39,6 +44,13 @@ impl SqlError {
 
     pub fn unsupported(message: impl Into<String>, span: Span) -> SqlError {
         SqlError { kind: ErrorKind::Unsupported, message: message.into(), span, hint: None }
+    }
+
+    /// The same error of another kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> SqlError {
+        self.kind = kind;
+        self
     }
 
     #[must_use]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use serde_json::Value;
 use weir_sql::ast::statement::Statement;
-use weir_sql::error::SqlError;
+use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::parser::{ParsedStatement, parse_statements};
 use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::session::Session;
@@ -44,7 +44,14 @@ impl RequestScope {
 
 /// The error of a statement with its place, as the answer carries it.
 pub fn sql_error(error: &SqlError, request: &str, statement: &str) -> ApiError {
-    ApiError::statement(error.render(request), statement)
+    let message = error.render(request);
+    match error.kind {
+        ErrorKind::Syntax | ErrorKind::Analysis | ErrorKind::Unsupported => {
+            ApiError::statement(message, statement)
+        }
+        ErrorKind::Missing => ApiError::bad_request(message),
+        ErrorKind::NoSchemaRegistry => ApiError::new(ErrorCode::NoSchemaRegistry, message),
+    }
 }
 
 /// Parses the text of a request after its variables are filled in.

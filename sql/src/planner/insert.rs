@@ -7,7 +7,7 @@ use crate::analyzer::typing::{Resolver, Typer, cast_to, null_of};
 use crate::ast;
 use crate::ast::ident::Ident;
 use crate::ast::statement::InsertValues;
-use crate::error::{Result, SqlError};
+use crate::error::{ErrorKind, Result, SqlError};
 use crate::expr::ir::Expr;
 use crate::metastore::source::{Source, kind_noun};
 use crate::plan::statement::InsertRow;
@@ -23,7 +23,7 @@ pub(crate) fn insert_values(context: &Context<'_>, insert: &InsertValues) -> Res
     let Some(source) = context.metastore.source(&name.name) else {
         let message =
             format!("Cannot insert values into an unknown stream/table: {}", quote_identifier(&name.name));
-        return Err(unknown_source(context, message, &name.name, name.span()));
+        return Err(unknown_source(context, message, &name.name, name.span()).of_kind(ErrorKind::Missing));
     };
     refuse_target(context, source, name)?;
     let columns = columns(source, insert)?;

@@ -1,7 +1,7 @@
 //! What the statements that make or fill a stream or table check in common.
 
 use crate::analyzer::scope::did_you_mean;
-use crate::error::{Result, SqlError};
+use crate::error::{ErrorKind, Result, SqlError};
 use crate::format::{Format, FormatInfo};
 use crate::format_props::WithProperties;
 use crate::format_props::capability::{check_columns, resolve_wrapping};
@@ -93,9 +93,11 @@ pub(crate) fn topic_spec(
     let retention_ms = with.retention_ms.or(default_retention_ms);
     let Some(existing) = context.topics.topic(name) else {
         let Some(partitions) = with.partitions.or(default_partitions) else {
-            return Err(SqlError::analysis(format!("Topic '{name}' does not exist."), span).with_hint(
-                "To create it, give the number of PARTITIONS (and of REPLICAS) in the WITH clause.",
-            ));
+            return Err(SqlError::analysis(format!("Topic '{name}' does not exist."), span)
+                .of_kind(ErrorKind::Missing)
+                .with_hint(
+                    "To create it, give the number of PARTITIONS (and of REPLICAS) in the WITH clause.",
+                ));
         };
         return Ok(TopicSpec {
             name: name.to_owned(),

@@ -29,6 +29,22 @@ impl Format {
         Format::Delimited,
     ];
 
+    /// Formats that work without a Schema Registry in this build.
+    pub const BUILT_IN: [Format; 4] = [Format::None, Format::Kafka, Format::Json, Format::Delimited];
+
+    /// True if schemas of this format live in a Schema Registry.
+    pub fn needs_registry(&self) -> bool {
+        match self {
+            Format::Avro | Format::Protobuf | Format::JsonSr => true,
+            Format::None | Format::Kafka | Format::Json | Format::ProtobufNosr | Format::Delimited => false,
+        }
+    }
+
+    /// The names of [`Format::BUILT_IN`] as a list for messages.
+    pub fn built_in_names() -> String {
+        Format::BUILT_IN.map(|f| f.name()).join(", ")
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Format::None => "NONE",

@@ -213,9 +213,28 @@ pub trait SchemaCatalog: fmt::Debug {
     ///
     /// Errors: a message for a schema that has no SQL form.
     fn columns(&self, request: &SchemaRequest<'_>) -> std::result::Result<Option<Vec<Column>>, String>;
+
+    /// True if sources and sinks may have the format.
+    fn supports(&self, _format: Format) -> bool {
+        true
+    }
 }
 
-/// A catalog without schemas.
+/// No registry is configured: formats that need one cannot be used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoRegistry;
+
+impl SchemaCatalog for NoRegistry {
+    fn columns(&self, _: &SchemaRequest<'_>) -> std::result::Result<Option<Vec<Column>>, String> {
+        Ok(None)
+    }
+
+    fn supports(&self, format: Format) -> bool {
+        Format::BUILT_IN.contains(&format)
+    }
+}
+
+/// A registry without schemas.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSchemas;
 

@@ -4,3 +4,4 @@ mod conformance_plans;
 mod parse_conformance;
 mod parse_properties;
 mod plan_goldens;
+mod planning;

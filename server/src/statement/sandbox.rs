@@ -6,7 +6,7 @@ use weir_sql::metastore::Metastore;
 use weir_sql::metastore::source::QueryEntry;
 use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicInfo};
+use weir_sql::session::{Context, MemoryTopics, NoRegistry, Session, TopicInfo};
 
 /// Metastore, topics and session as the statements before have left them.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Sandbox {
             metastore: &self.metastore,
             session: &self.session,
             topics: &self.topics,
-            schemas: &NoSchemas,
+            schemas: &NoRegistry,
             functions: FunctionRegistry::standard(),
         };
         prepare(&context, statement, sql, number.max(0).unsigned_abs())

@@ -7,6 +7,7 @@ use crate::error::{Result, SqlError};
 use crate::format::Format;
 use crate::format_props::WithUse;
 use crate::span::Span;
+use crate::suggest::did_you_mean;
 use crate::value::SqlValue;
 
 /// Properties of both CREATE … and CREATE … AS SELECT.
@@ -125,7 +126,11 @@ impl<'a> Reader<'a> {
                 format!("Unknown format: {}", text.to_ascii_uppercase()),
                 self.span(name),
             )
-            .with_hint(format!("Formats are {}.", Format::ALL.map(|f| f.name()).join(", ")))),
+            .with_hint({
+                let similar = did_you_mean(&text, Format::BUILT_IN.iter().map(Format::name));
+                let similar = similar.map_or_else(String::new, |s| format!("{s} "));
+                format!("{similar}Formats are {}.", Format::built_in_names())
+            })),
         }
     }
 }

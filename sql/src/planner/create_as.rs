@@ -16,7 +16,7 @@ use crate::plan::statement::{
 };
 use crate::plan::upgrade;
 use crate::planner::ddl::{existing_source, skip_existing, supplied_columns};
-use crate::planner::formats::sink_format;
+use crate::planner::formats::{check_available, sink_format};
 use crate::planner::steps;
 use crate::planner::target::{
     check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source,
@@ -58,6 +58,11 @@ pub(crate) fn create_as_select(
     let schema = input.schema().clone();
     check_columns(&schema)?;
     let (key_format, mut value_format) = formats(context, &with, create, &logical, &schema)?;
+    for source in &logical.sources {
+        let source = &source.source;
+        check_available(context, &create.properties, source.key_format.format, source.value_format.format)?;
+    }
+    check_available(context, &create.properties, key_format.format, value_format.format)?;
     settle_formats(context, &with, &schema, &key_format, &mut value_format)?;
     check_registered(context, &with, &key_format, &value_format, &schema)?;
     check_timestamp(with.timestamp.as_ref(), &schema)?;

@@ -19,14 +19,15 @@ use crate::plan::statement::{
 };
 use crate::plan::upgrade;
 use crate::planner::create_as::result_kind;
+use crate::planner::formats::check_available;
 use crate::planner::target::{
     check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source,
 };
 use crate::schema::{Column, HeaderColumn, LogicalSchema, SYSTEM_COLUMNS};
 use crate::session::{Context, RecordSide, SchemaRequest};
 use crate::span::Span;
-use crate::types::{SqlType, quote_identifier};
 use crate::suggest::nearest;
+use crate::types::{SqlType, quote_identifier};
 
 pub(crate) fn create_source(
     context: &Context<'_>,
@@ -59,6 +60,7 @@ pub(crate) fn create_source(
         None => default_value_format(context, with.span)?,
     };
     let mut value_format = format_info(RecordSide::Value, value_format, &with.value.format_properties)?;
+    check_available(context, &create.properties, key_format.format, value_format.format)?;
     let schema = source_schema(context, create, &with, &topic_name, &key_format, &value_format)?;
     if schema.value.is_empty() && schema.key.is_empty() && schema.headers.is_empty() {
         return Err(SqlError::analysis(
@@ -176,8 +178,10 @@ pub(crate) fn skip_existing(
     let Some(existing) = existing.filter(|_| !or_replace) else { return Ok(None) };
     let exists = format!("A {} with the same name already exists", kind_noun(existing.kind));
     if if_not_exists {
+        let message = format!("Cannot add {} {}: {exists}.", kind_noun(kind), quote_identifier(&name.name));
         return Ok(Some(PreparedStatement::Skipped { message }));
     }
+    let message = format!("Cannot add {} '{}': {exists}", kind_noun(kind), name.name);
     Err(SqlError::analysis(message, name.span()))
 }
 
@@ -381,11 +385,11 @@ pub(crate) fn drop_source(context: &Context<'_>, drop: &DropSource) -> Result<Pr
             let message = format!("Source {} does not exist.", quote_identifier(&drop.name.name));
             return Ok(PreparedStatement::Skipped { message });
         }
+        let message = format!("{word} {} does not exist", drop.name.name);
         return Err(unknown_source(context, message, &drop.name.name, drop.name.span()));
     };
     let name = &source.name;
     if source.kind != kind {
-        let message = format!("{word} {} does not exist", drop.name.name);
         return Err(SqlError::analysis(
             format!(
                 "Incompatible data source type is {}, but statement was DROP {}",
@@ -504,17 +508,17 @@ pub(crate) fn create_type(
 ) -> Result<PreparedStatement> {
     if let Some(existing) = context.metastore.custom_type(&name.name) {
         return if if_not_exists {
+            let message = format!("{} is already registered with type {existing}", name.name);
             Ok(PreparedStatement::Skipped { message })
         } else {
-            Err(SqlError::analysis(message, name.span()))
-        };
-            let message = format!("{} is already registered with type {existing}", name.name);
-    }
-    let sql_type = resolve_type(context, definition)?;
             let message = format!(
                 "Cannot register custom type '{}' since it is already registered with type: {existing}",
                 name.name
             );
+            Err(SqlError::analysis(message, name.span()))
+        };
+    }
+    let sql_type = resolve_type(context, definition)?;
     let ddl = DdlCommand::RegisterType { name: name.name.clone(), sql_type };
     Ok(PreparedStatement::Command(Box::new(PreparedCommand::ddl(ddl))))
 }

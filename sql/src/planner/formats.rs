@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::ast::statement::Properties;
+use crate::error::{ErrorKind, Result, SqlError};
 use crate::format::{Format, FormatInfo};
 use crate::format_props::capability::carries;
 use crate::format_props::{DELIMITER, NULLABLE_REPRESENTATION, SideProperties, format_info};
 use crate::schema::Column;
-use crate::session::RecordSide;
+use crate::session::{Context, RecordSide};
 
 /// The format of an internal topic made after the one of a source: schemas of the registry stay behind, and what the
 /// format cannot carry travels as JSON.
@@ -49,6 +50,33 @@ pub(crate) fn sink_format(
     let mut properties = if format == source.format { inherited(source) } else { BTreeMap::new() };
     properties.extend(given.format_properties.clone());
     format_info(side, format, &properties)
+}
+
+/// Refuses formats that cannot be used here. `properties` are those of the WITH clause, where the format may stand.
+///
+/// Errors: a format that needs a Schema Registry while none is configured, or that this build does not have.
+pub(crate) fn check_available(
+    context: &Context<'_>,
+    properties: &Properties,
+    key: Format,
+    value: Format,
+) -> Result<()> {
+    for (side, format) in [(RecordSide::Key, key), (RecordSide::Value, value)] {
+        if context.schemas.supports(format) {
+            continue;
+        }
+        let name = format!("{}_FORMAT", side.property_prefix());
+        let place = properties.get(&name).or_else(|| properties.get("FORMAT"));
+        let span = place.map_or_else(|| properties.span(), |p| p.value_place.span());
+        let error = if format.needs_registry() {
+            let message = format!("{name} {format} needs a Schema Registry, and none is configured");
+            SqlError::analysis(message, span).of_kind(ErrorKind::NoSchemaRegistry)
+        } else {
+            SqlError::analysis(format!("{name} {format} is not available in this build"), span)
+        };
+        return Err(error.with_hint(format!("Formats that can be used are {}.", Format::built_in_names())));
+    }
+    Ok(())
 }
 
 /// Properties that a result takes over from its source.

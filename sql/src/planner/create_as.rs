@@ -267,7 +267,16 @@ fn formats(
                 with.span,
             ));
         }
-        format_info(RecordSide::Key, Format::None, &Default::default())?
+        // PARTITION BY NULL drops the key; a source without a key passes its format on.
+        let dropped = matches!(&logical.body, Body::PartitionBy { keys, .. } if keys.is_empty());
+        let inherited = if first.key_format.format == Format::None { None } else { Some(&first.key_format) };
+        match inherited.filter(|_| !dropped && with.key.format != Some(Format::None)) {
+            Some(source) => {
+                let default = context.session.default_key_format;
+                sink_format(RecordSide::Key, &with.key, source, default)?
+            }
+            None => format_info(RecordSide::Key, Format::None, &Default::default())?,
+        }
     } else {
         sink_format(RecordSide::Key, &with.key, &first.key_format, context.session.default_key_format)?
     };

@@ -38,7 +38,7 @@ pub(crate) fn analyze(
     let having =
         query.having.as_ref().map(|having| qualify_aggregated(shared, having, Clause::Having)).transpose()?;
     refuse_misplaced_bounds(shared)?;
-    let items = shared.items(&[])?;
+    let items = shared.items(None)?;
     refuse_ungrouped(shared, &items, &grouping, having.as_ref())?;
     if shared.purpose != Purpose::Pull {
         refuse_kafka_values(shared.scope, "GROUP BY")?;

@@ -69,12 +69,13 @@ struct Unnamed {
 
 /// The projection with `*`, `source.*` and `struct->*` written out.
 ///
-/// `fields_of` gives the field names of a qualified struct expression.
+/// `partition_by` is None without PARTITION BY, and empty for PARTITION BY NULL. `fields_of` gives the field names of
+/// a qualified struct expression.
 pub(crate) fn expand(
     scope: &Scope,
     query: &Query,
     purpose: Purpose<'_>,
-    partition_by: &[Expr],
+    partition_by: Option<&[Expr]>,
     fields_of: &dyn Fn(&Expr) -> Result<Vec<String>>,
 ) -> Result<Vec<Item>> {
     let mut unnamed = Vec::new();
@@ -116,11 +117,13 @@ fn column_expr(scope: &Scope, column: &SourceColumn, span: Span) -> Expr {
 fn star(
     scope: &Scope,
     purpose: Purpose<'_>,
-    partition_by: &[Expr],
+    partition_by: Option<&[Expr]>,
     only: Option<usize>,
     span: Span,
     out: &mut Vec<Unnamed>,
 ) {
+    let partitioned = partition_by.is_some();
+    let partition_by = partition_by.unwrap_or_default();
     if only.is_none()
         && partition_by.is_empty()
         && let Some((key, _)) = &scope.synthetic_key
@@ -141,7 +144,7 @@ fn star(
         }
     }
     for source in (0..scope.sources.len()).filter(|s| only.is_none_or(|o| o == *s)) {
-        for name in star_names(scope, purpose, !partition_by.is_empty(), source) {
+        for name in star_names(scope, purpose, partitioned, source) {
             let column = SourceColumn { source, name };
             if taken.contains(&column) {
                 continue;

@@ -234,7 +234,7 @@ fn sides<'e>(
 }
 
 fn plain_parts(shared: &QueryContext<'_>) -> Result<Parts> {
-    let items = shared.items(&[])?;
+    let items = shared.items(None)?;
     let resolver = shared.input_resolver(Clause::Select);
     let typer = shared.typer(&resolver, Clause::Select);
     let outputs = shared.name_outputs(&items, &[], &[]);

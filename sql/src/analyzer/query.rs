@@ -156,8 +156,8 @@ impl<'a> QueryContext<'a> {
         found
     }
 
-    /// The projection with stars written out and names given.
-    pub(crate) fn items(&self, partition_by: &[ast::expr::Expr]) -> Result<Vec<Item>> {
+    /// The projection with stars written out and names given. `partition_by` is empty for PARTITION BY NULL.
+    pub(crate) fn items(&self, partition_by: Option<&[ast::expr::Expr]>) -> Result<Vec<Item>> {
         let resolver = self.input_resolver(Clause::Select);
         let fields_of = |base: &ast::expr::Expr| {
             let typer = self.typer(&resolver, Clause::Select);
@@ -174,7 +174,8 @@ impl<'a> QueryContext<'a> {
             }
         };
         let items = expand(self.scope, self.query, self.purpose, partition_by, &fields_of)?;
-        drop_reserved(items, self.purpose, self.query.window.is_some() && !self.scope.is_join(), partition_by)
+        let windowed_aggregate = self.query.window.is_some() && !self.scope.is_join();
+        drop_reserved(items, self.purpose, windowed_aggregate, partition_by.unwrap_or_default())
     }
 
     /// A query that neither groups nor aggregates.
@@ -185,8 +186,7 @@ impl<'a> QueryContext<'a> {
         filter: Option<Expr>,
     ) -> Result<LogicalQuery> {
         let partition_by = self.partition_by(joined)?;
-        let by = partition_by.as_deref().unwrap_or_default();
-        let items = self.items(by)?;
+        let items = self.items(partition_by.as_deref())?;
         let (slots, noun) = match &partition_by {
             Some(exprs) => (partition_slots(self.scope, exprs), KeyNoun::Partitioning),
             None => self.input_key_slots(joined),

@@ -172,7 +172,10 @@ fn concat(left: &Value, right: &Value, rows: usize, environment: &dyn Environmen
     let (l, r) = (call.strings(0), call.strings(1));
     call.build_strings(|i| match (l.get(i), r.get(i)) {
         (Some(l), Some(r)) => Ok(Some(format!("{l}{r}"))),
-        _ => Ok(None),
+        // As in Java, where the operator is joined with the text of the reference.
+        (Some(l), None) => Ok(Some(format!("{l}null"))),
+        (None, Some(r)) => Ok(Some(format!("null{r}"))),
+        (None, None) => Ok(None),
     })
 }
 

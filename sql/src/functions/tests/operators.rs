@@ -75,6 +75,10 @@ fn comparisons() {
 
 #[test]
 fn nulls() {
+    check("'a' + CAST(NULL AS STRING)", "anull");
+    check("CAST(NULL AS STRING) + 'a'", "nulla");
+    check("CAST(NULL AS STRING) + CAST(NULL AS STRING)", "null");
+    check("'a' || CAST(NULL AS STRING)", "a");
     check("CAST(NULL AS INT) = 1", "false");
     check("NOT (CAST(NULL AS INT) = 1)", "true");
     check("CAST(NULL AS INT) <> CAST(NULL AS INT)", "false");

@@ -258,14 +258,27 @@ impl<'a> Call<'a> {
     }
 
     /// Builds the call's DECIMAL result from unscaled values of its scale; values of too many digits are errors.
-    pub(crate) fn build_decimals(&self, mut row: impl FnMut(usize) -> RowResult<i256>) -> KernelResult {
+    pub(crate) fn build_decimals(&self, row: impl FnMut(usize) -> RowResult<i256>) -> KernelResult {
+        self.decimals_by(row, DecimalBuilder::append)
+    }
+
+    /// As [`Call::build_decimals`]; a value that rounding has carried into a further digit is kept, as ksqlDB does.
+    pub(crate) fn build_rounded_decimals(&self, row: impl FnMut(usize) -> RowResult<i256>) -> KernelResult {
+        self.decimals_by(row, DecimalBuilder::append_carried)
+    }
+
+    fn decimals_by(
+        &self,
+        mut row: impl FnMut(usize) -> RowResult<i256>,
+        append: fn(&mut DecimalBuilder, Option<i256>) -> Result<(), String>,
+    ) -> KernelResult {
         let SqlType::Decimal { precision, scale } = *self.return_type else {
             panic!("the result of this call is a decimal by its signature");
         };
         let mut builder = DecimalBuilder::new(precision, scale, self.rows);
         for i in 0..self.rows {
             let value = self.row(i, row(i));
-            if let Err(message) = builder.append(value) {
+            if let Err(message) = append(&mut builder, value) {
                 self.environment.fail(i, &message);
             }
         }

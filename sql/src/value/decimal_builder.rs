@@ -56,6 +56,23 @@ impl DecimalBuilder {
         Ok(())
     }
 
+    /// Appends an unscaled value, which may have more digits than the type as long as it fits the column: a carry of
+    /// rounding. If it does not appends NULL and says so.
+    pub(crate) fn append_carried(&mut self, value: Option<i256>) -> Result<(), String> {
+        let Some(value) = value else { return self.append(None) };
+        match self {
+            DecimalBuilder::Narrow(builder, precision, scale) => match value.to_i128() {
+                Some(narrow) => builder.append_value(narrow),
+                None => {
+                    builder.append_null();
+                    return Err(overflow(value, *precision, *scale));
+                }
+            },
+            DecimalBuilder::Wide(builder, ..) => builder.append_value(value),
+        }
+        Ok(())
+    }
+
     pub(crate) fn finish(self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             DecimalBuilder::Narrow(mut builder, precision, scale) => {

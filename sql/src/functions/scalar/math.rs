@@ -20,7 +20,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
     all.push(
         ScalarFunction::new(
             "GEO_DISTANCE",
-            CATEGORY,
+            "OTHER",
             "The great-circle distance between two points on earth.",
         )
         .with("(DOUBLE, DOUBLE, DOUBLE, DOUBLE) -> DOUBLE", geo_distance)
@@ -204,7 +204,7 @@ fn round_decimal(call: &Call<'_>, rounding: Rounding) -> KernelResult {
         let rounded = value.to_big().rescale(places, rounding)?;
         to_i256(&rounded.rescale(i64::from(scale), Rounding::TowardZero)?.unscaled)
     };
-    call.build_decimals(|i| {
+    call.build_rounded_decimals(|i| {
         let Some(value) = values.get(i) else { return Ok(None) };
         let places = match &places {
             None => 0,

@@ -148,6 +148,12 @@ fn rounding() {
     check("ABS(-3.2)", "3.2");
     check("CEIL(2.30)", "3.00");
     check("CEIL(-1.5)", "-1.0");
+    // A carry may need one digit more than the type has.
+    check("CEIL(CAST(9.5 AS DECIMAL(2, 1)))", "10.0");
+    check("ROUND(CAST(99.5 AS DECIMAL(3, 1)))", "100");
+    check("ROUND(CAST(99.96 AS DECIMAL(4, 2)), 1)", "100.00");
+    check("FLOOR(CAST(-9.5 AS DECIMAL(2, 1)))", "-10.0");
+    check("CAST(99.5 AS DECIMAL(3, 1)) + CAST(999.5 AS DECIMAL(4, 1))", "1099.0");
     check("FLOOR(-1.5)", "-2.0");
     check("FLOOR(1.7E0)", "1.0");
     check("ROUND(-1.5E0)", "-1");

@@ -7,6 +7,7 @@ pub(crate) mod collect;
 pub(crate) mod datetime;
 pub(crate) mod elements;
 pub(crate) mod gather;
+pub(crate) mod java_regex;
 pub(crate) mod json;
 pub(crate) mod lambda;
 pub(crate) mod map;

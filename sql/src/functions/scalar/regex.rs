@@ -8,6 +8,7 @@ use regex::{Captures, Regex};
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::collect::StringLists;
+use crate::functions::scalar::java_regex::translate;
 
 const CATEGORY: &str = "REGULAR EXPRESSION";
 
@@ -34,14 +35,14 @@ thread_local! {
     static PATTERNS: RefCell<HashMap<String, Regex>> = RefCell::new(HashMap::new());
 }
 
-/// The compiled pattern, from the cache if it was used before.
-fn compile(pattern: &str) -> Result<Regex, String> {
+/// The compiled pattern, from the cache if it was used before. Classes and case are those of java.util.regex.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     PATTERNS.with_borrow_mut(|patterns| {
         if let Some(regex) = patterns.get(pattern) {
             return Ok(regex.clone());
         }
-        let regex =
-            Regex::new(pattern).map_err(|e| format!("\"{pattern}\" is not a regular expression: {e}"))?;
+        let regex = Regex::new(&translate(pattern))
+            .map_err(|e| format!("\"{pattern}\" is not a regular expression: {e}"))?;
         if patterns.len() >= CACHED_PATTERNS_MAX {
             patterns.clear();
         }

@@ -87,6 +87,10 @@ fn regular_expressions() {
     check("REGEXP_EXTRACT_ALL('x', 'hello', 3)", "null");
     check("REGEXP_REPLACE('Lorem ipsum', '(\\w+) (\\w+)', '$2 $1')", "ipsum Lorem");
     check("REGEXP_SPLIT_TO_ARRAY('-a-b-', '-')", "[, a, b, ]");
+    check("REGEXP_EXTRACT('\\w+', 'é1')", "1");
+    check("REGEXP_REPLACE('aéB', '(?i)[A-B]', '')", "é");
+    check("REGEXP_SPLIT_TO_ARRAY('1٣2', '\\D')", "[1, 2]");
+    check("REGEXP_EXTRACT_ALL('(?U)\\w+', 'é a')", "[é, a]");
     check("REGEXP_SPLIT_TO_ARRAY('abc', '')", "[a, b, c]");
 }
 

@@ -81,7 +81,7 @@ fn contains(call: &Call<'_>) -> KernelResult {
     let lists = call.lists(0);
     let equality = Equality::new(lists.array().values(), &call.value(1).array, element_type(call, 0))?;
     call.build_booleans(|i| {
-        let Some(elements) = lists.range(i).map(range) else { return Ok(None) };
+        let Some(elements) = lists.range(i).map(range) else { return Ok(Some(false)) };
         let wanted = place(call, 1, i);
         Ok(Some(elements.into_iter().any(|e| equality.equal(e, wanted))))
     })

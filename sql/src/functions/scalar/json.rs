@@ -12,7 +12,7 @@ use crate::functions::scalar::collect::{StringLists, StringMaps};
 use crate::types::SqlType;
 use crate::value::SqlValue;
 use crate::value::convert::from_array;
-use crate::value::decimal::BigDecimal;
+use crate::value::decimal::{BigDecimal, Rounding};
 use crate::value::text::format_double;
 use crate::value::time::{format_date, format_time, format_timestamp};
 
@@ -87,7 +87,36 @@ fn number_text(number: &Number) -> String {
     format!("{sign}{first}{point}{rest}E{exponent:+}")
 }
 
-fn write_json(out: &mut String, value: &Json) {
+/// Places that a number is written out to without an exponent: the range of a double, and more than a DECIMAL has.
+const PLAIN_PLACES_MAX: i64 = 400;
+
+/// The text of a number without an exponent.
+fn plain_number_text(number: &Number) -> String {
+    let text = number.to_string();
+    if !text.contains(['e', 'E']) {
+        return text;
+    }
+    let Some(decimal) = BigDecimal::parse(&text).filter(|d| d.scale.abs() <= PLAIN_PLACES_MAX) else {
+        return text;
+    };
+    let decimal = if decimal.scale < 0 { decimal.rescale(0, Rounding::Unnecessary) } else { Some(decimal) };
+    let Some(decimal) = decimal else { return text };
+    let unscaled = decimal.unscaled.to_string();
+    let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled.as_str()), |d| ("-", d));
+    match usize::try_from(decimal.scale) {
+        Ok(scale) if scale > 0 => {
+            let padded = format!("{digits:0>width$}", width = scale + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - scale);
+            format!("{sign}{whole}.{fraction}")
+        }
+        _ => format!("{sign}{digits}"),
+    }
+}
+
+/// How numbers are written.
+type NumberText = fn(&Number) -> String;
+
+fn write_json(out: &mut String, value: &Json, number_text: NumberText) {
     match value {
         Json::Null => out.push_str("null"),
         Json::Bool(v) => out.push_str(if *v { "true" } else { "false" }),
@@ -99,7 +128,7 @@ fn write_json(out: &mut String, value: &Json) {
                 if i > 0 {
                     out.push(',');
                 }
-                write_json(out, item);
+                write_json(out, item, number_text);
             }
             out.push(']');
         }
@@ -111,7 +140,7 @@ fn write_json(out: &mut String, value: &Json) {
                 }
                 write_text(out, key);
                 out.push(':');
-                write_json(out, value);
+                write_json(out, value, number_text);
             }
             out.push('}');
         }
@@ -138,7 +167,14 @@ fn write_text(out: &mut String, text: &str) {
 
 fn json_text(value: &Json) -> String {
     let mut out = String::new();
-    write_json(&mut out, value);
+    write_json(&mut out, value, number_text);
+    out
+}
+
+/// As [`json_text`], with numbers written plain.
+fn plain_json_text(value: &Json) -> String {
+    let mut out = String::new();
+    write_json(&mut out, value, plain_number_text);
     out
 }
 
@@ -233,7 +269,9 @@ fn same(json: &Json, value: &SqlValue, sql_type: &SqlType) -> bool {
             text.contains(['.', 'e', 'E']) && text.parse::<f64>().is_ok_and(|n| n == *v)
         }
         (Json::Number(n), SqlValue::Decimal(v)) => {
-            BigDecimal::parse(&n.to_string()).is_some_and(|n| n.compare(&v.to_big()).is_eq())
+            let text = n.to_string();
+            text.contains(['.', 'e', 'E'])
+                && BigDecimal::parse(&text).is_some_and(|n| n.compare(&v.to_big()).is_eq())
         }
         (Json::Array(_) | Json::Object(_), SqlValue::Array(_) | SqlValue::Map(_) | SqlValue::Struct(_)) => {
             let mut text = String::new();
@@ -258,13 +296,13 @@ fn concat(call: &Call<'_>) -> KernelResult {
                     merged.extend(fields);
                 }
             }
-            return Ok(Some(json_text(&Json::Object(merged))));
+            return Ok(Some(plain_json_text(&Json::Object(merged))));
         }
         let items = parts.into_iter().flat_map(|part| match part {
             Json::Array(items) => items,
             other => vec![other],
         });
-        Ok(Some(json_text(&Json::Array(items.collect()))))
+        Ok(Some(plain_json_text(&Json::Array(items.collect()))))
     })
 }
 

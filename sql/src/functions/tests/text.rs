@@ -158,10 +158,14 @@ fn json() {
     check("TO_JSON_STRING(NULL)", "null");
 }
 
+    check("JSON_ARRAY_CONTAINS('[1]', 1.0)", "false");
+    check("JSON_ARRAY_CONTAINS('[1, 1.0]', 1.0)", "true");
 #[test]
 fn overloads() {
     refused("GREATEST()", "Function 'greatest' does not accept parameters ()");
     refused("GREATEST('a', 1)", "Function 'greatest' does not accept parameters (STRING, INTEGER)");
+    check("JSON_CONCAT('[1e3, -2.5E-3, 1.50]', '12e-1')", "[1000,-0.0025,1.50,1.2]");
+    check("EXTRACTJSONFIELD('{\"a\":1e3}', '$.a')", "1E+3");
     refused(
         "GREATEST(1, 3000000000)",
         "cannot be resolved due to ambiguous method parameters (INTEGER, BIGINT)",

@@ -19,7 +19,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
             map(c, |s| Ok(Url::parse(s)?.host.map(str::to_owned)))
         }),
         part("URL_EXTRACT_PATH", "The path of a URL.", |c| {
-            map(c, |s| percent_decode(Url::parse(s)?.path).map(Some))
+            map(c, |s| Url::parse(s)?.path.map(percent_decode).transpose())
         }),
         function("URL_EXTRACT_PORT", "The port of a URL, if it names one.").with("(STRING) -> INT", |c| {
             let texts = c.strings(0);
@@ -42,7 +42,8 @@ struct Url<'a> {
     scheme: Option<&'a str>,
     host: Option<&'a str>,
     port: Option<i32>,
-    path: &'a str,
+    /// None if the URL is opaque: its scheme is followed by something other than a slash.
+    path: Option<&'a str>,
     query: Option<&'a str>,
     fragment: Option<&'a str>,
 }
@@ -64,6 +65,9 @@ impl<'a> Url<'a> {
                 return Err(format!("\"{text}\" is not a URL"));
             }
         }
+        if scheme.is_some() && !rest.starts_with('/') {
+            return Ok(Url { scheme, host: None, port: None, path: None, query: None, fragment });
+        }
         let (authority, path) = match rest.strip_prefix("//") {
             Some(after) => {
                 let end = after.find('/').unwrap_or(after.len());
@@ -75,7 +79,7 @@ impl<'a> Url<'a> {
             Some(authority) => split_authority(authority),
             None => (None, None),
         };
-        Ok(Url { scheme, host, port, path, query, fragment })
+        Ok(Url { scheme, host, port, path: Some(path), query, fragment })
     }
 }
 

@@ -123,6 +123,13 @@ fn urls() {
 
 #[test]
 fn masks() {
+    for part in ["PATH", "HOST", "PORT", "QUERY"] {
+        check(&format!("URL_EXTRACT_{part}('mailto:a@b.c?subject=x#f')"), "null");
+    }
+    check("URL_EXTRACT_PARAMETER('mailto:a@b.c?subject=x', 'subject')", "null");
+    check("URL_EXTRACT_PROTOCOL('urn:isbn:1#f')", "urn");
+    check("URL_EXTRACT_FRAGMENT('urn:isbn:1#f')", "f");
+    check("URL_EXTRACT_PATH('file:/a/b')", "/a/b");
     check("MASK('My Test $123')", "Xx-Xxxx--nnn");
     check("MASK('My Test $123', '*', NULL, '1', NULL)", "*y *est $111");
     check("MASK_LEFT('My Test $123', 4)", "Xx-Xest $123");

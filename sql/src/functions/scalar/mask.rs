@@ -2,6 +2,7 @@
 
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
+use crate::functions::utf16;
 
 pub(crate) fn functions() -> Vec<ScalarFunction> {
     let function = |name, overview| ScalarFunction::new(name, "STRING", overview);
@@ -36,8 +37,13 @@ struct Masks {
 }
 
 impl Masks {
-    fn apply(&self, c: char) -> char {
-        let mask = if c.is_uppercase() {
+    /// The character that stands for each UTF-16 unit of `c`; None leaves it.
+    fn mask(&self, c: char) -> Option<char> {
+        if c.len_utf16() > 1 {
+            // Java classifies halves of pairs, which are neither letters nor digits.
+            return self.other;
+        }
+        if c.is_uppercase() {
             self.upper
         } else if c.is_lowercase() {
             self.lower
@@ -45,12 +51,11 @@ impl Masks {
             self.digit
         } else {
             self.other
-        };
-        mask.unwrap_or(c)
+        }
     }
 }
 
-/// Masks the characters for which `chosen(index, length, count)` holds. The mask characters begin at argument `first`.
+/// Masks the UTF-16 units for which `chosen(index, length, count)` holds. The mask characters begin at argument `first`.
 fn mask(call: &Call<'_>, first: usize, chosen: fn(usize, usize, usize) -> bool) -> KernelResult {
     let texts = call.strings(0);
     let counts = (first == 2).then(|| call.ints(1));
@@ -73,13 +78,21 @@ fn mask(call: &Call<'_>, first: usize, chosen: fn(usize, usize, usize) -> bool) 
                 other: one(given[3].get(i))?,
             }
         };
-        let length = text.chars().count();
-        let masked = text.chars().enumerate();
-        Ok(Some(
-            masked
-                .map(|(at, c)| if chosen(at, length, count) { masks.apply(c) } else { c })
-                .collect::<String>(),
-        ))
+        let length = utf16::length(text);
+        let mut masked = String::with_capacity(text.len());
+        let mut at = 0;
+        for c in text.chars() {
+            // A pair of which one half is chosen is masked as a whole: half a pair is no text.
+            let units = c.len_utf16();
+            if (at..at + units).any(|unit| chosen(unit, length, count)) {
+                let mask = masks.mask(c);
+                (0..if mask.is_some() { units } else { 1 }).for_each(|_| masked.push(mask.unwrap_or(c)));
+            } else {
+                masked.push(c);
+            }
+            at += units;
+        }
+        Ok(Some(masked))
     })
 }
 

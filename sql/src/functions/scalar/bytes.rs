@@ -17,8 +17,9 @@ const CATEGORY: &str = "CONVERSIONS";
 
 pub(crate) fn functions() -> Vec<ScalarFunction> {
     let function = |name, overview| ScalarFunction::new(name, CATEGORY, overview);
+    let text_function = |name, overview| ScalarFunction::new(name, "STRING", overview);
     vec![
-        function("TO_BYTES", "The bytes of a text in the encoding hex, utf8, ascii or base64.").with(
+        text_function("TO_BYTES", "The bytes of a text in the encoding hex, utf8, ascii or base64.").with(
             "(STRING, STRING) -> BYTES",
             |c| {
                 let (texts, encodings) = (c.strings(0), c.strings(1));
@@ -28,7 +29,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
                 })
             },
         ),
-        function("FROM_BYTES", "Bytes as text in the encoding hex, utf8, ascii or base64.").with(
+        text_function("FROM_BYTES", "Bytes as text in the encoding hex, utf8, ascii or base64.").with(
             "(BYTES, STRING) -> STRING",
             |c| {
                 let (values, encodings) = (c.bytes(0), c.strings(1));
@@ -70,7 +71,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
                     call.build_doubles(|i| Ok(value(i)?.map(f64::from_be_bytes)))
                 })
             }),
-        function("UUID", "A random version 4 UUID, or the UUID in sixteen bytes.")
+        text_function("UUID", "A random version 4 UUID, or the UUID in sixteen bytes.")
             .with("() -> STRING", |c| {
                 c.build_strings(|_| {
                     let (high, low) = (c.environment.random(), c.environment.random());

@@ -17,7 +17,7 @@ const CATEGORY: &str = "CONDITIONAL";
 
 pub(crate) fn functions() -> Vec<ScalarFunction> {
     let extreme = |name, overview, kernel| {
-        let mut function = ScalarFunction::new(name, CATEGORY, overview);
+        let mut function = ScalarFunction::new(name, "MATHEMATICAL", overview);
         for sql_type in ["INT", "BIGINT", "DOUBLE", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP"] {
             function = function.with(&format!("({sql_type}, {sql_type}...) -> {sql_type}"), kernel);
         }

@@ -321,7 +321,7 @@ async fn a_waiting_fetch_is_answered_when_records_come() {
         let mut producer = IdempotentProducer::init(transport.clone()).await.expect("a producer id");
         producer.send(vec![(t0.clone(), vec![batch(&["v"], Compression::None)])]).await.expect("produced");
     };
-    let deadline = Duration::from_secs(30);
+    let deadline = Duration::from_secs(120);
     let (fetched, ()) =
         tokio::time::timeout(deadline, async { tokio::join!(waiting, producing) }).await.expect("in time");
     let records = fetched.expect("fetched").pop().expect("one").1.expect("readable");

@@ -31,7 +31,7 @@ use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 const ID: &str = "id";
 const PARTITIONS: i32 = 3;
 

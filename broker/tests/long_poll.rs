@@ -24,7 +24,7 @@ use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 const FOR_EVER_MS: i32 = 3_600_000;
 
 /// The machine's files; what is read of the topic's log is counted.

@@ -12,7 +12,7 @@ use weir_broker::net::config::ListenerConfig;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// CRC-32 as in Ethernet, by its definition.
 fn crc32(bytes: &[u8]) -> u32 {

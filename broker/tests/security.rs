@@ -38,7 +38,7 @@ use weir_broker::protocol::response::Response;
 
 const SHA256: SaslMechanism = SaslMechanism::Scram(ScramMechanism::Sha256);
 const SHA512: SaslMechanism = SaslMechanism::Scram(ScramMechanism::Sha512);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Certificates of an authority made for one test.
 struct Certificates {

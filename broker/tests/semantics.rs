@@ -43,7 +43,7 @@ macro_rules! call {
     };
 }
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 async fn start(dir: &Path, change: impl FnOnce(&mut BrokerConfig)) -> Broker {
     let mut config = BrokerConfig::new(dir);

@@ -15,7 +15,7 @@ import uuid
 
 BROKER = sys.argv[1]
 ONLY = set(sys.argv[2:])
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 class Unsupported(Exception):

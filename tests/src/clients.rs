@@ -18,7 +18,7 @@ use crate::secure_server::SecureServer;
 /// How often a server is started again when something else took its port meanwhile.
 const STARTS_MAX: usize = 20;
 /// How long a script may take.
-const SCRIPT_WITHIN: Duration = Duration::from_secs(600);
+const SCRIPT_WITHIN: Duration = Duration::from_secs(1_800);
 /// Lines of standard error that are kept for a script that ends badly.
 const ERROR_LINES: usize = 40;
 

@@ -107,7 +107,7 @@ impl ServerProcess {
             if status.is_empty() || status.lines().any(|line| line.starts_with("State:\tZ")) {
                 return Ok(());
             }
-            if started.elapsed() > Duration::from_secs(30) {
+            if started.elapsed() > Duration::from_secs(120) {
                 bail!("the server does not stop");
             }
             std::thread::yield_now();

@@ -13,7 +13,7 @@ use crate::server::weir_binary;
 /// Columns of the terminal.
 pub const COLUMNS: usize = 100;
 /// What is expected must show within this time.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 pub const CTRL_C: &str = "\x03";
 pub const CTRL_D: &str = "\x04";

@@ -25,8 +25,8 @@ const PARTITIONS: i32 = 2;
 const STATEMENTS: &str = "\
     CREATE STREAM s (k STRING KEY, v BIGINT) WITH (KAFKA_TOPIC='s', PARTITIONS=2, KEY_FORMAT='KAFKA', VALUE_FORMAT='JSON');\
     CREATE TABLE sums AS SELECT k, SUM(v) AS total, COUNT(*) AS n FROM s GROUP BY k EMIT CHANGES;";
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const STOP_PATIENCE: Duration = Duration::from_secs(80);
 
 /// How many rows each key has, of which every one counts 1.
 type Counts = BTreeMap<String, i64>;

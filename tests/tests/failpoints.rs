@@ -29,7 +29,7 @@ const POINTS_PER_DIR: usize = 12;
 const LOAD_MAX: Duration = Duration::from_secs(3);
 const TRACED_LOAD: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(2);
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const STOP_PATIENCE: Duration = Duration::from_secs(40);
 
 fn start(dir: &Path, variable: &str, value: &str) -> Result<ServerProcess> {
     ServerProcess::start_adjusted(dir, |command| {

@@ -36,8 +36,8 @@ const BOUNCES: u64 = 3;
 const PARTITIONS: i32 = 3;
 const COPIER: &str = "copier";
 const TXN_TIMEOUT_MS: i32 = 20_000;
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
-const DONE_WITHIN: Duration = Duration::from_secs(300);
+const STOP_PATIENCE: Duration = Duration::from_secs(80);
+const DONE_WITHIN: Duration = Duration::from_secs(1_200);
 /// What is in a transaction that is going to be aborted begins so.
 const DOOMED: &str = "doomed";
 

@@ -28,7 +28,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /** The broker, and what all behaviours share: topics, producers, consumers, and checks. */
 final class Broker {
-    static final long DEADLINE_MS = 30_000;
+    static final long DEADLINE_MS = 120_000;
     private static final BufferedReader INPUT = new BufferedReader(new InputStreamReader(System.in));
     static String broker;
     static Admin admin;
@@ -48,7 +48,7 @@ final class Broker {
     /** Waits for a condition, which itself waits a little. */
     static void until(BooleanSupplier condition, String what) {
         long end = System.nanoTime() + DEADLINE_MS * 1_000_000;
-        while (!condition.getAsBoolean()) need(System.nanoTime() < end, "not within 30 s: " + what);
+        while (!condition.getAsBoolean()) need(System.nanoTime() < end, "not within 120 s: " + what);
     }
 
     static void refused(Class<? extends Throwable> error, Behaviour call) throws Exception {

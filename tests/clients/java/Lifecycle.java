@@ -208,6 +208,7 @@ final class Lifecycle {
             Member.allSeen(10, slow);
             Member other = new Member(group, "group.protocol", protocol).on(topic);
             until(() -> other.poll().size() == 2, protocol + ": the other member holds everything");
+            slow.isGivenUp = true;
             var late = Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(5));
             try {
                 slow.reader.commitSync(late);

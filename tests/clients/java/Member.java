@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Set;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
@@ -17,6 +18,8 @@ final class Member implements ConsumerRebalanceListener {
     final KafkaConsumer<byte[], byte[]> reader;
     final List<TopicPartition> lost = new ArrayList<>();
     final List<Integer> seen = new ArrayList<>();
+    /** Its commits may be refused: the group may have removed it for being slow, at any moment. */
+    boolean isGivenUp;
 
     Member(String group, Object... pairs) {
         reader = consumer(group, pairs);
@@ -33,7 +36,12 @@ final class Member implements ConsumerRebalanceListener {
     @Override
     public void onPartitionsRevoked(Collection<TopicPartition> revoked) {
         lost.addAll(revoked);
-        if (!revoked.isEmpty()) reader.commitSync();
+        if (revoked.isEmpty()) return;
+        try {
+            reader.commitSync();
+        } catch (CommitFailedException error) {
+            if (!isGivenUp) throw error;
+        }
     }
 
     @Override

@@ -17,7 +17,7 @@ use super::{Ledger, PARTITIONS, PRODUCERS, partitions, value_of};
 use crate::log_reader::{Gaps, Seen, check_offsets, read_committed, transport};
 use crate::server::ServerProcess;
 
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(240);
 
 /// The records of `events`, per partition.
 pub type Events = Vec<Vec<Seen>>;

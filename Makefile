@@ -12,18 +12,21 @@ WEIR := $(TARGET)/release/weir
 # Kafka clients of other people: a Python environment, Node modules and Java archives.
 CLIENTS := $(HOME)/.cache/weir/clients
 CARGO := cargo
+# How long `make soak` runs.
+MINUTES ?= 60
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The C++ compiler and libclang are for RocksDB, kcat and Python for the tests with real clients, script and kill for
 # those in a terminal.
 APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps strace
 
-.PHONY: help setup setup-clients build demo test check unit conformance crash clients fmt lint tidy bench bench-broker fuzz clean
+.PHONY: help setup setup-clients build demo test soak fmt bench bench-broker fuzz clean
 
 help:
 	@echo "make demo    set up, build, and run January 2013's flights through Weir"
 	@echo "make test    set up, build, and run every check"
 	@echo "make build   build $(WEIR)"
+	@echo "make soak MINUTES=60   run kills, damage, churn, fuzz and the oracle with random seeds"
 	@echo "make bench   measure the workloads beside DuckDB"
 	@echo "make bench-broker   measure the broker, with its own and with Kafka's Java client"
 
@@ -42,6 +45,10 @@ build: setup
 
 demo: build
 	$(WEIR) demo --examples examples/flights
+
+# Random seeds until the time is up; a seed that fails becomes a fixed case.
+soak: build
+	./tests/soak.sh "$(WEIR)" "$(MINUTES)"
 
 test: setup-clients
 	./tests/run.sh "$(WEIR)" "$(CLIENTS)"

@@ -10,13 +10,12 @@ trap 'rm -f "$log"' EXIT
 step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 
 step "format"; cargo fmt --all --check
-step "lint"; cargo clippy --release --locked --workspace --all-targets -q -- -D warnings
-# The binary and the tests at once: by itself the binary would want some dependencies with fewer features, and DataFusion
-# compiled a second time.
-step "build"; cargo build --release --locked --workspace --all-targets
+# Bins are compiled in test mode only, so that the binary below is the optimised one.
+step "lint and build the tests"; tests/cargo.sh build --lib --tests --benches
+step "build"; cargo build --release --locked -p weir-repl
 step "unit, integration, crash and client tests"
 # Tests of one binary run in parallel, binaries one after another: two cores are enough for that.
-cargo test --release --locked --workspace 2>&1 | tee "$log"
+tests/cargo.sh test --lib --tests 2>&1 | tee "$log"
 step "SQL cases of the project"
 for rows in 1 random:1 100000; do "$weir" test tests/cases --batch-rows "$rows" 2>&1 | tee -a "$log.cases"; done
 conformance=../shared/conformance/qtt

@@ -136,7 +136,7 @@ const ABSENT: &[(&str, &str)] = &[
 fn document() -> String {
     let mut text = String::from(
         "# Kafka compatibility\n\n\
-         Written by `UPDATE_GOLDEN=1 cargo test -p weir-broker --test broker_suite compatibility` from the tables in the source; the \
+         Written by `UPDATE_GOLDEN=1 tests/cargo.sh test --test broker_suite compatibility` from the tables in the source; the \
          same test fails when this page is stale.\n\n\
          Every version of every API is also compared, both ways and byte by byte, with an independent implementation of \
          the protocol; the few versions newer than that one are checked field by field.\n\n\

@@ -245,7 +245,7 @@ async fn damaged_files_are_recovered_taken_offline_or_refused() {
     let seed: u64 =
         std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!(
-        "seed={seed}; again: WEIR_SEED={seed} cargo test --release -p weir-broker --test broker_suite damaged_files -- --nocapture"
+        "seed={seed}; again: WEIR_SEED={seed} tests/cargo.sh test --test broker_suite damaged_files -- --nocapture"
     );
     let tries = std::env::var("WEIR_DAMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(TRIES);
     let mut state = seed | 1;

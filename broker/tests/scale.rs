@@ -10,7 +10,7 @@
 //! | `WEIR_SCALE_SLOW` | connections that send a byte at a time | 60 |
 //! | `WEIR_SEED` | the seed of what is malformed | by chance, printed |
 //!
-//! `cargo test --release -p weir-broker --test broker_suite scale -- --nocapture --test-threads=1` prints the figures.
+//! `tests/cargo.sh test --test broker_suite scale -- --nocapture --test-threads=1` prints the figures.
 
 mod child;
 mod connections;

@@ -5,9 +5,9 @@ mod harness;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use self::harness::{Node, earliest};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use self::harness::{Node, earliest};
 use weir_engine::engine::StopMode;
 use weir_engine::query::options::QueryOptions;
 use weir_engine::query::status::QueryState;

@@ -3,13 +3,21 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// The seed of a run: `WEIR_SEED`, else another one every time. Prints how to repeat the run.
+/// The seed of a run where `WEIR_SEED` names none.
+const SEED: u64 = 20_261_130;
+
+/// The seed of a run: the number in `WEIR_SEED`, a random one for `WEIR_SEED=random`, else always the same. Prints the
+/// command that repeats the run.
 pub fn announce(test: &str) -> u64 {
-    let seed: u64 = number("WEIR_SEED").unwrap_or_else(rand::random);
+    let seed = match std::env::var("WEIR_SEED") {
+        Ok(text) if text == "random" => rand::random(),
+        Ok(text) => text.parse().expect("WEIR_SEED is a number or \"random\""),
+        Err(_) => SEED,
+    };
     let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let commit = commit.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default();
     println!(
-        "seed={seed} commit={commit}; again: WEIR_SEED={seed} cargo test --release --workspace --test node_suite {test} -- --nocapture"
+        "seed={seed} commit={commit}; again: WEIR_SEED={seed} tests/cargo.sh test --test node_suite {test} -- --nocapture"
     );
     seed
 }

@@ -24,6 +24,9 @@ pub fn transport(kafka: &str) -> Arc<dyn Transport> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub offset: i64,
+    /// Milliseconds since the epoch.
+    pub timestamp: i64,
+    /// The key as text; bytes that are not UTF-8 are replaced.
     pub key: String,
     /// None for a tombstone.
     pub value: Option<String>,
@@ -130,7 +133,8 @@ pub async fn read_committed(transport: &Arc<dyn Transport>, of: &TopicPartition)
                 }
                 seen.push(Seen {
                     offset: record.offset,
-                    key: String::from_utf8(record.key.unwrap_or_default().to_vec())?,
+                    timestamp: record.timestamp,
+                    key: String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned(),
                     value: record.value.map(|v| String::from_utf8(v.to_vec())).transpose()?,
                 });
             }

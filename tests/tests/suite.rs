@@ -17,6 +17,7 @@ mod kafka_tools_groups;
 mod kafka_tools_records;
 mod kafka_tools_security;
 mod migrate;
+mod oracle;
 mod scripts;
 mod security;
 mod shell;

@@ -2,6 +2,7 @@
 
 pub mod entity;
 pub mod error;
+pub mod line;
 pub mod rows;
 pub mod style;
 pub mod table;

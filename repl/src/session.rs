@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::client::{ClientError, RequestContext, ServerClient};
 use crate::input::interrupts::Interrupts;
 use crate::render::entity;
+use crate::render::line;
 use crate::render::rows::{csv_line, markdown_head, markdown_line};
 use crate::render::style::Palette;
 use crate::render::table::{Overflow, TableStyle};
@@ -88,10 +89,7 @@ impl Session {
     /// Prints to standard output, and to the spool file if there is one.
     pub fn print(&mut self, text: &str) {
         let text = text.trim_end_matches('\n');
-        let mut out = std::io::stdout().lock();
-        // A closed pipe (`weir -e … | head`) is no reason to fail.
-        let _ = writeln!(out, "{text}");
-        let _ = out.flush();
+        line::out(text);
         self.copy(text);
     }
 
@@ -100,7 +98,7 @@ impl Session {
         if self.output == OutputForm::Table {
             return self.print(text);
         }
-        eprintln!("{}", text.trim_end_matches('\n'));
+        line::err(format_args!("{}", text.trim_end_matches('\n')));
         self.copy(text);
     }
 
@@ -170,7 +168,7 @@ impl Session {
 
     /// Ctrl-C while the server was at it.
     pub(crate) fn interrupted(&mut self) -> Outcome {
-        eprintln!("\nInterrupted: the server may still carry the statement out.");
+        line::err(format_args!("\nInterrupted: the server may still carry the statement out."));
         Outcome::Interrupted
     }
 
@@ -189,7 +187,7 @@ impl Session {
             entities.iter().for_each(|item| self.show_entity(item));
         }
         let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
-        eprintln!("{} {place}{error}", self.palette.error.paint("Error:"));
+        line::err(format_args!("{} {place}{error}", self.palette.error.paint("Error:")));
         self.copy(&format!("Error: {place}{error}"));
     }
 }

@@ -220,12 +220,15 @@ impl RunningNode {
     /// Stops queries and closes the log cleanly. A node that is not shut down loses nothing either; it only has more to check
     /// when it starts again.
     pub async fn shutdown(self) {
+        tracing::info!("closing the HTTP port");
         let _ = self.node.shared.stop.send(true);
         let _ = self.http.await;
         self.node.shared.push.close_all();
+        tracing::info!("stopping queries");
         if let Err(error) = self.node.shared.engine.shutdown().await {
             tracing::warn!(error = %error.chain(), "the engine did not stop cleanly");
         }
+        tracing::info!("closing the Kafka listeners and the logs");
         let broker = self.node.shared.broker.write().take();
         if let Some(broker) = broker
             && let Err(error) = broker.shutdown().await

@@ -20,6 +20,7 @@ mod migrate;
 mod oracle;
 mod scripts;
 mod security;
+mod server_log;
 mod shell;
 mod tidy;
 mod transactional_copy;

@@ -21,6 +21,7 @@ use crate::bench::start;
 use crate::bench::usage;
 use crate::bench::workload::{Bench, PARTITIONS, round};
 use crate::durability::DurabilityArg;
+use crate::render::line;
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -61,7 +62,7 @@ pub async fn run(args: BenchArgs) -> Result<()> {
             let _ = std::fs::remove_dir_all(&dir);
         }
         for line in figures? {
-            println!("{line}");
+            line::out(format_args!("{line}"));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use crate::kafka_tools::output::line;
 use crate::kafka_tools::scripts::Script;
+use crate::render::line;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -59,7 +60,7 @@ pub fn run(args: &AliasesArgs) -> ExitCode {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("Error: {message}");
+    line::err(format_args!("Error: {message}"));
     ExitCode::from(code)
 }
 

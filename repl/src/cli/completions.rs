@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
 use crate::cli::args::Cli;
+use crate::render::line;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -22,8 +23,7 @@ pub struct CompletionsArgs {
 pub fn run(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "weir", &mut script);
-    // A closed pipe is no reason to fail.
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
+    line::out_bytes(&script);
     ExitCode::SUCCESS
 }
 

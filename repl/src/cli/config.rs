@@ -16,6 +16,8 @@ use crate::cli::settings::SETTINGS;
 use crate::cli::settings_file::{Defaults, load};
 use crate::kafka_tools::output::OutputArgs;
 
+use crate::kafka_tools::suggest::did_you_mean;
+use crate::render::line;
 const USAGE: i32 = 2;
 const DEFAULT: &str = "default";
 const OVERRIDE: &str = "--override";
@@ -72,8 +74,9 @@ pub fn parse() -> Cli {
     let mut cli = Cli::parse_from(&arguments);
     let Some(node) = node_of(&mut cli) else { return cli };
     let defaults = load(node.config.as_deref(), std::env::vars()).unwrap_or_else(|message| fail(&message));
-    for warning in &defaults.warnings {
-        eprintln!("Warning: {warning}");
+    let misspelt = misspelt_variables(&Cli::command(), std::env::vars().map(|(name, _)| name));
+    for warning in defaults.warnings.iter().chain(&misspelt) {
+        line::err(format_args!("Warning: {warning}"));
     }
     // It has succeeded without them, so whatever fails now is in a file or a variable.
     let matches = with_defaults(Cli::command(), &defaults).try_get_matches_from(&arguments);
@@ -102,7 +105,7 @@ fn unique(mut names: Vec<&str>) -> Vec<&str> {
 }
 
 fn fail(message: &str) -> ! {
-    eprintln!("Error: {}", message.trim_end());
+    line::err(format_args!("Error: {}", message.trim_end()));
     std::process::exit(USAGE)
 }
 
@@ -191,7 +194,7 @@ fn broker_values(defaults: &Defaults, node: &NodeArgs) -> Vec<SettingValue> {
 pub fn run(args: ConfigArgs) -> ExitCode {
     let ConfigCommand::Show(show) = args.command;
     if let Err(message) = show.node.kafka_settings() {
-        eprintln!("Error: {message}");
+        line::err(format_args!("Error: {message}"));
         return ExitCode::from(2);
     }
     let row = |setting: &SettingValue| {

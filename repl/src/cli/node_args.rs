@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use weir_broker::config::BrokerConfig;
 
+use crate::cli::logging::{LogFilter, LogFormat};
 use crate::cli::security::SecurityArgs;
 use crate::durability::DurabilityArg;
 
@@ -42,6 +43,13 @@ pub struct NodeArgs {
     /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
     #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
     pub no_processing_log: bool,
+    /// Log lines to write: off, error, warn, info, debug or trace, also by target, as in warn,weir_engine=debug;
+    /// default: info for a server, error for a shell. RUST_LOG holds where this is not given
+    #[arg(long, value_name = "LEVEL", env = "WEIR_LOG")]
+    pub log_level: Option<LogFilter>,
+    /// Form of the log lines on standard error
+    #[arg(long, value_name = "FORM", value_enum, default_value = "text", env = "WEIR_LOG_FORMAT")]
+    pub log_format: LogFormat,
     /// How often retention, compaction and checkpoints look for work
     #[arg(long, value_name = "MS", hide = true)]
     pub housekeeping_interval_ms: Option<u64>,

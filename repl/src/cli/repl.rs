@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::input::editor::{Input, SqlEditor};
 use crate::input::helper::joined;
 use crate::input::names::Names;
+use crate::render::line;
 use crate::session::{Outcome, Session};
 
 const PROMPT: &str = "weir> ";
@@ -31,7 +32,7 @@ pub async fn run_script(mut session: Session, script: Script) -> ExitCode {
             match std::io::stdin().read_to_string(&mut text) {
                 Ok(_) => session.run_place(Some("standard input".to_owned()), &text).await,
                 Err(error) => {
-                    eprintln!("Error: cannot read standard input: {error}");
+                    line::err(format_args!("Error: cannot read standard input: {error}"));
                     Outcome::Failed
                 }
             }
@@ -52,7 +53,7 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
     }
     // From now on Ctrl-C reaches those who wait for it, and ends the process no more.
     if let Err(error) = signal(SignalKind::interrupt()) {
-        eprintln!("Error: cannot watch for Ctrl-C: {error}");
+        line::err(format_args!("Error: cannot watch for Ctrl-C: {error}"));
         return ExitCode::from(1);
     }
     session.print(banner);
@@ -61,7 +62,7 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
     let mut editor = match SqlEditor::new(names.clone(), session.palette.header.is_bold, history_file) {
         Ok(editor) => editor,
         Err(error) => {
-            eprintln!("Error: cannot read the terminal: {error}");
+            line::err(format_args!("Error: cannot read the terminal: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -74,7 +75,7 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
             Ok(Input::Cancelled) => continue,
             Ok(Input::End) => return ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("Error: cannot read the terminal: {error}");
+                line::err(format_args!("Error: cannot read the terminal: {error}"));
                 return ExitCode::from(1);
             }
         };

@@ -189,7 +189,7 @@ impl SecurityArgs {
                 return Err(open_to_all(&format!("{}://{}", listener.protocol.name(), listener.address())));
             }
             if !listener.is_loopback() && listener.protocol == Protocol::SaslPlaintext {
-                eprintln!("Warning: passwords and records on {} are not encrypted", listener.address());
+                tracing::warn!(listener = listener.address(), "passwords and records are not encrypted");
             }
             configs.push(config);
         }
@@ -230,8 +230,8 @@ impl SecurityArgs {
             return Err(format!("super user \"{name}\" does not have the form User:NAME"));
         }
         if self.super_user.is_empty() && self.listeners.iter().any(|listener| listener.protocol.has_sasl()) {
-            eprintln!(
-                "Warning: without --super-user there are no ACLs: every client that authenticates may do everything"
+            tracing::warn!(
+                "without --super-user there are no ACLs: every client that authenticates may do everything"
             );
         }
         let authorizer = (!self.super_user.is_empty()).then(|| AuthorizerConfig {
@@ -270,7 +270,7 @@ pub fn open_to_all(address: &str) -> String {
 fn warn_if_shared(path: &Path) {
     const OTHERS: u32 = 0o077;
     if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & OTHERS != 0) {
-        eprintln!("Warning: {} can be read by other users of this machine", path.display());
+        tracing::warn!(file = %path.display(), "other users of this machine can read the file");
     }
 }
 

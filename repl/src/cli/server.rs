@@ -11,11 +11,13 @@ use weir_server::config::{NodeConfig, ProcessingLogConfig};
 use weir_server::node::{NodeError, RunningNode};
 
 use crate::cli::args::{OutputArg, ShellArgs};
+use crate::cli::logging;
 use crate::cli::node_args::NodeArgs;
 use crate::cli::repl::{Script, run_interactive, run_script};
 use crate::cli::security::open_to_all;
 use crate::client::{ClientError, ServerClient};
 use crate::render::error::chain;
+use crate::render::line;
 use crate::render::style::Palette;
 use crate::session::{OutputForm, Session};
 
@@ -33,8 +35,8 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
         Err(message) => return fail(&message, 2),
     };
     if config.durability == Durability::Relaxed {
-        eprintln!(
-            "Warning: durability is relaxed: records acknowledged in the last second may be lost with the machine"
+        tracing::warn!(
+            "durability is relaxed: records acknowledged in the last second may be lost with the machine"
         );
     }
     let mut stop_signals = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
@@ -49,35 +51,41 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
         Ok(node) => node,
         Err(error) => return fail(&chain(&error), 1),
     };
-    println!("{}", ready_line(&node, started));
+    line::out(format_args!("{}", ready_line(&node, started)));
     let mut storage_failed = std::pin::pin!(node.node.storage_failed());
-    loop {
+    let signal = loop {
         tokio::select! {
-            _ = stop_signals.0.recv() => break,
-            _ = stop_signals.1.recv() => break,
+            _ = stop_signals.0.recv() => break "SIGTERM",
+            _ = stop_signals.1.recv() => break "SIGINT",
             _ = reload_signals.recv() => match node.node.reload_certificates() {
-                Ok(()) => eprintln!("certificates loaded anew"),
-                Err(error) => eprintln!("Warning: certificates stay as they were: {}", chain(&error)),
+                Ok(()) => tracing::info!("certificates loaded anew"),
+                Err(error) => tracing::warn!(error = %chain(&error), "certificates stay as they were"),
             },
             // Nothing is acknowledged any more; the next start checks what is on the disk.
             () = &mut storage_failed => {
-                eprintln!("Error: a write or sync of the log failed: nothing more is acknowledged");
+                tracing::error!("a write or sync of the log failed: nothing more is acknowledged");
+                logging::flush();
                 std::process::exit(STORAGE_FAILED)
             }
         }
-    }
+    };
+    tracing::info!(signal, "node stops");
     shut_down(node).await
 }
 
 async fn shut_down(node: RunningNode) -> ExitCode {
+    let started = Instant::now();
     match tokio::time::timeout(SHUTDOWN_TIMEOUT, node.shutdown()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            tracing::info!(ms = started.elapsed().as_millis(), "node stopped");
+            ExitCode::SUCCESS
+        }
         Err(_) => fail("the node did not stop in time; the next start checks its log", 1),
     }
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("Error: {message}");
+    line::err(format_args!("Error: {message}"));
     ExitCode::from(code)
 }
 

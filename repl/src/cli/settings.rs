@@ -21,7 +21,7 @@ const fn setting(name: &'static str, id: &'static str, aliases: &'static [&'stat
 }
 
 /// Every flag of a node.
-pub static SETTINGS: [Setting; 25] = [
+pub static SETTINGS: [Setting; 27] = [
     setting("node.data-dir", "data_dir", &["log.dirs", "log.dir"]),
     setting("node.durability", "durability", &[]),
     setting("node.commit-interval-ms", "commit_interval_ms", &["ksql.streams.commit.interval.ms"]),
@@ -29,6 +29,8 @@ pub static SETTINGS: [Setting; 25] = [
     setting("node.slow-reader-timeout-ms", "slow_reader_timeout_ms", &[]),
     setting("node.no-processing-log", "no_processing_log", &[]),
     setting("node.housekeeping-interval-ms", "housekeeping_interval_ms", &[]),
+    setting("node.log-level", "log_level", &[]),
+    setting("node.log-format", "log_format", &[]),
     setting("node.insecure", "insecure", &[]),
     setting("http.listen", "http_listen", &[]),
     setting("kafka.listen", "kafka_listen", &[]),

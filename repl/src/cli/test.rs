@@ -10,6 +10,7 @@ use clap::Args;
 use walkdir::WalkDir;
 use weir_engine::driver::{BatchRows, DriverConfig};
 
+use crate::render::line;
 use crate::testing::case::Document;
 use crate::testing::report::{Outcome, Report};
 use crate::testing::{qtt, rqtt, sql_test};
@@ -56,7 +57,7 @@ fn parse_batch_rows(text: &str) -> Result<BatchRows, String> {
 pub fn run(args: &TestArgs) -> ExitCode {
     match run_all(args) {
         Ok(report) => {
-            println!("{report}");
+            line::out(format_args!("{report}"));
             let enough = match args.min_passed {
                 Some(wanted) => report.passed >= wanted,
                 None => report.failed == 0 || args.allow_failures,
@@ -64,7 +65,7 @@ pub fn run(args: &TestArgs) -> ExitCode {
             if enough { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            line::err(format_args!("Error: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -116,7 +117,7 @@ fn run_file(path: &Path, args: &TestArgs, config: DriverConfig, report: &mut Rep
     let mut note = |name: &str, outcome: Outcome| -> anyhow::Result<()> {
         if let Outcome::Failed(message) = &outcome {
             let message = if args.brief { message.lines().next().unwrap_or_default() } else { message };
-            println!("FAILED {file}: {name}\n  {}", message.replace('\n', "\n  "));
+            line::out(format_args!("FAILED {file}: {name}\n  {}", message.replace('\n', "\n  ")));
         }
         Ok(report.add(&file, name, &outcome)?)
     };

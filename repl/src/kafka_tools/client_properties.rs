@@ -11,6 +11,7 @@ use weir_broker::net::tls::TlsClientFiles;
 
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::suggest::did_you_mean;
+use crate::render::line;
 
 /// Properties that mean something to some tool.
 const KNOWN: [&str; 20] = [
@@ -130,7 +131,7 @@ impl ClientProperties {
                 return Err(ToolError::Usage(format!("client property \"{name}\" is not known{hint}")));
             }
             if !FULFILLED.contains(&(name, value.as_str())) {
-                eprintln!("Warning: client property {name} changes nothing here");
+                line::err(format_args!("Warning: client property {name} changes nothing here"));
             }
             unused.push(name.to_owned());
         }

@@ -20,6 +20,7 @@ use crate::kafka_tools::format::Consumed;
 use crate::kafka_tools::group_member::GroupMember;
 use crate::kafka_tools::offsets::{bounds, partitions, resolve};
 use crate::kafka_tools::progress::Progress;
+use crate::render::line;
 
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 /// A member must be heard of, so its fetches are short.
@@ -62,7 +63,7 @@ pub async fn read(connection: Connection, plan: ReadPlan) -> Result<u64> {
     consumer.progress.end();
     let has_end = consumer.plan.exit_at_end || consumer.plan.count.is_some() || consumer.plan.until.is_some();
     if !consumer.plan.quiet && outcome.is_ok() && has_end {
-        eprintln!("{} record(s) read from {}", consumer.read, consumer.plan.topics.join(", "));
+        line::err(format_args!("{} record(s) read from {}", consumer.read, consumer.plan.topics.join(", ")));
     }
     outcome.map(|()| consumer.read)
 }
@@ -217,7 +218,9 @@ impl Consumer {
     async fn go_to_start(&mut self, partition: &TopicPartition) -> Result<()> {
         let found = bounds(&self.connection, std::slice::from_ref(partition), self.plan.isolation).await?;
         let start = found.first().map_or(0, |bounds| bounds.start);
-        eprintln!("Warning: {partition} does not have its offset any more; going on at {start}");
+        line::err(format_args!(
+            "Warning: {partition} does not have its offset any more; going on at {start}"
+        ));
         self.positions.insert(partition.clone(), start);
         Ok(())
     }

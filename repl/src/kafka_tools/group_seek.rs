@@ -23,6 +23,7 @@ use crate::kafka_tools::offsets::{
     Bounds, Place, bounds, parse_duration, parse_place, parse_time, partitions, resolve,
 };
 use crate::kafka_tools::output::OutputArgs;
+use crate::render::line;
 
 /// Bytes of a file of offsets at most.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -167,9 +168,9 @@ pub async fn seek(connection: &Connection, name: &str, args: &SeekArgs) -> Resul
         if !is_dry {
             return Err(ToolError::GroupInUse { group: name.to_owned() });
         }
-        eprintln!(
+        line::err(format_args!(
             "Warning: group \"{name}\" has members; its offsets cannot be changed before they are stopped"
-        );
+        ));
     }
     let committed = match group {
         Some(_) => group_offsets::fetch(&connection.transport, name).await?,

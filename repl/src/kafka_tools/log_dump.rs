@@ -20,6 +20,7 @@ use crate::kafka_tools::log_index::{
     OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, TXN_ENTRY_BYTES, offset_entries, time_entries, txn_entries,
 };
 use crate::kafka_tools::output::{ListForm, OutputArgs};
+use crate::render::line;
 
 /// Bytes of an index file that is read whole.
 const INDEX_BYTES_MAX: u64 = 256 << 20;
@@ -98,13 +99,18 @@ pub fn run(args: &LogArgs) -> Result<()> {
     let _ = out.flush();
     drop(out);
     for damage in &totals.damage {
-        eprintln!("Damage: {}: at byte {}: {}", damage.path.display(), damage.position, damage.message);
+        line::err(format_args!(
+            "Damage: {}: at byte {}: {}",
+            damage.path.display(),
+            damage.position,
+            damage.message
+        ));
     }
     if dump.verify {
-        println!(
+        line::out(format_args!(
             "{} segment(s), {} batch(es), {} record(s), {} index entries checked",
             totals.segments, totals.batches, totals.records, totals.index_entries
-        );
+        ));
     }
     match totals.damage.len() {
         0 => Ok(()),

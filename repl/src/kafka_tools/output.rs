@@ -1,10 +1,11 @@
 //! Lists for people and for programs.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
+use crate::render::line;
 use crate::render::style::Palette;
 use crate::render::table::{TableStyle, table};
 
@@ -70,13 +71,12 @@ impl OutputArgs {
     pub fn say(self, text: &str) {
         match self.form() {
             ListForm::Table => line(text),
-            ListForm::Json => eprintln!("{text}"),
+            ListForm::Json => line::err(text),
         }
     }
 }
 
 /// Prints a line.
 pub fn line(text: &str) {
-    // A closed pipe is no reason to fail.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    line::out(text);
 }

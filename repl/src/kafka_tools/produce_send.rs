@@ -24,6 +24,7 @@ use crate::kafka_tools::produce::{PartitionChoice, Transaction, WritePlan};
 use crate::kafka_tools::produce_input::InputRecord;
 use crate::kafka_tools::produce_read::{Piece, read_pieces};
 use crate::kafka_tools::progress::Progress;
+use crate::render::line;
 
 /// Pieces read ahead of those being sent.
 const PIECES_AHEAD_MAX: usize = 4_096;
@@ -52,7 +53,7 @@ pub async fn write(connection: Connection, mut plan: WritePlan) -> Result<()> {
     progress.end();
     sender.end(outcome).await?;
     if !plan.quiet {
-        eprintln!("{} record(s) written to {}", sender.sent, plan.topic);
+        line::err(format_args!("{} record(s) written to {}", sender.sent, plan.topic));
     }
     Ok(())
 }

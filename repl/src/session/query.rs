@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::client::{ClientError, QueryAnswer, QueryItem};
 use crate::input::interrupts::Interrupts;
+use crate::render::line;
 use crate::render::rows::{csv_line, expanded, json_object, markdown_head, markdown_line};
 use crate::render::table::{StreamingTable, table};
 use crate::session::{Outcome, OutputForm, Session, column_names, elapsed};
@@ -46,7 +47,7 @@ impl Session {
                 () = interrupts.next() => {
                     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
                         // The terminal shows ^C where the cursor stands.
-                        println!();
+                        line::out("");
                     }
                     self.finish(&mut shown, "Query terminated", started);
                     return Ok(Outcome::Interrupted);

@@ -10,6 +10,7 @@ use weir_broker::client::admin::TopicDescription;
 use crate::kafka_tools::connection::{Connection, ConnectionArgs};
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::scripts::Script;
+use crate::render::line;
 
 /// Flags that change nothing here.
 pub trait Ignored {
@@ -30,7 +31,7 @@ pub fn parse<A: Parser + Ignored>(script: Script, arguments: Vec<OsString>) -> A
         match A::IGNORED.iter().find(|(known, _)| *known == name) {
             None => left.push(argument),
             Some((name, takes_value)) => {
-                eprintln!("Warning: {name} changes nothing here");
+                line::err(format_args!("Warning: {name} changes nothing here"));
                 if *takes_value && value.is_none() {
                     arguments.next();
                 }

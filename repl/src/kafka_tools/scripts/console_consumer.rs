@@ -13,6 +13,7 @@ use crate::kafka_tools::format::{Part, RecordFormat};
 use crate::kafka_tools::offsets::{Place, parse_place};
 use crate::kafka_tools::produce_input::unescape;
 use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, matching_topics};
+use crate::render::line;
 
 /// Print the records of a topic, as kafka-console-consumer.sh does
 #[derive(Debug, Parser)]
@@ -106,7 +107,7 @@ pub async fn run(mut args: ConsoleConsumerArgs) -> Result<()> {
         quiet: true,
     };
     let read = consume_read::read(connection, plan).await?;
-    eprintln!("Processed a total of {read} messages");
+    line::err(format_args!("Processed a total of {read} messages"));
     Ok(())
 }
 
@@ -136,7 +137,7 @@ fn console_format(properties: &[String]) -> Result<(RecordFormat, Vec<u8>)> {
             | "headers.deserializer"
             | "key.deserializer"
             | "value.deserializer" => {
-                eprintln!("Warning: property {name} changes nothing here");
+                line::err(format_args!("Warning: property {name} changes nothing here"));
             }
             _ => return Err(unknown()),
         }

@@ -15,6 +15,7 @@ use crate::kafka_tools::group_view::{GroupView, PartitionLag, existing, groups, 
 use crate::kafka_tools::names::Names;
 use crate::kafka_tools::output::line;
 use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, only_one};
+use crate::render::line;
 
 /// Columns are at least so wide.
 const COLUMN_CHARS_MIN: usize = 15;
@@ -185,9 +186,9 @@ async fn describe(connection: &Connection, args: &ConsumerGroupsArgs, named: &[S
     }
     for view in &views {
         if !view.is_active() {
-            eprintln!("\nConsumer group '{}' has no active members.", view.id);
+            line::err(format_args!("\nConsumer group '{}' has no active members.", view.id));
         } else if view.state != "Stable" {
-            eprintln!("\nWarning: Consumer group '{}' is rebalancing.", view.id);
+            line::err(format_args!("\nWarning: Consumer group '{}' is rebalancing.", view.id));
         }
         if args.members {
             members(view, args.verbose);
@@ -308,7 +309,7 @@ async fn reset(connection: &Connection, args: &ConsumerGroupsArgs, named: &[Stri
         all_topics: args.all_topics,
     };
     if !args.execute && !args.dry_run && !args.export {
-        eprintln!("WARN: No action will be performed as the --execute option is missing.");
+        line::err(format_args!("WARN: No action will be performed as the --execute option is missing."));
     }
     let row = |cells: [&str; 4]| {
         let [group, topic, partition, offset] = cells;
@@ -339,7 +340,7 @@ async fn delete(connection: &Connection, named: &[String]) -> Result<()> {
         match group::delete(connection, name).await {
             Ok(()) => deleted.push(format!("'{name}'")),
             Err(error) => {
-                eprintln!("Error: Deletion of group '{name}' failed: {error}");
+                line::err(format_args!("Error: Deletion of group '{name}' failed: {error}"));
                 failed += 1;
             }
         }

@@ -4,6 +4,7 @@ pub mod aliases;
 pub mod args;
 pub mod completions;
 pub mod config;
+pub mod listen;
 pub mod log_writer;
 pub mod logging;
 pub mod man;

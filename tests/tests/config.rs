@@ -54,6 +54,9 @@ fn nearer_sources_go_before_farther_ones() -> Result<()> {
     assert_eq!(setting(&shown, "num.partitions")?, pair("6", "weir.toml"));
     assert_eq!(setting(&shown, "node.durability")?, pair("fsync", "default"));
     assert_eq!(setting(&shown, "tls.key")?, pair("null", "default"));
+    assert_eq!(setting(&shown, "http.listen")?, pair("127.0.0.1:8088", "default"));
+    assert_eq!(setting(&shown, "kafka.listen")?, pair("127.0.0.1:9092", "default"));
+    assert_eq!(setting(&shown, "node.log-format")?, pair("text", "default"));
 
     let variables = [
         ("WEIR_NODE__COMMIT_INTERVAL_MS", "7"),
@@ -86,6 +89,9 @@ fn what_is_wrong_is_named_with_its_place() -> Result<()> {
         ("listners = \"x\"", "weir.toml: setting \"listners\" is not known; did you mean \"listeners\"?"),
         ("[node]\ndurability = \"never\"", "in the configuration (weir.toml): error: invalid value 'never'"),
         ("num.partitions = 0", "num.partitions"),
+        ("num.partitons = 3", "setting \"num.partitons\" is not known; did you mean \"num.partitions\"?"),
+        ("[kafka]\nlisten = \"127.0.0.1\"", "no port: expected HOST:PORT"),
+        ("[node]\nlog-level = \"loud\"", "unknown level \"loud\""),
         ("num.partitions =", "weir.toml: "),
     ] {
         fs::write(folder.path().join("weir.toml"), text)?;
@@ -98,6 +104,21 @@ fn what_is_wrong_is_named_with_its_place() -> Result<()> {
     fs::remove_file(folder.path().join("weir.toml"))?;
     let ran = weir(folder.path(), &["config", "show"], &[("WEIR_KAFKA__LISTN", "x")])?;
     assert!(ran.code == Some(2) && ran.err.contains("WEIR_KAFKA__LISTN: "), "{}", ran.err);
+    for (setting, expected) in [
+        ("foo=bar", "setting \"foo\" is not known"),
+        ("num.partitons=3", "did you mean \"num.partitions\"?"),
+        ("listeners=x", "is set by its flag, --listeners"),
+    ] {
+        let ran = weir(folder.path(), &["config", "show", "--override", setting], &[])?;
+        assert!(ran.code == Some(2) && ran.err.contains(expected), "{setting}: {}", ran.err);
+    }
+    let ran = weir(folder.path(), &["config", "show"], &[("WEIR_KAFKA_LISTN", "x")])?;
+    assert_eq!(ran.err, "Warning: WEIR_KAFKA_LISTN is not known; did you mean \"WEIR_KAFKA_LISTEN\"?\n");
+    let advertised = ["server", "--kafka-advertised", "0.0.0.0:9092"];
+    let ran = weir(folder.path(), &advertised, &[])?;
+    assert!(ran.code == Some(2) && ran.err.contains("cannot be advertised"), "{}", ran.err);
+    let ran = weir(folder.path(), &["server", "--http-listen", "no-such-host.invalid:1"], &[])?;
+    assert!(ran.code == Some(2) && ran.err.contains("cannot resolve the host name"), "{}", ran.err);
     let ran = weir(folder.path(), &["server", "--config", "nowhere.toml"], &[])?;
     assert!(ran.code == Some(2) && ran.err.contains("cannot read nowhere.toml"), "{}", ran.err);
     // Tools need no settings of a node.
@@ -148,5 +169,16 @@ fn a_node_runs_by_its_file() -> Result<()> {
     fs::write(&file, "log.retention.ms = 99\n")?;
     let server = start()?;
     assert_eq!(retention(&server)?, "99");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_given_by_host_names() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start_at(folder.path(), "localhost:0", "localhost:0")?;
+    server.sql().execute("SHOW STREAMS;").await?;
+    let ran = weir(folder.path(), &["cluster", "metadata"], &[("WEIR_BROKERS", &server.kafka)])?;
+    let port = server.kafka.rsplit_once(':').context("an address")?.1;
+    assert!(ran.out.contains(&format!("localhost:{port}")), "advertised by its name: {}{}", ran.out, ran.err);
     Ok(())
 }

@@ -9,15 +9,16 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 use serde_json::Value;
 use weir_broker::config::BrokerConfig;
 use weir_broker::metadata::topic_config::DEFINITIONS;
+use weir_server::config::NodeConfig;
 
 use crate::cli::args::{self, Cli};
 use crate::cli::node_args::NodeArgs;
 use crate::cli::settings::SETTINGS;
 use crate::cli::settings_file::{Defaults, load};
 use crate::kafka_tools::output::OutputArgs;
-
 use crate::kafka_tools::suggest::did_you_mean;
 use crate::render::line;
+
 const USAGE: i32 = 2;
 const DEFAULT: &str = "default";
 const OVERRIDE: &str = "--override";
@@ -98,6 +99,26 @@ pub fn parse() -> Cli {
     cli
 }
 
+/// Warnings about variables whose names are nearly those of settings. Others may be anybody's.
+fn misspelt_variables(command: &Command, variables: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known = vec![CREDENTIALS.to_owned()];
+    let mut commands = vec![command];
+    while let Some(command) = commands.pop() {
+        let names = command.get_arguments().filter_map(|argument| argument.get_env());
+        known.extend(names.map(|name| name.to_string_lossy().into_owned()));
+        commands.extend(command.get_subcommands());
+    }
+    let warning = |name: String| {
+        // Variables with a section are checked with the files.
+        if !name.starts_with("WEIR_") || name.contains("__") || known.contains(&name) {
+            return None;
+        }
+        let hint = did_you_mean(&name, known.iter().map(String::as_str));
+        (!hint.is_empty()).then(|| format!("{name} is not known{hint}"))
+    };
+    variables.filter_map(warning).collect()
+}
+
 fn unique(mut names: Vec<&str>) -> Vec<&str> {
     names.sort_unstable();
     names.dedup();
@@ -158,7 +179,8 @@ fn values(matches: &ArgMatches, defaults: &Defaults, node: &NodeArgs) -> Vec<Set
             }
             _ => defaults.flags.get(setting.id).map_or_else(|| DEFAULT.to_owned(), |g| g.origin.clone()),
         };
-        let value = (!raw.is_empty()).then(|| raw.join(setting.separator));
+        let given = (!raw.is_empty()).then(|| raw.join(setting.separator));
+        let value = given.or_else(|| default_address(setting.id, node));
         values.push(SettingValue { name: setting.name.to_owned(), value, origin });
     }
     if std::env::var_os(CREDENTIALS).is_some() {
@@ -167,6 +189,17 @@ fn values(matches: &ArgMatches, defaults: &Defaults, node: &NodeArgs) -> Vec<Set
     }
     values.extend(broker_values(defaults, node));
     values
+}
+
+/// The address of a listener that is open without a setting.
+fn default_address(id: &str, node: &NodeArgs) -> Option<String> {
+    let config = NodeConfig::new(&node.data_dir);
+    match id {
+        "http_listen" => Some(config.http_listen.to_string()),
+        // Listeners replace this one.
+        "kafka_listen" if node.security.listeners.is_empty() => config.kafka_listen.map(|a| a.to_string()),
+        _ => None,
+    }
 }
 
 /// Settings of the broker without flags.
@@ -206,4 +239,23 @@ pub fn run(args: ConfigArgs) -> ExitCode {
     let columns: &[&str] = if show.origin { &["setting", "value", "origin"] } else { &["setting", "value"] };
     show.output.show(columns, &rows);
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_are_nearly_settings_are_reported() {
+        let names = [
+            "WEIR_KAFKA_LISTN",
+            "WEIR_KAFKA_LISTEN",
+            "WEIR_LOG",
+            "WEIR_CREDENTIALS",
+            "WEIR_FAVOURITE",
+            "HOME",
+        ];
+        let warnings = misspelt_variables(&Cli::command(), names.into_iter().map(str::to_owned));
+        assert_eq!(warnings, ["WEIR_KAFKA_LISTN is not known; did you mean \"WEIR_KAFKA_LISTEN\"?"]);
+    }
 }

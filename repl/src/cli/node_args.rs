@@ -1,15 +1,17 @@
 //! Flags of a node.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use weir_broker::config::BrokerConfig;
 
+use crate::cli::listen::HostPort;
 use crate::cli::logging::{LogFilter, LogFormat};
 use crate::cli::security::SecurityArgs;
+use crate::cli::settings::{Meaning, known_names, meaning};
 use crate::durability::DurabilityArg;
+use crate::kafka_tools::suggest::did_you_mean;
 
 #[derive(Clone, Debug, Args)]
 pub struct NodeArgs {
@@ -18,13 +20,13 @@ pub struct NodeArgs {
     pub data_dir: PathBuf,
     /// Address of the SQL API; default 127.0.0.1:8088, for an embedded node a free port if that is taken
     #[arg(long, value_name = "HOST:PORT", env = "WEIR_HTTP_LISTEN")]
-    pub http_listen: Option<SocketAddr>,
+    pub http_listen: Option<HostPort>,
     /// Address of the Kafka protocol; default 127.0.0.1:9092, for an embedded node a free port if that is taken
     #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_LISTEN")]
-    pub kafka_listen: Option<SocketAddr>,
+    pub kafka_listen: Option<HostPort>,
     /// Host and port that Kafka clients are told to connect to
     #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_ADVERTISED")]
-    pub kafka_advertised: Option<String>,
+    pub kafka_advertised: Option<HostPort>,
     /// When records are acknowledged
     #[arg(long, value_enum, default_value = "fsync", env = "WEIR_DURABILITY")]
     pub durability: DurabilityArg,
@@ -73,9 +75,43 @@ impl NodeArgs {
         let mut broker = BrokerConfig::new(&self.data_dir);
         for text in &self.overrides {
             let (name, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\" is not KEY=VALUE"))?;
-            broker.set(name.trim(), value.trim()).map_err(|error| error.to_string())?;
-            settings.insert(name.trim().to_owned(), value.trim().to_owned());
+            let (name, value) = (name.trim(), value.trim());
+            check_override(name)?;
+            broker.set(name, value).map_err(|error| error.to_string())?;
+            settings.insert(name.to_owned(), value.to_owned());
         }
         Ok(settings)
+    }
+}
+
+/// Errors: it is no setting of the broker that `--override` can set.
+fn check_override(name: &str) -> Result<(), String> {
+    match meaning(name) {
+        Meaning::Broker => Ok(()),
+        Meaning::Flag(setting) => {
+            Err(format!("\"{name}\" is set by its flag, --{}", setting.id.replace('_', "-")))
+        }
+        Meaning::Ignored => Err(format!("setting \"{name}\" changes nothing here")),
+        Meaning::Unknown => {
+            Err(format!("setting \"{name}\" is not known{}", did_you_mean(name, known_names())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_that_set_nothing_are_named() {
+        assert_eq!(check_override("num.partitions"), Ok(()));
+        for (name, expected) in [
+            ("foo", "setting \"foo\" is not known"),
+            ("num.partitons", "setting \"num.partitons\" is not known; did you mean \"num.partitions\"?"),
+            ("listeners", "\"listeners\" is set by its flag, --listeners"),
+            ("zookeeper.connect", "setting \"zookeeper.connect\" changes nothing here"),
+        ] {
+            assert_eq!(check_override(name), Err(expected.to_owned()));
+        }
     }
 }

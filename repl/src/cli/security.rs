@@ -15,6 +15,7 @@ use weir_broker::auth::sasl::{SaslConfig, SaslMechanism};
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::tls::{ClientAuth, TlsServer, TlsServerFiles};
 
+use crate::cli::listen::HostPort;
 use crate::render::error::chain;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -172,6 +173,9 @@ impl SecurityArgs {
         let mut configs = Vec::with_capacity(self.listeners.len());
         for listener in &self.listeners {
             let own = advertised.get_mut(&listener.protocol).and_then(Vec::pop);
+            if let Some(own) = own {
+                HostPort { host: own.host.clone(), port: own.port }.check_advertised()?;
+            }
             let defaults = ListenerConfig::default();
             let config = ListenerConfig {
                 name: listener.protocol.name().to_owned(),
@@ -333,6 +337,9 @@ mod tests {
         let configs_of = configs(&[&both[..], &advertised].concat(), false).expect("fits");
         assert_eq!(configs_of[0].advertised, Some(("a".to_owned(), 1)));
         assert_eq!(configs_of[1].advertised, Some(("b".to_owned(), 2)));
+        let wildcard = ["--listeners", "PLAINTEXT://127.0.0.1:1", "--advertised-listeners", "PLAINTEXT://:1"];
+        let refused = configs(&wildcard, false).expect_err("refused");
+        assert!(refused.contains("0.0.0.0:1 cannot be advertised"), "{refused}");
         assert!(
             configs(&[&["--listeners", "PLAINTEXT://127.0.0.1:1"], &advertised[..]].concat(), false).is_err()
         );

@@ -1,7 +1,7 @@
 //! A node of its own, and the shell's embedded node.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,9 @@ use crate::session::{OutputForm, Session};
 
 /// A clean stop takes at most this long; what is left is recovered at the next start.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The `serverStatus` of a server that carries out every statement.
+const SERVING: &str = "RUNNING";
 
 /// The exit code after a failed write or fsync: `EX_IOERR`.
 const STORAGE_FAILED: i32 = 74;
@@ -102,8 +105,12 @@ fn ready_line(node: &RunningNode, started: Instant) -> String {
 
 fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     let mut config = NodeConfig::new(&args.data_dir);
-    config.http_listen = args.http_listen.unwrap_or(config.http_listen);
-    config.kafka_listen = args.kafka_listen.or(config.kafka_listen);
+    if let Some(address) = &args.http_listen {
+        config.http_listen = address.resolve()?;
+    }
+    if let Some(address) = &args.kafka_listen {
+        config.kafka_listen = Some(address.resolve()?);
+    }
     config.kafka_listeners = args.security.listener_configs(args.insecure)?;
     config.kafka_security = args.security.security_config()?;
     if !config.kafka_listeners.is_empty() {
@@ -114,14 +121,16 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
             return Err(open_to_all(&address.to_string()));
         }
     }
-    config.kafka_advertised = match &args.kafka_advertised {
-        None => None,
-        Some(text) => {
-            let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("\"{text}\" is not HOST:PORT"))?;
-            let port = port.parse().map_err(|_| format!("\"{port}\" in \"{text}\" is no port"))?;
-            Some((host.to_owned(), port))
-        }
-    };
+    if let Some(address) = &args.kafka_advertised {
+        address.check_advertised()?;
+        config.kafka_advertised = Some((address.host.clone(), address.port));
+    }
+    // A listener is advertised by the name it was given, as in Kafka; port 0 is the port that was bound.
+    if let (None, Some(address)) = (&config.kafka_advertised, &args.kafka_listen)
+        && address.host.parse::<IpAddr>().is_err()
+    {
+        config.kafka_advertised = Some((address.host.clone(), address.port));
+    }
     config.durability = args.durability.into();
     config.commit_interval_ms = args.commit_interval_ms;
     config.worker_threads = args.worker_threads;
@@ -180,7 +189,11 @@ async fn start_embedded(args: &NodeArgs) -> Result<RunningNode, String> {
 
 async fn open_session(address: &str, shell: &ShellArgs) -> Result<Session, ClientError> {
     let client = ServerClient::new(address)?;
-    client.get("/info").await?;
+    let info = client.get("/info").await?;
+    let status = info["KsqlServerInfo"]["serverStatus"].as_str().unwrap_or(SERVING);
+    if status != SERVING {
+        line::err(format_args!("Warning: the server is {status}; its /healthcheck names the cause"));
+    }
     let output = match shell.output {
         None if std::io::stdout().is_terminal() => OutputForm::Table,
         None | Some(OutputArg::Json) => OutputForm::Json,

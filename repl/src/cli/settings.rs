@@ -141,7 +141,9 @@ pub fn meaning(name: &str) -> Meaning {
 pub fn known_names() -> Vec<&'static str> {
     let key = |setting: &Setting| setting.name.split_once('.').map_or(setting.name, |(_, key)| key);
     let own = SETTINGS.iter().flat_map(|s| s.aliases.iter().copied().chain([s.name, key(s)]));
-    own.chain(DEFINITIONS.iter().map(|definition| definition.broker_name))
+    let of_broker = BrokerConfig::new("").kafka_names().into_iter().map(|(name, _)| name);
+    own.chain(of_broker.filter(|name| BrokerConfig::knows(name)))
+        .chain(DEFINITIONS.iter().map(|definition| definition.broker_name))
         .filter(|name| !name.is_empty())
         .collect()
 }

@@ -249,6 +249,7 @@ mod tests {
                 "\"kafka.listenn\" is not known; did you mean \"kafka.listen\"?",
             ),
             ("weir.toml", "durabilty = 1", "\"durabilty\" is not known; did you mean \"durability\"?"),
+            ("weir.toml", "num.partitons = 1", "did you mean \"num.partitions\"?"),
             ("weir.toml", "log.retention.hours = \"x\"", "log.retention.hours: \"x\" is no number"),
             ("weir.toml", "a = ", "line 1"),
             ("server.properties", "a=1\nb", ":2: it is not KEY=VALUE"),

@@ -4,3 +4,5 @@ pub mod editor;
 pub mod helper;
 pub mod interrupts;
 pub mod names;
+pub mod slot;
+pub mod words;

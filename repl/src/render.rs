@@ -4,5 +4,6 @@ pub mod entity;
 pub mod error;
 pub mod line;
 pub mod rows;
+pub mod streaming;
 pub mod style;
 pub mod table;

@@ -118,7 +118,7 @@ impl Session {
             StatementClass::Server => self.run_server(text, started).await,
         };
         result.unwrap_or_else(|error| {
-            self.show_error(&error, statement);
+            self.show_error(&error);
             Outcome::Failed
         })
     }
@@ -143,12 +143,15 @@ impl Session {
     }
 
     fn show_entity(&mut self, item: &serde_json::Value) {
-        let grid = || entity::grid(item);
+        let rows = || entity::rows(item);
         match self.output {
             OutputForm::Json => self.print(&serde_json::to_string_pretty(item).unwrap_or_default()),
-            OutputForm::Ndjson => self.print(&item.to_string()),
+            OutputForm::Ndjson => match entity::objects(item) {
+                Some(objects) => objects.iter().for_each(|object| self.print(object)),
+                None => self.print(&item.to_string()),
+            },
             OutputForm::Table => self.print(&entity::render(item, self.table_style())),
-            OutputForm::Csv => match grid() {
+            OutputForm::Csv => match rows() {
                 Some(grid) => {
                     let header: Vec<_> = grid.header.into_iter().map(serde_json::Value::String).collect();
                     self.print(&csv_line(&header));
@@ -156,13 +159,19 @@ impl Session {
                 }
                 None => self.note(&entity::render(item, TableStyle::plain())),
             },
-            OutputForm::Markdown => match grid() {
+            OutputForm::Markdown => match rows() {
                 Some(grid) => {
                     self.print(&markdown_head(&grid.header));
                     grid.rows.iter().for_each(|row| self.print(&markdown_line(row)));
                 }
                 None => self.note(&entity::render(item, TableStyle::plain())),
             },
+        }
+        // Rows have no place for them.
+        if self.output != OutputForm::Json && self.output != OutputForm::Table && rows().is_some() {
+            for warning in item["warnings"].as_array().into_iter().flatten() {
+                self.note(&format!("Warning: {}", warning["message"].as_str().unwrap_or_default()));
+            }
         }
     }
 
@@ -173,16 +182,8 @@ impl Session {
     }
 
     /// Errors go to standard error; the message of the server carries place and caret.
-    pub fn show_error(&mut self, error: &ClientError, statement: &str) {
+    pub fn show_error(&mut self, error: &ClientError) {
         let place = self.places.iter().rev().find_map(Place::shown);
-        if self.output == OutputForm::Json || self.output == OutputForm::Ndjson {
-            let mut report = serde_json::json!({"error": error.to_string(), "statementText": statement});
-            if let Some(place) = place {
-                report["place"] = place.into();
-            }
-            eprintln!("{report}");
-            return;
-        }
         if let ClientError::Refused { entities, .. } = error {
             entities.iter().for_each(|item| self.show_entity(item));
         }

@@ -57,7 +57,25 @@ async fn output_has_the_form_that_is_asked_for() -> Result<()> {
     assert_eq!(entity["tables"].as_array().map(Vec::len), Some(2));
     let listed = weir(&["--server", &server.http, "--output", "csv", "-e", "SHOW TABLES;"])?;
     assert!(listed.out.starts_with("Table Name,Kafka Topic,"), "{}", listed.out);
+    let forms = |form: &str, sql: &str| weir(&["--server", &server.http, "--output", form, "-e", sql]);
+    let listed = forms("ndjson", "SHOW TABLES;")?.out;
+    let names = listed.lines().map(|line| Ok(serde_json::from_str::<Value>(line)?["name"].clone()));
+    assert_eq!(names.collect::<Result<Vec<Value>>>()?, ["SOURCE", "T"]);
+    assert_eq!(forms("csv", "DESCRIBE t;")?.out, "Field,Type\nID,INTEGER (primary key)\nNAME,STRING\n");
+    let described = forms("ndjson", "DESCRIBE t;")?.out;
+    assert_eq!(
+        described.lines().next(),
+        Some("{\"field\":\"ID\",\"type\":\"INTEGER (primary key)\"}"),
+        "{described}"
+    );
     assert_eq!(weir(&["--output", "xml"])?.code, Some(2));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let lost = Command::new(weir_binary())
+        .args(["--server", &server.http, "-e", "SHOW TABLES;"])
+        .stdin(Stdio::null())
+        .stdout(full)
+        .output()?;
+    assert_eq!(lost.status.code(), Some(1), "what could not be written is no success");
     Ok(())
 }
 
@@ -79,8 +97,12 @@ fn a_failing_statement_ends_a_script_and_is_pointed_at() -> Result<()> {
     let lines: Vec<&str> = run.err.lines().collect();
     let caret = lines.iter().position(|line| line.contains('^')).context("no caret")?;
     assert_eq!(lines[caret].find("^^^^^^^"), lines[caret - 1].find("nowhere"), "{}", run.err);
-    let json: Value = serde_json::from_str(weir(&["-s", &server.http, "-f", &path])?.err.trim())?;
-    assert_eq!(json["place"], format!("{path}:5"));
+    // Errors are for people, whatever form the rows have.
+    for form in ["json", "ndjson", "csv", "markdown"] {
+        let other = weir(&["-s", &server.http, "--output", form, "-f", &path])?;
+        assert_eq!(other.err, run.err, "{form}");
+    }
+    assert_eq!(weir(&["-s", &server.http, "-f", &path])?.err, run.err);
 
     let unfinished = weir(&["-s", &server.http, "--output", "table", "-e", "SHOW STREAMS"])?;
     assert_eq!((unfinished.code, unfinished.err.as_str()), (Some(0), ""));

@@ -17,8 +17,10 @@ use crate::bench::pipe::{BatchingProducer, OutRecord};
 use crate::client::{QueryItem, RequestContext, ServerClient};
 use crate::demo::data::{self, DemoRecord, DemoTopic};
 use crate::migrate::commands::{ApplyArgs, MigrateArgs, MigrateCommand, Selection, run as migrate};
+use crate::render::line;
+use crate::render::streaming::StreamingTable;
 use crate::render::style::Palette;
-use crate::render::table::{StreamingTable, TableStyle, table};
+use crate::render::table::{TableStyle, table};
 
 const PARTITIONS: i32 = 4;
 /// Results must be complete within this time.
@@ -44,7 +46,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         None => std::env::temp_dir().join(format!("weir-demo-{}", std::process::id())),
     };
     let palette = Palette::detect();
-    let heading = |text: &str| println!("\n{}", palette.header.paint(text));
+    let heading = |text: &str| line::out(format_args!("\n{}", palette.header.paint(text)));
     let started = Instant::now();
     let mut config = NodeConfig::new(&dir);
     config.http_listen.set_port(0);
@@ -52,11 +54,11 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let node = RunningNode::start(config).await.context("the node did not start")?;
     let address = format!("http://{}", node.node.http_address());
     let kafka = node.node.kafka_address().context("the node has no Kafka port")?;
-    println!(
+    line::out(format_args!(
         "Started Weir in {} ms on {}: SQL {address}, Kafka {kafka}",
         started.elapsed().as_millis(),
         dir.display()
-    );
+    ));
     let client = ServerClient::new(&address)?;
     let outcome = steps(&args, &client, &address, &kafka.to_string(), &heading).await;
     node.shutdown().await;
@@ -66,13 +68,13 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     }
     outcome?;
     heading("Where to go next");
-    println!(
+    line::out(format_args!(
         "  weir                                  a SQL shell on a node of your own, data in ./weir-data"
-    );
-    println!(
+    ));
+    line::out(format_args!(
         "  weir server                           a node for your Kafka clients (9092) and SQL over HTTP (8088)"
-    );
-    println!("  examples/flights/migrations           the statements that ran here");
+    ));
+    line::out(format_args!("  examples/flights/migrations           the statements that ran here"));
     Ok(())
 }
 
@@ -85,7 +87,7 @@ async fn steps(
 ) -> Result<()> {
     heading("Migrations: two streams, three tables, a join, a windowed and a plain aggregation");
     let selection = Selection { all: true, next: false, until: None, version: None };
-    let apply = ApplyArgs { selection, define: Vec::new(), dry_run: false };
+    let apply = ApplyArgs { selection, define: Vec::new(), dry_run: false, from_start: false };
     let command = MigrateCommand::Apply(apply);
     let project = args.examples.clone();
     migrate(MigrateArgs { project, config_file: None, server: Some(address.to_owned()), command }).await?;
@@ -110,12 +112,12 @@ async fn steps(
     let seconds = started.elapsed().as_secs_f64();
     let rows = push.await.context("the push query panicked")??;
     heading("What a push query saw meanwhile: SELECT … FROM flights_enriched EMIT CHANGES");
-    print!("{rows}");
-    println!(
+    line::out_bytes(rows.as_bytes());
+    line::out(format_args!(
         "\n{} flights produced, joined and aggregated three ways, exactly once and synced, in {seconds:.2} s: {:.0} rows/s",
         flights.len(),
         flights.len() as f64 / seconds
-    );
+    ));
     pull_queries(client, heading).await
 }
 
@@ -146,14 +148,13 @@ async fn watch(client: ServerClient) -> Result<String> {
     context.properties.insert("auto.offset.reset".to_owned(), "earliest".to_owned());
     let mut answer = client.query(&sql, &context).await?;
     let names = ["FLIGHT_ID", "AIRLINE", "ORIGIN", "DEST", "DEP_DELAY"].map(str::to_owned);
-    let mut shown = StreamingTable::new(names.to_vec());
     let mut rows: Vec<Vec<Value>> = Vec::new();
     while let Some(item) = answer.next().await? {
         if let QueryItem::Row { columns, .. } = item {
             rows.push(columns);
         }
     }
-    Ok(shown.push(&rows))
+    Ok(StreamingTable::new(names.to_vec(), &rows, None).push(&rows))
 }
 
 /// The routes count every flight once they are complete.
@@ -196,11 +197,15 @@ async fn pull_queries(client: &ServerClient, heading: &dyn Fn(&str)) -> Result<(
     ];
     for (title, sql) in queries {
         heading(title);
-        println!("{sql}");
+        line::out(format_args!("{sql}"));
         let started = Instant::now();
         let (header, rows) = query(client, sql).await?;
         let took = started.elapsed().as_secs_f64() * 1e3;
-        println!("{}\n{} rows ({took:.1} ms)", table(&header, &rows, TableStyle::plain()), rows.len());
+        line::out(format_args!(
+            "{}\n{} rows ({took:.1} ms)",
+            table(&header, &rows, TableStyle::plain()),
+            rows.len()
+        ));
         if rows.is_empty() {
             bail!("the query gave no rows");
         }

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use crate::render::table::{Grid, TableStyle, table};
+use crate::render::rows::json_object;
+use crate::render::table::{Grid, TableStyle, grid_table, table};
 
 /// An entity as people read it.
 pub fn render(entity: &Value, style: TableStyle) -> String {
     let kind = entity["@type"].as_str().unwrap_or_default();
     let mut out = match (grid(entity), kind) {
-        (Some(grid), _) => table(&grid.header, &grid.rows, style),
+        (Some(grid), _) => grid_table(&grid, style),
         (None, "currentStatus") => current_status(entity),
         (None, "sourceDescription") => source_description(&entity["sourceDescription"], style),
         (None, "source_descriptions") => {
@@ -48,6 +49,67 @@ pub fn grid(entity: &Value) -> Option<Grid> {
     })
 }
 
+/// An entity as rows for programs: lists, and descriptions of sources and functions; None for others.
+pub fn rows(entity: &Value) -> Option<Grid> {
+    Some(match entity["@type"].as_str()? {
+        "sourceDescription" => described(&[&entity["sourceDescription"]], false),
+        "source_descriptions" => {
+            let sources = entity["sourceDescriptions"].as_array();
+            described(&sources.into_iter().flatten().collect::<Vec<_>>(), true)
+        }
+        "describe_function" => variations(entity),
+        _ => return grid(entity),
+    })
+}
+
+/// As [`rows`], an object each: items of lists as the server names their members, other rows by their columns.
+pub fn objects(entity: &Value) -> Option<Vec<String>> {
+    let member = match entity["@type"].as_str()? {
+        "streams" => "streams",
+        "tables" => "tables",
+        "queries" => "queries",
+        "kafka_topics" | "kafka_topics_extended" => "topics",
+        "function_names" => "functions",
+        "properties" => "properties",
+        "variables" => "variables",
+        _ => {
+            let grid = rows(entity)?;
+            let names: Vec<String> =
+                grid.header.iter().map(|name| name.to_lowercase().replace(' ', "_")).collect();
+            return Some(grid.rows.iter().map(|row| json_object(&names, row)).collect());
+        }
+    };
+    Some(entity[member].as_array().into_iter().flatten().map(Value::to_string).collect())
+}
+
+/// The columns of sources, with the name of each source where there may be several.
+fn described(sources: &[&Value], named: bool) -> Grid {
+    let mut grid = Grid::default();
+    grid.header.extend(named.then(|| "Source".to_owned()));
+    grid.header.extend(["Field", "Type"].map(str::to_owned));
+    for source in sources {
+        let is_table = source["type"] == "TABLE";
+        for row in field_rows(&source["fields"], is_table, &source["windowType"]) {
+            grid.rows.push(named.then(|| source["name"].clone()).into_iter().chain(row).collect());
+        }
+    }
+    grid
+}
+
+fn variations(entity: &Value) -> Grid {
+    let rows = entity["functions"].as_array().into_iter().flatten().map(|variation| {
+        let arguments = Value::String(arguments(variation));
+        vec![
+            entity["name"].clone(),
+            arguments,
+            variation["returnType"].clone(),
+            variation["description"].clone(),
+        ]
+    });
+    let header = ["Function", "Arguments", "Return Type", "Description"].map(str::to_owned).to_vec();
+    Grid { header, rows: rows.collect(), kept: &[] }
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -70,7 +132,7 @@ fn listing(items: &Value, columns: &[(&str, &str)]) -> Grid {
         .flatten()
         .map(|item| columns.iter().map(|(_, member)| item[*member].clone()).map(blank).collect())
         .collect();
-    Grid { header, rows }
+    Grid { header, rows, kept: &[0] }
 }
 
 /// Lists show nothing where a member is missing.
@@ -127,7 +189,7 @@ fn queries(items: &Value) -> Grid {
             ]
         })
         .collect();
-    Grid { header: header.map(str::to_owned).to_vec(), rows }
+    Grid { header: header.map(str::to_owned).to_vec(), rows, kept: &[0, 2] }
 }
 
 fn topics(items: &Value) -> Grid {
@@ -143,7 +205,7 @@ fn topics(items: &Value) -> Grid {
         })
         .collect();
     let header = ["Kafka Topic", "Partitions", "Partition Replicas"].map(str::to_owned).to_vec();
-    Grid { header, rows }
+    Grid { header, rows, kept: &[0] }
 }
 
 fn types(types: &Value) -> Grid {
@@ -153,7 +215,7 @@ fn types(types: &Value) -> Grid {
         .flatten()
         .map(|(name, schema)| vec![Value::String(name.clone()), Value::String(schema_text(schema))])
         .collect();
-    Grid { header: ["Type Name", "Schema"].map(str::to_owned).to_vec(), rows }
+    Grid { header: ["Type Name", "Schema"].map(str::to_owned).to_vec(), rows, kept: &[0] }
 }
 
 /// `{"type":"ARRAY","memberSchema":…}` as SQL spells it.
@@ -181,7 +243,11 @@ pub fn schema_text(schema: &Value) -> String {
 }
 
 fn fields(fields: &Value, is_table: bool, window: &Value, style: TableStyle) -> String {
-    let rows: Vec<Vec<Value>> = fields
+    table(&["Field", "Type"].map(str::to_owned), &field_rows(fields, is_table, window), style)
+}
+
+fn field_rows(fields: &Value, is_table: bool, window: &Value) -> Vec<Vec<Value>> {
+    fields
         .as_array()
         .into_iter()
         .flatten()
@@ -200,8 +266,7 @@ fn fields(fields: &Value, is_table: bool, window: &Value, style: TableStyle) -> 
             let spelled = format!("{}{role}", schema_text(&f["schema"]));
             vec![f["name"].clone(), Value::String(spelled)]
         })
-        .collect();
-    table(&["Field", "Type"].map(str::to_owned), &rows, style)
+        .collect()
 }
 
 fn source_description(d: &Value, style: TableStyle) -> String {
@@ -318,19 +383,10 @@ fn describe_function(entity: &Value) -> String {
     }
     out.push_str("Variations  :");
     for variation in entity["functions"].as_array().into_iter().flatten() {
-        let arguments: Vec<String> = variation["arguments"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|a| {
-                let dots = if a["isVariadic"] == true { "[]" } else { "" };
-                format!("{} {}{dots}", text(&a["name"]), text(&a["type"])).trim().to_owned()
-            })
-            .collect();
         out.push_str(&format!(
             "\n  {}({}) -> {}",
             text(&entity["name"]),
-            arguments.join(", "),
+            arguments(variation),
             text(&variation["returnType"])
         ));
         let description = text(&variation["description"]);
@@ -339,6 +395,16 @@ fn describe_function(entity: &Value) -> String {
         }
     }
     out
+}
+
+fn arguments(variation: &Value) -> String {
+    let argument = |a: &Value| {
+        let dots = if a["isVariadic"] == true { "[]" } else { "" };
+        format!("{} {}{dots}", text(&a["name"]), text(&a["type"])).trim().to_owned()
+    };
+    let arguments: Vec<String> =
+        variation["arguments"].as_array().into_iter().flatten().map(argument).collect();
+    arguments.join(", ")
 }
 
 fn assertion(noun: &str, name: &Value, exists: &Value) -> String {
@@ -367,6 +433,23 @@ mod tests {
         let schema = json!({"type": "ARRAY", "memberSchema": {"type": "STRUCT", "fields": [
             {"name": "A", "schema": {"type": "DECIMAL", "parameters": {"precision": 4, "scale": 2}}}]}});
         assert_eq!(schema_text(&schema), "ARRAY<STRUCT<A DECIMAL(4, 2)>>");
+    }
+
+    #[test]
+    fn programs_get_rows_of_lists_and_descriptions() {
+        let list = json!({"@type": "streams", "streams": [{"type": "STREAM", "name": "S", "topic": "s"}]});
+        let objects = objects(&list).expect("rows");
+        assert_eq!(objects, [r#"{"type":"STREAM","name":"S","topic":"s"}"#]);
+        let field = json!({"name": "ID", "type": "KEY", "schema": {"type": "INTEGER"}});
+        let described = json!({"@type": "sourceDescription",
+            "sourceDescription": {"name": "S", "type": "STREAM", "fields": [field]}});
+        let grid = rows(&described).expect("rows");
+        assert_eq!(
+            (grid.header, grid.rows),
+            (vec!["Field".to_owned(), "Type".to_owned()], vec![vec![json!("ID"), json!("INTEGER (key)")]],)
+        );
+        let objects = super::objects(&described).expect("rows");
+        assert_eq!(objects, [r#"{"field":"ID","type":"INTEGER (key)"}"#]);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use serde_json::Value;
 pub const CELL_CHARS_MAX: usize = 120;
 /// Characters that every column keeps when a table is made to fit its terminal.
 const FITTED_CHARS_MIN: usize = 8;
+/// Characters that a column keeps beside columns that are never cut.
+const YIELDING_CHARS_MIN: usize = 4;
 /// Width of a bordered table beside its cells: one bar, and a bar and two blanks for each column.
 const BORDER_CHARS: usize = 1;
 const COLUMN_CHARS: usize = 3;
@@ -49,10 +51,21 @@ impl TableStyle {
 pub struct Grid {
     pub header: Vec<String>,
     pub rows: Vec<Vec<Value>>,
+    /// Columns that are never cut to fit a terminal: names that other statements need.
+    pub kept: &'static [usize],
 }
 
 /// A finished table, sized to its data, and to the terminal where that is narrower.
 pub fn table(header: &[String], rows: &[Vec<Value>], style: TableStyle) -> String {
+    fitted_table(header, rows, &[], style)
+}
+
+/// As [`table`]; the grid's kept columns are whole.
+pub fn grid_table(grid: &Grid, style: TableStyle) -> String {
+    fitted_table(&grid.header, &grid.rows, grid.kept, style)
+}
+
+fn fitted_table(header: &[String], rows: &[Vec<Value>], kept: &[usize], style: TableStyle) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     let texts: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell_text).collect()).collect();
@@ -64,7 +77,7 @@ pub fn table(header: &[String], rows: &[Vec<Value>], style: TableStyle) -> Strin
     }
     match style.column_chars {
         Some(chars) => widths.iter_mut().for_each(|width| *width = (*width).min(chars.max(1))),
-        None => fit(&mut widths, style.line_chars_max),
+        None => fit(&mut widths, kept, style.line_chars_max),
     }
     let shown = |text: &str, column: usize| match (widths.get(column), style.overflow) {
         (Some(width), Overflow::Cut) => cut(text, *width),
@@ -84,25 +97,37 @@ pub fn table(header: &[String], rows: &[Vec<Value>], style: TableStyle) -> Strin
     table.to_string()
 }
 
-/// Takes from the widest columns until the line fits or every column is at its least.
-fn fit(widths: &mut [usize], line_chars_max: Option<usize>) {
+/// Takes from the widest columns that are not kept, until the line fits or each is at its least.
+pub(crate) fn fit(widths: &mut [usize], kept: &[usize], line_chars_max: Option<usize>) {
     let Some(line_chars_max) = line_chars_max else { return };
-    loop {
-        let line: usize = widths.iter().map(|w| w + COLUMN_CHARS).sum::<usize>() + BORDER_CHARS;
-        let Some(over) = line.checked_sub(line_chars_max).filter(|over| *over > 0) else { return };
-        let widest = widths.iter().copied().max().unwrap_or(0);
-        let next = widths.iter().copied().filter(|w| *w < widest).max().unwrap_or(0);
-        let floor = next.max(FITTED_CHARS_MIN);
-        if widest <= FITTED_CHARS_MIN {
-            return;
-        }
-        let alike = widths.iter().filter(|w| **w == widest).count();
-        let share = over.div_ceil(alike).min(widest - floor.min(widest - 1));
-        widths.iter_mut().filter(|w| **w == widest).for_each(|w| *w -= share);
+    shrink(widths, kept, line_chars_max, FITTED_CHARS_MIN);
+    if !kept.is_empty() {
+        shrink(widths, kept, line_chars_max, YIELDING_CHARS_MIN);
     }
 }
 
-fn cut(text: &str, chars: usize) -> String {
+fn shrink(widths: &mut [usize], kept: &[usize], line_chars_max: usize, chars_min: usize) {
+    let yields = |column: usize| !kept.contains(&column);
+    loop {
+        let line: usize = widths.iter().map(|w| w + COLUMN_CHARS).sum::<usize>() + BORDER_CHARS;
+        let Some(over) = line.checked_sub(line_chars_max).filter(|over| *over > 0) else { return };
+        let yielding = || widths.iter().enumerate().filter(|(column, _)| yields(*column)).map(|(_, w)| *w);
+        let widest = yielding().max().unwrap_or(0);
+        if widest <= chars_min {
+            return;
+        }
+        let next = yielding().filter(|w| *w < widest).max().unwrap_or(0).max(chars_min);
+        let alike = yielding().filter(|w| *w == widest).count();
+        let share = over.div_ceil(alike).min(widest - next);
+        for (column, width) in widths.iter_mut().enumerate() {
+            if yields(column) && *width == widest {
+                *width -= share;
+            }
+        }
+    }
+}
+
+pub(crate) fn cut(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }
@@ -130,76 +155,6 @@ pub fn full_text(value: &Value) -> String {
     }
 }
 
-/// Rows that come one at a time. Columns get their width from the header and the rows so far; when one grows, the
-/// header is shown again.
-#[derive(Debug)]
-pub struct StreamingTable {
-    widths: Vec<usize>,
-    header: Vec<String>,
-    header_due: bool,
-    rows: u64,
-}
-
-/// Width up to which a column grows.
-const STREAMED_CHARS_MAX: usize = 60;
-const STREAMED_CHARS_MIN: usize = 6;
-
-impl StreamingTable {
-    pub fn new(header: Vec<String>) -> StreamingTable {
-        let widths = header.iter().map(|h| h.chars().count().max(STREAMED_CHARS_MIN)).collect();
-        StreamingTable { widths, header, header_due: true, rows: 0 }
-    }
-
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// The header, if it is due.
-    pub fn head(&mut self) -> String {
-        if !std::mem::take(&mut self.header_due) {
-            return String::new();
-        }
-        let rule: Vec<String> = self.widths.iter().map(|w| "─".repeat(*w)).collect();
-        format!("{} {}\n", self.line(&self.header, None), rule.join("─┼─"))
-    }
-
-    /// The lines to print for these rows, with the header before the first and where a column grew.
-    pub fn push(&mut self, batch: &[Vec<Value>]) -> String {
-        let texts: Vec<Vec<String>> = batch.iter().map(|r| r.iter().map(cell_text).collect()).collect();
-        for row in &texts {
-            for (width, text) in self.widths.iter_mut().zip(row) {
-                let chars = text.chars().count().min(STREAMED_CHARS_MAX);
-                if chars > *width {
-                    *width = chars;
-                    self.header_due = true;
-                }
-            }
-        }
-        let mut out = self.head();
-        for (row, values) in texts.iter().zip(batch) {
-            out.push_str(&self.line(row, Some(values)));
-        }
-        self.rows += batch.len() as u64;
-        out
-    }
-
-    fn line(&self, texts: &[String], values: Option<&[Value]>) -> String {
-        let cells: Vec<String> = texts
-            .iter()
-            .enumerate()
-            .map(|(i, text)| {
-                let width = self.widths.get(i).copied().unwrap_or(0);
-                if values.and_then(|v| v.get(i)).is_some_and(Value::is_number) {
-                    format!("{text:>width$}")
-                } else {
-                    format!("{text:<width$}")
-                }
-            })
-            .collect();
-        format!(" {}\n", cells.join(" │ ").trim_end())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -224,25 +179,6 @@ mod tests {
     }
 
     #[test]
-    fn streamed_rows_keep_their_columns() {
-        let mut table = StreamingTable::new(vec!["K".to_owned(), "TOTAL".to_owned()]);
-        let first = table.push(&[vec![json!("alpha"), json!(1)]]);
-        assert_eq!(first.lines().count(), 3);
-        let second = table.push(&[vec![json!("b"), json!(200)]]);
-        assert_eq!(second, " b      │    200\n");
-        assert_eq!(table.rows(), 2);
-    }
-
-    #[test]
-    fn a_growing_column_shows_the_header_again() {
-        let mut table = StreamingTable::new(vec!["K".to_owned()]);
-        assert_eq!(table.head().lines().count(), 2);
-        assert_eq!(table.head(), "");
-        assert_eq!(table.push(&[vec![json!("short")]]).lines().count(), 1);
-        assert_eq!(table.push(&[vec![json!("longer than that")]]).lines().count(), 3);
-    }
-
-    #[test]
     fn tables_fit_the_terminal() {
         let header = vec!["ID".to_owned(), "TEXT".to_owned(), "MORE".to_owned()];
         let rows = [vec![json!(1), json!("x".repeat(90)), json!("y".repeat(50))]];
@@ -254,5 +190,27 @@ mod tests {
         assert_eq!(wrapped.matches('x').count(), 90);
         let narrow = TableStyle { column_chars: Some(5), ..TableStyle::plain() };
         assert!(table(&header, &rows, narrow).contains("┆ xxxx… ┆"));
+    }
+
+    #[test]
+    fn names_are_never_cut_to_fit() {
+        let header = ["Query ID", "Query Type", "Status", "Sink Name", "Sink Kafka Topic", "Query String"];
+        let id = "CTAS_ERROR_RATE_PER_MINUTE_123";
+        let row = [
+            id,
+            "PERSISTENT",
+            "RUNNING:1",
+            "ERROR_RATE",
+            "ERROR_RATE",
+            "CREATE TABLE ERROR_RATE WITH (KAFKA_TOPIC",
+        ];
+        let grid = Grid {
+            header: header.map(str::to_owned).to_vec(),
+            rows: vec![row.map(|text| json!(text)).to_vec()],
+            kept: &[0, 2],
+        };
+        let text = grid_table(&grid, TableStyle { line_chars_max: Some(80), ..TableStyle::plain() });
+        assert!(text.contains(id) && text.contains("RUNNING:1"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

@@ -1,5 +1,7 @@
 //! What kind of statement a text is, from its first words.
 
+use crate::input::words::code_words;
+
 /// Who handles a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementClass {
@@ -41,6 +43,11 @@ pub fn first_words(statement: &str, count: usize) -> Vec<String> {
         .collect()
 }
 
+/// True if a query asks for changes (`EMIT CHANGES`, `EMIT FINAL`), and so ends by itself only at its limit.
+pub fn emits(statement: &str) -> bool {
+    code_words(statement).iter().any(|word| word.eq_ignore_ascii_case("emit"))
+}
+
 pub fn classify(statement: &str) -> StatementClass {
     let words = first_words(statement, 2);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -59,6 +66,13 @@ pub fn classify(statement: &str) -> StatementClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queries_that_emit_are_told_from_those_that_end() {
+        assert!(emits("SELECT * FROM s EMIT CHANGES LIMIT 2;"));
+        assert!(emits("select * from s\nemit\tfinal"));
+        assert!(!emits("SELECT 'it''s emit changes', `emit` FROM s -- emit changes\n/* emit */ LIMIT 4;"));
+    }
 
     #[test]
     fn comments_do_not_hide_the_first_word() {

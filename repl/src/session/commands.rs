@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::client::{ClientError, ServerClient};
+use crate::render::line;
 use crate::render::table::{Overflow, table};
 use crate::session::classify::LocalCommand;
 use crate::session::strings::quoted;
@@ -15,7 +16,7 @@ use crate::session::{Outcome, OutputForm, Session};
 const HELP: &str = r#"Statements end with ; and may span lines. Beside SQL:
   \d [NAME]     describe a stream or table, or list all; \d+ tells more
   \ds \dt       streams, tables
-  \dq \df       queries, functions
+  \dq \df \l    queries, functions, topics
   \x            rows one column a line
   \timing       show times
   \i FILE       run a script (also: RUN SCRIPT 'FILE')
@@ -26,7 +27,7 @@ const HELP: &str = r#"Statements end with ; and may span lines. Beside SQL:
   SET CLI WRAP ON|OFF, SET CLI COLUMN-WIDTH N     wide values; 0 is by the data
   DEFINE NAME = 'VALUE'; SHOW VARIABLES; SET 'PROPERTY' = 'VALUE'; UNSET
   VERSION, CLEAR, HISTORY, HELP
-Tab completes, Ctrl-R searches the history, Ctrl-C stops a query or drops a line."#;
+Tab completes, Ctrl-R searches the history, Ctrl-C stops a query or a line."#;
 
 impl Session {
     pub(crate) async fn run_local(
@@ -106,12 +107,12 @@ impl Session {
             ("version", "") => return Some(self.say(&format!("weir {}", env!("CARGO_PKG_VERSION")))),
             ("clear", "") => {
                 if std::io::stdout().is_terminal() {
-                    print!("\x1b[2J\x1b[H");
+                    line::out_bytes(b"\x1b[2J\x1b[H");
                 }
                 return Some(Outcome::Done);
             }
             ("output" | ".mode", form) => return Some(self.set_output(form)),
-            ("server" | "\\c", address) => return Some(self.set_server(address).await),
+            ("server" | "\\c" | "\\conninfo", address) => return Some(self.set_server(address).await),
             ("request_pipelining", _) => {
                 return Some(self.say("Every statement waits for the one before."));
             }
@@ -120,7 +121,7 @@ impl Session {
                 let file = rest[first_word(rest).len()..].trim();
                 if file.is_empty() {
                     let error = usage("RUN SCRIPT 'file'");
-                    self.show_error(&error, line);
+                    self.show_error(&error);
                     return Some(Outcome::Failed);
                 }
                 return Some(Box::pin(self.run_script(Path::new(file.trim_matches('\'')))).await);
@@ -151,11 +152,12 @@ impl Session {
             ("\\d+", name) if !name.is_empty() => format!("DESCRIBE {name} EXTENDED;"),
             ("\\ds", "") => "SHOW STREAMS;".to_owned(),
             ("\\dt" | ".tables", "") => "SHOW TABLES;".to_owned(),
+            ("\\l", "") => "SHOW TOPICS;".to_owned(),
             ("\\dq", "") => "SHOW QUERIES;".to_owned(),
             ("\\df", "") => "SHOW FUNCTIONS;".to_owned(),
             (other, _) if other.starts_with('\\') || other.starts_with('.') => {
                 let error = usage_error(format!("unknown command \"{other}\"; \\? lists them"));
-                self.show_error(&error, line);
+                self.show_error(&error);
                 return Some(Outcome::Failed);
             }
             _ => return None,
@@ -184,7 +186,7 @@ impl Session {
             }
             _ => {
                 let error = usage("SET CLI WRAP ON|OFF or SET CLI COLUMN-WIDTH n");
-                self.show_error(&error, text);
+                self.show_error(&error);
                 return Outcome::Failed;
             }
         }
@@ -203,7 +205,7 @@ impl Session {
                 let error = usage_error(format!(
                     "output form \"{other}\" is none of TABULAR, JSON, NDJSON, CSV, MARKDOWN"
                 ));
-                self.show_error(&error, form);
+                self.show_error(&error);
                 return Outcome::Failed;
             }
         }
@@ -222,7 +224,7 @@ impl Session {
             match ServerClient::new(address.trim_matches('\'')) {
                 Ok(client) => self.client = client,
                 Err(error) => {
-                    self.show_error(&error, address);
+                    self.show_error(&error);
                     return Outcome::Failed;
                 }
             }
@@ -230,7 +232,7 @@ impl Session {
         let line = format!("Server: {}", self.client.address());
         self.note(&line);
         if let Err(error) = self.client.get("/info").await {
-            self.show_error(&error, address);
+            self.show_error(&error);
             return Outcome::Failed;
         }
         Outcome::Done
@@ -249,7 +251,7 @@ impl Session {
             }
             Err(error) => {
                 let error = usage_error(format!("cannot write \"{file}\": {error}"));
-                self.show_error(&error, file);
+                self.show_error(&error);
                 Outcome::Failed
             }
         }
@@ -275,4 +277,16 @@ fn usage(form: &str) -> ClientError {
 
 pub(crate) fn usage_error(message: String) -> ClientError {
     ClientError::Refused { code: 40001, message, statement: None, entities: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_fits_eighty_columns() {
+        for line in HELP.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 }

@@ -9,23 +9,35 @@ use crate::client::{ClientError, QueryAnswer, QueryItem};
 use crate::input::interrupts::Interrupts;
 use crate::render::line;
 use crate::render::rows::{csv_line, expanded, json_object, markdown_head, markdown_line};
-use crate::render::table::{StreamingTable, table};
+use crate::render::streaming::StreamingTable;
+use crate::render::table::table;
+use crate::session::classify::{emits, first_words};
 use crate::session::{Outcome, OutputForm, Session, column_names, elapsed};
 
 /// Rows of a pull query that are gathered for one table; more are shown as they come.
 const GATHERED_ROWS_MAX: usize = 10_000;
 /// A push query without rows shows its header after this time, so that one sees that it runs.
 const HEADER_AFTER: Duration = Duration::from_millis(300);
+/// The first rows of a push query, which give its columns their widths: those within this time, up to this many.
+const FIRST_ROWS_WITHIN: Duration = Duration::from_millis(100);
+const FIRST_ROWS_MAX: usize = 100;
+/// How a record of PRINT begins; other lines are about all records.
+const PRINTED_RECORD: &str = "rowtime: ";
 
 /// What of a running query has been shown.
 #[derive(Debug, Default)]
 struct Shown {
     header: Vec<String>,
-    is_pull: bool,
+    /// The query ends by itself, so that its rows can be shown as one table.
+    is_finite: bool,
+    /// PRINT: records instead of rows.
+    is_print: bool,
+    /// Rows for a finite query's table, or the first rows of another.
     gathered: Vec<Vec<Value>>,
     streaming: Option<StreamingTable>,
     rows: u64,
     header_at: Option<tokio::time::Instant>,
+    first_rows_until: Option<tokio::time::Instant>,
 }
 
 impl Session {
@@ -40,10 +52,18 @@ impl Session {
             () = interrupts.next() => return Ok(self.interrupted()),
         };
         let deadline = self.query_timeout.map(|t| tokio::time::Instant::now() + t);
-        let mut shown = Shown::default();
+        let is_print = first_words(statement, 1).first().is_some_and(|word| word == "PRINT");
+        let is_finite = !is_print && !emits(statement);
+        let mut shown = Shown { is_finite, is_print, ..Shown::default() };
         loop {
             let item = tokio::select! {
-                item = answer.next() => item?,
+                item = answer.next() => match item {
+                    Ok(item) => item,
+                    Err(error) => {
+                        self.show_first_rows(&mut shown);
+                        return Err(error);
+                    }
+                },
                 () = interrupts.next() => {
                     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
                         // The terminal shows ^C where the cursor stands.
@@ -60,6 +80,10 @@ impl Session {
                     self.show_header(&mut shown);
                     continue;
                 }
+                () = sleep_until(shown.first_rows_until) => {
+                    self.show_first_rows(&mut shown);
+                    continue;
+                }
             };
             let Some(item) = item else {
                 self.finish(&mut shown, "", started);
@@ -74,11 +98,28 @@ impl Session {
     fn show_header(&mut self, shown: &mut Shown) {
         shown.header_at = None;
         if shown.streaming.is_none() {
-            let mut streaming = StreamingTable::new(shown.header.clone());
+            let line_chars_max = self.table_style().line_chars_max;
+            let mut streaming = StreamingTable::new(shown.header.clone(), &[], line_chars_max);
             let head = streaming.head();
             shown.streaming = Some(streaming);
             self.print(&head);
         }
+    }
+
+    /// Shows the rows that were gathered to size a streamed table, if there are any.
+    fn show_first_rows(&mut self, shown: &mut Shown) {
+        shown.first_rows_until = None;
+        let rows = std::mem::take(&mut shown.gathered);
+        if rows.is_empty() {
+            return;
+        }
+        let line_chars_max = self.table_style().line_chars_max;
+        let header = shown.header.clone();
+        let streaming =
+            shown.streaming.get_or_insert_with(|| StreamingTable::new(header, &[], line_chars_max));
+        streaming.size_by(&rows);
+        let text = streaming.push(&rows);
+        self.print(&text);
     }
 
     /// Shows one item; true if the query is over.
@@ -92,7 +133,6 @@ impl Session {
         match item {
             QueryItem::Header { query_id, schema } => {
                 shown.header = column_names(&schema);
-                shown.is_pull = query_id.starts_with("query_");
                 match self.output {
                     OutputForm::Json => {
                         self.print(&serde_json::json!({"queryId": query_id, "schema": schema}).to_string());
@@ -102,13 +142,16 @@ impl Session {
                         self.print(&csv_line(&names));
                     }
                     OutputForm::Markdown => self.print(&markdown_head(&shown.header)),
-                    OutputForm::Table if !shown.is_pull && !self.expanded => {
+                    OutputForm::Table if !shown.is_finite && !self.expanded => {
                         shown.header_at = Some(tokio::time::Instant::now() + HEADER_AFTER);
                     }
                     OutputForm::Table | OutputForm::Ndjson => {}
                 }
             }
-            QueryItem::Line(line) => self.print(&line),
+            QueryItem::Line(line) => {
+                shown.rows += u64::from(line.starts_with(PRINTED_RECORD));
+                self.print(&line);
+            }
             QueryItem::Row { columns, tombstone } => {
                 shown.rows += 1;
                 shown.header_at = None;
@@ -149,36 +192,37 @@ impl Session {
         }
         if self.expanded {
             self.print(&expanded(&shown.header, &columns, shown.rows));
-        } else if shown.is_pull && shown.gathered.len() < GATHERED_ROWS_MAX && shown.streaming.is_none() {
-            shown.gathered.push(columns);
-        } else {
-            let header = shown.header.clone();
-            let gathered = std::mem::take(&mut shown.gathered);
-            let streaming = shown.streaming.get_or_insert_with(|| StreamingTable::new(header));
-            let mut text = if gathered.is_empty() { String::new() } else { streaming.push(&gathered) };
-            text.push_str(&streaming.push(&[columns]));
-            self.print(&text);
+            return;
+        }
+        match &mut shown.streaming {
+            Some(streaming) if streaming.rows() > 0 => {
+                let text = streaming.push(&[columns]);
+                self.print(&text);
+            }
+            _ => {
+                shown.gathered.push(columns);
+                let rows_max = if shown.is_finite { GATHERED_ROWS_MAX } else { FIRST_ROWS_MAX };
+                if shown.gathered.len() >= rows_max {
+                    self.show_first_rows(shown);
+                } else if !shown.is_finite && shown.first_rows_until.is_none() {
+                    shown.first_rows_until = Some(tokio::time::Instant::now() + FIRST_ROWS_WITHIN);
+                }
+            }
         }
     }
 
     /// Prints gathered rows and the closing line.
     fn finish(&mut self, shown: &mut Shown, message: &str, started: Instant) {
-        let gathered = std::mem::take(&mut shown.gathered);
         match self.output {
             OutputForm::Table => {
-                if !gathered.is_empty() || (shown.is_pull && shown.rows == 0 && !self.expanded) {
-                    let text = table(&shown.header, &gathered, self.table_style());
+                if !shown.is_finite {
+                    self.show_first_rows(shown);
+                } else if shown.streaming.is_none() && !self.expanded {
+                    let text = table(&shown.header, &shown.gathered, self.table_style());
                     self.print(&text);
                 }
-                let rows = if shown.rows == 1 { "1 row".to_owned() } else { format!("{} rows", shown.rows) };
-                let time = if self.timing || shown.is_pull {
-                    format!(" ({})", elapsed(started))
-                } else {
-                    String::new()
-                };
-                let message =
-                    if message.is_empty() || shown.is_pull { String::new() } else { format!("{message}: ") };
-                let line = self.palette.dim.paint(format!("{message}{rows}{time}")).to_string();
+                let line = closing_line(shown, message, started, self.timing);
+                let line = self.palette.dim.paint(line).to_string();
                 self.print(&line);
             }
             OutputForm::Json if !message.is_empty() => {
@@ -187,6 +231,22 @@ impl Session {
             OutputForm::Json | OutputForm::Ndjson | OutputForm::Csv | OutputForm::Markdown => {}
         }
     }
+}
+
+/// `Limit Reached: 4 rows`, or for a finite query `4 rows (1.2 ms)`.
+fn closing_line(shown: &Shown, message: &str, started: Instant, timing: bool) -> String {
+    let noun = if shown.is_print { "record" } else { "row" };
+    let count = match shown.rows {
+        1 => format!("1 {noun}"),
+        other => format!("{other} {noun}s"),
+    };
+    if shown.is_finite {
+        let hint = if shown.rows == 0 { "; EMIT CHANGES waits for rows" } else { "" };
+        return format!("{count} ({}){hint}", elapsed(started));
+    }
+    let message = if message.is_empty() { String::new() } else { format!("{message}: ") };
+    let time = if timing { format!(" ({})", elapsed(started)) } else { String::new() };
+    format!("{message}{count}{time}")
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

@@ -41,14 +41,14 @@ impl Session {
         let name = path.display().to_string();
         if self.places.len() >= SCRIPT_DEPTH_MAX {
             let error = usage_error(format!("\"{name}\" is the {SCRIPT_DEPTH_MAX}th script within a script"));
-            self.show_error(&error, "");
+            self.show_error(&error);
             return Outcome::Failed;
         }
         match read_script(path) {
             Ok(text) => Box::pin(self.run_place(Some(name), &text)).await,
             Err(error) => {
                 let error = usage_error(format!("cannot read \"{name}\": {error}"));
-                self.show_error(&error, "");
+                self.show_error(&error);
                 Outcome::Failed
             }
         }

@@ -125,6 +125,14 @@ async fn a_dry_run_shows_the_files_and_leaves_no_trace() -> Result<()> {
     assert!(out.contains("Applying version 1 - one") && out.contains("CREATE STREAM a"), "{out}");
     project.succeed(&["info"])?;
     project.succeed(&["validate"])?;
+    // What would fail is found, and what an earlier file makes is known.
+    project.server.sql().execute("CREATE STREAM other (x INT) WITH (KAFKA_TOPIC='there', PARTITIONS=3, VALUE_FORMAT='JSON'); DROP STREAM other;").await?;
+    project.write(2, "two", "CREATE STREAM b AS SELECT x FROM a;\nCREATE STREAM t (x INT) WITH (KAFKA_TOPIC='there', VALUE_FORMAT='JSON');")?;
+    project.succeed(&["apply", "--all", "--dry-run"])?;
+    let bad = project.write(3, "three", "CREATE STREAM c AS\n  SELECT nope FROM b;")?;
+    let error = project.fail(&["apply", "--all", "--dry-run"])?;
+    assert!(error.contains("V000003__three.sql:1: ") && error.contains("^^^^"), "{error}");
+    fs::remove_file(bad)?;
     let listed = project.server.sql().execute("SHOW STREAMS; SHOW TABLES;").await?;
     assert!(!listed.to_string().contains("MIGRATION") && !listed.to_string().contains("\"A\""), "{listed}");
     Ok(())
@@ -149,11 +157,44 @@ async fn a_failing_statement_is_recorded_and_the_version_can_be_applied_again() 
     assert!(info.last().is_some_and(|reason| reason.contains("V000002")), "{info:?}");
     assert_eq!(project.info(3)?[2], "PENDING");
     // What is applied is still checked; what failed may change.
-    assert!(project.succeed(&["validate"])?.contains("1 applied migration(s) unchanged"));
+    let validated = project.run(&["validate"])?;
+    assert!(!validated.ok && validated.out.contains("1 applied migration(s) unchanged"), "{}", validated.out);
+    assert!(validated.err.contains("version 2 is in ERROR"), "{}", validated.err);
+    let checked = project.fail(&["info", "--check"])?;
+    assert!(
+        checked.contains("not everything is applied: version 2 is ERROR, version 3 is PENDING"),
+        "{checked}"
+    );
     fs::write(&broken, "CREATE STREAM c AS SELECT * FROM a;")?;
-    project.succeed(&["apply", "--all"])?;
+    let again = project.run(&["apply", "--all"])?;
+    assert!(again.ok && again.err.contains("have changed: the file runs from its start"), "{}", again.err);
     assert_eq!(project.info(2)?[2..4], ["MIGRATED", "1"]);
     assert_eq!(project.info(3)?[2..4], ["MIGRATED", "2"]);
+    project.succeed(&["info", "--check"])?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_file_goes_on_at_the_statement_that_failed() -> Result<()> {
+    let project = Project::new()?;
+    let text = |column: &str| {
+        format!(
+            "DEFINE topic = 'a';\nCREATE STREAM a (x INT) WITH (KAFKA_TOPIC='${{topic}}', PARTITIONS=1, VALUE_FORMAT='JSON');\n\
+             -- a comment\nCREATE STREAM b AS SELECT {column} FROM a;\nCREATE STREAM c AS SELECT * FROM b;"
+        )
+    };
+    let path = project.write(1, "one", &text("nope"))?;
+    let error = project.fail(&["apply", "--all"])?;
+    assert!(error.contains("V000001__one.sql:4: "), "{error}");
+    assert!(error.contains("Hint: the 2 statement(s) before it stay applied"), "{error}");
+    let info = project.info(1)?;
+    assert!(info.last().is_some_and(|reason| !reason.contains("statements applied")), "{info:?}");
+    fs::write(&path, text("x"))?;
+    let applied = project.succeed(&["apply", "--all"])?;
+    assert!(applied.contains("Its first 2 statement(s) are applied already"), "{applied}");
+    project.succeed(&["info", "--check"])?;
+    let streams = project.server.sql().execute("SHOW STREAMS;").await?.to_string();
+    assert!(["\"A\"", "\"B\"", "\"C\""].iter().all(|name| streams.contains(name)), "{streams}");
     Ok(())
 }
 
@@ -168,7 +209,9 @@ fn changed_missing_and_doubled_files_are_refused() -> Result<()> {
         let error = project.fail(command)?;
         assert!(error.contains("has changed since version 1 was applied"), "{error}");
     }
+    assert!(project.fail(&["info", "--check"])?.contains("version 1 is MIGRATED, FILE CHANGED"));
     fs::remove_file(&one)?;
+    assert_eq!(project.info(1)?[1..3], ["one", "MIGRATED, FILE MISSING"]);
     for command in [&["validate"][..], &["apply", "--all"]] {
         assert!(project.fail(command)?.contains("the file of applied version 1 is missing"));
     }

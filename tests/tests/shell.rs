@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 use weir_tests::server::ServerProcess;
 use weir_tests::terminal::{COLUMNS, CTRL_C, CTRL_D, CTRL_R, ENTER, TAB, Terminal, UP};
@@ -80,6 +80,36 @@ fn tab_completes_keywords_streams_and_columns() -> Result<()> {
     terminal.expect(&format!("\n{PROMPT}"))?;
     terminal.send(&format!("SELECT 1 FROM clicks c WHERE c.{TAB}{TAB}"))?;
     terminal.expect("\nuser  page  ms")?;
+    Ok(())
+}
+
+#[test]
+fn tab_offers_what_can_stand_there() -> Result<()> {
+    let (folder, server) = server()?;
+    let mut terminal = shell(&server, folder.path())?;
+    terminal.ask(CLICKS, "Stream created")?;
+    terminal.ask(
+        "CREATE TABLE clients AS SELECT user, COUNT(*) AS n FROM clicks GROUP BY user;",
+        "CTAS_CLIENTS",
+    )?;
+    terminal.expect(PROMPT)?;
+    for (typed, expected) in [
+        ("SELECT * FROM cli", "\nclicks   clients"),
+        ("DROP STREAM cl", "DROP STREAM clicks"),
+        ("DROP TABLE ", "DROP TABLE CLIENTS"),
+        ("TERMINATE CTAS", "TERMINATE CTAS_CLIENTS_"),
+        ("SHOW qu", "SHOW queries"),
+        ("CREATE STREAM x (a INT) WITH (val", "value_"),
+        ("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='DEL", "VALUE_FORMAT='DELIMITED"),
+        ("SET 'auto.off", "SET 'auto.offset.reset"),
+        ("SET 'auto.offset.reset' = 'e", "= 'earliest"),
+        ("PRINT 'cli", "PRINT 'clicks"),
+    ] {
+        terminal.send(&format!("{typed}{TAB}{TAB}"))?;
+        terminal.expect(expected).with_context(|| typed.to_owned())?;
+        terminal.send(CTRL_C)?;
+        terminal.expect(&format!("\n{PROMPT}"))?;
+    }
     Ok(())
 }
 

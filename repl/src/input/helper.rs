@@ -13,6 +13,7 @@ use weir_sql::dialect;
 use weir_sql::parser::split::{Open, split_statements};
 
 use crate::input::names::Names;
+use crate::input::slot::{open_string, slot};
 
 /// Words that run without a semicolon when they stand first on a line.
 const COMMANDS: [&str; 10] = [
@@ -98,6 +99,10 @@ impl Completer for SqlHelper {
         pos: usize,
         _context: &Context<'_>,
     ) -> Result<(usize, Vec<String>), ReadlineError> {
+        if let Some(start) = open_string(&line[..pos]) {
+            let (before, prefix) = (&line[..start], &line[start..pos]);
+            return Ok((start, self.names.candidates(slot(before), before, prefix)));
+        }
         let start = word_start(line, pos);
         let prefix = &line[start..pos];
         if let Some(before) = line[..start].strip_suffix('.') {
@@ -106,10 +111,8 @@ impl Completer for SqlHelper {
                 return Ok((start, self.names.columns(qualifier, line, prefix)));
             }
         }
-        if prefix.is_empty() {
-            return Ok((pos, Vec::new()));
-        }
-        Ok((start, self.names.matching(prefix)))
+        let before = &line[..start];
+        Ok((start, self.names.candidates(slot(before), before, prefix)))
     }
 }
 

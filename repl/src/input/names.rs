@@ -6,13 +6,35 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weir_sql::dialect;
+use weir_sql::format::Format;
 
 use crate::client::{RequestContext, ServerClient};
+use crate::input::slot::Slot;
 
 /// A prompt waits this long for new names; later ones are there for the next.
 const PROMPT_WAITS: Duration = Duration::from_millis(200);
 /// A server that does not answer is not asked again before this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Properties of WITH that people write; the others are for registries.
+const PROPERTIES: [&str; 16] = [
+    "FORMAT",
+    "KAFKA_TOPIC",
+    "KEY_DELIMITER",
+    "KEY_FORMAT",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "CLEANUP_POLICY",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "VALUE_DELIMITER",
+    "VALUE_FORMAT",
+    "VALUE_SCHEMA_ID",
+    "WINDOW_SIZE",
+    "WINDOW_TYPE",
+    "WRAP_SINGLE_VALUE",
+];
 
 /// Names that can be completed, shared between the editor and the refresh after each statement.
 #[derive(Clone, Debug, Default)]
@@ -22,15 +44,66 @@ pub struct Names {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Sources, columns, topics and functions; sorted.
-    all: Vec<String>,
-    /// Columns by source.
-    columns: BTreeMap<String, Vec<String>>,
+    names: ServerNames,
     /// An answer of the server is awaited.
     refreshing: bool,
 }
 
+/// The names of a server's objects.
+#[derive(Debug, Default)]
+struct ServerNames {
+    /// Sources, columns, topics and functions; sorted.
+    all: Vec<String>,
+    /// Columns by source.
+    columns: BTreeMap<String, Vec<String>>,
+    streams: Vec<String>,
+    tables: Vec<String>,
+    functions: Vec<String>,
+    queries: Vec<String>,
+    settings: Vec<String>,
+    /// As they are, not as SQL spells them.
+    topics: Vec<String>,
+}
+
 impl Names {
+    /// What can stand in this slot and begins with `prefix`, sorted. `before` is the statement before it.
+    pub fn candidates(&self, slot: Slot, before: &str, prefix: &str) -> Vec<String> {
+        let typed = if prefix.is_empty() { before } else { prefix };
+        let words = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            spelled_like(typed, &words)
+        };
+        let mut found = {
+            let Ok(known) = self.known.lock() else { return Vec::new() };
+            let names = &known.names;
+            let sources = || spelled_like(typed, &[&names.streams[..], &names.tables].concat());
+            match slot {
+                Slot::Nothing => Vec::new(),
+                Slot::Any if prefix.is_empty() => Vec::new(),
+                Slot::Any => {
+                    drop(known);
+                    return self.matching(prefix);
+                }
+                Slot::Source => sources(),
+                Slot::Described => [sources(), words(&["FUNCTION", "STREAMS", "TABLES"])].concat(),
+                Slot::Stream => spelled_like(typed, &names.streams),
+                Slot::Table => spelled_like(typed, &names.tables),
+                Slot::Function => spelled_like(typed, &names.functions),
+                Slot::Query => [names.queries.clone(), words(&["ALL"])].concat(),
+                Slot::Words(known) => words(known),
+                Slot::Property => words(&PROPERTIES),
+                Slot::Format => Format::ALL.map(|format| format.name().to_owned()).to_vec(),
+                Slot::Setting => names.settings.clone(),
+                Slot::OffsetReset => ["earliest", "latest"].map(str::to_owned).to_vec(),
+                Slot::Topic => names.topics.clone(),
+            }
+        };
+        found.retain(|name| starts_with(name, prefix));
+        found.sort();
+        found.dedup();
+        found
+    }
+
     /// Names that begin with `prefix`, any case, sorted. Keywords and functions follow the case of the prefix.
     pub fn matching(&self, prefix: &str) -> Vec<String> {
         let upper = prefix.to_ascii_uppercase();
@@ -42,7 +115,7 @@ impl Names {
             .map(|k| if lower_case { k.to_ascii_lowercase() } else { (*k).to_owned() })
             .collect();
         if let Ok(known) = self.known.lock() {
-            let names = spelled_like(prefix, &known.all);
+            let names = spelled_like(prefix, &known.names.all);
             found.extend(names.into_iter().filter(|name| starts_with(name, prefix)));
         }
         found.sort();
@@ -55,7 +128,7 @@ impl Names {
         let Ok(known) = self.known.lock() else { return Vec::new() };
         let source = |name: &str| {
             let upper = name.to_ascii_uppercase();
-            known.columns.iter().find(|(source, _)| source.to_ascii_uppercase() == upper)
+            known.names.columns.iter().find(|(source, _)| source.to_ascii_uppercase() == upper)
         };
         let found = source(qualifier).or_else(|| source(aliased(qualifier, statement)?));
         let columns = found.map(|(_, columns)| columns.as_slice()).unwrap_or_default();
@@ -76,9 +149,8 @@ impl Names {
             let asked = tokio::time::timeout(ANSWER_WITHIN, ask(&client)).await.ok().flatten();
             if let Ok(mut known) = names.known.lock() {
                 known.refreshing = false;
-                if let Some((all, columns)) = asked {
-                    known.all = all;
-                    known.columns = columns;
+                if let Some(asked) = asked {
+                    known.names = asked;
                 }
             }
         });
@@ -87,14 +159,13 @@ impl Names {
     }
 }
 
-type Asked = (Vec<String>, BTreeMap<String, Vec<String>>);
-
-async fn ask(client: &ServerClient) -> Option<Asked> {
+async fn ask(client: &ServerClient) -> Option<ServerNames> {
     let context = RequestContext::default();
-    let sql = "SHOW STREAMS EXTENDED; SHOW TABLES EXTENDED; SHOW TOPICS; SHOW FUNCTIONS;";
+    let sql = "SHOW STREAMS EXTENDED; SHOW TABLES EXTENDED; SHOW TOPICS; SHOW FUNCTIONS; SHOW QUERIES; \
+               SHOW PROPERTIES;";
     let entities = client.execute(sql, &context).await.ok()?;
+    let mut names = ServerNames::default();
     let mut all = Vec::new();
-    let mut columns = BTreeMap::new();
     for entity in &entities {
         for description in entity["sourceDescriptions"].as_array().into_iter().flatten() {
             let fields = description["fields"].as_array().into_iter().flatten();
@@ -102,17 +173,34 @@ async fn ask(client: &ServerClient) -> Option<Asked> {
             all.extend(fields.iter().cloned());
             if let Some(name) = spelled(&description["name"]) {
                 all.push(name.clone());
-                columns.insert(name, fields);
+                match description["type"] == "TABLE" {
+                    true => names.tables.push(name.clone()),
+                    false => names.streams.push(name.clone()),
+                }
+                names.columns.insert(name, fields);
             }
         }
         for list in ["topics", "functions"] {
             let items = entity[list].as_array().into_iter().flatten();
             all.extend(items.filter_map(|item| spelled(&item["name"])));
         }
+        let raw = |list: &str, member: &str| -> Vec<String> {
+            let items = entity[list].as_array().into_iter().flatten();
+            items.filter_map(|item| item[member].as_str().map(str::to_owned)).collect()
+        };
+        names.topics.extend(raw("topics", "name"));
+        names.functions.extend(raw("functions", "name"));
+        names.queries.extend(raw("queries", "id"));
+        for name in raw("properties", "name") {
+            // Queries know the settings of Kafka Streams without the prefix.
+            names.settings.extend(name.strip_prefix("ksql.streams.").map(str::to_owned));
+            names.settings.push(name);
+        }
     }
     all.sort();
     all.dedup();
-    Some((all, columns))
+    names.all = all;
+    Some(names)
 }
 
 /// A name as SQL must spell it.
@@ -158,13 +246,26 @@ mod tests {
         let names = Names::default();
         {
             let mut known = names.known.lock().expect("one thread");
-            known.columns.insert("CLICKS".to_owned(), vec!["USER".to_owned(), "PAGE".to_owned()]);
-            known.all = vec!["CLICKS".to_owned(), "PAGE".to_owned(), "USER".to_owned()];
+            let names = &mut known.names;
+            names.columns.insert("CLICKS".to_owned(), vec!["USER".to_owned(), "PAGE".to_owned()]);
+            names.streams = vec!["CLICKS".to_owned()];
+            names.tables = vec!["COUNTS".to_owned()];
+            names.queries = vec!["CTAS_COUNTS_1".to_owned()];
+            names.topics = vec!["clicks".to_owned()];
+            names.all = vec!["CLICKS".to_owned(), "PAGE".to_owned(), "USER".to_owned()];
         }
         assert_eq!(names.columns("clicks", "SELECT clicks.", ""), ["user", "page"]);
         assert_eq!(names.columns("C", "SELECT C.P FROM clicks AS c", "P"), ["PAGE"]);
         assert_eq!(names.columns("x", "SELECT x. FROM a JOIN clicks x ON", "us"), ["user"]);
         assert!(names.columns("y", "SELECT y. FROM clicks x;", "").is_empty());
         assert_eq!(names.matching("clic"), ["clicks"]);
+        assert_eq!(names.candidates(Slot::Source, "SELECT * FROM ", "c"), ["clicks", "counts"]);
+        assert_eq!(names.candidates(Slot::Source, "SELECT * FROM ", ""), ["CLICKS", "COUNTS"]);
+        assert_eq!(names.candidates(Slot::Stream, "DROP STREAM ", "C"), ["CLICKS"]);
+        assert_eq!(names.candidates(Slot::Query, "terminate ", ""), ["CTAS_COUNTS_1", "all"]);
+        assert_eq!(names.candidates(Slot::Topic, "PRINT '", "cl"), ["clicks"]);
+        assert_eq!(names.candidates(Slot::Words(&["STREAMS", "TABLES"]), "show ", "s"), ["streams"]);
+        assert!(names.candidates(Slot::Format, "", "J").contains(&"JSON".to_owned()));
+        assert!(names.candidates(Slot::Any, "SELECT ", "").is_empty());
     }
 }

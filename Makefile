@@ -14,19 +14,22 @@ CLIENTS := $(HOME)/.cache/weir/clients
 CARGO := cargo
 # How long `make soak` runs.
 MINUTES ?= 60
+# Where `make install` puts the binary, its manual and its completions: for everybody as root, for oneself otherwise.
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # The C++ compiler and libclang are for RocksDB, kcat and Python for the tests with real clients, script and kill for
 # those in a terminal.
 APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps strace
 
-.PHONY: help setup setup-clients build demo test soak fmt bench bench-broker fuzz clean
+.PHONY: help setup setup-clients build install demo test soak fmt bench bench-broker fuzz clean
 
 help:
 	@echo "make demo    set up, build, and run January 2013's flights through Weir"
 	@echo "make test    set up, build, and run every check"
 	@echo "make build   build $(WEIR)"
 	@echo "make soak MINUTES=60   run kills, damage, churn, fuzz and the oracle with random seeds"
+	@echo "make install put a stripped binary, its manual and completions below $(PREFIX)"
 	@echo "make bench   measure the workloads beside DuckDB"
 	@echo "make bench-broker   measure the broker, with its own and with Kafka's Java client"
 
@@ -43,8 +46,18 @@ setup-clients: setup
 build: setup
 	$(CARGO) build --release --locked -p weir-repl
 
+# The binary is stripped on the way, so that nothing is compiled again for it.
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -s -m 755 $(WEIR) $(DESTDIR)$(PREFIX)/bin/weir
+	$(WEIR) man $(DESTDIR)$(PREFIX)/share/man/man1
+	$(WEIR) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weir
+	@case ":$$PATH:" in *:$(PREFIX)/bin:*) ;; *) echo "add $(PREFIX)/bin to PATH" ;; esac
+
 demo: build
 	$(WEIR) demo --examples examples/flights
+	@echo
+	@echo "The binary is $(WEIR); make install puts it on PATH."
 
 # Random seeds until the time is up; a seed that fails becomes a fixed case.
 soak: build

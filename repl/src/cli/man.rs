@@ -1,7 +1,6 @@
 //! `weir man`: the manual, out of the command line as clap knows it.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::cli::args::Cli;
+use crate::render::line;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -24,15 +24,14 @@ pub fn run(args: &ManArgs) -> ExitCode {
     command.build();
     let outcome = match &args.folder {
         None => page(&command).map(|page| {
-            // A closed pipe is no reason to fail.
-            let _ = std::io::stdout().write_all(&page);
+            line::out_bytes(&page);
         }),
         Some(folder) => fs::create_dir_all(folder).and_then(|()| write_pages(&command, "weir", folder)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: the manual cannot be written: {error}");
+            line::err(format_args!("Error: the manual cannot be written: {error}"));
             ExitCode::from(1)
         }
     }
@@ -41,7 +40,17 @@ pub fn run(args: &ManArgs) -> ExitCode {
 fn page(command: &Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page)?;
-    Ok(page)
+    // clap_mangen shows options that have only a letter without their value.
+    let mut text = String::from_utf8_lossy(&page).into_owned();
+    for option in command.get_arguments().filter(|option| option.get_long().is_none()) {
+        let Some(letter) = option.get_short() else { continue };
+        let takes_value = option.get_action().takes_values();
+        let names = option.get_value_names().filter(|_| takes_value).unwrap_or_default();
+        let names: Vec<String> = names.iter().map(|name| format!(" \\fI{name}\\fR")).collect();
+        text =
+            text.replace(&format!("\\fB\\-{letter} \\fR"), &format!("\\fB\\-{letter}\\fR{}", names.concat()));
+    }
+    Ok(text.into_bytes())
 }
 
 /// A page for a command, and for each of those below it.
@@ -67,6 +76,12 @@ mod tests {
         for name in ["weir", "weir-topic", "weir-group-seek", "weir-cluster-health", "weir-config-show"] {
             let page = fs::read_to_string(folder.path().join(format!("{name}.1"))).expect(name);
             assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}: {page}");
+        }
+        for entry in fs::read_dir(folder.path()).expect("listed") {
+            let path = entry.expect("an entry").path();
+            let page = fs::read_to_string(&path).expect("readable");
+            assert!(page.is_ascii(), "{}", path.display());
+            assert!(!page.contains(" \\fR]"), "{}: an option without its value: {page}", path.display());
         }
     }
 }

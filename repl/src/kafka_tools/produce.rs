@@ -72,7 +72,7 @@ pub struct ProduceArgs {
     /// Print what is sent
     #[arg(short = 'T', long)]
     tee: bool,
-    /// parse.key=true, key.separator=…, as Kafka's own console producer has them
+    /// parse.key=true, key.separator=:, as Kafka's own console producer has them
     #[arg(long, value_name = "KEY=VALUE")]
     reader_property: Vec<String>,
     #[arg(long = "property", value_name = "KEY=VALUE", hide = true)]

@@ -10,11 +10,12 @@ pub(crate) mod frame;
 pub(crate) mod lower;
 pub(crate) mod node;
 pub(crate) mod physical;
+pub(crate) mod sliced;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use datafusion_common::{Column, ScalarValue};
@@ -24,7 +25,9 @@ use datafusion_physical_expr::PhysicalExpr;
 use crate::expr::compile::describe::describe;
 use crate::expr::compile::lower::{Name, Scope, lower};
 use crate::expr::compile::physical::{Program, ProgramExpr, ProgramUdf};
+use crate::expr::compile::sliced::Overflow;
 use crate::expr::ir::{CompareOp, Expr, ExprKind, LogicalOp};
+use crate::functions::call::Value;
 use crate::types::SqlType;
 use crate::value::SqlValue;
 use crate::value::convert::{from_array, to_array};
@@ -230,9 +233,10 @@ pub fn evaluate_constant(expr: &Expr, context: &CompileContext) -> Result<SqlVal
     let context =
         CompileContext { reporter: Arc::clone(&reports) as Arc<dyn ErrorReporter>, ..context.clone() };
     let compiled = program(expr, Vec::new(), &context)?;
-    let array: Result<ArrayRef, ArrowError> =
-        compiled.evaluate(Vec::new(), 1).and_then(|value| value.to_array(1));
-    let array = array.map_err(|e| ConstantError::Evaluation { message: e.to_string() })?;
+    let value: Result<Value, ArrowError> = compiled.evaluate(Vec::new(), 1, Overflow::FailBatch);
+    let array: ArrayRef =
+        value.map(|value| value.array).map_err(|e| ConstantError::Evaluation { message: e.to_string() })?;
+    debug_assert_eq!(array.len(), 1);
     let message = reports.message.lock().map(|mut m| m.take()).unwrap_or_default();
     match message {
         Some(message) => Err(ConstantError::Evaluation { message }),

@@ -17,6 +17,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 use crate::expr::ir::TimeUnit;
+use crate::functions::budget::{Budget, bytes_of};
 use crate::types::SqlType;
 use crate::value::DecimalValue;
 use crate::value::decimal_builder::DecimalBuilder;
@@ -33,6 +34,8 @@ pub(crate) trait Environment {
     fn fail(&self, row: usize, message: &str);
     fn now_ms(&self) -> i64;
     fn random(&self) -> u64;
+    /// What the evaluation may still produce.
+    fn budget(&self) -> &Budget;
 }
 
 /// A column, or one value for all rows.
@@ -54,12 +57,20 @@ impl Value {
     }
 
     /// All rows written out.
-    pub(crate) fn to_array(&self, rows: usize) -> KernelResult {
+    ///
+    /// Errors: the copies of one value exceed the budget.
+    pub(crate) fn to_array(&self, rows: usize, budget: &Budget) -> KernelResult {
         if self.scalar && rows != 1 {
+            budget.charge(self.spread_bytes(rows))?;
             take(&self.array, &UInt32Array::from(vec![0_u32; rows]), None)
         } else {
             Ok(Arc::clone(&self.array))
         }
+    }
+
+    /// The bytes of the copies of one value; 0 for a column.
+    pub(crate) fn spread_bytes(&self, rows: usize) -> usize {
+        if self.scalar { bytes_of(self.array.as_ref(), 0, 1).saturating_mul(rows) } else { 0 }
     }
 }
 
@@ -125,9 +136,13 @@ impl<'a> Call<'a> {
         self.argument_types[index].as_ref().expect("value arguments have a type")
     }
 
+    pub(crate) fn budget(&self) -> &'a Budget {
+        self.environment.budget()
+    }
+
     /// The argument with all rows written out.
     pub(crate) fn array(&self, index: usize) -> KernelResult {
-        self.value(index).to_array(self.rows)
+        self.value(index).to_array(self.rows, self.budget())
     }
 
     pub(crate) fn strings(&self, index: usize) -> Reader<'a, StringArray> {
@@ -197,8 +212,12 @@ impl<'a> Call<'a> {
         mut row: impl FnMut(usize) -> RowResult<S>,
     ) -> KernelResult {
         let mut builder = StringBuilder::with_capacity(self.rows, self.rows * 8);
+        let budget = self.budget();
+        budget.charge(self.rows * 8)?;
         for i in 0..self.rows {
-            builder.append_option(self.row(i, row(i)));
+            let value = self.row(i, row(i));
+            budget.charge(value.as_ref().map_or(0, |v| v.as_ref().len()))?;
+            builder.append_option(value);
         }
         Ok(Arc::new(builder.finish()))
     }
@@ -208,8 +227,12 @@ impl<'a> Call<'a> {
         mut row: impl FnMut(usize) -> RowResult<S>,
     ) -> KernelResult {
         let mut builder = BinaryBuilder::with_capacity(self.rows, self.rows * 8);
+        let budget = self.budget();
+        budget.charge(self.rows * 8)?;
         for i in 0..self.rows {
-            builder.append_option(self.row(i, row(i)));
+            let value = self.row(i, row(i));
+            budget.charge(value.as_ref().map_or(0, |v| v.as_ref().len()))?;
+            builder.append_option(value);
         }
         Ok(Arc::new(builder.finish()))
     }
@@ -226,6 +249,7 @@ impl<'a> Call<'a> {
         &self,
         mut row: impl FnMut(usize) -> RowResult<T::Native>,
     ) -> KernelResult {
+        self.budget().charge(self.rows * size_of::<T::Native>())?;
         let mut builder = PrimitiveBuilder::<T>::with_capacity(self.rows);
         for i in 0..self.rows {
             builder.append_option(self.row(i, row(i)));
@@ -275,6 +299,7 @@ impl<'a> Call<'a> {
         let SqlType::Decimal { precision, scale } = *self.return_type else {
             panic!("the result of this call is a decimal by its signature");
         };
+        self.budget().charge(self.rows * size_of::<i256>())?;
         let mut builder = DecimalBuilder::new(precision, scale, self.rows);
         for i in 0..self.rows {
             let value = self.row(i, row(i));

@@ -62,6 +62,9 @@ pub(crate) fn all() -> Vec<TableFunction> {
 /// 2^20 rows per input row are enough.
 const CUBE_ELEMENTS_MAX: usize = 20;
 
+/// Elements that the rows made of one batch may have together.
+const CUBE_BATCH_ELEMENTS_MAX: usize = 1 << 25;
+
 fn cube_explode(arguments: &[ArrayRef], return_type: &SqlType) -> (ArrayRef, Vec<RowError>) {
     let input: &ListArray = arguments[0].as_list::<i32>();
     let mut errors = Vec::new();
@@ -73,10 +76,18 @@ fn cube_explode(arguments: &[ArrayRef], return_type: &SqlType) -> (ArrayRef, Vec
         let range = input.value_offsets()[row] as usize..input.value_offsets()[row + 1] as usize;
         // Elements that are NULL already are not doubled.
         let present: Vec<usize> = range.clone().filter(|i| input.values().is_valid(*i)).collect();
-        let fits = present.len() <= CUBE_ELEMENTS_MAX;
+        let mut fits = present.len() <= CUBE_ELEMENTS_MAX;
         if input.is_valid(row) && !fits {
             let message =
                 format!("CUBE_EXPLODE takes up to {CUBE_ELEMENTS_MAX} elements, not {}", present.len());
+            errors.push(RowError { row, message });
+        } else if input.is_valid(row)
+            && picks.len() + (range.len() << present.len()) > CUBE_BATCH_ELEMENTS_MAX
+        {
+            fits = false;
+            let message = format!(
+                "CUBE_EXPLODE makes more than {CUBE_BATCH_ELEMENTS_MAX} elements of one batch of rows"
+            );
             errors.push(RowError { row, message });
         }
         valid.push(input.is_valid(row) && fits);

@@ -3,6 +3,7 @@
 mod aggregates;
 mod collections;
 mod datetime;
+mod memory;
 mod operators;
 mod properties;
 mod pull;

@@ -9,7 +9,48 @@ use arrow::compute::take;
 use arrow::error::ArrowError;
 
 use crate::expr::compile::CompileContext;
+use crate::functions::budget::{Budget, EVALUATION_BYTES_MAX, bytes_of};
 use crate::functions::call::{Environment, Value};
+
+/// Reports that one evaluation keeps.
+const REPORTS_MAX: usize = 1 << 16;
+
+/// Characters that are kept of a message.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// One evaluation of a program: what it may produce, and the rows that failed so far. Reports are held back, since an
+/// evaluation that exceeds its budget is repeated on fewer rows.
+#[derive(Debug)]
+pub(crate) struct Evaluation<'a> {
+    context: &'a CompileContext,
+    budget: Budget,
+    reports: RefCell<Vec<(usize, String)>>,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(crate) fn new(context: &'a CompileContext) -> Evaluation<'a> {
+        Evaluation { context, budget: Budget::new(EVALUATION_BYTES_MAX), reports: RefCell::default() }
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    fn report(&self, row: usize, message: &str) {
+        let mut reports = self.reports.borrow_mut();
+        if reports.len() < REPORTS_MAX {
+            let end = message.char_indices().nth(MESSAGE_CHARS_MAX).map_or(message.len(), |(at, _)| at);
+            reports.push((row, message[..end].to_owned()));
+        }
+    }
+
+    /// Hands over the reports. Row 0 of the evaluation is row `first` of the batch.
+    pub(crate) fn flush(&self, first: usize) {
+        for (row, message) in self.reports.take() {
+            self.context.reporter.report(first + row, &message);
+        }
+    }
+}
 
 /// A batch of rows by column index. Only the columns an expression reads need to have `rows` rows.
 ///
@@ -22,18 +63,20 @@ pub(crate) struct Frame<'a> {
     /// The row of the batch that each row of this frame belongs to; None if they are the same.
     origin: Option<Vec<u32>>,
     raised: RefCell<Option<Vec<bool>>>,
-    context: &'a CompileContext,
+    evaluation: &'a Evaluation<'a>,
 }
 
 impl<'a> Frame<'a> {
-    pub(crate) fn new(columns: Vec<ArrayRef>, rows: usize, context: &'a CompileContext) -> Frame<'a> {
-        Frame { columns, rows, origin: None, raised: RefCell::new(None), context }
+    pub(crate) fn new(columns: Vec<ArrayRef>, rows: usize, evaluation: &'a Evaluation<'a>) -> Frame<'a> {
+        Frame { columns, rows, origin: None, raised: RefCell::new(None), evaluation }
     }
 
     /// Some of the rows. Only the `used` columns are carried over.
     pub(crate) fn select(&self, rows: &[u32], used: &[usize]) -> Result<Frame<'a>, ArrowError> {
         let indices = UInt32Array::from(rows.to_vec());
         let mut columns = self.columns.clone();
+        let charged: usize = used.iter().map(|c| bytes_of(self.columns[*c].as_ref(), 0, self.rows)).sum();
+        self.budget().charge(charged)?;
         for &column in used {
             columns[column] = take(&self.columns[column], &indices, None)?;
         }
@@ -52,6 +95,7 @@ impl<'a> Frame<'a> {
         if !captured.is_empty() {
             let indices = UInt32Array::from(rows.to_vec());
             for &column in captured {
+                self.budget().charge(repeated_bytes(&self.columns[column], rows))?;
                 columns.push(take(&self.columns[column], &indices, None)?);
             }
         }
@@ -61,7 +105,7 @@ impl<'a> Frame<'a> {
 
     fn derived(&self, columns: Vec<ArrayRef>, rows: &[u32]) -> Frame<'a> {
         let origin = Some(self.origins(rows));
-        Frame { columns, rows: rows.len(), origin, raised: RefCell::new(None), context: self.context }
+        Frame { columns, rows: rows.len(), origin, raised: RefCell::new(None), evaluation: self.evaluation }
     }
 
     /// Raises a row, without a report.
@@ -89,7 +133,7 @@ impl<'a> Frame<'a> {
         match self.raised.replace(before) {
             None => Ok(value),
             Some(raised) => {
-                let array = value.to_array(self.rows)?;
+                let array = value.to_array(self.rows, self.budget())?;
                 let kept: NullBuffer = raised.iter().map(|raised| !raised).collect();
                 let nulls = NullBuffer::union(array.nulls(), Some(&kept));
                 Ok(Value::column(make_array(array.to_data().into_builder().nulls(nulls).build()?)))
@@ -116,14 +160,25 @@ impl Environment for Frame<'_> {
             None => row,
             Some(origin) => origin[row] as usize,
         };
-        self.context.reporter.report(row, message);
+        self.evaluation.report(row, message);
     }
 
     fn now_ms(&self) -> i64 {
-        (self.context.now_ms)()
+        (self.evaluation.context.now_ms)()
     }
 
     fn random(&self) -> u64 {
-        (self.context.random)()
+        (self.evaluation.context.random)()
     }
+
+    fn budget(&self) -> &Budget {
+        &self.evaluation.budget
+    }
+}
+
+/// The bytes of a column whose rows are repeated once per element. Elements of one row stand together.
+fn repeated_bytes(column: &ArrayRef, rows: &[u32]) -> usize {
+    let runs = rows.chunk_by(|a, b| a == b);
+    runs.map(|run| bytes_of(column.as_ref(), run[0] as usize, 1).saturating_mul(run.len()))
+        .fold(0, usize::saturating_add)
 }

@@ -18,6 +18,7 @@ use crate::expr::kernels::arithmetic::{arithmetic, negate};
 use crate::expr::kernels::cast::{AllRows, cast_value};
 use crate::expr::kernels::compare::Comparison;
 use crate::expr::kernels::like::LikePattern;
+use crate::functions::budget::bytes_of;
 use crate::functions::call::{Call, Environment, LambdaBody, Operand, Value};
 use crate::functions::scalar::Kernel;
 use crate::types::SqlType;
@@ -158,7 +159,7 @@ struct BoundLambda<'a> {
 impl LambdaBody for BoundLambda<'_> {
     fn evaluate(&self, rows: &[u32], parameters: Vec<ArrayRef>) -> Result<ArrayRef, ArrowError> {
         let elements = self.frame.elements(rows, &self.lambda.captured, parameters)?;
-        let result = self.lambda.body.evaluate(&elements)?.to_array(rows.len());
+        let result = self.lambda.body.evaluate(&elements)?.to_array(rows.len(), self.frame.budget());
         self.frame.absorb(&elements, rows);
         result
     }
@@ -193,7 +194,7 @@ impl Node {
                 let operand = operand.evaluate(frame)?;
                 let low = low_comparison.evaluate(&operand, &low.evaluate(frame)?, frame.rows, frame)?;
                 let high = high_comparison.evaluate(&operand, &high.evaluate(frame)?, frame.rows, frame)?;
-                negate_if(*negated, combine(LogicalOp::And, &low, &high, frame.rows)?)
+                negate_if(*negated, combine(LogicalOp::And, &low, &high, frame)?)
             }
             Node::In { negated, operand, list } => contained(*negated, operand, list, frame),
             Node::Like { negated, operand, pattern } => like(*negated, operand, pattern, frame),
@@ -218,16 +219,24 @@ impl Node {
                 call(*kernel, operands, argument_types, result, frame)
             }
             Node::Array { items, result } => {
-                collection::array(&evaluate_all(items, frame)?, result, frame.rows)
+                let items = evaluate_all(items, frame)?;
+                charge_all(&items, frame)?;
+                collection::array(&items, result, frame.rows)
             }
             Node::Map { entries, result } => {
                 let keys = entries.iter().map(|(k, _)| k.caught(frame)).collect::<Result<Vec<_>, _>>()?;
                 let values = entries.iter().map(|(_, v)| v.caught(frame)).collect::<Result<Vec<_>, _>>()?;
+                charge_all(&keys, frame)?;
+                charge_all(&values, frame)?;
                 collection::map(&keys, &values, result, frame)
             }
-            Node::Struct { items, result } => structure(&evaluate_all(items, frame)?, result, frame.rows),
+            Node::Struct { items, result } => structure(&evaluate_all(items, frame)?, result, frame),
             Node::Subscript { base, index } => {
                 let (base_value, index) = (base.node.evaluate(frame)?, index.evaluate(frame)?);
+                if base_value.scalar && !index.scalar {
+                    // Any element may be picked for every row.
+                    frame.budget().charge(base_value.spread_bytes(frame.rows))?;
+                }
                 collection::subscript(&base_value, &base.sql_type, &index, frame.rows)
             }
             Node::Field { base, index } => field(&base.evaluate(frame)?, *index),
@@ -259,6 +268,11 @@ fn evaluate_all(nodes: &[Node], frame: &Frame<'_>) -> Result<Vec<Value>, ArrowEr
     nodes.iter().map(|n| n.caught(frame)).collect()
 }
 
+/// Charges a copy of all items.
+fn charge_all(items: &[Value], frame: &Frame<'_>) -> Result<(), ArrowError> {
+    items.iter().try_for_each(|item| frame.budget().charge(picked_bytes(item, frame.rows)))
+}
+
 fn boolean(array: BooleanArray, scalar: bool) -> NodeResult {
     Ok(Value { array: Arc::new(array), scalar })
 }
@@ -267,10 +281,11 @@ fn negate_if(negated: bool, value: Value) -> NodeResult {
     if negated { boolean(not(value.array.as_boolean())?, value.scalar) } else { Ok(value) }
 }
 
-fn combine(op: LogicalOp, left: &Value, right: &Value, rows: usize) -> NodeResult {
+fn combine(op: LogicalOp, left: &Value, right: &Value, frame: &Frame<'_>) -> NodeResult {
+    let (rows, budget) = (frame.rows, frame.budget());
     let scalar = left.scalar && right.scalar;
     let rows = if scalar { 1 } else { rows };
-    let (left, right) = (left.to_array(rows)?, right.to_array(rows)?);
+    let (left, right) = (left.to_array(rows, budget)?, right.to_array(rows, budget)?);
     let (left, right) = (left.as_boolean(), right.as_boolean());
     let result = match op {
         LogicalOp::And => and_kleene(left, right)?,
@@ -282,26 +297,26 @@ fn combine(op: LogicalOp, left: &Value, right: &Value, rows: usize) -> NodeResul
 fn logical(op: LogicalOp, left: &Node, right: &Lazy, frame: &Frame<'_>) -> NodeResult {
     let left = left.evaluate(frame)?;
     if !right.fallible {
-        return combine(op, &left, &right.node.evaluate(frame)?, frame.rows);
+        return combine(op, &left, &right.node.evaluate(frame)?, frame);
     }
     // Rows that the left side decides alone.
     let decided = op == LogicalOp::Or;
-    let left_rows = left.to_array(frame.rows)?;
+    let left_rows = left.to_array(frame.rows, frame.budget())?;
     let left_rows = left_rows.as_boolean();
     let open: Vec<u32> = (0..frame.rows)
         .filter(|i| left_rows.is_null(*i) || left_rows.value(*i) != decided)
         .map(|i| i as u32)
         .collect();
     if open.len() == frame.rows {
-        return combine(op, &left, &right.node.evaluate(frame)?, frame.rows);
+        return combine(op, &left, &right.node.evaluate(frame)?, frame);
     }
     if open.is_empty() {
         return Ok(left);
     }
     let narrow = frame.select(&open, &right.columns)?;
-    let part = right.node.evaluate(&narrow)?.to_array(open.len())?;
+    let part = right.node.evaluate(&narrow)?.to_array(open.len(), frame.budget())?;
     frame.absorb(&narrow, &open);
-    combine(op, &left, &Value::column(scatter(&part, &open, frame.rows)?), frame.rows)
+    combine(op, &left, &Value::column(scatter(&part, &open, frame.rows)?), frame)
 }
 
 /// Spreads values over their rows; the others are NULL.
@@ -320,7 +335,7 @@ fn contained(negated: bool, operand: &Node, list: &[(Comparison, Node)], frame: 
         let equal = comparison.evaluate(&operand, &item.evaluate(frame)?, frame.rows, frame)?;
         found = Some(match found {
             None => equal,
-            Some(before) => combine(LogicalOp::Or, &before, &equal, frame.rows)?,
+            Some(before) => combine(LogicalOp::Or, &before, &equal, frame)?,
         });
     }
     let found = found.unwrap_or_else(|| Value::scalar(Arc::new(BooleanArray::from(vec![false]))));
@@ -328,7 +343,7 @@ fn contained(negated: bool, operand: &Node, list: &[(Comparison, Node)], frame: 
 }
 
 fn like(negated: bool, operand: &Node, pattern: &Pattern, frame: &Frame<'_>) -> NodeResult {
-    let texts = operand.evaluate(frame)?.to_array(frame.rows)?;
+    let texts = operand.evaluate(frame)?.to_array(frame.rows, frame.budget())?;
     let texts = texts.as_string::<i32>();
     let mut builder = BooleanBuilder::with_capacity(frame.rows);
     match pattern {
@@ -344,7 +359,7 @@ fn like(negated: bool, operand: &Node, pattern: &Pattern, frame: &Frame<'_>) -> 
             }
         }
         Pattern::Computed(node, escape) => {
-            let patterns = node.evaluate(frame)?.to_array(frame.rows)?;
+            let patterns = node.evaluate(frame)?.to_array(frame.rows, frame.budget())?;
             for (row, (text, pattern)) in texts.iter().zip(patterns.as_string::<i32>()).enumerate() {
                 let (Some(text), Some(pattern)) = (text, pattern) else {
                     builder.append_null();
@@ -391,6 +406,7 @@ fn case(
             return Ok(());
         }
         let value = on_rows(lazy, rows, frame)?;
+        frame.budget().charge(picked_bytes(&value, rows.len()))?;
         for (i, row) in rows.iter().enumerate() {
             picks[*row as usize] = (sources.len(), if value.scalar { 0 } else { i });
         }
@@ -401,7 +417,7 @@ fn case(
         if open.is_empty() {
             break;
         }
-        let holds = on_rows(condition, &open, frame)?.to_array(open.len())?;
+        let holds = on_rows(condition, &open, frame)?.to_array(open.len(), frame.budget())?;
         let holds = holds.as_boolean();
         let mut matched = Vec::new();
         let mut rest = Vec::new();
@@ -422,6 +438,11 @@ fn case(
     }
     let arrays: Vec<&dyn Array> = sources.iter().map(AsRef::as_ref).collect();
     Ok(Value::column(interleave(&arrays, &picks)?))
+}
+
+/// The bytes of one value per row, picked from a column of as many rows or repeated.
+fn picked_bytes(value: &Value, rows: usize) -> usize {
+    if value.scalar { value.spread_bytes(rows) } else { bytes_of(value.array.as_ref(), 0, value.array.len()) }
 }
 
 fn call(
@@ -459,14 +480,15 @@ fn call(
     Ok(Value { array, scalar: constant })
 }
 
-fn structure(items: &[Value], result: &SqlType, rows: usize) -> NodeResult {
+fn structure(items: &[Value], result: &SqlType, frame: &Frame<'_>) -> NodeResult {
+    let rows = frame.rows;
     let arrow::datatypes::DataType::Struct(fields) = result.to_arrow() else {
         return Err(ArrowError::ComputeError(format!("a struct constructor gives {result}")));
     };
     if items.is_empty() {
         return Ok(Value::column(Arc::new(StructArray::new_empty_fields(rows, None))));
     }
-    let columns = items.iter().map(|v| v.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
+    let columns = items.iter().map(|v| v.to_array(rows, frame.budget())).collect::<Result<Vec<_>, _>>()?;
     Ok(Value::column(Arc::new(StructArray::try_new(fields, columns, None)?)))
 }
 

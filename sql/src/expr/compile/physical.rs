@@ -8,15 +8,16 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::expr::compile::CompileContext;
-use crate::expr::compile::frame::Frame;
+use crate::expr::compile::frame::{Evaluation, Frame};
 use crate::expr::compile::node::Node;
+use crate::expr::compile::sliced::{self, Overflow};
 use crate::functions::call::Value;
 use crate::types::SqlType;
 
@@ -32,12 +33,36 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Evaluates a batch, in slices if the whole of it needs too much memory.
     pub(crate) fn evaluate(
         &self,
         columns: Vec<ArrayRef>,
         rows: usize,
+        overflow: Overflow,
     ) -> std::result::Result<Value, ArrowError> {
-        self.node.caught(&Frame::new(columns, rows, &self.context))
+        let evaluation = Evaluation::new(&self.context);
+        match self.attempt(columns.clone(), rows, &evaluation) {
+            Err(ArrowError::MemoryError(_)) => sliced::evaluate(self, &columns, rows, overflow),
+            result => {
+                evaluation.flush(0);
+                result
+            }
+        }
+    }
+
+    /// Evaluates all rows at once.
+    ///
+    /// Errors: a memory error if that exceeds the budget of the evaluation.
+    pub(crate) fn attempt(
+        &self,
+        columns: Vec<ArrayRef>,
+        rows: usize,
+        evaluation: &Evaluation<'_>,
+    ) -> std::result::Result<Value, ArrowError> {
+        let value = self.node.caught(&Frame::new(columns, rows, evaluation))?;
+        // The caller may write out a copy of it per row.
+        evaluation.budget().charge(value.spread_bytes(rows))?;
+        Ok(value)
     }
 }
 
@@ -84,7 +109,7 @@ impl PhysicalExpr for ProgramExpr {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let columns = self.columns.iter().map(|i| Arc::clone(batch.column(*i))).collect();
-        columnar(self.program.evaluate(columns, batch.num_rows())?)
+        columnar(self.program.evaluate(columns, batch.num_rows(), Overflow::FailRows)?)
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -164,6 +189,9 @@ impl ScalarUDFImpl for ProgramUdf {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns =
             args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<Result<Vec<_>>>()?;
-        columnar(self.program.evaluate(columns, args.number_rows)?)
+        match self.program.evaluate(columns, args.number_rows, Overflow::FailBatch) {
+            Err(ArrowError::MemoryError(message)) => Err(DataFusionError::ResourcesExhausted(message)),
+            result => columnar(result?),
+        }
     }
 }

@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 
 use crate::expr::ir::ArithmeticOp;
 use crate::expr::kernels::cast::{AllRows, cast_value};
+use crate::functions::budget::check_value;
 use crate::functions::call::{Call, Decimals, Environment, KernelResult, Operand, Value};
 use crate::types::SqlType;
 use crate::value::DecimalValue;
@@ -171,7 +172,10 @@ fn concat(left: &Value, right: &Value, rows: usize, environment: &dyn Environmen
     };
     let (l, r) = (call.strings(0), call.strings(1));
     call.build_strings(|i| match (l.get(i), r.get(i)) {
-        (Some(l), Some(r)) => Ok(Some(format!("{l}{r}"))),
+        (Some(l), Some(r)) => {
+            check_value(l.len() + r.len())?;
+            Ok(Some(format!("{l}{r}")))
+        }
         // As in Java, where the operator is joined with the text of the reference.
         (Some(l), None) => Ok(Some(format!("{l}null"))),
         (None, Some(r)) => Ok(Some(format!("null{r}"))),

@@ -11,6 +11,7 @@ use arrow::datatypes::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::functions::budget::Budget;
 use crate::functions::call::{Call, Environment, KernelResult, Operand, Value};
 use crate::types::{SqlType, StructField};
 use crate::value::DecimalValue;
@@ -79,9 +80,10 @@ pub(crate) fn cast(
         }
         (SqlType::Array(from_element), SqlType::Array(to_element)) => {
             let list = array.as_list::<i32>();
-            let owner = Owners::new(list.value_offsets(), environment);
-            let elements = cast(list.values(), from_element, to_element, &owner)?;
-            Ok(list_array(to, list.value_offsets().to_vec(), elements, list.nulls().cloned()))
+            let (offsets, first, count) = own_offsets(list.value_offsets());
+            let owner = Owners::new(&offsets, environment);
+            let elements = cast(&list.values().slice(first, count), from_element, to_element, &owner)?;
+            Ok(list_array(to, offsets, elements, list.nulls().cloned()))
         }
         (SqlType::Map(from_key, from_value), SqlType::Map(to_key, to_value)) => {
             cast_map(array.as_map(), (from_key, from_value), (to_key, to_value), to, environment)
@@ -126,6 +128,10 @@ impl Environment for AllRows<'_> {
     fn random(&self) -> u64 {
         self.environment.random()
     }
+
+    fn budget(&self) -> &Budget {
+        self.environment.budget()
+    }
 }
 
 /// Reports a failure of an element for the row that the element belongs to.
@@ -153,6 +159,19 @@ impl Environment for Owners<'_> {
     fn random(&self) -> u64 {
         self.environment.random()
     }
+
+    fn budget(&self) -> &Budget {
+        self.environment.budget()
+    }
+}
+
+/// The offsets of a slice of a list, counted from its own first element, which is `.1`; `.2` are its elements. The
+/// elements of rows outside of the slice are not converted: their failures belong to no row of it.
+fn own_offsets(offsets: &[i32]) -> (Vec<i32>, usize, usize) {
+    let first = offsets[0];
+    let own: Vec<i32> = offsets.iter().map(|offset| offset - first).collect();
+    let count = own[own.len() - 1] as usize;
+    (own, first as usize, count)
 }
 
 fn cast_map(
@@ -162,16 +181,17 @@ fn cast_map(
     to: &SqlType,
     environment: &dyn Environment,
 ) -> KernelResult {
-    let owner = Owners::new(map.value_offsets(), environment);
-    let keys = cast(map.keys(), from_key, to_key, &owner)?;
-    let values = cast(map.values(), from_value, to_value, &owner)?;
+    let (own, first, count) = own_offsets(map.value_offsets());
+    let owner = Owners::new(&own, environment);
+    let keys = cast(&map.keys().slice(first, count), from_key, to_key, &owner)?;
+    let values = cast(&map.values().slice(first, count), from_value, to_value, &owner)?;
     if keys.null_count() == 0 {
-        return Ok(map_array(to, map.value_offsets().to_vec(), keys, values, map.nulls().cloned()));
+        return Ok(map_array(to, own, keys, values, map.nulls().cloned()));
     }
     // A key that could not be converted takes its entry with it.
     let mut offsets = vec![0_i32];
     let mut kept = Vec::new();
-    for window in map.value_offsets().windows(2) {
+    for window in own.windows(2) {
         kept.extend((window[0]..window[1]).filter(|i| keys.is_valid(*i as usize)).map(|i| i as u32));
         offsets.push(kept.len() as i32);
     }

@@ -3,17 +3,19 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use arrow::array::{Array, UInt32Array, make_comparator};
+use arrow::array::{Array, ArrayRef, UInt32Array, make_comparator};
+use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{Int32Type, Int64Type};
 use hashbrown::HashSet;
 
+use crate::functions::budget::{bytes_of, check_value};
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::elements::{Equality, Identities};
 use crate::functions::scalar::gather::Gather;
 use crate::types::SqlType;
-use crate::value::convert::from_array;
+use crate::value::convert::{from_array, list_array};
 use crate::value::text::format_value;
 
 const CATEGORY: &str = "ARRAY";
@@ -94,7 +96,7 @@ fn set(call: &Call<'_>, keep: fn(&[u8], &HashSet<&[u8]>) -> bool) -> KernelResul
     let keys = identities.keys(lists.array().values())?;
     let others = (call.count() > 1).then(|| call.lists(1));
     let other_keys = others.map(|o| identities.keys(o.array().values())).transpose()?;
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let mut other: HashSet<&[u8]> = HashSet::new();
         if let (Some(others), Some(keys)) = (&others, &other_keys) {
@@ -124,7 +126,7 @@ fn union(call: &Call<'_>) -> KernelResult {
     let (left, right) = (call.lists(0), call.lists(1));
     let identities = Identities::new(element_type(call, 0))?;
     let keys = [identities.keys(left.array().values())?, identities.keys(right.array().values())?];
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let (Some(l), Some(r)) = (left.range(i), right.range(i)) else {
             gather.finish_row(false);
@@ -145,7 +147,7 @@ fn union(call: &Call<'_>) -> KernelResult {
 
 fn concat(call: &Call<'_>) -> KernelResult {
     let (left, right) = (call.lists(0), call.lists(1));
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let (l, r) = (left.range(i), right.range(i));
         gather.extend(0, l.map(range).into_iter().flatten());
@@ -168,6 +170,7 @@ fn join(call: &Call<'_>) -> KernelResult {
         let delimiter = delimiters.as_ref().map_or(",", |d| d.get(i).unwrap_or(""));
         let text =
             |e| format_value(&from_array(lists.array().values(), e, element), element).unwrap_or_default();
+        check_value(elements.len().saturating_mul(delimiter.len()))?;
         Ok(Some(elements.map(text).collect::<Vec<_>>().join(delimiter)))
     })
 }
@@ -181,13 +184,16 @@ fn extreme(call: &Call<'_>, wanted: Ordering) -> KernelResult {
         let first = present.next()?;
         Some(present.fold(first, |best, e| if compare(e, best) == wanted { e } else { best }) as u32)
     };
+    if call.value(0).scalar {
+        call.budget().charge(bytes_of(values.as_ref(), 0, values.len()).saturating_mul(call.rows))?;
+    }
     take(values, &(0..call.rows).map(best).collect::<UInt32Array>(), None)
 }
 
 fn remove(call: &Call<'_>) -> KernelResult {
     let lists = call.lists(0);
     let equality = Equality::new(lists.array().values(), &call.value(1).array, element_type(call, 0))?;
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let elements = lists.range(i).map(range);
         let victim = place(call, 1, i);
@@ -204,7 +210,7 @@ fn sort(call: &Call<'_>) -> KernelResult {
     let values = lists.array().values();
     let ascending = make_comparator(values, values, SortOptions { descending: false, nulls_first: false })?;
     let descending = make_comparator(values, values, SortOptions { descending: true, nulls_first: false })?;
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let direction = directions.as_ref().map_or(Some("ASC"), |d| d.get(i)).unwrap_or("");
         let compare = match direction.trim().to_ascii_uppercase().as_str() {
@@ -226,7 +232,7 @@ fn sort(call: &Call<'_>) -> KernelResult {
 
 fn slice(call: &Call<'_>) -> KernelResult {
     let (lists, froms, tos) = (call.lists(0), call.ints(1), call.ints(2));
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let Some((start, end)) = lists.range(i) else {
             gather.finish_row(false);
@@ -266,35 +272,31 @@ fn series(from: i64, to: i64, step: Option<i32>) -> Result<(i64, i64, usize), St
 fn build_series(
     call: &Call<'_>,
     bounds: impl Fn(usize) -> Option<(i64, i64)>,
-    build: impl Fn(Vec<i64>) -> arrow::array::ArrayRef,
+    build: impl Fn(Vec<i64>) -> ArrayRef,
 ) -> KernelResult {
     let steps = (call.count() > 2).then(|| call.ints(2));
-    let mut gather = Gather::new(call.rows);
-    let mut values = Vec::new();
+    let mut values: Vec<i64> = Vec::new();
+    let mut offsets = vec![0_i32];
+    let mut valid = Vec::with_capacity(call.rows);
     for i in 0..call.rows {
         let step = match &steps {
             None => Some(None),
             Some(steps) => steps.get(i).map(Some),
         };
-        let (Some((from, to)), Some(step)) = (bounds(i), step) else {
-            gather.finish_row(false);
-            continue;
-        };
-        match series(from, to, step) {
-            Ok((first, step, count)) => {
-                for n in 0..count as i64 {
-                    gather.push(0, values.len());
-                    values.push(first + n * step);
-                }
-                gather.finish_row(true);
+        let series = bounds(i).zip(step).map(|((from, to), step)| series(from, to, step));
+        match &series {
+            Some(Ok((first, step, count))) => {
+                // The numbers once as they are made, and once in the column.
+                call.budget().charge(count.saturating_mul(2 * size_of::<i64>()))?;
+                values.extend((0..*count as i64).map(|n| first + n * step));
             }
-            Err(message) => {
-                call.environment.fail(i, &message);
-                gather.finish_row(false);
-            }
+            Some(Err(message)) => call.environment.fail(i, message),
+            None => {}
         }
+        offsets.push(values.len() as i32);
+        valid.push(matches!(series, Some(Ok(_))));
     }
-    gather.into_lists(&[&build(values)], call.return_type)
+    Ok(list_array(call.return_type, offsets, build(values), Some(NullBuffer::from(valid))))
 }
 
 fn series_int(call: &Call<'_>) -> KernelResult {

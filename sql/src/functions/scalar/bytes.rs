@@ -240,6 +240,7 @@ pub(crate) fn split(call: &Call<'_>) -> KernelResult {
         let row = values.get(i).zip(delimiters.get(i));
         if let Some((bytes, delimiter)) = row {
             for part in split_bytes(bytes, delimiter) {
+                call.budget().charge(part.len() + size_of::<i32>())?;
                 elements.append_value(part);
                 count += 1;
             }

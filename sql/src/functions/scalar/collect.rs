@@ -4,24 +4,60 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
 use arrow::buffer::NullBuffer;
+use arrow::error::ArrowError;
 use indexmap::IndexMap;
 
-use crate::functions::call::KernelResult;
+use crate::functions::budget::Budget;
+use crate::functions::call::{Call, KernelResult};
 use crate::types::SqlType;
 use crate::value::convert::{list_array, map_array};
 
+/// Bytes of an element besides its text.
+const ELEMENT_BYTES: usize = 5;
+
+/// Bytes of an entry besides its texts, while its map is open.
+const ENTRY_BYTES: usize = 100;
+
+/// Charges what is built to the budget of the evaluation. Once that is exceeded nothing more is built.
+#[derive(Debug)]
+struct Charged<'a> {
+    budget: &'a Budget,
+    exceeded: Option<ArrowError>,
+}
+
+impl<'a> Charged<'a> {
+    fn new(call: &Call<'a>) -> Charged<'a> {
+        Charged { budget: call.budget(), exceeded: None }
+    }
+
+    /// False if there is no room for so many bytes.
+    fn take(&mut self, bytes: usize) -> bool {
+        if self.exceeded.is_none() {
+            self.exceeded = self.budget.charge(bytes).err();
+        }
+        self.exceeded.is_none()
+    }
+
+    fn check(&mut self) -> Result<(), ArrowError> {
+        self.exceeded.take().map_or(Ok(()), Err)
+    }
+}
+
 /// Builds ARRAY<STRING>, row by row.
 #[derive(Debug)]
-pub(crate) struct StringLists {
+pub(crate) struct StringLists<'a> {
+    charged: Charged<'a>,
     elements: StringBuilder,
     offsets: Vec<i32>,
     valid: Vec<bool>,
     count: i32,
 }
 
-impl StringLists {
-    pub(crate) fn new(rows: usize) -> StringLists {
+impl<'a> StringLists<'a> {
+    pub(crate) fn new(call: &Call<'a>) -> StringLists<'a> {
+        let rows = call.rows;
         StringLists {
+            charged: Charged::new(call),
             elements: StringBuilder::new(),
             offsets: vec![0],
             valid: Vec::with_capacity(rows),
@@ -31,11 +67,17 @@ impl StringLists {
 
     /// Adds an element to the open row.
     pub(crate) fn push(&mut self, element: &str) {
+        if !self.charged.take(element.len() + ELEMENT_BYTES) {
+            return;
+        }
         self.elements.append_value(element);
         self.count += 1;
     }
 
     pub(crate) fn push_null(&mut self) {
+        if !self.charged.take(ELEMENT_BYTES) {
+            return;
+        }
         self.elements.append_null();
         self.count += 1;
     }
@@ -46,12 +88,14 @@ impl StringLists {
         self.valid.push(valid);
     }
 
-    pub(crate) fn append<'a>(&mut self, elements: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn append<'t>(&mut self, elements: impl IntoIterator<Item = &'t str>) {
         elements.into_iter().for_each(|e| self.push(e));
         self.finish_row(true);
     }
 
+    /// Errors: the lists exceed the budget of the evaluation.
     pub(crate) fn finish(mut self, sql_type: &SqlType) -> KernelResult {
+        self.charged.check()?;
         let elements: ArrayRef = Arc::new(self.elements.finish());
         Ok(list_array(sql_type, self.offsets, elements, Some(NullBuffer::from(self.valid))))
     }
@@ -59,7 +103,8 @@ impl StringLists {
 
 /// Builds MAP<STRING, STRING>, row by row; of equal keys the last wins, at the place of the first.
 #[derive(Debug)]
-pub(crate) struct StringMaps {
+pub(crate) struct StringMaps<'a> {
+    charged: Charged<'a>,
     keys: StringBuilder,
     values: StringBuilder,
     offsets: Vec<i32>,
@@ -68,9 +113,11 @@ pub(crate) struct StringMaps {
     count: i32,
 }
 
-impl StringMaps {
-    pub(crate) fn new(rows: usize) -> StringMaps {
+impl<'a> StringMaps<'a> {
+    pub(crate) fn new(call: &Call<'a>) -> StringMaps<'a> {
+        let rows = call.rows;
         StringMaps {
+            charged: Charged::new(call),
             keys: StringBuilder::new(),
             values: StringBuilder::new(),
             offsets: vec![0],
@@ -82,6 +129,9 @@ impl StringMaps {
 
     /// Sets an entry of the open row.
     pub(crate) fn put(&mut self, key: &str, value: Option<&str>) {
+        if !self.charged.take(key.len() + value.map_or(0, str::len) + ENTRY_BYTES) {
+            return;
+        }
         self.open.insert(key.to_owned(), value.map(str::to_owned));
     }
 
@@ -99,7 +149,9 @@ impl StringMaps {
         self.valid.push(valid);
     }
 
+    /// Errors: the maps exceed the budget of the evaluation.
     pub(crate) fn finish(mut self, sql_type: &SqlType) -> KernelResult {
+        self.charged.check()?;
         let (keys, values) = (Arc::new(self.keys.finish()), Arc::new(self.values.finish()));
         Ok(map_array(sql_type, self.offsets, keys, values, Some(NullBuffer::from(self.valid))))
     }

@@ -308,7 +308,7 @@ fn concat(call: &Call<'_>) -> KernelResult {
 
 fn items(call: &Call<'_>) -> KernelResult {
     let texts = call.strings(0);
-    let mut lists = StringLists::new(call.rows);
+    let mut lists = StringLists::new(call);
     for i in 0..call.rows {
         match texts.get(i).map(parse) {
             None => lists.finish_row(false),
@@ -339,7 +339,7 @@ fn object(call: &Call<'_>, row: usize) -> Option<Map<String, Json>> {
 }
 
 fn keys(call: &Call<'_>) -> KernelResult {
-    let mut lists = StringLists::new(call.rows);
+    let mut lists = StringLists::new(call);
     for i in 0..call.rows {
         match object(call, i) {
             Some(fields) => lists.append(fields.keys().map(String::as_str)),
@@ -350,7 +350,7 @@ fn keys(call: &Call<'_>) -> KernelResult {
 }
 
 fn records(call: &Call<'_>) -> KernelResult {
-    let mut maps = StringMaps::new(call.rows);
+    let mut maps = StringMaps::new(call);
     for i in 0..call.rows {
         let fields = object(call, i);
         for (key, value) in fields.iter().flatten() {

@@ -5,6 +5,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::{interleave, take};
 use arrow::error::ArrowError;
 
+use crate::functions::budget::bytes_of;
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::elements::Identities;
@@ -55,11 +56,14 @@ impl Flat {
         let mut picks: Vec<u32> = Vec::new();
         for row in 0..array.len() {
             if array.is_valid(row) {
+                let count = (offsets[row + 1] - offsets[row]) as usize;
+                call.budget().charge(count * 2 * size_of::<u32>())?;
                 picks.extend((offsets[row]..offsets[row + 1]).map(|e| e as u32));
                 flat.rows.resize(picks.len(), row as u32);
             }
             flat.offsets.push(picks.len() as i32);
         }
+        call.budget().charge(bytes_of(array.as_ref(), 0, array.len()))?;
         let picks = UInt32Array::from(picks);
         flat.columns = columns.iter().map(|c| take(c, &picks, None)).collect::<Result<_, _>>()?;
         Ok(flat)
@@ -78,7 +82,7 @@ fn filter(call: &Call<'_>) -> KernelResult {
     let flat = Flat::new(call)?;
     let kept = call.lambda(1).evaluate(&flat.rows, flat.columns.clone())?;
     let kept = kept.as_boolean();
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for row in 0..call.rows {
         gather.extend(0, flat.range(row).filter(|e| kept.is_valid(*e) && kept.value(*e)));
         gather.finish_row(!flat.is_null(row));
@@ -136,7 +140,12 @@ fn reduce(call: &Call<'_>) -> KernelResult {
     let mut states = call.array(1)?;
     let start_is_null: Vec<bool> = (0..call.rows).map(|row| states.is_null(row)).collect();
     let longest = (0..call.rows).map(|row| flat.range(row).len()).max().unwrap_or(0);
+    let budget = call.budget();
+    let charged = budget.used();
     for step in 0..longest {
+        // Each step replaces the states of the one before.
+        budget.restore(charged);
+        budget.charge(bytes_of(states.as_ref(), 0, states.len()))?;
         let active: Vec<u32> = (0..call.rows)
             .filter(|row| !start_is_null[*row] && step < flat.range(*row).len())
             .map(|row| row as u32)

@@ -9,6 +9,7 @@ use arrow::compute::{SortOptions, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+use crate::functions::budget::bytes_of;
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::array::element_type;
@@ -78,6 +79,8 @@ fn entries_kernel(call: &Call<'_>) -> KernelResult {
         offsets.push(picks.len() as i32);
         valid.push(row.is_some());
     }
+    let mean = bytes_of(maps.array().entries(), 0, keys.len()) / keys.len().max(1) + size_of::<u32>();
+    call.budget().charge(picks.len().saturating_mul(mean))?;
     let picks = UInt32Array::from(picks);
     let SqlType::Array(element) = call.return_type else {
         return Err(ArrowError::ComputeError("ENTRIES gives an array".to_owned()));
@@ -93,7 +96,7 @@ fn entries_kernel(call: &Call<'_>) -> KernelResult {
 fn union(call: &Call<'_>) -> KernelResult {
     let (left, right) = (call.maps(0), call.maps(1));
     let same = make_comparator(left.array().keys(), right.array().keys(), SortOptions::default())?;
-    let mut gather = Gather::new(call.rows);
+    let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let (l, r) = (left.range(i), right.range(i));
         let (left_entries, right_entries) = (l.unwrap_or((0, 0)), r.unwrap_or((0, 0)));
@@ -150,6 +153,8 @@ fn as_map(call: &Call<'_>) -> KernelResult {
         offsets.push(key_picks.len() as i32);
         valid.push(row.is_some());
     }
+    let mean = |array: &ArrayRef| bytes_of(array.as_ref(), 0, array.len()) / array.len().max(1) + 16;
+    call.budget().charge(key_picks.len().saturating_mul(mean(keys) + mean(values)))?;
     let keys = take(keys, &UInt32Array::from(key_picks), None)?;
     let sources: [&dyn Array; 2] = [values.as_ref(), null.as_ref()];
     let values = if value_picks.is_empty() {

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::interleave;
 
 use crate::expr::kernels::cast::cast;
+use crate::functions::budget::bytes_of;
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::elements::Equality;
@@ -66,6 +67,15 @@ fn choose(call: &Call<'_>, mut choice: impl FnMut(usize) -> Option<usize>) -> Ke
             None => (call.count(), 0),
         })
         .collect();
+    for i in 0..call.count() {
+        let value = call.value(i);
+        let bytes = if value.scalar {
+            value.spread_bytes(call.rows)
+        } else {
+            bytes_of(arrays[i].as_ref(), 0, arrays[i].len())
+        };
+        call.budget().charge(bytes)?;
+    }
     let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
     interleave(&arrays, &picks)
 }

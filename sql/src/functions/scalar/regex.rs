@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use regex::{Captures, Regex};
 
+use crate::functions::budget::check_value;
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::collect::StringLists;
@@ -70,7 +71,7 @@ fn extract(call: &Call<'_>) -> KernelResult {
 
 fn extract_all(call: &Call<'_>) -> KernelResult {
     let (patterns, texts) = (call.strings(0), call.strings(1));
-    let mut lists = StringLists::new(call.rows);
+    let mut lists = StringLists::new(call);
     for i in 0..call.rows {
         let (Some(pattern), Some(text), Some(group)) = (patterns.get(i), texts.get(i), group(call, i)) else {
             lists.finish_row(false);
@@ -115,6 +116,7 @@ fn replace(call: &Call<'_>) -> KernelResult {
             let found = captures.get(0).expect("group 0 is the match");
             out.push_str(&text[from..found.start()]);
             expand(&mut out, replacement, &captures)?;
+            check_value(out.len())?;
             from = found.end();
         }
         out.push_str(&text[from..]);
@@ -159,7 +161,7 @@ fn expand(out: &mut String, replacement: &str, captures: &Captures<'_>) -> Resul
 
 fn split(call: &Call<'_>) -> KernelResult {
     let (texts, patterns) = (call.strings(0), call.strings(1));
-    let mut lists = StringLists::new(call.rows);
+    let mut lists = StringLists::new(call);
     for i in 0..call.rows {
         let (Some(text), Some(pattern)) = (texts.get(i), patterns.get(i)) else {
             lists.finish_row(false);

@@ -1,5 +1,6 @@
 //! Text: case, parts, search, padding. Positions and lengths count UTF-16 units, the first being 1.
 
+use crate::functions::budget::{VALUE_BYTES_MAX, check_value};
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::bytes;
@@ -66,7 +67,10 @@ fn parts() -> Vec<ScalarFunction> {
             |c| {
                 let (texts, olds, news) = (c.strings(0), c.strings(1), c.strings(2));
                 c.build_strings(|i| match (texts.get(i), olds.get(i), news.get(i)) {
-                    (Some(text), Some(old), Some(new)) => Ok(Some(text.replace(old, new))),
+                    (Some(text), Some(old), Some(new)) => {
+                        check_replaced(text, old, new)?;
+                        Ok(Some(text.replace(old, new)))
+                    }
                     _ => Ok(None),
                 })
             },
@@ -114,12 +118,18 @@ fn split_and_join() -> Vec<ScalarFunction> {
         function("CONCAT", "The arguments one after another; NULLs are left out.")
             .with("(STRING, STRING...) -> STRING", |c| {
                 let parts: Vec<_> = (0..c.count()).map(|i| c.strings(i)).collect();
-                c.build_strings(|i| Ok(Some(parts.iter().filter_map(|p| p.get(i)).collect::<String>())))
+                c.build_strings(|i| {
+                    let present = || parts.iter().filter_map(|p| p.get(i));
+                    check_value(present().map(str::len).sum())?;
+                    Ok(Some(present().collect::<String>()))
+                })
             })
             .with("(BYTES, BYTES...) -> BYTES", |c| {
                 let parts: Vec<_> = (0..c.count()).map(|i| c.bytes(i)).collect();
                 c.build_bytes(|i| {
-                    Ok(Some(parts.iter().filter_map(|p| p.get(i)).collect::<Vec<_>>().concat()))
+                    let present = parts.iter().filter_map(|p| p.get(i)).collect::<Vec<_>>();
+                    check_value(present.iter().map(|p| p.len()).sum())?;
+                    Ok(Some(present.concat()))
                 })
             }),
         function(
@@ -129,15 +139,19 @@ fn split_and_join() -> Vec<ScalarFunction> {
         .with("(STRING, STRING, STRING...) -> STRING", |c| {
             let parts: Vec<_> = (0..c.count()).map(|i| c.strings(i)).collect();
             c.build_strings(|i| {
-                let present = || parts[1..].iter().filter_map(|p| p.get(i)).collect::<Vec<_>>();
-                Ok(parts[0].get(i).map(|separator| present().join(separator)))
+                let Some(separator) = parts[0].get(i) else { return Ok(None) };
+                let present = parts[1..].iter().filter_map(|p| p.get(i)).collect::<Vec<_>>();
+                check_value(present.iter().map(|p| p.len() + separator.len()).sum())?;
+                Ok(Some(present.join(separator)))
             })
         })
         .with("(BYTES, BYTES, BYTES...) -> BYTES", |c| {
             let parts: Vec<_> = (0..c.count()).map(|i| c.bytes(i)).collect();
             c.build_bytes(|i| {
-                let present = || parts[1..].iter().filter_map(|p| p.get(i)).collect::<Vec<_>>();
-                Ok(parts[0].get(i).map(|separator| present().join(separator)))
+                let Some(separator) = parts[0].get(i) else { return Ok(None) };
+                let present = parts[1..].iter().filter_map(|p| p.get(i)).collect::<Vec<_>>();
+                check_value(present.iter().map(|p| p.len() + separator.len()).sum())?;
+                Ok(Some(present.join(separator)))
             })
         }),
         function("SPLIT", "The parts between delimiters; every character if the delimiter is empty.")
@@ -224,8 +238,8 @@ enum Side {
     Right,
 }
 
-/// The longest text that padding makes. Units: UTF-16 units.
-pub(crate) const PAD_LENGTH_MAX: usize = 64 << 20;
+/// The longest text that padding makes. Units: UTF-16 units, or bytes.
+pub(crate) const PAD_LENGTH_MAX: usize = VALUE_BYTES_MAX;
 
 fn pad(call: &Call<'_>, side: Side) -> KernelResult {
     let (texts, lengths, paddings) = (call.strings(0), call.ints(1), call.strings(2));
@@ -245,11 +259,28 @@ fn pad(call: &Call<'_>, side: Side) -> KernelResult {
         if present >= length {
             return Ok(Some(utf16::slice(text, 0, length).into_owned()));
         }
-        let missing = length - present;
-        let units: Vec<u16> = padding.encode_utf16().cycle().take(missing).collect();
-        let fill = String::from_utf16_lossy(&units);
+        let fill = fill(padding, length - present);
+        check_value(text.len() + fill.len())?;
         Ok(Some(if side == Side::Left { fill + text } else { format!("{text}{fill}") }))
     })
+}
+
+/// Repetitions of a padding, cut to a length in UTF-16 units.
+fn fill(padding: &str, units: usize) -> String {
+    let length = utf16::length(padding);
+    let mut fill = padding.repeat(units / length);
+    fill.push_str(&utf16::slice(padding, 0, units % length));
+    fill
+}
+
+/// Errors: replacing every occurrence of `old` makes the text too long.
+fn check_replaced(text: &str, old: &str, new: &str) -> Result<(), String> {
+    let longest = (text.len() / old.len().max(1) + 1).saturating_mul(new.len()).saturating_add(text.len());
+    if check_value(longest).is_ok() {
+        return Ok(());
+    }
+    let count = text.matches(old).count();
+    check_value((text.len() - count * old.len()).saturating_add(count.saturating_mul(new.len())))
 }
 
 fn instr(call: &Call<'_>) -> KernelResult {
@@ -289,7 +320,7 @@ fn find(text: &[u16], part: &[u16], position: i32, occurrence: i32) -> i32 {
 
 fn split(call: &Call<'_>) -> KernelResult {
     let (texts, delimiters) = (call.strings(0), call.strings(1));
-    let mut lists = StringLists::new(call.rows);
+    let mut lists = StringLists::new(call);
     for i in 0..call.rows {
         match (texts.get(i), delimiters.get(i)) {
             (Some(""), Some("")) => lists.append([""]),
@@ -309,7 +340,7 @@ fn split(call: &Call<'_>) -> KernelResult {
 
 fn split_to_map(call: &Call<'_>) -> KernelResult {
     let (texts, entries, pairs) = (call.strings(0), call.strings(1), call.strings(2));
-    let mut maps = StringMaps::new(call.rows);
+    let mut maps = StringMaps::new(call);
     for i in 0..call.rows {
         let (Some(text), Some(entry), Some(pair)) = (texts.get(i), entries.get(i), pairs.get(i)) else {
             maps.finish_row(false);

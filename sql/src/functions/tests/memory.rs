@@ -1,0 +1,130 @@
+//! Memory of functions over whole batches: it is bounded, whatever the rows ask for.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+
+use super::{Reports, check};
+use super::{batch, context, evaluate, typed};
+use crate::expr::compile::{compile, to_datafusion};
+use crate::functions::budget::{RESULT_BYTES_MAX, bytes_of};
+use crate::types::SqlType;
+use crate::value::SqlValue;
+
+/// Enough rows for the examples to exceed the memory of one evaluation.
+const ROWS: usize = 600;
+
+fn ids(rows: usize) -> Vec<Vec<SqlValue>> {
+    (0..rows).map(|i| vec![SqlValue::String(format!("id-{i}"))]).collect()
+}
+
+fn columns() -> [(&'static str, SqlType); 1] {
+    [("ID", SqlType::String)]
+}
+
+#[test]
+fn long_intermediate_values_are_computed_in_slices() {
+    let rows = ids(ROWS);
+    let batch = batch(&columns(), &rows);
+    for (text, expected) in [
+        ("LEN(LPAD(id, 1000000, 'xy'))", 1_000_000),
+        ("ARRAY_LENGTH(GENERATE_SERIES(1, LEN(id) * 8000))", 0),
+        ("LEN(RPAD('', 1000000, 'x') + id)", 0),
+    ] {
+        let expr = typed(text, &columns()).expect("valid");
+        let (values, reports) = evaluate(&expr, &batch);
+        assert_eq!(reports.len(), 0, "{text}: {:?}", reports.first());
+        for (row, value) in values.iter().enumerate() {
+            let length = format!("id-{row}").len() as i32;
+            let expected = match text {
+                _ if expected > 0 => expected,
+                _ if text.contains("SERIES") => length * 8_000,
+                _ => 1_000_000 + length,
+            };
+            assert_eq!(*value, SqlValue::Integer(expected), "{text} of row {row}");
+        }
+    }
+}
+
+#[test]
+fn results_of_a_batch_are_bounded_and_further_rows_fail() {
+    let rows = ids(ROWS);
+    let batch = batch(&columns(), &rows);
+    let expr = typed("LPAD(id, 600000, 'x')", &columns()).expect("valid");
+    let reports = Arc::new(Reports::default());
+    let compiled = compile(&expr, &batch.schema(), &context(&reports)).expect("compiles");
+    let array = compiled.evaluate(&batch).and_then(|v| v.into_array(ROWS)).expect("no error for bad rows");
+    assert!(bytes_of(array.as_ref(), 0, array.len()) <= RESULT_BYTES_MAX);
+    let texts = array.as_string::<i32>();
+    let kept = (0..ROWS).filter(|row| texts.is_valid(*row)).count();
+    assert!(kept > 400, "{kept}");
+    assert!((0..kept).all(|row| texts.is_valid(row) && texts.value(row).ends_with(&format!("xid-{row}"))));
+    let reports = reports.take();
+    assert_eq!(reports.len(), ROWS - kept);
+    assert_eq!(reports[0].0, kept);
+    assert!(reports[0].1.contains("need more than 268435456 bytes"), "{}", reports[0].1);
+}
+
+#[test]
+fn failures_are_reported_once_and_for_their_row_when_a_batch_is_cut() {
+    let rows = ids(ROWS);
+    let batch = batch(&columns(), &rows);
+    let text = "LEN(LPAD(id, 1000000, 'x')) / (LEN(id) - 4)";
+    let (values, reports) = evaluate(&typed(text, &columns()).expect("valid"), &batch);
+    let failed: Vec<usize> = reports.iter().map(|(row, _)| *row).collect();
+    assert_eq!(failed, (0..10).collect::<Vec<_>>(), "rows whose id has one digit");
+    assert!(values[..10].iter().all(SqlValue::is_null));
+    assert_eq!(values[10], SqlValue::Integer(1_000_000));
+    assert_eq!(values[ROWS - 1], SqlValue::Integer(500_000));
+}
+
+#[test]
+fn pull_queries_fail_where_streams_lose_rows() {
+    let rows = ids(ROWS);
+    let expr = typed("LPAD(id, 600000, 'x')", &columns()).expect("valid");
+    let reports = Arc::new(Reports::default());
+    let logical = to_datafusion(&expr, &context(&reports)).expect("compiles");
+    let datafusion_expr::Expr::ScalarFunction(call) = logical else { panic!("{logical:?}") };
+    let array = batch(&columns(), &rows).column(0).clone();
+    let result = call.func.invoke_with_args(datafusion_expr::ScalarFunctionArgs {
+        arg_fields: vec![Arc::new(arrow::datatypes::Field::new("ID", array.data_type().clone(), true))],
+        args: vec![datafusion_expr::ColumnarValue::Array(array)],
+        number_rows: ROWS,
+        return_field: Arc::new(arrow::datatypes::Field::new("r", SqlType::String.to_arrow(), true)),
+        config_options: Arc::default(),
+    });
+    let message = result.expect_err("too much").to_string();
+    assert!(message.contains("the values of this expression for 600 rows"), "{message}");
+}
+
+#[test]
+fn one_value_is_bounded() {
+    check("LEN(LPAD('a', 67108864, 'x'))", "67108864");
+    for text in [
+        "LPAD('a', 67108865, 'x')",
+        "LPAD('a', 67108864, 'é')",
+        "REPLACE(RPAD('a', 1000000, 'a'), 'a', RPAD('b', 1000, 'b'))",
+        "REPLACE(RPAD('a', 1000000, 'a'), '', RPAD('b', 1000, 'b'))",
+        "CONCAT(RPAD('a', 40000000, 'a'), RPAD('a', 40000000, 'a'))",
+        "CONCAT_WS(RPAD('a', 40000000, 'a'), 'a', 'b')",
+        "RPAD('a', 40000000, 'a') + RPAD('a', 40000000, 'a')",
+        "ARRAY_JOIN(GENERATE_SERIES(1, 100000), RPAD('b', 1000, 'b'))",
+        "REGEXP_REPLACE(RPAD('a', 1000000, 'a'), 'a', RPAD('b', 1000, 'b'))",
+    ] {
+        check(text, "ERROR");
+    }
+    check("LEN(REPLACE(RPAD('a', 1000000, 'a'), 'a', 'bb'))", "2000000");
+}
+
+#[test]
+fn elements_of_lambdas_are_counted() {
+    // Every element would carry a copy of the long text.
+    let text =
+        "ARRAY_LENGTH(TRANSFORM(GENERATE_SERIES(1, 1000000), x => CONCAT(RPAD(id, 100000, 'x'), 'y')))";
+    let rows = ids(3);
+    let (values, reports) = evaluate(&typed(text, &columns()).expect("valid"), &batch(&columns(), &rows));
+    assert!(values.iter().all(SqlValue::is_null));
+    assert_eq!(reports.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(reports[0].1.contains("the row needs more than"), "{}", reports[0].1);
+    check("REDUCE(GENERATE_SERIES(1, 1000), 0, (s, x) => s + x)", "500500");
+}

@@ -14,6 +14,7 @@ use crate::format_props::read::Reader;
 use crate::plan::physical::TimestampColumn;
 use crate::session::RecordSide;
 use crate::span::Span;
+use crate::suggest::did_you_mean;
 use crate::window::{WindowInfo, WindowKind};
 
 /// Names of format properties in [`FormatInfo::properties`].
@@ -214,7 +215,13 @@ fn read_window(reader: &Reader<'_>) -> Result<Option<WindowInfo>> {
         "TUMBLING" => WindowKind::Tumbling,
         "HOPPING" => WindowKind::Hopping,
         "SESSION" => WindowKind::Session,
-        _ => return Err(reader.invalid("WINDOW_TYPE", "SESSION, HOPPING or TUMBLING expected")),
+        other => {
+            let error = reader.invalid("WINDOW_TYPE", "SESSION, HOPPING or TUMBLING expected");
+            return Err(match did_you_mean(other, ["SESSION", "HOPPING", "TUMBLING"].into_iter()) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
+        }
     };
     let size_ms =
         size.map(|text| parse_duration(&text).map_err(|e| reader.invalid("WINDOW_SIZE", &e))).transpose()?;

@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod call;
 pub mod datetime;
 pub mod error;
+pub mod foreign;
 pub mod registry;
 pub(crate) mod scalar;
 pub mod signature;

@@ -18,6 +18,7 @@ mod source;
 mod statement;
 mod syntax_error;
 mod types;
+mod unsupported;
 mod window;
 
 #[cfg(test)]

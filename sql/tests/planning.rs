@@ -164,3 +164,154 @@ fn star_lists_former_keys_last_after_partition_by_null() {
     assert_eq!(names, ["CUSTOMER", "CURRENCY", "PRICE", "TAGS", "ID"]);
     assert_eq!(create.schema.value[4].sql_type, SqlType::Bigint);
 }
+
+/// Statements of other dialects: a part of the message, and a part of the hint.
+const UNSUPPORTED: [(&str, &str, &str); 42] = [
+    ("DELETE FROM customers WHERE id = 'a';", "DELETE is not supported", "null value"),
+    ("UPDATE customers SET name = 'b';", "UPDATE is not supported", "INSERT INTO a table replaces"),
+    ("TRUNCATE TABLE customers;", "TRUNCATE is not supported", "DELETE TOPIC"),
+    ("MERGE INTO customers USING orders;", "MERGE is not supported", "INSERT INTO a table replaces"),
+    ("GRANT SELECT ON orders TO ada;", "GRANT is not supported", "weir acl create"),
+    ("BEGIN;", "A transaction of statements is not supported", "exactly once"),
+    ("DESC orders;", "DESC is not supported", "DESCRIBE"),
+    ("WITH x AS (SELECT id FROM orders) SELECT * FROM x;", "common table expression", "CREATE STREAM"),
+    ("SELECT id FROM orders UNION ALL SELECT id FROM lines;", "UNION is not supported", "INSERT INTO"),
+    ("SELECT id FROM orders UNION SELECT id FROM lines;", "UNION is not supported", "INSERT INTO"),
+    ("SELECT id FROM orders WHERE id = 1 INTERSECT SELECT id FROM lines;", "INTERSECT or EXCEPT are", "JOIN"),
+    ("SELECT id, ROW_NUMBER() OVER (PARTITION BY id) FROM orders;", "(OVER) is not supported", "GROUP BY"),
+    ("SELECT COUNT(*) FILTER (WHERE id > 1) FROM orders EMIT CHANGES;", "FILTER after an", "SUM(CASE WHEN"),
+    ("SELECT * FROM (SELECT id FROM orders);", "A sub-query is not supported", "Give the inner query a name"),
+    ("SELECT * FROM orders WHERE id IN (SELECT id FROM customers);", "A sub-query is not", "JOIN"),
+    ("SELECT * FROM orders WHERE EXISTS (SELECT id FROM customers);", "A sub-query is not", "JOIN"),
+    ("SELECT * FROM orders WHERE id = (SELECT MAX(id) FROM orders);", "A sub-query is not", "inner query"),
+    ("SELECT * FROM orders CROSS JOIN customers;", "CROSS JOIN is not supported", "ON"),
+    ("SELECT * FROM orders o NATURAL JOIN customers c;", "NATURAL JOIN is not supported", "ON a.id = b.id"),
+    ("SELECT * FROM orders o JOIN customers USING (id);", "JOIN … USING is not supported", "ON a.id = b.id"),
+    ("SELECT * FROM customers AS OF TIMESTAMP '2024-01-01';", "AS OF is not supported", "ROWTIME"),
+    ("SELECT * FROM orders WHERE customer RLIKE 'a.*';", "is not supported", "REGEXP_EXTRACT"),
+    ("SELECT * FROM orders WHERE customer ILIKE 'a%';", "ILIKE is not supported", "LCASE(text) LIKE"),
+    ("SELECT * FROM orders FETCH FIRST 3 ROWS ONLY;", "FETCH FIRST is not supported", "LIMIT n"),
+    ("SELECT 1 + 1;", "Expecting", "SELECT needs FROM"),
+    ("SELECT price - INTERVAL '10' MINUTE FROM orders;", "Unknown type: INTERVAL", "TIMESTAMPSUB(MINUTES"),
+    ("CREATE VIEW v AS SELECT id FROM orders;", "A view is not supported", "CREATE TABLE … AS SELECT"),
+    ("CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT id FROM orders;", "A view is not", "AS SELECT"),
+    ("CREATE INDEX i ON customers (name);", "An index is not supported", "GROUP BY"),
+    ("CREATE TOPIC t;", "topic as an object of SQL is not supported", "KAFKA_TOPIC"),
+    ("DROP VIEW v;", "A view is not supported", "AS SELECT"),
+    ("DROP STREAM orders CASCADE;", "CASCADE is not supported", "Drop the streams and tables"),
+    ("ALTER STREAM orders DROP COLUMN price;", "ALTER can only ADD columns", "AS SELECT"),
+    ("INSERT INTO orders (id) VALUES (1), (2);", "near ','", "one statement per row"),
+    ("INSERT INTO customers (id) VALUES ('1') ON CONFLICT DO NOTHING;", "near 'ON'", ""),
+    (
+        "CREATE TABLE t (id INT, PRIMARY KEY (id)) WITH (KAFKA_TOPIC='t');",
+        "after the columns",
+        "id INT PRIMARY KEY",
+    ),
+    ("CREATE TABLE t (id INT NOT NULL) WITH (KAFKA_TOPIC='t');", "NOT NULL is not supported", "IS NOT NULL"),
+    ("CREATE TABLE t (id INT DEFAULT 1) WITH (KAFKA_TOPIC='t');", "constraint of a column", "PRIMARY KEY"),
+    ("SELECT id FORM orders;", "Syntax error at or near 'orders'", "Did you mean FROM for FORM?"),
+    ("SELECT id FROM orders WHRE id = 1;", "Syntax error at or near 'id'", "Did you mean WHERE for WHRE?"),
+    ("SHOW STREMAS;", "Expecting", "Did you mean STREAMS for STREMAS?"),
+    ("LIST TABELS;", "Expecting", "Did you mean TABLES for TABELS?"),
+];
+
+#[test]
+fn other_dialects_are_refused_with_an_alternative() {
+    for (statement, message, hint) in UNSUPPORTED {
+        let error = refusal(statement);
+        assert!(error.message.contains(message), "{statement}: {}", error.message);
+        let given = error.hint.clone().unwrap_or_default();
+        assert!(given.contains(hint), "{statement}: {given}");
+        assert!(error.render(&format!("{SOURCES}{statement}")).contains('^'), "{statement} has a caret");
+    }
+    // The words stay names where they can be.
+    for statement in [
+        "SELECT over.id FROM orders over EMIT CHANGES;",
+        "SELECT id AS filter FROM orders AS union EMIT CHANGES;",
+        "SELECT id cross FROM orders natural WHERE id = 1 EMIT CHANGES;",
+        "SELECT id FROM orders AS of WHERE id = 1 EMIT CHANGES;",
+        "CREATE STREAM view (id INT KEY, filter STRING, replace INT) WITH (KAFKA_TOPIC='orders', VALUE_FORMAT='JSON');",
+    ] {
+        let prepared = prepare_last(&format!("{SOURCES}{statement}"), &NoSchemas);
+        let reserved = statement.contains("STREAM view");
+        assert_eq!(prepared.is_err(), reserved, "{statement}: {:?}", prepared.err());
+    }
+}
+
+#[test]
+fn misspelt_names_get_a_suggestion() {
+    for (statement, hint) in [
+        ("SELECT pirce FROM orders EMIT CHANGES;", "Did you mean PRICE?"),
+        ("SELECT id FROM ordres EMIT CHANGES;", "Did you mean ORDERS?"),
+        (
+            "CREATE STREAM s (a INTT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);",
+            "Did you mean INT?",
+        ),
+        (
+            "CREATE STREAM s (a TEXT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);",
+            "Use STRING.",
+        ),
+        (
+            "CREATE TYPE address AS INT; CREATE STREAM s (a ADRESS) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');",
+            "Did you mean ADDRESS?",
+        ),
+        ("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', PARTITION=1);", "Did you mean PARTITIONS?"),
+        ("CREATE STREAM s (a INT) WITH (TOPIC='s', PARTITIONS=1);", "Did you mean KAFKA_TOPIC?"),
+        ("SELECT TRANSFORM(tags, x => UCASE(y)) FROM orders EMIT CHANGES;", ""),
+        ("SELECT LENGHT(customer) FROM orders EMIT CHANGES;", ""),
+        ("SELECT NOW() FROM orders EMIT CHANGES;", "UNIX_TIMESTAMP()"),
+        ("SELECT DATE_TRUNC('hour', id) FROM orders EMIT CHANGES;", "WINDOW TUMBLING"),
+        ("SELECT PERCENTILE(price, 0.95) FROM orders GROUP BY id EMIT CHANGES;", "TOPK"),
+        (
+            "SELECT currency, price FROM orders GROUP BY currency EMIT CHANGES;",
+            "PRICE is neither grouped nor",
+        ),
+        ("CREATE STREAM s AS SELECT line, 1 AS n FROM lines;", "WITH (VALUE_FORMAT='JSON')"),
+        (
+            "CREATE STREAM s (k STRING KEY, a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1, WINDOW_TYPE='TUMBLIN', WINDOW_SIZE='1 HOUR');",
+            "Did you mean TUMBLING?",
+        ),
+    ] {
+        let error = refusal(statement);
+        let given = error.hint.clone().unwrap_or_default();
+        assert!(
+            given.contains(hint) && (given.is_empty() || !hint.is_empty()),
+            "{statement}: {} / {given}",
+            error.message
+        );
+    }
+}
+
+#[test]
+fn refusals_show_their_place() {
+    for (statement, message, carets) in [
+        (
+            "CREATE STREAM s AS SELECT customer FROM orders;",
+            "Key missing from projection",
+            "CREATE STREAM s AS SELECT customer FROM orders;\n          {}^^^^^^^^",
+        ),
+        (
+            "CREATE TABLE w AS SELECT id, COUNT(*) AS n FROM orders WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY id;
+             CREATE TABLE x AS SELECT * FROM w;",
+            "Weir does not support persistent queries on windowed tables.",
+            "FROM w;",
+        ),
+        (
+            "CREATE STREAM s AS SELECT id, price FROM orders; CREATE OR REPLACE STREAM s AS SELECT id, customer FROM orders;",
+            "changed, missing or reordered",
+            "^",
+        ),
+        (
+            "SELECT REGEXP_EXTRACT('(', customer) FROM orders EMIT CHANGES;",
+            "is not a regular expression",
+            "^^^",
+        ),
+        ("EXPLAIN SELECT nope FROM orders EMIT CHANGES;", "'NOPE' cannot be resolved", "^^^^"),
+    ] {
+        let error = refusal(statement);
+        assert!(error.message.contains(message), "{statement}: {}", error.message);
+        let shown = error.render(&format!("{SOURCES}{statement}"));
+        let carets = carets.split("{}").last().unwrap_or_default();
+        assert!(shown.contains(carets) && shown.contains('^'), "{shown}");
+    }
+}

@@ -269,10 +269,18 @@ fn refuse_ungrouped(
     if shared.purpose != Purpose::Pull
         && !aggregates.into_iter().any(|e| shared.contains(e, FunctionKind::Aggregate))
     {
-        return Err(SqlError::analysis(
+        let first = items.iter().find(|item| first_ungrouped(shared, &item.expr, grouping).is_some());
+        let error = SqlError::analysis(
             "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
-            shared.query.span(),
-        ));
+            first.map_or_else(|| shared.query.span(), |item| item.span),
+        );
+        return Err(match first {
+            Some(item) => error.with_hint(format!(
+                "{0} is neither grouped nor aggregated: aggregate it, as in MAX({0}) or LATEST_BY_OFFSET({0}).",
+                show(&item.expr, Names::Bare)
+            )),
+            None => error.with_hint("COUNT(*) counts the rows of each group."),
+        });
     }
     let ungrouped: Vec<&Item> =
         items.iter().filter(|item| first_ungrouped(shared, &item.expr, grouping).is_some()).collect();

@@ -314,7 +314,11 @@ pub(crate) fn find_keys(
         }
     }
     match purpose {
-        Purpose::Persistent { sink } if !missing.is_empty() => Err(missing_keys(scope, &missing, noun, sink)),
+        Purpose::Persistent { sink } if !missing.is_empty() => {
+            let spans = items.iter().map(|item| item.span);
+            let projection = spans.reduce(Span::union).unwrap_or_default();
+            Err(missing_keys(scope, &missing, noun, sink).at(projection))
+        }
         _ => Ok(found),
     }
 }

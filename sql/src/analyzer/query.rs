@@ -21,12 +21,14 @@ use crate::ast::query::{Emit, Query};
 use crate::error::{Result, SqlError};
 use crate::expr::ir::Expr;
 use crate::functions::error::FunctionError;
+use crate::functions::foreign::unknown_function_hint;
 use crate::functions::registry::FunctionKind;
 use crate::functions::signature::ArgumentType;
 use crate::plan::logical::{Body, LogicalJoin, LogicalQuery, LogicalSource, Output};
 use crate::plan::physical::{ResultKind, TableFunctionCall};
 use crate::schema::Column;
 use crate::session::Context;
+use crate::span::Span;
 use crate::types::SqlType;
 
 /// What all parts of the analysis of one query share.
@@ -45,7 +47,7 @@ pub fn analyze(context: Context<'_>, query: &Query, purpose: Purpose<'_>) -> Res
     refuse_clauses(query, purpose)?;
     refuse_reserved_aliases(query)?;
     let mut scope = Scope::new(&context, query)?;
-    refuse_windowed_tables(&scope, purpose)?;
+    refuse_windowed_tables(query, &scope, purpose)?;
     refuse_unknown_functions(context, query)?;
     refuse_bare_reserved(query, purpose)?;
     scope.check_qualifiers(expressions(query))?;
@@ -83,13 +85,13 @@ fn refuse_clauses(query: &Query, purpose: Purpose<'_>) -> Result<()> {
         .with_hint("A query without EMIT CHANGES supports it."))
 }
 
-fn refuse_windowed_tables(scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
-    if !purpose.is_persistent() || scope.sources.iter().all(|s| !(s.source.is_table() && s.has_window())) {
-        return Ok(());
-    }
+fn refuse_windowed_tables(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
+    let windowed = scope.sources.iter().position(|s| s.source.is_table() && s.has_window());
+    let Some(windowed) = windowed.filter(|_| purpose.is_persistent()) else { return Ok(()) };
+    let read = std::iter::once(&query.from).chain(query.joins.iter().map(|join| &join.source)).nth(windowed);
     Err(SqlError::analysis(
-        "KSQL does not support persistent queries on windowed tables.",
-        Default::default(),
+        "Weir does not support persistent queries on windowed tables.",
+        read.map_or_else(Span::default, |source| source.name.span()),
     )
     .with_hint("Declare a STREAM over the table's topic, with its WINDOW_TYPE."))
 }
@@ -107,10 +109,9 @@ pub(crate) fn refuse_unknown_functions(context: Context<'_>, query: &Query) -> R
         });
         if let Some(function) = unknown {
             let error = FunctionError::Unknown { name: function.name.clone() };
-            let names = context.functions.list();
             let error = function_error(error, function.span());
-            return Err(match crate::suggest::nearest(&function.name, names.iter().map(|f| f.name)) {
-                Some(near) => error.with_hint(format!("Did you mean {near}?")),
+            return Err(match unknown_function_hint(context.functions, &function.name) {
+                Some(hint) => error.with_hint(hint),
                 None => error,
             });
         }

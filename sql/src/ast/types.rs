@@ -4,6 +4,7 @@ use crate::ast::ident::Ident;
 use crate::ast::place::Place;
 use crate::error::{Result, SqlError};
 use crate::span::Span;
+use crate::suggest::did_you_mean;
 use crate::types::{SqlType, StructField};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,8 +46,54 @@ impl TypeName {
                 SqlType::Struct(resolved)
             }
             TypeKind::Custom(name) => lookup(&name.name).ok_or_else(|| {
-                SqlError::analysis(format!("Cannot resolve unknown type: {}", name.name), name.span())
+                let message = format!("Cannot resolve unknown type: {}", name.name);
+                let error = SqlError::analysis(message, name.span());
+                match type_hint(&name.name) {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                }
             })?,
         })
+    }
+}
+
+/// The built-in types.
+const TYPES: [&str; 15] = [
+    "BOOLEAN",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "DOUBLE",
+    "DECIMAL",
+    "STRING",
+    "VARCHAR",
+    "BYTES",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "ARRAY",
+    "MAP",
+    "STRUCT",
+];
+
+/// Types of other dialects, with those that hold their values.
+const FOREIGN_TYPES: [(&[&str], &str); 9] = [
+    (&["TEXT", "CHAR", "CHARACTER", "NVARCHAR", "CLOB", "UUID", "JSON", "JSONB", "ENUM"], "STRING"),
+    (&["BOOL", "BIT"], "BOOLEAN"),
+    (&["SMALLINT", "TINYINT", "SHORT", "BYTE", "INT4", "INT32", "SERIAL"], "INT"),
+    (&["LONG", "INT8", "INT64", "BIGSERIAL"], "BIGINT"),
+    (&["FLOAT", "REAL", "FLOAT4", "FLOAT8", "FLOAT64"], "DOUBLE"),
+    (&["NUMERIC", "NUMBER", "MONEY"], "DECIMAL(p, s)"),
+    (&["BLOB", "BINARY", "VARBINARY", "BYTEA"], "BYTES"),
+    (&["DATETIME", "TIMESTAMPTZ", "TIMESTAMP_LTZ"], "TIMESTAMP"),
+    (&["OBJECT", "ROW", "RECORD"], "STRUCT<name type, …>"),
+];
+
+/// The type that was probably meant.
+fn type_hint(name: &str) -> Option<String> {
+    let foreign = FOREIGN_TYPES.iter().find(|(names, _)| names.contains(&name));
+    match foreign {
+        Some((_, known)) => Some(format!("Use {known}.")),
+        None => did_you_mean(name, TYPES.into_iter()),
     }
 }

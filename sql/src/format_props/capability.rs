@@ -78,13 +78,19 @@ pub fn check_columns(side: RecordSide, format: Format, columns: &[Column]) -> Re
         RecordSide::Key => "Key",
         RecordSide::Value => "Value",
     };
-    Err(SqlError::analysis(
+    let error = SqlError::analysis(
         format!(
             "{which} format does not support schema.\nformat: {format}\nschema: {}\nreason: {reason}",
             describe(side, columns)
         ),
         Span::default(),
-    ))
+    );
+    if matches!(format, Format::Kafka | Format::Delimited) && carries(side, Format::Json, columns) {
+        return Err(
+            error.with_hint(format!("Give another format: WITH ({}_FORMAT='JSON').", side.property_prefix()))
+        );
+    }
+    Err(error)
 }
 
 /// Errors: a key column that is a MAP or has one inside.

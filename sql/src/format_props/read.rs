@@ -55,10 +55,15 @@ impl<'a> Reader<'a> {
         let unknown: Vec<&str> =
             self.properties.entries.iter().map(|p| p.name.as_str()).filter(|n| !known(n)).collect();
         if let Some(first) = unknown.first() {
-            return Err(SqlError::analysis(
+            let place = self.properties.get(first).map(|p| p.name_place.span());
+            let error = SqlError::analysis(
                 format!("Invalid config variable(s) in the WITH clause: {}", unknown.join(", ")),
-                self.span(first),
-            ));
+                place.unwrap_or_else(|| self.properties.span()),
+            );
+            return Err(match name_hint(first, used) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
         }
         if self.properties.get("CLEANUP_POLICY").is_some() {
             return Err(SqlError::analysis(
@@ -133,4 +138,22 @@ impl<'a> Reader<'a> {
             })),
         }
     }
+}
+
+/// The property that was probably meant.
+fn name_hint(name: &str, used: WithUse) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    match upper.as_str() {
+        "TOPIC" | "TOPIC_NAME" => return Some("Did you mean KAFKA_TOPIC?".to_owned()),
+        "KEY" => {
+            return Some(
+                "The key is declared with its column: id INT KEY, or PRIMARY KEY in a table.".to_owned(),
+            );
+        }
+        "REPLICATION" | "REPLICATION_FACTOR" => return Some("Did you mean REPLICAS?".to_owned()),
+        "RETENTION" => return Some("Did you mean RETENTION_MS?".to_owned()),
+        _ => {}
+    }
+    let known = COMMON.iter().chain(if used == WithUse::CreateSource { &CREATE_ONLY[..] } else { &[] });
+    did_you_mean(name, known.copied().filter(|known| *known != "CLEANUP_POLICY"))
 }

@@ -285,6 +285,14 @@ impl<'t> Cursor<'t> {
         Ok(value)
     }
 
+    /// The unquoted word taken last, if no other token was.
+    fn word_before(&self) -> Option<&str> {
+        match &self.parser.token_at(self.position.checked_sub(1)?).token {
+            Token::Word(word) if word.quote_style.is_none() => Some(&word.value),
+            _ => None,
+        }
+    }
+
     /// Runs a rule one level deeper.
     pub(super) fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.deepen(NESTING_COST)?;
@@ -330,7 +338,11 @@ impl<'t> Cursor<'t> {
 
     /// The error for the next token.
     pub(super) fn unexpected(&self) -> SqlError {
+        if let Some(refusal) = self.unsupported_clause(true) {
+            return refusal;
+        }
         Unexpected {
+            before: self.word_before(),
             token: self.peek(),
             span: self.span(),
             expected: &self.expected,

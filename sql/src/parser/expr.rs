@@ -192,6 +192,9 @@ impl Cursor<'_> {
 
     fn in_list(&mut self, negated: bool, operand: Box<Expr>) -> Result<ExprKind> {
         self.expect(&Token::LParen)?;
+        if self.is_keyword(0, "SELECT") {
+            return Err(self.subquery_predicate());
+        }
         let list = self.comma_separated(Self::expr)?;
         self.expect_closer(&Token::RParen)?;
         Ok(ExprKind::In { negated, operand, list })

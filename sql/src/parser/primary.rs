@@ -95,6 +95,12 @@ impl Cursor<'_> {
         } else if self.is_name(0) {
             self.column_reference(start)?
         } else {
+            if self.is_keyword(0, "SELECT") {
+                return Err(self.subquery());
+            }
+            if self.is_keyword(0, "EXISTS") {
+                return Err(self.subquery_predicate());
+            }
             self.note_expected("expression");
             // Reserved words are refused as the name they would have been.
             return Err(self.name().err().unwrap_or_else(|| self.unexpected()));
@@ -105,8 +111,12 @@ impl Cursor<'_> {
     fn column_reference(&mut self, start: Span) -> Result<ExprKind> {
         if matches!(self.peek_nth(1), Token::SingleQuotedString(_)) {
             let name = self.name()?;
-            return Err(syntax_error(&format!("Unknown type: {}", name.name), start)
-                .with_hint("Typed literals exist for DECIMAL only; use CAST('…' AS type)."));
+            let hint = if name.name == "INTERVAL" {
+                "Add and subtract with a unit: TIMESTAMPSUB(MINUTES, 10, ts), TIMESTAMPADD(DAYS, 1, ts)."
+            } else {
+                "Typed literals exist for DECIMAL only; use CAST('…' AS type)."
+            };
+            return Err(syntax_error(&format!("Unknown type: {}", name.name), start).with_hint(hint));
         }
         let first = self.name()?;
         if *self.peek() != Token::Period {

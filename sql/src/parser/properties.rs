@@ -50,6 +50,9 @@ impl Cursor<'_> {
         let name_place = Place(self.span());
         let name = match self.peek() {
             Token::SingleQuotedString(_) => self.string()?,
+            _ if self.is_keyword(0, "TOPIC") => {
+                return Err(self.unexpected().with_hint("Did you mean KAFKA_TOPIC?"));
+            }
             _ => {
                 self.note_expected("STRING");
                 self.name()?.name

@@ -9,6 +9,7 @@ use crate::ast::query::{
     Emit, ExprList, Join, JoinKind, NullsOrder, OrderItem, Query, SelectItem, SelectKind, SortDirection,
     Source,
 };
+use crate::dialect::is_reserved;
 use crate::error::{Result, SqlError};
 use crate::parser::cursor::Cursor;
 
@@ -18,6 +19,12 @@ impl Cursor<'_> {
         self.expect_keyword("SELECT")?;
         let distinct = self.eat_keyword("DISTINCT");
         let projection = self.comma_separated(Self::select_item)?;
+        if matches!(self.peek(), Token::SemiColon | Token::EOF) {
+            self.note_expected("FROM");
+            return Err(self.unexpected().with_hint(
+                "SELECT needs FROM. To try an expression, select it from any stream: SELECT … FROM s LIMIT 1;",
+            ));
+        }
         self.expect_keyword("FROM")?;
         let from = self.source()?;
         let mut joins = Vec::new();
@@ -77,7 +84,13 @@ impl Cursor<'_> {
 
     fn source(&mut self) -> Result<Source> {
         let start = self.span();
+        if *self.peek() == Token::LParen {
+            return Err(self.subquery());
+        }
         let name = self.source_name()?;
+        if self.is_keyword(0, "AS") && self.is_keyword(1, "OF") && !self.ends_alias(2) {
+            return Err(self.as_of());
+        }
         let alias = self.alias_opt()?;
         Ok(Source { name, alias, place: Place(self.span_since(start)) })
     }
@@ -93,12 +106,19 @@ impl Cursor<'_> {
         Ok(None)
     }
 
+    /// True if what stands behind an alias may follow it.
+    fn ends_alias(&self, n: usize) -> bool {
+        matches!(self.peek_nth(n), Token::SemiColon | Token::EOF | Token::Comma | Token::RParen)
+            || self.word(n).is_some_and(|word| is_reserved(&word.value))
+    }
+
     /// At a clause whose first word may also be a name.
     fn at_clause(&self) -> bool {
         let pairs =
             [("EMIT", "CHANGES"), ("EMIT", "FINAL"), ("PARTITION", "BY"), ("ORDER", "BY")].into_iter();
         pairs.into_iter().any(|(first, second)| self.is_keyword(0, first) && self.is_keyword(1, second))
             || self.at_offset()
+            || self.unsupported_clause(false).is_some()
     }
 
     fn at_offset(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::ast::{expr::Expr, ident::Ident};
 use crate::error::{Result, SqlError};
 use crate::parser::cursor::Cursor;
 use crate::parser::properties::NameCase;
+use crate::parser::syntax_error::syntax_error;
 
 impl Cursor<'_> {
     pub(super) fn source_kind(&mut self) -> Result<SourceKind> {
@@ -75,6 +76,10 @@ impl Cursor<'_> {
 
     fn column(&mut self, kind: SourceKind) -> Result<ColumnDefinition> {
         let start = self.span();
+        if self.is_keyword(0, "PRIMARY") && self.is_keyword(1, "KEY") && *self.peek_nth(2) == Token::LParen {
+            return Err(syntax_error("PRIMARY KEY (…) after the columns is not supported", start)
+                .with_hint("Write it behind each column of the key: id INT PRIMARY KEY."));
+        }
         let name = self.name()?;
         let type_name = self.type_name()?;
         let role = if self.eat_keyword("KEY") {
@@ -95,6 +100,10 @@ impl Cursor<'_> {
         let (wrong, right) = match (kind, &role) {
             (SourceKind::Table, ColumnRole::Key) => ("KEY", "PRIMARY KEY' for tables"),
             (SourceKind::Stream, ColumnRole::PrimaryKey) => ("PRIMARY KEY", "KEY' for streams"),
+            _ if self.is_keyword(0, "NOT") && self.is_keyword(1, "NULL") => {
+                return Err(syntax_error("NOT NULL is not supported: every column may be NULL", self.span())
+                    .with_hint("Filter in a query: WHERE column IS NOT NULL."));
+            }
             _ => return Ok(ColumnDefinition { name, type_name, role, place: Place(self.span_since(start)) }),
         };
         let at = name.span().start;
@@ -117,6 +126,11 @@ impl Cursor<'_> {
 
     /// `ADD [COLUMN] name type`
     fn added_column(&mut self) -> Result<(Ident, TypeName)> {
+        if ["DROP", "RENAME", "MODIFY", "ALTER"].iter().any(|word| self.is_keyword(0, word)) {
+            return Err(syntax_error("ALTER can only ADD columns", self.span()).with_hint(
+                "Make another stream or table: CREATE … AS SELECT with the columns that it should have.",
+            ));
+        }
         self.expect_keyword("ADD")?;
         // `ADD COLUMN INT` adds a column that is called COLUMN.
         if self.is_keyword(0, "COLUMN") && self.is_name(1) && matches!(self.peek_nth(2), Token::Word(_)) {

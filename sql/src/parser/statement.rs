@@ -42,7 +42,7 @@ impl Cursor<'_> {
     }
 
     fn unknown_statement(&self) -> SqlError {
-        unknown_statement(self.peek(), self.span())
+        self.unsupported_verb().unwrap_or_else(|| unknown_statement(self.peek(), self.span()))
     }
 
     fn create(&mut self) -> Result<Statement> {
@@ -60,6 +60,9 @@ impl Cursor<'_> {
                 return Ok(Statement::CreateType { if_not_exists, name, definition: self.type_name()? });
             }
         }
+        if let Some(refusal) = self.unsupported_object() {
+            return Err(refusal);
+        }
         let read_only = self.eat_keyword("SOURCE");
         self.create_source(or_replace, read_only)
     }
@@ -72,14 +75,20 @@ impl Cursor<'_> {
         if self.eat_keyword("CONNECTOR") {
             return self.drop_connector();
         }
-        self.drop_source()
+        match self.unsupported_object() {
+            Some(refusal) => Err(refusal),
+            None => self.drop_source(),
+        }
     }
 
     fn alter(&mut self) -> Result<Statement> {
         if self.eat_keyword("SYSTEM") {
             return Ok(Statement::AlterSystem(self.set_property()?));
         }
-        self.alter_source()
+        match self.unsupported_object() {
+            Some(refusal) => Err(refusal),
+            None => self.alter_source(),
+        }
     }
 
     fn query_target(&mut self) -> Result<QueryTarget> {

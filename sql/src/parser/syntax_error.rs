@@ -2,10 +2,10 @@
 
 use sqlparser::tokenizer::Token;
 
-use crate::dialect::{STATEMENT_WORDS, is_reserved};
+use crate::dialect::{STATEMENT_WORDS, is_keyword, is_reserved};
 use crate::error::SqlError;
 use crate::span::Span;
-use crate::suggest::distance;
+use crate::suggest::{self, distance};
 
 /// Alternatives that a message lists.
 const EXPECTED_MAX: usize = 5;
@@ -17,6 +17,8 @@ pub(crate) struct Unexpected<'a> {
     pub(crate) expected: &'a [&'static str],
     /// A name would have been accepted.
     pub(crate) name_expected: bool,
+    /// The word before the token: it may be a misspelt keyword that was taken for a name.
+    pub(crate) before: Option<&'a str>,
 }
 
 /// A syntax error with its position in front: `line 1:8: Syntax Error`, then the detail.
@@ -46,7 +48,24 @@ impl Unexpected<'_> {
             (_, Some(expecting)) => format!("{expecting}\n{near}"),
             (_, None) => near,
         };
-        syntax_error(&detail, self.span)
+        let error = syntax_error(&detail, self.span);
+        match self.similar_keyword() {
+            Some((keyword, written)) => error.with_hint(format!("Did you mean {keyword} for {written}?")),
+            None => error,
+        }
+    }
+
+    /// A keyword that would have been accepted and is spelt like the token, or like the word before it.
+    fn similar_keyword(&self) -> Option<(&'static str, String)> {
+        let word = match self.token {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.as_str()),
+            _ => None,
+        };
+        [word, self.before].into_iter().flatten().find_map(|written| {
+            let keywords = self.expected.iter().copied().filter(|k| is_keyword(k));
+            let keyword = suggest::nearest(written, keywords)?;
+            (!keyword.eq_ignore_ascii_case(written)).then(|| (keyword, written.to_owned()))
+        })
     }
 }
 

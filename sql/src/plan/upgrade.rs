@@ -81,7 +81,10 @@ fn kind_name(kind: ResultKind) -> &'static str {
 }
 
 fn refuse<T>(message: String) -> Result<T> {
-    Err(SqlError::analysis(message, Span::default()))
+    Err(SqlError::analysis(message, Span::default()).with_hint(
+        "Filters and added columns can be replaced. For any other change DROP it and create it again, or create another \
+         one beside it.",
+    ))
 }
 
 /// The query that fills the source and goes on with a new plan. None if no query does.

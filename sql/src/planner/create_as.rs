@@ -19,7 +19,7 @@ use crate::planner::ddl::{existing_source, skip_existing, supplied_columns};
 use crate::planner::formats::{check_available, sink_format};
 use crate::planner::steps;
 use crate::planner::target::{
-    check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source,
+    check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source, value_span,
 };
 use crate::schema::LogicalSchema;
 use crate::session::{Context, RecordSide};
@@ -65,7 +65,8 @@ pub(crate) fn create_as_select(
     check_available(context, &create.properties, key_format.format, value_format.format)?;
     settle_formats(context, &with, &schema, &key_format, &mut value_format)?;
     check_registered(context, &with, &key_format, &value_format, &schema)?;
-    check_timestamp(with.timestamp.as_ref(), &schema)?;
+    check_timestamp(with.timestamp.as_ref(), &schema)
+        .map_err(|e| e.at(value_span(&create.properties, "TIMESTAMP")))?;
     let topic_name = with
         .topic
         .clone()

@@ -6,7 +6,7 @@ use crate::ast::ident::Ident;
 use crate::ast::statement::{
     AlterSource, ColumnDefinition, ColumnRole, CreateSource, DropSource, QueryTarget,
 };
-use crate::ast::types::TypeName;
+use crate::ast::types::{TypeKind, TypeName};
 use crate::error::{Result, SqlError};
 use crate::format::FormatInfo;
 use crate::format_props::capability::supports_inference;
@@ -21,12 +21,12 @@ use crate::plan::upgrade;
 use crate::planner::create_as::result_kind;
 use crate::planner::formats::check_available;
 use crate::planner::target::{
-    check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source,
+    check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source, value_span,
 };
 use crate::schema::{Column, HeaderColumn, LogicalSchema, SYSTEM_COLUMNS};
 use crate::session::{Context, RecordSide, SchemaRequest};
 use crate::span::Span;
-use crate::suggest::nearest;
+use crate::suggest::did_you_mean;
 use crate::types::{SqlType, quote_identifier};
 
 pub(crate) fn create_source(
@@ -78,7 +78,8 @@ pub(crate) fn create_source(
         return Err(SqlError::analysis("Windowed sources require a key column.", create.name.span()));
     }
     settle_formats(context, &with, &schema, &key_format, &mut value_format)?;
-    check_timestamp(with.timestamp.as_ref(), &schema)?;
+    check_timestamp(with.timestamp.as_ref(), &schema)
+        .map_err(|e| e.at(value_span(&create.properties, "TIMESTAMP")))?;
     let cleanup = match (kind, with.window) {
         (ResultKind::Stream, _) => CleanupPolicy::Delete,
         (ResultKind::Table, None) => CleanupPolicy::Compact,
@@ -374,7 +375,15 @@ fn refuse_repeated_names(schema: &LogicalSchema) -> Result<()> {
 }
 
 fn resolve_type(context: &Context<'_>, type_name: &TypeName) -> Result<SqlType> {
-    type_name.resolve(&|name| context.metastore.custom_type(name).cloned())
+    let resolved = type_name.resolve(&|name| context.metastore.custom_type(name).cloned());
+    resolved.map_err(|error| {
+        let TypeKind::Custom(name) = &type_name.kind else { return error };
+        let known = context.metastore.custom_types().map(|(known, _)| known);
+        match did_you_mean(&name.name, known) {
+            Some(hint) if error.hint.is_none() => error.with_hint(hint),
+            _ => error,
+        }
+    })
 }
 
 pub(crate) fn drop_source(context: &Context<'_>, drop: &DropSource) -> Result<PreparedStatement> {
@@ -532,8 +541,8 @@ pub(crate) fn drop_type(context: &Context<'_>, name: &Ident, if_exists: bool) ->
         return Ok(PreparedStatement::Skipped { message: format!("Type '{}' does not exist.", name.name) });
     }
     let error = SqlError::analysis(format!("Type {} does not exist.", name.name), name.span());
-    match nearest(&name.name, context.metastore.custom_types().map(|(known, _)| known)) {
-        Some(similar) => Err(error.with_hint(format!("Did you mean {similar}?"))),
+    match did_you_mean(&name.name, context.metastore.custom_types().map(|(known, _)| known)) {
+        Some(hint) => Err(error.with_hint(hint)),
         None => Err(error),
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn insert_values(context: &Context<'_>, insert: &InsertValues) -> Res
 
 fn refuse_target(context: &Context<'_>, source: &Source, name: &Ident) -> Result<()> {
     let message = if !context.session.insert_values_enabled {
-        "The server has disabled INSERT INTO ... VALUES functionality. To enable it, restart your ksqlDB server with \
+        "The server has disabled INSERT INTO ... VALUES functionality. To enable it, restart the server with \
          'ksql.insert.into.values.enabled'=true"
             .to_owned()
     } else if source.read_only {

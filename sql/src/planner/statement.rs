@@ -19,6 +19,30 @@ pub fn prepare(
     sql: &str,
     number: u64,
 ) -> Result<PreparedStatement> {
+    let prepared = dispatch(context, statement, sql, number);
+    // Errors that know no better place are shown at the name of what is made or filled.
+    let name = match statement {
+        Statement::CreateSource(create) => &create.name,
+        Statement::CreateAsSelect(create) => &create.name,
+        Statement::InsertSelect(insert) => &insert.target,
+        Statement::InsertValues(insert) => &insert.target,
+        Statement::AlterSource(alter) => &alter.name,
+        Statement::Explain(ExplainTarget::Statement { statement: explained, .. }) => {
+            // What cannot be prepared cannot be explained.
+            prepare(context, explained, sql, number)?;
+            return prepared;
+        }
+        _ => return prepared,
+    };
+    prepared.map_err(|error| error.at(name.span()))
+}
+
+fn dispatch(
+    context: &Context<'_>,
+    statement: &Statement,
+    sql: &str,
+    number: u64,
+) -> Result<PreparedStatement> {
     match statement {
         Statement::CreateSource(create) => ddl::create_source(context, create, sql, number),
         Statement::CreateAsSelect(create) => create_as::create_as_select(context, create, sql, number),
@@ -41,12 +65,7 @@ pub fn prepare(
             ddl::create_type(context, name, definition, *if_not_exists)
         }
         Statement::DropType { if_exists, name } => ddl::drop_type(context, name, *if_exists),
-        Statement::Explain(ExplainTarget::Statement { statement: explained, .. }) => {
-            // What cannot be prepared cannot be explained.
-            prepare(context, explained, sql, number)?;
-            Ok(PreparedStatement::PassThrough(Box::new(statement.clone())))
-        }
-        Statement::Explain(ExplainTarget::Query(_))
+        Statement::Explain(_)
         | Statement::AlterSystem(_)
         | Statement::Set(_)
         | Statement::Unset { .. }

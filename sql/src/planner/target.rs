@@ -1,6 +1,7 @@
 //! What the statements that make or fill a stream or table check in common.
 
 use crate::analyzer::scope::did_you_mean;
+use crate::ast::statement::Properties;
 use crate::error::{ErrorKind, Result, SqlError};
 use crate::format::{Format, FormatInfo};
 use crate::format_props::WithProperties;
@@ -37,6 +38,11 @@ pub(crate) fn settle_formats(
         with.span,
     )?;
     check_columns(RecordSide::Value, value_format.format, &schema.value)
+}
+
+/// Where the value of a property of the WITH clause stands.
+pub(crate) fn value_span(properties: &Properties, name: &str) -> Span {
+    properties.get(name).map_or_else(|| properties.span(), |property| property.value_place.span())
 }
 
 /// Checks the column of WITH (TIMESTAMP = …).

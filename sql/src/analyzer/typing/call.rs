@@ -7,10 +7,13 @@ use crate::ast::ident::Ident;
 use crate::error::{Result, SqlError};
 use crate::expr::ir::{Argument, Expr, ExprKind, Lambda};
 use crate::functions::error::FunctionError;
+use crate::functions::foreign::unknown_function_hint;
 use crate::functions::registry::{FunctionKind, ResolvedScalar};
+use crate::functions::scalar::regex::compile;
 use crate::functions::signature::ArgumentType;
 use crate::span::Span;
 use crate::types::SqlType;
+use crate::value::SqlValue;
 
 /// An argument before the overload is known.
 enum Typed<'e> {
@@ -28,6 +31,7 @@ impl Typer<'_> {
         arguments: &[AstArgument],
     ) -> Result<Expr> {
         self.refuse_other_kinds(whole, function)?;
+        check_pattern(function, arguments)?;
         let as_units = self.arguments(arguments, true)?;
         match self.resolve(function, as_units, whole.span()) {
             Err(error) if has_column_words(arguments) => {
@@ -56,10 +60,12 @@ impl Typer<'_> {
             Some(FunctionKind::Aggregate) => "aggregate",
             Some(FunctionKind::Table) => "table",
             None => {
-                return Err(function_error(
-                    FunctionError::Unknown { name: function.name.clone() },
-                    function.span(),
-                ));
+                let error = FunctionError::Unknown { name: function.name.clone() };
+                let error = function_error(error, function.span());
+                return Err(match unknown_function_hint(self.functions(), &function.name) {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                });
             }
         };
         Err(SqlError::analysis(
@@ -176,6 +182,26 @@ impl Typer<'_> {
         let body = self.value(&lambda.body);
         self.lambda_parameters.borrow_mut().truncate(outer);
         Ok(Lambda { parameters, body: Box::new(body?) })
+    }
+}
+
+/// Checks a regular expression that is a literal.
+///
+/// Errors: a pattern that no row could be matched with.
+fn check_pattern(function: &Ident, arguments: &[AstArgument]) -> Result<()> {
+    let place = match function.name.to_ascii_uppercase().as_str() {
+        "REGEXP_EXTRACT" | "REGEXP_EXTRACT_ALL" => 0,
+        "REGEXP_REPLACE" | "REGEXP_SPLIT_TO_ARRAY" => 1,
+        _ => return Ok(()),
+    };
+    let Some(AstArgument::Expr(argument)) = arguments.get(place) else { return Ok(()) };
+    let ast::expr::ExprKind::Literal(literal) = &argument.kind else { return Ok(()) };
+    let SqlValue::String(pattern) = &literal.value else { return Ok(()) };
+    match compile(pattern) {
+        Ok(_) => Ok(()),
+        Err(message) => Err(SqlError::analysis(message, argument.span()).with_hint(
+            "Patterns are those of java.util.regex, without look-around, back-references and possessive quantifiers.",
+        )),
     }
 }
 

@@ -82,7 +82,9 @@ fn regular_expressions() {
     check("REGEXP_EXTRACT('test.', 'some_test_string')", "test_");
     check("REGEXP_EXTRACT('(.*) (.*)', 'hello there', 2)", "there");
     check("REGEXP_EXTRACT('x', 'hello')", "null");
-    check("REGEXP_EXTRACT('(', 'hello')", "ERROR");
+    check("REGEXP_EXTRACT(LCASE('('), 'hello')", "ERROR");
+    refused("REGEXP_EXTRACT('(', 'hello')", "is not a regular expression");
+    refused("REGEXP_REPLACE('a', 'a(?=b)', '')", "is not a regular expression");
     check("REGEXP_EXTRACT_ALL('(\\w+) (\\w*)', 'a b c d', 2)", "[b, d]");
     check("REGEXP_EXTRACT_ALL('x', 'hello', 3)", "null");
     check("REGEXP_REPLACE('Lorem ipsum', '(\\w+) (\\w+)', '$2 $1')", "ipsum Lorem");

@@ -1,6 +1,7 @@
 //! SQL functions: signature and vectorised implementation together, one file per family.
 
 pub mod aggregate;
+mod argument_names;
 pub(crate) mod budget;
 pub(crate) mod call;
 pub mod datetime;

@@ -53,8 +53,8 @@ fn function(name: &str, text: &str) -> Result<Value, ApiError> {
             let arguments: Vec<Value> = v
                 .parameters
                 .iter()
-                .map(|(sql_type, variadic)| {
-                    json!({"name": "", "type": sql_type, "description": "", "isVariadic": variadic})
+                .map(|p| {
+                    json!({"name": p.name, "type": p.sql_type, "description": "", "isVariadic": p.variadic})
                 })
                 .collect();
             json!({"arguments": arguments, "returnType": v.return_type, "description": ""})

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use crate::functions::aggregate::{
     AggregateFunction, AggregateOptions, GroupsAccumulator, ResolvedAggregate,
 };
+use crate::functions::argument_names::argument_name;
 use crate::functions::error::FunctionError;
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::signature::{ArgumentType, Binding, Matching, Signature};
@@ -51,9 +52,16 @@ pub struct FunctionDescription {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionVariation {
-    /// Type of each parameter, and whether it may be repeated.
-    pub parameters: Vec<(String, bool)>,
+    pub parameters: Vec<FunctionParameter>,
     pub return_type: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionParameter {
+    pub name: &'static str,
+    pub sql_type: String,
+    /// It may be given any number of times.
+    pub variadic: bool,
 }
 
 /// All functions by upper-case name.
@@ -230,7 +238,7 @@ impl FunctionRegistry {
         let author = "Weir";
         let upper = name.to_ascii_uppercase();
         if let Some(f) = self.scalars.get(upper.as_str()) {
-            let variations = f.overloads.iter().map(|o| variation(&o.signature)).collect();
+            let variations = f.overloads.iter().map(|o| variation(f.name, &o.signature)).collect();
             return Ok(FunctionDescription {
                 name: f.name,
                 kind: FunctionKind::Scalar,
@@ -247,7 +255,7 @@ impl FunctionRegistry {
                 author,
                 overview: f.overview,
                 category: "AGGREGATE",
-                variations: f.signatures.iter().map(|s| variation(&s.signature)).collect(),
+                variations: f.signatures.iter().map(|s| variation(f.name, &s.signature)).collect(),
             });
         }
         let f = self.table(name)?;
@@ -257,7 +265,7 @@ impl FunctionRegistry {
             author,
             overview: f.overview,
             category: "TABLE",
-            variations: f.overloads.iter().map(|o| variation(&o.signature)).collect(),
+            variations: f.overloads.iter().map(|o| variation(f.name, &o.signature)).collect(),
         })
     }
 
@@ -301,13 +309,17 @@ fn describe_call(
     })
 }
 
-fn variation(signature: &Signature) -> FunctionVariation {
+fn variation(function: &str, signature: &Signature) -> FunctionVariation {
     FunctionVariation {
         parameters: signature
             .params
             .iter()
             .enumerate()
-            .map(|(i, p)| (p.to_string(), signature.variadic == Some(i)))
+            .map(|(i, p)| FunctionParameter {
+                name: argument_name(function, &signature.params, i),
+                sql_type: p.to_string(),
+                variadic: signature.variadic == Some(i),
+            })
             .collect(),
         return_type: signature.returns.to_string(),
     }

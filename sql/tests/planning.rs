@@ -1,6 +1,9 @@
 //! Statements by example: what they become, or what they are refused with.
 
+use std::sync::Arc;
+
 use weir_sql::error::{ErrorKind, SqlError};
+use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
 use weir_sql::format::Format;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
@@ -11,6 +14,7 @@ use weir_sql::plan::statement::{PreparedStatement, unknown_query};
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::{Context, MemoryTopics, NoRegistry, NoSchemas, SchemaCatalog, Session, TopicInfo};
 use weir_sql::types::SqlType;
+use weir_sql::value::SqlValue;
 
 /// Streams and tables that the examples read.
 const SOURCES: &str = "
@@ -314,4 +318,19 @@ fn refusals_show_their_place() {
         let carets = carets.split("{}").last().unwrap_or_default();
         assert!(shown.contains(carets) && shown.contains('^'), "{shown}");
     }
+}
+
+#[test]
+fn null_keys_of_inserted_maps_become_the_text_null() {
+    let statement = "CREATE STREAM m (id INT KEY, v MAP<STRING, INT>) WITH (KAFKA_TOPIC='m', VALUE_FORMAT='JSON', PARTITIONS=1);
+        INSERT INTO m VALUES (1, MAP(CAST(NULL AS STRING) := 1, 'a' := 2));";
+    let Ok(PreparedStatement::InsertValues(row)) = prepare_last(statement, &NoSchemas) else {
+        panic!("a row")
+    };
+    let context =
+        CompileContext { reporter: Arc::new(IgnoreErrors), now_ms: Arc::new(|| 0), random: Arc::new(|| 0) };
+    let values = row.evaluate(&context).expect("the row has values").value;
+    let text = |s: &str| SqlValue::String(s.to_owned());
+    let entries = vec![(text("null"), SqlValue::Integer(1)), (text("a"), SqlValue::Integer(2))];
+    assert_eq!(values, [SqlValue::Map(entries)]);
 }

@@ -8,13 +8,14 @@ use crate::ast;
 use crate::ast::ident::Ident;
 use crate::ast::statement::InsertValues;
 use crate::error::{ErrorKind, Result, SqlError};
-use crate::expr::ir::Expr;
+use crate::expr::ir::{Argument, Expr, ExprKind};
 use crate::metastore::source::{Source, kind_noun};
 use crate::plan::statement::InsertRow;
 use crate::planner::target::unknown_source;
 use crate::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME};
 use crate::session::Context;
 use crate::types::{SqlType, quote_identifier};
+use crate::value::SqlValue;
 
 /// Checks an insert and types its constants.
 pub(crate) fn insert_values(context: &Context<'_>, insert: &InsertValues) -> Result<InsertRow> {
@@ -166,7 +167,34 @@ fn typed_constant(
             value.span(),
         ));
     }
-    Ok(cast_to(typed, wanted))
+    Ok(text_null_keys(cast_to(typed, wanted)))
+}
+
+/// The expression with NULL keys of maps of texts written as the text null: ksqlDB hands them to its JSON writer, which
+/// does that.
+fn text_null_keys(expr: Expr) -> Expr {
+    let all = |items: Vec<Expr>| items.into_iter().map(text_null_keys).collect();
+    let kind = match expr.kind {
+        ExprKind::Map(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| (text_key(key), text_null_keys(value)));
+            ExprKind::Map(entries.collect())
+        }
+        ExprKind::Array(items) => ExprKind::Array(all(items)),
+        ExprKind::Struct(items) => ExprKind::Struct(all(items)),
+        ExprKind::Cast(inner) => ExprKind::Cast(Box::new(text_null_keys(*inner))),
+        other => other,
+    };
+    Expr::new(kind, expr.sql_type)
+}
+
+fn text_key(key: Expr) -> Expr {
+    let is_text = matches!(&key.kind, ExprKind::Literal(value) if !value.is_null());
+    if is_text || key.sql_type != SqlType::String {
+        return key;
+    }
+    let null = Expr::literal(SqlValue::String("null".to_owned()), SqlType::String);
+    let arguments = vec![Argument::Value(key), Argument::Value(null)];
+    Expr::new(ExprKind::Call { function: "COALESCE".to_owned(), arguments }, SqlType::String)
 }
 
 /// True if a constant of `from` may be given for a column of `to`; whether a number fits a DECIMAL shows when it is computed.

@@ -1,6 +1,5 @@
 //! MAP functions.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, make_comparator};
@@ -9,10 +8,14 @@ use arrow::compute::{SortOptions, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
 use crate::functions::budget::bytes_of;
 use crate::functions::call::{Call, KernelResult};
 use crate::functions::scalar::ScalarFunction;
 use crate::functions::scalar::array::element_type;
+use crate::functions::scalar::elements::Identities;
 use crate::functions::scalar::gather::Gather;
 use crate::types::SqlType;
 use crate::value::convert::list_array;
@@ -70,6 +73,7 @@ fn entries_kernel(call: &Call<'_>) -> KernelResult {
     for i in 0..call.rows {
         let row = maps.range(i).zip(sorted.get(i));
         if let Some(((from, to), sorted)) = row {
+            call.budget().charge((to - from) * size_of::<u32>())?;
             let mut entries: Vec<usize> = (from..to).collect();
             if sorted {
                 entries.sort_by(|a, b| compare(*a, *b));
@@ -95,16 +99,23 @@ fn entries_kernel(call: &Call<'_>) -> KernelResult {
 
 fn union(call: &Call<'_>) -> KernelResult {
     let (left, right) = (call.maps(0), call.maps(1));
-    let same = make_comparator(left.array().keys(), right.array().keys(), SortOptions::default())?;
+    let SqlType::Map(key_type, _) = call.return_type else {
+        return Err(ArrowError::ComputeError("MAP_UNION gives a map".to_owned()));
+    };
+    let identities = Identities::new(key_type)?;
+    let (left_keys, right_keys) =
+        (identities.keys(left.array().keys())?, identities.keys(right.array().keys())?);
     let mut gather = Gather::new(call);
     for i in 0..call.rows {
         let (l, r) = (left.range(i), right.range(i));
         let (left_entries, right_entries) = (l.unwrap_or((0, 0)), r.unwrap_or((0, 0)));
         let mut taken = vec![false; right_entries.1 - right_entries.0];
+        let places: HashMap<&[u8], usize> =
+            (right_entries.0..right_entries.1).map(|o| (right_keys.get(o), o)).collect();
         for e in left_entries.0..left_entries.1 {
             // The second map's value stands at the place of the first map's key.
-            match (right_entries.0..right_entries.1).find(|o| same(e, *o) == Ordering::Equal) {
-                Some(other) => {
+            match places.get(left_keys.get(e)) {
+                Some(&other) => {
                     taken[other - right_entries.0] = true;
                     gather.push(1, other);
                 }
@@ -127,14 +138,16 @@ fn as_map(call: &Call<'_>) -> KernelResult {
     let keys = key_lists.array().values();
     let values = value_lists.array().values();
     let null = arrow::array::new_null_array(&element_type(call, 1).to_arrow(), 1);
-    let same = make_comparator(keys, keys, SortOptions::default())?;
+    let texts = keys.as_string::<i32>();
     let mut key_picks: Vec<u32> = Vec::new();
     let mut value_picks: Vec<(usize, usize)> = Vec::new();
     let mut offsets = vec![0_i32];
     let mut valid = Vec::with_capacity(call.rows);
     for i in 0..call.rows {
         let row = key_lists.range(i).zip(value_lists.range(i));
-        let first = key_picks.len();
+        let count = row.map_or(0, |((from, to), _)| to - from);
+        call.budget().charge(count.saturating_mul(size_of::<u32>() + size_of::<(usize, usize)>()))?;
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for (n, key) in row.iter().flat_map(|((from, to), _)| *from..*to).enumerate() {
             let (_, (value_from, value_to)) = row.expect("there is a key");
             if keys.is_null(key) {
@@ -142,9 +155,10 @@ fn as_map(call: &Call<'_>) -> KernelResult {
                 continue;
             }
             let value = if value_from + n < value_to { (0, value_from + n) } else { (1, 0) };
-            match key_picks[first..].iter().position(|k| same(*k as usize, key) == Ordering::Equal) {
-                Some(at) => value_picks[first + at] = value,
-                None => {
+            match places.entry(texts.value(key)) {
+                Entry::Occupied(known) => value_picks[*known.get()] = value,
+                Entry::Vacant(new) => {
+                    new.insert(value_picks.len());
                     key_picks.push(key as u32);
                     value_picks.push(value);
                 }

@@ -303,19 +303,44 @@ fn instr(call: &Call<'_>) -> KernelResult {
 
 /// Position from 1 of the n-th occurrence: forward from `position`, or backward if it is negative.
 fn find(text: &[u16], part: &[u16], position: i32, occurrence: i32) -> i32 {
-    let at = |start: usize| text[start..].starts_with(part);
     let magnitude = position.unsigned_abs() as usize;
     if magnitude == 0 || magnitude > text.len() || occurrence < 1 || part.len() > text.len() {
         return 0;
     }
     let nth = occurrence as usize - 1;
     let found = if position > 0 {
-        (magnitude - 1..=text.len() - part.len()).filter(|s| at(*s)).nth(nth)
+        occurrences(text, part).filter(|start| *start >= magnitude - 1).nth(nth)
     } else {
-        let last = (text.len() - magnitude).min(text.len() - part.len());
-        (0..=last).rev().filter(|s| at(*s)).nth(nth)
+        let starts: Vec<usize> =
+            occurrences(text, part).take_while(|start| *start <= text.len() - magnitude).collect();
+        starts.iter().rev().nth(nth).copied()
     };
     found.map_or(0, |start| start as i32 + 1)
+}
+
+/// Where a part begins in a text, overlapping occurrences included, in time linear in both (Knuth, Morris, Pratt).
+fn occurrences<'t>(text: &'t [u16], part: &'t [u16]) -> Box<dyn Iterator<Item = usize> + 't> {
+    if part.is_empty() {
+        return Box::new(0..=text.len());
+    }
+    // `border[i]`: the longest proper prefix of the part that ends at place i of it, too.
+    let mut border = vec![0; part.len()];
+    let mut matched = 0;
+    for i in 1..part.len() {
+        while matched > 0 && part[i] != part[matched] {
+            matched = border[matched - 1];
+        }
+        matched += usize::from(part[i] == part[matched]);
+        border[i] = matched;
+    }
+    let mut matched = 0;
+    Box::new(text.iter().enumerate().filter_map(move |(i, unit)| {
+        while matched > 0 && (matched == part.len() || *unit != part[matched]) {
+            matched = border[matched - 1];
+        }
+        matched += usize::from(*unit == part[matched]);
+        (matched == part.len()).then(|| i + 1 - part.len())
+    }))
 }
 
 fn split(call: &Call<'_>) -> KernelResult {

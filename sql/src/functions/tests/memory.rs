@@ -128,3 +128,16 @@ fn elements_of_lambdas_are_counted() {
     assert!(reports[0].1.contains("the row needs more than"), "{}", reports[0].1);
     check("REDUCE(GENERATE_SERIES(1, 1000), 0, (s, x) => s + x)", "500500");
 }
+
+#[test]
+fn long_arguments_take_linear_time() {
+    // Each of these would compare every element or unit with every other.
+    check("INSTR(RPAD('', 400000, 'a'), CONCAT(RPAD('', 200000, 'a'), 'b'))", "0");
+    check("INSTR('aaaa', 'aa', -1)", "3");
+    check("INSTR('aaaa', 'aa', 1, 3)", "3");
+    check("INSTR('abcabcabc', 'abc', -4)", "4");
+    let keys = "TRANSFORM(GENERATE_SERIES(1, 60000), x => CAST(x AS STRING))";
+    let map = format!("AS_MAP({keys}, GENERATE_SERIES(1, 60000))");
+    check(&format!("ARRAY_LENGTH(MAP_KEYS({map}))"), "60000");
+    check(&format!("MAP_UNION({map}, {map})['59999']"), "59999");
+}

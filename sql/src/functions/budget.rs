@@ -9,7 +9,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-/// Bytes that one evaluation over a batch, or a slice of it, may produce on the way to its result.
+/// Bytes that one evaluation over a batch, or a slice of it, may hold on the way to its result.
 pub(crate) const EVALUATION_BYTES_MAX: usize = 256 << 20;
 
 /// Bytes that the result of an expression over one batch may have.
@@ -18,22 +18,24 @@ pub(crate) const RESULT_BYTES_MAX: usize = 256 << 20;
 /// Bytes of one value that a function makes.
 pub(crate) const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// Counts the bytes that an evaluation produces.
+/// Counts the bytes that an evaluation holds.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes_max: usize,
     used: Cell<usize>,
+    peak: Cell<usize>,
 }
 
 impl Budget {
     pub(crate) fn new(bytes_max: usize) -> Budget {
-        Budget { bytes_max, used: Cell::new(0) }
+        Budget { bytes_max, used: Cell::new(0), peak: Cell::new(0) }
     }
 
     /// Errors: a memory error, from the charge on that exceeds the budget.
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), ArrowError> {
         let used = self.used.get().saturating_add(bytes);
         self.used.set(used);
+        self.peak.set(self.peak.get().max(used));
         if used <= self.bytes_max {
             return Ok(());
         }
@@ -42,6 +44,11 @@ impl Budget {
 
     pub(crate) fn used(&self) -> usize {
         self.used.get()
+    }
+
+    /// The most that was in use at once.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.get()
     }
 
     /// Gives back what was charged since [`Budget::used`] gave `used`.
@@ -113,5 +120,6 @@ mod tests {
         assert!(budget.charge(usize::MAX).is_err());
         budget.restore(before);
         assert!(budget.charge(10).is_ok());
+        assert_eq!((budget.used(), budget.peak()), (10, usize::MAX));
     }
 }

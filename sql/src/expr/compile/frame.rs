@@ -75,8 +75,8 @@ impl<'a> Frame<'a> {
     pub(crate) fn select(&self, rows: &[u32], used: &[usize]) -> Result<Frame<'a>, ArrowError> {
         let indices = UInt32Array::from(rows.to_vec());
         let mut columns = self.columns.clone();
-        let charged: usize = used.iter().map(|c| bytes_of(self.columns[*c].as_ref(), 0, self.rows)).sum();
-        self.budget().charge(charged)?;
+        let whole: usize = used.iter().map(|c| bytes_of(self.columns[*c].as_ref(), 0, self.rows)).sum();
+        self.budget().charge(whole / self.rows.max(1) * rows.len())?;
         for &column in used {
             columns[column] = take(&self.columns[column], &indices, None)?;
         }

@@ -167,7 +167,20 @@ impl LambdaBody for BoundLambda<'_> {
 
 impl Node {
     /// Shape: a column of `frame.rows` rows, or one value for all of them.
+    ///
+    /// Errors: defects, and a memory error if the evaluation exceeds its budget.
     pub(crate) fn evaluate(&self, frame: &Frame<'_>) -> NodeResult {
+        let before = frame.budget().used();
+        let value = self.compute(frame)?;
+        // What the operands took is free again; the value stays.
+        frame.budget().restore(before);
+        if !matches!(self, Node::Column(_) | Node::Literal(_)) {
+            frame.budget().charge(bytes_of(value.array.as_ref(), 0, value.array.len()))?;
+        }
+        Ok(value)
+    }
+
+    fn compute(&self, frame: &Frame<'_>) -> NodeResult {
         match self {
             Node::Column(index) => Ok(Value::column(frame.column(*index))),
             Node::Literal(array) => Ok(Value::scalar(Arc::clone(array))),

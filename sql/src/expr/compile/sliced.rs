@@ -67,7 +67,7 @@ pub(crate) fn evaluate(
         kept_bytes += bytes_of(array.as_ref(), 0, count);
         parts.push(array);
         start += count;
-        if evaluation.budget().used() < EVALUATION_BYTES_MAX / CUTS {
+        if evaluation.budget().peak() < EVALUATION_BYTES_MAX / CUTS {
             size = (size * 2).min(rows);
         }
     }

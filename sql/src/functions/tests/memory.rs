@@ -98,6 +98,15 @@ fn pull_queries_fail_where_streams_lose_rows() {
 }
 
 #[test]
+fn operands_give_their_memory_back() {
+    // Together the operands of the additions would take more than one evaluation may.
+    let text = vec!["LEN(LPAD(id, 2000000, 'x'))"; 70].join(" + ");
+    let (values, reports) = evaluate(&typed(&text, &columns()).expect("valid"), &batch(&columns(), &ids(1)));
+    assert_eq!(reports, []);
+    assert_eq!(values, [SqlValue::Integer(140_000_000)]);
+}
+
+#[test]
 fn one_value_is_bounded() {
     check("LEN(LPAD('a', 67108864, 'x'))", "67108864");
     for text in [

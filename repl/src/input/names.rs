@@ -92,7 +92,7 @@ impl Names {
                 Slot::Query => [names.queries.clone(), words(&["ALL"])].concat(),
                 Slot::Words(known) => words(known),
                 Slot::Property => words(&PROPERTIES),
-                Slot::Format => Format::ALL.map(|format| format.name().to_owned()).to_vec(),
+                Slot::Format => Format::BUILT_IN.map(|format| format.name().to_owned()).to_vec(),
                 Slot::Setting => names.settings.clone(),
                 Slot::OffsetReset => ["earliest", "latest"].map(str::to_owned).to_vec(),
                 Slot::Topic => names.topics.clone(),

@@ -334,3 +334,21 @@ fn null_keys_of_inserted_maps_become_the_text_null() {
     let entries = vec![(text("null"), SqlValue::Integer(1)), (text("a"), SqlValue::Integer(2))];
     assert_eq!(values, [SqlValue::Map(entries)]);
 }
+
+#[test]
+fn functions_are_listed_under_the_categories_of_ksqldb() {
+    let functions = FunctionRegistry::standard().list();
+    for (name, category) in [
+        ("FROM_BYTES", "STRING"),
+        ("TO_BYTES", "STRING"),
+        ("UUID", "STRING"),
+        ("GREATEST", "MATHEMATICAL"),
+        ("LEAST", "MATHEMATICAL"),
+        ("GEO_DISTANCE", "OTHER"),
+        ("INT_FROM_BYTES", "CONVERSIONS"),
+        ("COALESCE", "CONDITIONAL"),
+    ] {
+        let found = functions.iter().find(|f| f.name == name).expect("a function");
+        assert_eq!(found.category, category, "{name}");
+    }
+}

@@ -129,6 +129,18 @@ async fn what_is_not_there_is_refused_clearly() -> Result<()> {
         ("ASSERT NOT EXISTS TOPIC s TIMEOUT 20 MILLISECONDS;", 417, 41700, "exists"),
         ("ASSERT TOPIC s WITH (PARTITIONS=2) TIMEOUT 20 MILLISECONDS;", 417, 41700, "expected 2, got 1"),
         ("ALTER SYSTEM 'a'='b';", 500, 50000, "ksql.runtime.feature.shared.enabled"),
+        (
+            "CREATE STREAM a (x INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='AVRO');",
+            428,
+            42801,
+            "VALUE_FORMAT AVRO needs a Schema Registry",
+        ),
+        (
+            "CREATE STREAM a WITH (VALUE_FORMAT='PROTOBUF') AS SELECT * FROM s;",
+            428,
+            42801,
+            "VALUE_FORMAT PROTOBUF needs a Schema Registry",
+        ),
     ] {
         let (answered, error) = refusal(&sql, statement).await?;
         assert_eq!((answered.as_u16(), &error["error_code"]), (status, &json!(code)), "{statement}: {error}");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::api::cluster::short_uuid;
 use crate::api::dispatcher::Dispatcher;
 use crate::api::node::{Node, NodeParts};
 use crate::api::users;
@@ -31,7 +32,7 @@ use crate::ids::{Offset, TopicPartition};
 use crate::log::access::LogOffsets;
 use crate::log::manager::LogManagerConfig;
 use crate::log::offline::OfflineLog;
-use crate::metadata::image::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::metadata::image::{MetadataImage, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::{TopicService, TopicSpec};
 use crate::net::config::ListenerConfig;
@@ -204,6 +205,18 @@ impl Broker {
     #[must_use]
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The metadata as it is now: topics with their settings, and the cluster's id.
+    #[must_use]
+    pub fn metadata_image(&self) -> Arc<MetadataImage> {
+        self.node.image()
+    }
+
+    /// The cluster's id in the form that Kafka clients see.
+    #[must_use]
+    pub fn cluster_id(&self) -> String {
+        short_uuid(self.node.image().cluster_id)
     }
 
     /// All partitions in figures, by name.

@@ -1,5 +1,7 @@
 //! The engine: starts, watches and stops queries.
 
+pub mod trial;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,37 @@
+//! Queries that are checked before they are started, and traces of queries that did not start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_sql::plan::physical::QueryPlan;
+
+use crate::engine::Engine;
+use crate::query::handle::QueryHandle;
+use crate::query::naming::application_id;
+use crate::query::options::QueryOptions;
+use crate::runtime::error::{Result, RuntimeError};
+
+impl Engine {
+    /// Builds what a query would run as, and starts nothing.
+    ///
+    /// Errors: a property has an invalid value, the plan cannot be built.
+    pub fn check_query(&self, plan: &QueryPlan, options: &QueryOptions) -> Result<()> {
+        let application_id = application_id(&self.config.service_id, &plan.query_id);
+        let compiled = self.compile(plan, &application_id, options)?;
+        compiled.factory.describe().map(drop).map_err(RuntimeError::task("build the topology"))
+    }
+
+    /// Deletes internal topics, committed offsets and local state of a query that is not running.
+    ///
+    /// Errors: the query runs; the broker or the disk fails.
+    pub async fn discard_query(&self, plan: &QueryPlan, options: QueryOptions) -> Result<()> {
+        if self.query(&plan.query_id).is_some() {
+            return Err(RuntimeError::QueryExists { query_id: plan.query_id.clone() });
+        }
+        let application_id = application_id(&self.config.service_id, &plan.query_id);
+        let compiled = self.compile(plan, &application_id, &options)?;
+        let query =
+            QueryHandle::new(Arc::new(plan.clone()), application_id, options, compiled, BTreeMap::new());
+        self.delete_state(&query).await
+    }
+}

@@ -79,7 +79,11 @@ impl WithProperties {
             return Err(reader.invalid("KAFKA_TOPIC", "a topic name must not be empty"));
         }
         with.partitions = reader.positive("PARTITIONS")?;
-        with.replicas = reader.positive("REPLICAS")?;
+        // -1 is the broker's default, as in Kafka's requests.
+        with.replicas = match reader.integer::<i32>("REPLICAS")? {
+            Some(-1) => None,
+            _ => reader.positive("REPLICAS")?,
+        };
         with.retention_ms = reader.integer("RETENTION_MS")?;
         with.wrap_single_value = reader.boolean("WRAP_SINGLE_VALUE")?;
         let both = reader.format("FORMAT")?;

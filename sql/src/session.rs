@@ -145,6 +145,11 @@ pub trait TopicCatalog: fmt::Debug {
     fn is_read_only(&self, _name: &str) -> bool {
         false
     }
+
+    /// Replicas that a new topic may have at most; None: unknown.
+    fn replicas_max(&self) -> Option<u16> {
+        None
+    }
 }
 
 /// Topics kept in memory: those of a sandbox, which statements of the same batch create.

@@ -414,6 +414,12 @@ pub(crate) fn drop_source(context: &Context<'_>, drop: &DropSource) -> Result<Pr
             drop.name.span(),
         ));
     }
+    if drop.delete_topic && context.topics.is_read_only(&source.topic) {
+        return Err(SqlError::analysis(
+            format!("Cannot delete read-only topic: {}", source.topic),
+            drop.name.span(),
+        ));
+    }
     let mut derived = Vec::new();
     let mut reading = Vec::new();
     let mut own = Vec::new();

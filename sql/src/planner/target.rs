@@ -98,6 +98,16 @@ pub(crate) fn topic_spec(
     }
     let retention_ms = with.retention_ms.or(default_retention_ms);
     let Some(existing) = context.topics.topic(name) else {
+        if context.topics.is_read_only(name) {
+            return Err(SqlError::analysis(format!("Cannot create read-only topic: {name}"), span));
+        }
+        if let (Some(replicas), Some(most)) = (with.replicas, context.topics.replicas_max())
+            && replicas > most
+        {
+            let message =
+                format!("Cannot create topic '{name}' with {replicas} replicas: brokers available: {most}");
+            return Err(SqlError::analysis(message, span).with_hint("Leave REPLICAS out, or give 1 or -1."));
+        }
         let Some(partitions) = with.partitions.or(default_partitions) else {
             return Err(SqlError::analysis(format!("Topic '{name}' does not exist."), span)
                 .of_kind(ErrorKind::Missing)

@@ -1,5 +1,7 @@
 //! How a node runs.
 
+pub mod ksql;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use weir_broker::auth::config::SecurityConfig;
 use weir_broker::log::config::Durability;
 use weir_broker::net::config::ListenerConfig;
 use weir_engine::topology::OutputCaching;
+use weir_sql::session::Session;
 
 /// Settings of a node.
 #[derive(Clone, Debug)]
@@ -44,7 +47,28 @@ pub struct NodeConfig {
     pub output_caching: OutputCaching,
     /// How often retention, compaction and checkpoints look for work; None for their own intervals. Units: ms.
     pub housekeeping_interval_ms: Option<u64>,
+    /// Patterns of topics that lists leave out (`ksql.hidden.topics`).
+    pub hidden_topics: Vec<String>,
+    /// Patterns of topics that statements may read but not write (`ksql.readonly.topics`).
+    pub readonly_topics: Vec<String>,
+    /// The session that requests start from.
+    pub session: Session,
+    /// Properties of queries whose statements do not set them, by ksqlDB's names.
+    pub query_defaults: BTreeMap<String, String>,
 }
+
+/// Default of `ksql.hidden.topics` and `ksql.readonly.topics`. Source: ksqlDB's `KsqlConfig`.
+pub const SYSTEM_TOPICS: [&str; 9] = [
+    "_confluent.*",
+    "__confluent.*",
+    "_schemas",
+    "__consumer_offsets",
+    "__transaction_state",
+    "connect-configs",
+    "connect-offsets",
+    "connect-status",
+    "connect-statuses",
+];
 
 /// ksqlDB's `ksql.logging.processing.…`: where failing rows are told.
 #[derive(Clone, Debug)]
@@ -110,6 +134,10 @@ impl NodeConfig {
             slow_reader_timeout: Duration::from_secs(60),
             output_caching: OutputCaching::On,
             housekeeping_interval_ms: None,
+            hidden_topics: SYSTEM_TOPICS.map(str::to_owned).to_vec(),
+            readonly_topics: SYSTEM_TOPICS.map(str::to_owned).to_vec(),
+            session: Session::default(),
+            query_defaults: BTreeMap::new(),
         }
     }
 }

@@ -5,15 +5,19 @@
 
 pub mod api;
 pub mod apply;
+pub mod command_guard;
 pub mod commands;
+pub mod health;
 pub mod processing_log;
 pub mod push;
+pub mod replay;
+pub mod topics;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,9 +49,10 @@ use weir_engine::topology::TopologyConfig;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::pull::PullPlan;
-use weir_sql::session::{MemoryTopics, Session, TopicInfo};
+use weir_sql::session::{Session, TopicInfo};
 
 use crate::command::log::{CommandLog, CommandLogError, topic_name};
+use crate::command::scan::{Commands, Degradation};
 use crate::config::NodeConfig;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::router::router;
@@ -56,6 +61,8 @@ use crate::metrics::http::HttpMetrics;
 use crate::node::commands::CommandStatuses;
 use crate::node::processing_log::{QueuedLog, ReportCounters, stream, writer};
 use crate::node::push::PushRegistry;
+use crate::node::replay::StartFailure;
+use crate::node::topics::{NodeTopics, TopicPolicy, look_up};
 use crate::statement::execute::execute;
 use crate::statement::sandbox::Sandbox;
 use crate::wire::request::StatementRequest;
@@ -72,11 +79,14 @@ pub enum NodeError {
     Setting(#[source] weir_broker::error::Error),
     #[error("the engine did not start")]
     Engine(#[from] RuntimeError),
-    /// Without the statements it is not known what is to be run.
-    #[error("the command topic is damaged")]
-    CommandsDamaged(#[source] weir_broker::error::Error),
     #[error("the command topic cannot be replayed")]
     Commands(#[from] CommandLogError),
+    #[error("setting {setting} is no list of patterns")]
+    TopicPattern {
+        setting: &'static str,
+        #[source]
+        source: regex::Error,
+    },
     #[error("cannot listen on {address} for HTTP")]
     Http {
         address: SocketAddr,
@@ -87,7 +97,7 @@ pub enum NodeError {
     Producer(#[source] weir_broker::client::error::ClientError),
     #[error("the topic of the processing log cannot be made")]
     ProcessingLog(#[source] weir_broker::client::error::ClientError),
-    #[error("a command of the command topic cannot be applied: {message}")]
+    #[error("a topic of the command topic's statements cannot be made: {message}")]
     Replay { message: String },
 }
 
@@ -104,8 +114,13 @@ struct Shared {
     engine: Engine,
     transport: Arc<dyn Transport>,
     session: Session,
-    metastore: RwLock<Metastore>,
+    topic_policy: TopicPolicy,
+    metastore: RwLock<Arc<Metastore>>,
     commands: tokio::sync::Mutex<CommandLog>,
+    /// A task deletes commands without effect.
+    compacting: AtomicBool,
+    /// Why commands are refused.
+    degradation: OnceLock<Degradation>,
     next_command_offset: AtomicI64,
     /// The last command that was carried out; -1 before the first.
     applied: watch::Sender<i64>,
@@ -120,7 +135,7 @@ struct Shared {
     http_address: SocketAddr,
     http_metrics: HttpMetrics,
     /// Why queries that should run did not start, by id.
-    start_failures: Mutex<BTreeMap<String, String>>,
+    start_failures: Mutex<BTreeMap<String, StartFailure>>,
     /// On the monotonic clock.
     started: Duration,
     stop: watch::Sender<bool>,
@@ -142,8 +157,8 @@ pub struct RunningNode {
 impl RunningNode {
     /// Starts a node; it serves when this returns.
     pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
+        let topic_policy = TopicPolicy::new(&config)?;
         let broker = Broker::start(broker_config(&config)?).await?;
-        refuse_damaged_commands(&broker, &config)?;
         let transport = broker.transport();
         let mut engine_config = EngineConfig::new(config.data_dir.join("state"), config.service_id.clone());
         engine_config.commit_interval_ms = config.commit_interval_ms;
@@ -172,12 +187,12 @@ impl RunningNode {
             }),
         };
         let engine = Engine::start(engine_config, io)?;
-        let (log, stored) = CommandLog::open(Arc::clone(&transport), &config.service_id).await?;
+        let (log, commands, degradation) = open_commands(&broker, &config).await?;
         let inserts = IdempotentProducer::init(Arc::clone(&transport)).await.map_err(NodeError::Producer)?;
         let listener = HttpListener::bind(config.http_listen)
             .await
             .map_err(|source| NodeError::Http { address: config.http_listen, source })?;
-        let session = Session { service_id: config.service_id.clone(), ..Session::default() };
+        let session = Session { service_id: config.service_id.clone(), ..config.session.clone() };
         let (stop, stopped) = watch::channel(false);
         let started = clock.monotonic();
         let node = Node {
@@ -188,10 +203,13 @@ impl RunningNode {
                 engine,
                 transport,
                 session,
+                topic_policy,
                 metastore: RwLock::default(),
                 next_command_offset: AtomicI64::new(log.next_offset()),
                 applied: watch::Sender::new(log.next_offset() - 1),
                 commands: tokio::sync::Mutex::new(log),
+                compacting: AtomicBool::new(false),
+                degradation: degradation.map_or_else(OnceLock::new, OnceLock::from),
                 statuses: Mutex::default(),
                 inserts: tokio::sync::Mutex::new(inserts),
                 keyless: AtomicU64::new(0),
@@ -211,7 +229,10 @@ impl RunningNode {
             writer::create_topic(&transport, &config).await.map_err(NodeError::ProcessingLog)?;
             tokio::spawn(writer::run(transport, config, reports));
         }
-        node.replay(stored).await?;
+        node.replay(&commands).await?;
+        if let Some(degradation) = node.degradation() {
+            tracing::error!(%degradation, "node is degraded: statements that change it are refused");
+        }
         node.declare_processing_log().await;
         let http = tokio::spawn(listener.serve(router(Arc::new(node.clone())), stopped));
         Ok(RunningNode { node, http })
@@ -238,11 +259,27 @@ impl RunningNode {
     }
 }
 
-/// A log that is damaged only costs its partition, except this one.
-fn refuse_damaged_commands(broker: &Broker, config: &NodeConfig) -> Result<(), NodeError> {
-    let topic = topic_name(&config.service_id);
+/// Reads the command topic. A node that cannot read all of it serves what it can.
+async fn open_commands(
+    broker: &Broker,
+    config: &NodeConfig,
+) -> Result<(CommandLog, Commands, Option<Degradation>), NodeError> {
+    let (topic, transport) = (topic_name(&config.service_id), broker.transport());
     let damaged = broker.offline_partitions().into_iter().find(|log| *log.partition.topic == *topic);
-    damaged.map_or(Ok(()), |log| Err(NodeError::CommandsDamaged(log.error)))
+    let (log, commands, degradation) = match damaged {
+        None => {
+            let (log, commands) = CommandLog::open(transport, &config.service_id).await?;
+            let degradation = commands.degradation(&topic);
+            (log, commands, degradation)
+        }
+        Some(damaged) => {
+            let reason = damaged.error.to_string();
+            let degradation = Degradation { topic, offset: None, reason, held_back: 0 };
+            let log = CommandLog::closed(transport, &config.service_id);
+            (log, Commands::default(), Some(degradation))
+        }
+    };
+    Ok((log, commands, degradation))
 }
 
 /// What functions see of the world, in queries of every kind.
@@ -291,7 +328,7 @@ impl Node {
     /// Declares the stream of the processing log, if it is wanted and not there. A node runs without it as well.
     async fn declare_processing_log(&self) {
         let config = &self.shared.config.processing_log;
-        let wanted = config.topic_auto_create && config.stream_auto_create;
+        let wanted = config.topic_auto_create && config.stream_auto_create && self.degradation().is_none();
         if !wanted || self.metastore().source(&config.stream_name).is_some() {
             return;
         }
@@ -299,6 +336,11 @@ impl Node {
         if let Err(error) = execute(self, request).await {
             tracing::warn!(%error, stream = config.stream_name, "the processing log's stream cannot be made");
         }
+    }
+
+    /// Why commands are refused; None: they are taken.
+    pub fn degradation(&self) -> Option<&Degradation> {
+        self.shared.degradation.get()
     }
 
     /// What became of reports of failing rows.
@@ -315,9 +357,19 @@ impl Node {
         &self.shared.session
     }
 
-    /// The metastore as it is now.
-    pub fn metastore(&self) -> Metastore {
-        self.shared.metastore.read().clone()
+    /// The metastore as it is now; shared, not copied.
+    pub fn metastore(&self) -> Arc<Metastore> {
+        Arc::clone(&self.shared.metastore.read())
+    }
+
+    /// Changes the metastore. Copies of before stay as they are.
+    pub(crate) fn change_metastore<T>(&self, change: impl FnOnce(&mut Metastore) -> T) -> T {
+        change(Arc::make_mut(&mut self.shared.metastore.write()))
+    }
+
+    /// Properties of queries whose statements do not set them.
+    pub fn query_defaults(&self) -> &BTreeMap<String, String> {
+        &self.shared.config.query_defaults
     }
 
     /// Units: ms since epoch.
@@ -397,18 +449,18 @@ impl Node {
         admin.list_topics().await.map_err(|e| ApiError::server(format!("topics cannot be listed: {e}")))
     }
 
-    /// A copy of metastore and topics to check statements in.
+    /// Metastore and topics to check statements in. Topics are looked up by name, none are listed.
     pub async fn sandbox(&self, session: &Session) -> Result<Sandbox, ApiError> {
-        let mut topics = MemoryTopics::default();
-        for topic in self.topics().await? {
-            let info = TopicInfo {
-                partitions: u32::try_from(topic.partitions).unwrap_or(0),
-                replicas: u16::try_from(topic.replicas).ok(),
-                retention_ms: None,
-            };
-            topics.insert(topic.name, info);
-        }
-        Ok(Sandbox { metastore: self.metastore(), topics, session: session.clone() })
+        Ok(Sandbox { metastore: self.metastore(), topics: NodeTopics::new(self), session: session.clone() })
+    }
+
+    /// A topic of the broker, None if there is none of that name.
+    pub fn topic_info(&self, name: &str) -> Option<TopicInfo> {
+        self.shared.broker.read().as_ref().and_then(|broker| look_up(broker, name))
+    }
+
+    pub fn topic_policy(&self) -> &TopicPolicy {
+        &self.shared.topic_policy
     }
 
     pub fn query_status(&self, id: &str) -> Option<QueryStatus> {
@@ -421,11 +473,9 @@ impl Node {
     }
 
     pub async fn partition_count(&self, topic: &str) -> Result<i32, ApiError> {
-        let admin = Admin::new(self.transport());
-        match admin.describe_topic(topic).await {
-            Ok(Some(description)) => Ok(description.partitions),
-            Ok(None) => Err(ApiError::bad_request(format!("topic \"{topic}\" does not exist"))),
-            Err(error) => Err(ApiError::server(error.to_string())),
+        match self.topic_info(topic) {
+            Some(info) => Ok(i32::try_from(info.partitions).unwrap_or(i32::MAX)),
+            None => Err(ApiError::bad_request(format!("topic \"{topic}\" does not exist"))),
         }
     }
 
@@ -468,20 +518,6 @@ impl Node {
     /// What became of HTTP requests.
     pub fn http_metrics(&self) -> &HttpMetrics {
         &self.shared.http_metrics
-    }
-
-    /// Queries that should run and did not start, with the reason.
-    pub fn start_failures(&self) -> Vec<(String, String)> {
-        let failures = self.shared.start_failures.lock();
-        failures.iter().map(|(id, reason)| (id.clone(), reason.clone())).collect()
-    }
-
-    pub(crate) fn set_start_failure(&self, id: &str, reason: Option<String>) {
-        let mut failures = self.shared.start_failures.lock();
-        match reason {
-            Some(reason) => _ = failures.insert(id.to_owned(), reason),
-            None => _ = failures.remove(id),
-        }
     }
 
     /// Time since the node was started.

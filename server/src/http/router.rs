@@ -37,7 +37,7 @@ pub fn router(node: Arc<dyn NodeApi>) -> Router {
         .route("/status/{kind}/{entity}/{action}", get(status))
         .route("/is_valid_property/{name}", get(is_valid_property))
         .route("/v1/metadata", get(metadata))
-        .route("/v1/metadata/id", get(metadata))
+        .route("/v1/metadata/id", get(metadata_id))
         .route("/ksql", post(statements::execute))
         .route("/ksql/terminate", post(terminate::terminate))
         .route("/ws/query", get(ws::query))
@@ -115,4 +115,8 @@ async fn is_valid_property(State(node): Node, Path(name): Path<String>) -> Respo
 
 async fn metadata(State(node): Node) -> Response {
     json_answer(StatusCode::OK, &node.cluster_metadata())
+}
+
+async fn metadata_id(State(node): Node) -> Response {
+    json_answer(StatusCode::OK, &node.cluster_metadata()["clusterId"])
 }

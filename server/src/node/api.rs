@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
-use weir_engine::query::status::QueryState;
 
 use crate::error::ApiError;
 use crate::http::api::{Answer, NodeApi, QueryRequest, RunningQuery};
@@ -62,35 +61,20 @@ impl NodeApi for Node {
     }
 
     fn info(&self) -> Value {
-        json!({"KsqlServerInfo": {
+        let mut info = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "kafkaClusterId": self.cluster_id(),
             "ksqlServiceId": self.session().service_id,
-            "serverStatus": "RUNNING",
-        }})
+            "serverStatus": self.server_status(),
+        });
+        if let Some(degradation) = self.degradation() {
+            info["degradedReason"] = json!(degradation.to_string());
+        }
+        json!({"KsqlServerInfo": info})
     }
 
     fn health(&self) -> BoxFuture<'_, Answer> {
-        async move {
-            let (broker, queries) = (self.check_broker(), self.check_queries());
-            let healthy = broker.is_ok() && queries.is_ok();
-            let part = |checked: &Result<(), String>| match checked {
-                Ok(()) => json!({"isHealthy": true}),
-                Err(reason) => json!({"isHealthy": false, "reason": reason}),
-            };
-            let body = json!({
-                "isHealthy": healthy,
-                "details": {
-                    "metastore": {"isHealthy": true},
-                    "kafka": part(&broker),
-                    "commandRunner": {"isHealthy": true},
-                    "queries": part(&queries),
-                },
-                "serverState": "READY",
-            });
-            Answer { status: if healthy { 200 } else { 503 }, body }
-        }
-        .boxed()
+        std::future::ready(self.check_health()).boxed()
     }
 
     fn command_statuses(&self) -> Value {
@@ -107,7 +91,8 @@ impl NodeApi for Node {
 
     fn cluster_metadata(&self) -> Value {
         let clusters = json!({"kafka-cluster": self.cluster_id(), "ksql-cluster": self.session().service_id});
-        json!({"version": env!("CARGO_PKG_VERSION"), "clusterId": {"scope": {"path": [], "clusters": clusters}}})
+        let scope = json!({"path": [], "clusters": clusters});
+        json!({"version": env!("CARGO_PKG_VERSION"), "clusterId": {"scope": scope, "id": ""}})
     }
 
     fn metrics(&self) -> String {
@@ -119,33 +104,6 @@ impl NodeApi for Node {
     }
 
     fn is_ready(&self) -> bool {
-        self.engine().queries().iter().all(|q| q.state < QueryState::Restoring)
-    }
-}
-
-impl Node {
-    fn cluster_id(&self) -> String {
-        "weir".to_owned()
-    }
-
-    /// Errors: a query that should run has ended, with its cause.
-    fn check_queries(&self) -> Result<(), String> {
-        let ended = self.engine().queries().into_iter().filter(|q| q.state == QueryState::Error);
-        let ended = ended.map(|mut q| {
-            let cause = q.errors.pop().map_or_else(|| "unknown cause".to_owned(), |e| e.message);
-            (q.query_id, cause)
-        });
-        let causes: Vec<String> = ended
-            .chain(self.start_failures())
-            .map(|(id, cause)| format!("query {id} failed: {cause}"))
-            .collect();
-        if causes.is_empty() { Ok(()) } else { Err(causes.join("; ")) }
-    }
-
-    fn check_broker(&self) -> Result<(), String> {
-        match self.shared.broker.read().as_ref() {
-            Some(broker) => broker.check_health().map_err(|e| e.to_string()),
-            None => Err("the broker is shut down".to_owned()),
-        }
+        self.check_ready()
     }
 }

@@ -1,119 +1,285 @@
-//! Commands carried out: live, right after they were written, and again when a node starts.
+//! Commands carried out, right after they were written; and taken back if they cannot be.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tokio::sync::MutexGuard;
 use weir_broker::client::admin::Admin;
 use weir_broker::protocol::error_code::ErrorCode as KafkaError;
 use weir_engine::engine::StopMode;
+use weir_engine::query::handle::QueryHandle;
 use weir_engine::query::options::{OffsetReset, QueryOptions};
-use weir_sql::metastore::source::QueryEntry;
+use weir_engine::query::status::QueryState;
+use weir_engine::runtime::error::{Fault, RuntimeError};
+use weir_sql::metastore::apply::Undo as DdlUndo;
+use weir_sql::metastore::source::{QueryEntry, QueryKind};
 use weir_sql::plan::physical::QueryPlan;
 
-use crate::command::compact::{topics_made, without_effect};
-use crate::command::log::{CommandLog, StoredCommand};
 use crate::command::record::{Action, Command};
 use crate::error::ApiError;
-use crate::node::{Node, NodeError};
+use crate::node::Node;
+
+/// Why a command was not carried out.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The node is as it was before.
+    Undone(ApiError),
+    /// The command ended queries or deleted topics, which nothing brings back; what could be done of it was done.
+    Partial(ApiError),
+}
+
+/// What one action changed.
+#[derive(Debug)]
+enum Change {
+    Ddl(DdlUndo),
+    Query { id: String, before: Option<Arc<QueryEntry>>, running: Option<Arc<QueryHandle>> },
+    Paused { id: String, before: bool },
+}
+
+/// A query to start, as its command says.
+struct Start<'c> {
+    plan: &'c QueryPlan,
+    kind: QueryKind,
+    sql: &'c str,
+    properties: &'c IndexMap<String, String>,
+}
 
 impl Node {
-    /// Holds off every other command until dropped.
-    pub async fn lock_commands(&self) -> CommandGuard<'_> {
-        CommandGuard { node: self, log: self.shared.commands.lock().await }
+    /// The properties of a statement, with the node's for those that it does not set.
+    pub(crate) fn query_options(&self, properties: &IndexMap<String, String>, paused: bool) -> QueryOptions {
+        let mut merged: BTreeMap<String, String> =
+            properties.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        for (name, value) in self.query_defaults() {
+            if !properties.keys().any(|set| short_name(set) == short_name(name)) {
+                merged.insert(name.clone(), value.clone());
+            }
+        }
+        let reset = merged.get("auto.offset.reset").or_else(|| merged.get("ksql.streams.auto.offset.reset"));
+        QueryOptions {
+            auto_offset_reset: match reset {
+                Some(value) if value.eq_ignore_ascii_case("earliest") => OffsetReset::Earliest,
+                _ => OffsetReset::Latest,
+            },
+            properties: merged,
+            paused,
+        }
     }
 
-    /// Makes the topics of a command that do not exist yet.
-    pub async fn create_topics(&self, command: &Command) -> Result<(), ApiError> {
+    /// Errors: a query of the command could not run, for a reason that is known before anything is changed.
+    pub(crate) fn check_queries(&self, command: &Command) -> Result<(), ApiError> {
         for action in &command.actions {
-            if let Action::CreateTopic { name, partitions, configs } = action {
-                self.create_topic(name, *partitions, configs).await?;
+            if let Action::StartQuery { plan, properties, .. } = action {
+                self.engine()
+                    .check_query(plan, &self.query_options(properties, false))
+                    .map_err(engine_error)?;
             }
         }
         Ok(())
     }
 
-    async fn create_topic(
+    /// Makes the topics of a command that do not exist yet; gives the names of those it made.
+    ///
+    /// Errors: one cannot be made; those before are gone again.
+    pub(crate) async fn create_topics(&self, command: &Command) -> Result<Vec<String>, ApiError> {
+        let mut made = Vec::new();
+        for action in &command.actions {
+            let Action::CreateTopic { name, partitions, configs } = action else { continue };
+            match self.create_topic(name, *partitions, configs).await {
+                Ok(true) => made.push(name.clone()),
+                Ok(false) => {}
+                Err(error) => {
+                    self.delete_topics(&made).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// False if the topic exists already.
+    pub(crate) async fn create_topic(
         &self,
         name: &str,
         partitions: i32,
         configs: &BTreeMap<String, String>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<bool, ApiError> {
+        if self.topic_info(name).is_some() {
+            return Ok(false);
+        }
         match Admin::new(self.transport()).create_topic(name, partitions, configs).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.code() == Some(KafkaError::TopicAlreadyExists) => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.code() == Some(KafkaError::TopicAlreadyExists) => Ok(false),
             Err(error) => Err(ApiError::bad_request(format!("topic \"{name}\" cannot be created: {error}"))),
         }
     }
 
-    /// Carries out the actions of a command. `replaying`: queries are not started yet, nor topics deleted again.
-    pub async fn apply(&self, command: &Command, replaying: bool) -> Result<(), ApiError> {
+    /// Deletes topics that a command made before it failed.
+    pub(crate) async fn delete_topics(&self, names: &[String]) {
+        for name in names {
+            if let Err(error) = Admin::new(self.transport()).delete_topics(&[name]).await {
+                tracing::error!(topic = name, %error, "the topic of a failed statement cannot be deleted");
+            }
+        }
+    }
+
+    /// Carries out the actions of a command that was written.
+    pub(crate) async fn carry_out(&self, command: &Command) -> Result<(), Failure> {
+        let ends = |action: &Action| matches!(action, Action::StopQuery { .. } | Action::DeleteTopic { .. });
+        if command.actions.iter().any(ends) {
+            return self.carry_out_all(command).await.map_err(Failure::Partial);
+        }
+        let mut changes = Vec::new();
         for action in &command.actions {
-            self.apply_action(action, replaying).await?;
+            if let Err(error) = self.apply_action(action, &mut changes).await {
+                self.undo(changes).await;
+                return Err(Failure::Undone(error));
+            }
         }
         Ok(())
     }
 
-    async fn apply_action(&self, action: &Action, replaying: bool) -> Result<(), ApiError> {
+    /// Carries out every action, also after one that failed. Errors: of the first.
+    async fn carry_out_all(&self, command: &Command) -> Result<(), ApiError> {
+        let mut first = Ok(());
+        for action in &command.actions {
+            let outcome = self.apply_action(action, &mut Vec::new()).await;
+            first = first.and(outcome);
+        }
+        first
+    }
+
+    async fn apply_action(&self, action: &Action, changes: &mut Vec<Change>) -> Result<(), ApiError> {
         match action {
             // Made before the command was written.
-            Action::CreateTopic { .. } => {}
+            Action::CreateTopic { .. } => Ok(()),
             Action::Ddl(ddl) => {
-                let undo = self.shared.metastore.write().apply(ddl);
-                undo.map(drop).map_err(|e| ApiError::server(e.to_string()))?;
+                let undo = self.change_metastore(|metastore| metastore.apply(ddl));
+                changes.push(Change::Ddl(undo.map_err(|e| ApiError::server(e.to_string()))?));
+                Ok(())
             }
             Action::StartQuery { plan, kind, sql, properties } => {
-                let entry = QueryEntry { kind: *kind, plan: (**plan).clone(), sql: sql.clone() };
-                let replaced = self.shared.metastore.write().add_query(entry);
-                if !replaying {
-                    if replaced.is_some() {
-                        self.stop_query(&plan.query_id, StopMode::Keep).await?;
-                    }
-                    self.start_query(plan, properties, false).await?;
-                }
+                self.start_or_replace(Start { plan, kind: *kind, sql, properties }, changes).await
             }
             Action::StopQuery { id } => {
-                self.shared.metastore.write().remove_query(id);
-                if !replaying {
-                    self.stop_query(id, StopMode::Delete).await?;
+                self.change_metastore(|metastore| metastore.remove_query(id));
+                self.stop_query(id, StopMode::Delete).await
+            }
+            Action::PauseQuery { id } => self.pause(id, changes),
+            Action::ResumeQuery { id } => self.resume(id, changes).await,
+            Action::DeleteTopic { name } => match Admin::new(self.transport()).delete_topics(&[name]).await {
+                Ok(()) => Ok(()),
+                Err(error) if error.code() == Some(KafkaError::UnknownTopicOrPartition) => Ok(()),
+                Err(error) => Err(ApiError::server(format!("topic \"{name}\" cannot be deleted: {error}"))),
+            },
+        }
+    }
+
+    async fn start_or_replace(&self, start: Start<'_>, changes: &mut Vec<Change>) -> Result<(), ApiError> {
+        let id = &start.plan.query_id;
+        let running = self.engine().query(id);
+        let entry = QueryEntry { kind: start.kind, plan: start.plan.clone(), sql: start.sql.to_owned() };
+        let before = self.change_metastore(|metastore| metastore.add_query(entry));
+        changes.push(Change::Query { id: id.clone(), before, running: running.clone() });
+        if running.is_some() {
+            self.stop_query(id, StopMode::Keep).await?;
+        }
+        let started = self.start_query(start.plan, start.properties, false).await;
+        if started.is_err() && running.is_none() {
+            let options = self.query_options(start.properties, false);
+            if let Err(error) = self.engine().discard_query(start.plan, options).await {
+                tracing::error!(query_id = id, error = %error.chain(), "traces of a failed query are left");
+            }
+        }
+        started
+    }
+
+    fn pause(&self, id: &str, changes: &mut Vec<Change>) -> Result<(), ApiError> {
+        let before = self.query_status(id).is_some_and(|status| status.state == QueryState::Paused);
+        match self.engine().pause(id) {
+            Ok(()) => {
+                changes.push(Change::Paused { id: id.to_owned(), before });
+                Ok(())
+            }
+            // It did not start; the next start will find it paused.
+            Err(RuntimeError::UnknownQuery { .. }) => Ok(()),
+            Err(error) => Err(engine_error(error)),
+        }
+    }
+
+    /// A query that did not start when the node did is tried again.
+    async fn resume(&self, id: &str, changes: &mut Vec<Change>) -> Result<(), ApiError> {
+        let before = self.query_status(id).is_some_and(|status| status.state == QueryState::Paused);
+        match self.engine().resume(id) {
+            Ok(()) => {
+                changes.push(Change::Paused { id: id.to_owned(), before });
+                Ok(())
+            }
+            Err(RuntimeError::UnknownQuery { .. }) => {
+                let metastore = self.metastore();
+                let failure = self.shared.start_failures.lock().get(id).map(|f| f.properties.clone());
+                match (metastore.query(id), failure) {
+                    (Some(query), Some(properties)) => {
+                        self.start_query(&query.plan, &properties, false).await
+                    }
+                    _ => Ok(()),
                 }
             }
-            Action::PauseQuery { id } if !replaying => self.engine().pause(id).map_err(engine_error)?,
-            Action::ResumeQuery { id } if !replaying => self.engine().resume(id).map_err(engine_error)?,
-            Action::PauseQuery { .. } | Action::ResumeQuery { .. } => {}
-            Action::DeleteTopic { name } if !replaying => {
-                match Admin::new(self.transport()).delete_topics(&[name]).await {
-                    Ok(()) => {}
-                    Err(error) if error.code() == Some(KafkaError::UnknownTopicOrPartition) => {}
-                    Err(error) => {
-                        return Err(ApiError::server(format!("topic \"{name}\" cannot be deleted: {error}")));
+            Err(error) => Err(engine_error(error)),
+        }
+    }
+
+    /// Takes changes back, the last one first.
+    async fn undo(&self, changes: Vec<Change>) {
+        for change in changes.into_iter().rev() {
+            match change {
+                Change::Ddl(undo) => self.change_metastore(|metastore| metastore.undo(undo)),
+                Change::Query { id, before, running } => {
+                    self.set_start_failure(&id, None);
+                    self.change_metastore(|metastore| match before {
+                        Some(before) => _ = metastore.add_query((*before).clone()),
+                        None => _ = metastore.remove_query(&id),
+                    });
+                    if let Some(handle) = running {
+                        self.restart(&handle).await;
+                    }
+                }
+                Change::Paused { id, before } => {
+                    let back = if before { self.engine().pause(&id) } else { self.engine().resume(&id) };
+                    if let Err(error) = back {
+                        tracing::error!(query_id = id, error = %error.chain(), "the query's state is not as before");
                     }
                 }
             }
-            Action::DeleteTopic { .. } => {}
         }
-        Ok(())
     }
 
-    async fn start_query(
+    /// Starts a query again that was stopped for one that did not start.
+    async fn restart(&self, handle: &QueryHandle) {
+        let (plan, options) = ((*handle.plan).clone(), handle.options.clone());
+        let properties = options.properties.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        if let Err(error) = self.engine().start_query(plan, options).await {
+            tracing::error!(query_id = handle.query_id, error = %error.chain(), "query did not start again");
+            self.set_start_failure(&handle.query_id, Some((error.chain(), properties)));
+        }
+    }
+
+    /// Starts a query. A failure is remembered until it starts or is stopped.
+    pub(crate) async fn start_query(
         &self,
         plan: &QueryPlan,
         properties: &IndexMap<String, String>,
         paused: bool,
     ) -> Result<(), ApiError> {
-        let reset =
-            properties.get("auto.offset.reset").or_else(|| properties.get("ksql.streams.auto.offset.reset"));
-        let options = QueryOptions {
-            auto_offset_reset: match reset {
-                Some(value) if value.eq_ignore_ascii_case("earliest") => OffsetReset::Earliest,
-                _ => OffsetReset::Latest,
-            },
-            properties: properties.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            paused,
+        let injected = weir_broker::failpoint!("query.start.before");
+        let started = match injected {
+            Err(error) => Err(ApiError::server(format!("query {} did not start: {error}", plan.query_id))),
+            Ok(()) => {
+                let options = self.query_options(properties, paused);
+                self.engine().start_query(plan.clone(), options).await.map(drop).map_err(engine_error)
+            }
         };
-        let started = self.engine().start_query(plan.clone(), options).await.map(drop).map_err(engine_error);
-        self.set_start_failure(&plan.query_id, started.as_ref().err().map(|e| e.message.clone()));
+        let failure = started.as_ref().err().map(|error| (error.message.clone(), properties.clone()));
+        self.set_start_failure(&plan.query_id, failure);
         started
     }
 
@@ -122,101 +288,20 @@ impl Node {
         match self.engine().stop_query(id, mode).await {
             Ok(()) => Ok(()),
             // It failed to start, or the node stopped between the command and the query.
-            Err(weir_engine::runtime::error::RuntimeError::UnknownQuery { .. }) => Ok(()),
+            Err(RuntimeError::UnknownQuery { .. }) => Ok(()),
             Err(error) => Err(engine_error(error)),
         }
     }
-
-    /// Applies the command topic from its beginning, then starts what should run.
-    pub(crate) async fn replay(&self, stored: Vec<StoredCommand>) -> Result<(), NodeError> {
-        let mut running: IndexMap<&str, (&QueryPlan, &IndexMap<String, String>)> = IndexMap::new();
-        let mut paused: BTreeSet<&str> = BTreeSet::new();
-        for (name, (partitions, configs)) in topics_made(&stored) {
-            self.create_topic(name, partitions, configs).await.map_err(replay_error)?;
-        }
-        for command in &stored {
-            self.apply(&command.command, true).await.map_err(replay_error)?;
-            for action in &command.command.actions {
-                match action {
-                    Action::StartQuery { plan, properties, .. } => {
-                        running.insert(&plan.query_id, (plan, properties));
-                    }
-                    Action::StopQuery { id } => {
-                        running.shift_remove(id.as_str());
-                        paused.remove(id.as_str());
-                    }
-                    Action::PauseQuery { id } => {
-                        paused.insert(id);
-                    }
-                    Action::ResumeQuery { id } => {
-                        paused.remove(id.as_str());
-                    }
-                    Action::CreateTopic { .. } | Action::Ddl(_) | Action::DeleteTopic { .. } => {}
-                }
-            }
-            self.record_status(&command.command.id, &Ok(()), "Statement executed");
-        }
-        for (id, (plan, properties)) in running {
-            if let Err(error) = self.start_query(plan, properties, paused.contains(id)).await {
-                // The other queries go on; SHOW QUERIES tells ERROR for this one.
-                tracing::error!(query_id = id, error = %error.message, "query did not start");
-            }
-        }
-        let dead = without_effect(&stored);
-        if !dead.is_empty() {
-            let now_ms = self.now_ms();
-            let mut log = self.lock_commands().await;
-            log.forget(&dead, now_ms).await?;
-        }
-        Ok(())
-    }
 }
 
-fn engine_error(error: weir_engine::runtime::error::RuntimeError) -> ApiError {
+/// A property with and without the prefix of Kafka Streams is the same one.
+fn short_name(name: &str) -> &str {
+    name.strip_prefix("ksql.streams.").unwrap_or(name)
+}
+
+fn engine_error(error: RuntimeError) -> ApiError {
     match error.fault() {
-        weir_engine::runtime::error::Fault::User => ApiError::bad_request(error.chain()),
+        Fault::User => ApiError::bad_request(error.chain()),
         _ => ApiError::server(error.chain()),
-    }
-}
-
-fn replay_error(error: ApiError) -> NodeError {
-    NodeError::Replay { message: error.message }
-}
-
-/// The command topic, locked. Keeps the node's idea of the next offset true.
-#[derive(Debug)]
-pub struct CommandGuard<'n> {
-    node: &'n Node,
-    log: MutexGuard<'n, CommandLog>,
-}
-
-impl CommandGuard<'_> {
-    pub fn next_offset(&self) -> i64 {
-        self.log.next_offset()
-    }
-
-    /// Writes a command; it is durable when this returns its offset.
-    pub async fn append(
-        &mut self,
-        command: &Command,
-        now_ms: i64,
-    ) -> Result<i64, crate::command::log::CommandLogError> {
-        drop(weir_broker::failpoint!("command.append.before"));
-        let appended = self.log.append(command, now_ms).await;
-        drop(weir_broker::failpoint!("command.append.after"));
-        self.node.shared.next_command_offset.store(self.log.next_offset(), Ordering::Release);
-        appended
-    }
-
-    pub(crate) async fn forget(
-        &mut self,
-        commands: &[&StoredCommand],
-        now_ms: i64,
-    ) -> Result<(), crate::command::log::CommandLogError> {
-        drop(weir_broker::failpoint!("command.forget.before"));
-        let forgotten = self.log.forget(commands, now_ms).await;
-        drop(weir_broker::failpoint!("command.forget.after"));
-        self.node.shared.next_command_offset.store(self.log.next_offset(), Ordering::Release);
-        forgotten
     }
 }

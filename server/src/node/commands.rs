@@ -1,6 +1,6 @@
 //! What became of commands, for `/status`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value, json};
 
@@ -12,17 +12,38 @@ const STATUSES_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct CommandStatuses {
-    /// Oldest first: id, status, message.
-    statuses: VecDeque<(String, &'static str, String)>,
+    /// By id without back quotes, which ksqlDB's clients leave out of paths.
+    statuses: HashMap<String, CommandOutcome>,
+    /// Ids without back quotes, oldest first; those of repeated commands occur again.
+    order: VecDeque<(String, u64)>,
+    recorded: u64,
+}
+
+#[derive(Debug)]
+struct CommandOutcome {
+    id: String,
+    status: &'static str,
+    message: String,
+    /// The number of the entry in `order` that stands for this outcome.
+    number: u64,
+}
+
+fn plain(id: &str) -> String {
+    id.replace('`', "")
 }
 
 impl CommandStatuses {
     fn record(&mut self, id: &str, status: &'static str, message: String) {
-        self.statuses.retain(|(known, ..)| known != id);
-        if self.statuses.len() == STATUSES_MAX {
-            self.statuses.pop_front();
+        self.recorded += 1;
+        let outcome = CommandOutcome { id: id.to_owned(), status, message, number: self.recorded };
+        self.statuses.insert(plain(id), outcome);
+        self.order.push_back((plain(id), self.recorded));
+        while self.order.len() > STATUSES_MAX {
+            let Some((oldest, number)) = self.order.pop_front() else { break };
+            if self.statuses.get(&oldest).is_some_and(|outcome| outcome.number == number) {
+                self.statuses.remove(&oldest);
+            }
         }
-        self.statuses.push_back((id.to_owned(), status, message));
     }
 }
 
@@ -38,15 +59,32 @@ impl Node {
     pub fn all_statuses(&self) -> Value {
         let statuses = self.shared.statuses.lock();
         let map: Map<String, Value> =
-            statuses.statuses.iter().map(|(id, status, _)| (id.clone(), json!(status))).collect();
+            statuses.statuses.values().map(|outcome| (outcome.id.clone(), json!(outcome.status))).collect();
         Value::Object(map)
     }
 
-    /// ksqlDB's clients leave the back quotes out of the path.
     pub fn status_of(&self, id: &str) -> Option<Value> {
-        let plain = |id: &str| id.replace('`', "");
         let statuses = self.shared.statuses.lock();
-        let (_, status, message) = statuses.statuses.iter().find(|(known, ..)| plain(known) == plain(id))?;
+        let CommandOutcome { status, message, .. } = statuses.statuses.get(&plain(id))?;
         Some(json!({"status": status, "message": message, "queryId": null}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oldest_outcomes_are_forgotten() {
+        let mut statuses = CommandStatuses::default();
+        statuses.record("stream/`A`/create", "SUCCESS", String::new());
+        statuses.record("stream/`B`/create", "ERROR", String::new());
+        for number in 0..STATUSES_MAX - 1 {
+            statuses.record(&format!("stream/`S{number}`/create"), "SUCCESS", String::new());
+        }
+        assert!(!statuses.statuses.contains_key("stream/A/create"));
+        statuses.record("stream/`B`/create", "SUCCESS", String::new());
+        assert_eq!(statuses.statuses["stream/B/create"].status, "SUCCESS");
+        assert!(statuses.statuses.len() <= STATUSES_MAX);
     }
 }

@@ -15,13 +15,15 @@ use crate::statement::entity::CommandStatus;
 use crate::statement::execute::{RequestScope, sql_error};
 
 /// Prepares the statement once more against the node as it is now, writes its command and carries it out. One at a time.
+///
+/// Errors: nothing of the statement is in force; see [`crate::node::command_guard::CommandGuard::run`].
 pub async fn run_command(
     node: &Node,
     text: &str,
     parsed: &ParsedStatement,
     scope: &RequestScope,
 ) -> Result<CommandStatus, ApiError> {
-    let mut log = node.lock_commands().await;
+    let mut log = node.lock_commands().await.map_err(|e| with_statement(e, &parsed.text))?;
     let sandbox = node.sandbox(&scope.session).await?;
     let prepared = sandbox
         .prepare(&parsed.statement, &parsed.text, log.next_offset())
@@ -71,16 +73,9 @@ pub async fn run_command(
     };
     let command =
         Command { version: RECORD_VERSION, id: id.clone(), statement: parsed.text.clone(), actions };
-    // Topics come first: a command whose topic cannot be made must not be written.
-    node.create_topics(&command).await.map_err(|e| with_statement(e, &parsed.text))?;
-    let sequence = log
-        .append(&command, node.now_ms())
-        .await
-        .map_err(|e| ApiError::server(format!("the command could not be written: {e}")))?;
-    let outcome = node.apply(&command, false).await;
-    node.record_status(&id, &outcome, &message);
-    node.mark_applied(sequence);
-    outcome.map_err(|e| with_statement(e, &parsed.text))?;
+    // A change of the metastore copies it while another owner has it.
+    drop(sandbox);
+    let sequence = log.run(&command, &message).await.map_err(|e| with_statement(e, &parsed.text))?;
     Ok(CommandStatus { command_id: id, message, query_id, sequence })
 }
 

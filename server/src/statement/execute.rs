@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use serde_json::Value;
+use weir_engine::query::settings::QuerySettings;
 use weir_sql::ast::statement::Statement;
 use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::parser::{ParsedStatement, parse_statements};
@@ -36,6 +37,8 @@ impl RequestScope {
         let mut session = base.clone();
         for (name, value) in &properties {
             properties::check(name)?;
+            let known = QuerySettings::default().set(name, value);
+            known.map_err(|e| ApiError::bad_request(e.to_string()))?;
             session.set(name, value).map_err(|e| ApiError::bad_request(e.message))?;
         }
         Ok(RequestScope { properties, variables, session })

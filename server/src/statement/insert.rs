@@ -89,6 +89,12 @@ pub fn check_target(node: &Node, name: &str) -> Result<String, ApiError> {
         let kind = if source.is_stream() { "stream" } else { "table" };
         return Err(ApiError::bad_request(format!("Cannot insert into read-only {kind}: {unquoted}")));
     }
+    if node.topic_policy().is_read_only(&source.topic) {
+        return Err(ApiError::bad_request(format!(
+            "Cannot insert values into read-only topic: {}",
+            source.topic
+        )));
+    }
     if source.window.is_some() || !source.schema.headers.is_empty() {
         return Err(ApiError::bad_request(format!(
             "Cannot insert into `{unquoted}`: it is windowed or has header columns"

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
-use weir_engine::query::options::{OffsetReset, QueryOptions};
+use weir_engine::query::options::OffsetReset;
 use weir_engine::serde::json_value::row_to_json;
 use weir_sql::ast;
 use weir_sql::ast::query::{Emit, SelectKind};
@@ -240,11 +240,7 @@ async fn start_push(
             "maximum number of push queries exceeded (ksql.max.push.queries)",
         )
     })?;
-    let options = QueryOptions {
-        auto_offset_reset: offset_reset(scope),
-        properties: scope.properties.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        paused: false,
-    };
+    let options = node.query_options(&scope.properties, false);
     let query_id = push.plan.query_id.clone();
     let subscription = node
         .engine()

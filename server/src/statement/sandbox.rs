@@ -1,18 +1,23 @@
 //! A copy of what statements change, in which a batch is checked as a whole before anything of it runs.
 
+use std::sync::Arc;
+
 use weir_sql::ast::statement::Statement;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::source::QueryEntry;
 use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoRegistry, Session, TopicInfo};
+use weir_sql::session::{Context, NoRegistry, Session, TopicInfo};
+
+use crate::node::topics::NodeTopics;
 
 /// Metastore, topics and session as the statements before have left them.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    pub metastore: Metastore,
-    pub topics: MemoryTopics,
+    /// Copied at the first change.
+    pub metastore: Arc<Metastore>,
+    pub topics: NodeTopics,
     pub session: Session,
 }
 
@@ -40,7 +45,7 @@ impl Sandbox {
             PreparedStatement::Command(command) => self.apply_command(command, sql),
             PreparedStatement::Queries { action: QueryAction::Terminate, ids } => {
                 for id in ids {
-                    self.metastore.remove_query(id);
+                    Arc::make_mut(&mut self.metastore).remove_query(id);
                 }
             }
             PreparedStatement::Queries { .. }
@@ -63,14 +68,14 @@ impl Sandbox {
             self.topics.insert(topic.name.clone(), info);
         }
         for id in &command.terminates {
-            self.metastore.remove_query(id);
+            Arc::make_mut(&mut self.metastore).remove_query(id);
         }
         if let Some(ddl) = &command.ddl {
             // It was prepared against this very metastore; a failure shows when it is carried out.
-            let _ = self.metastore.apply(ddl);
+            let _ = Arc::make_mut(&mut self.metastore).apply(ddl);
         }
         if let Some(query) = &command.query {
-            self.metastore.add_query(QueryEntry {
+            Arc::make_mut(&mut self.metastore).add_query(QueryEntry {
                 kind: query.kind,
                 plan: query.plan.clone(),
                 sql: sql.to_owned(),

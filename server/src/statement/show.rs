@@ -111,7 +111,7 @@ async fn topics(node: &Node, text: &str, all: bool, extended: bool) -> Result<Va
     let listed = node.topics().await?;
     let rows: Vec<Value> = listed
         .iter()
-        .filter(|t| all || !is_hidden(&t.name))
+        .filter(|t| all || !node.topic_policy().is_hidden(&t.name))
         .map(|t| {
             let replicas = vec![t.replicas; usize::try_from(t.partitions).unwrap_or(0)];
             let mut row = json!({"name": t.name, "replicaInfo": replicas});
@@ -124,14 +124,6 @@ async fn topics(node: &Node, text: &str, all: bool, extended: bool) -> Result<Va
         .collect();
     let kind = if extended { "kafka_topics_extended" } else { "kafka_topics" };
     Ok(entity(kind, text, json!({"topics": rows})))
-}
-
-/// Topics that lists leave out unless asked for all.
-pub fn is_hidden(name: &str) -> bool {
-    name.starts_with("_confluent")
-        || name.starts_with("__")
-        || name == "_schemas"
-        || ["connect-configs", "connect-offsets", "connect-status", "connect-statuses"].contains(&name)
 }
 
 fn functions() -> Vec<Value> {

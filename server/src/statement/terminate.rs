@@ -15,12 +15,12 @@ const COMMAND_ID: &str = "cluster/TerminateCluster/terminate";
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Stops every query, drops every stream and table, and deletes the topics of those of them whose topic is named. Unlike
-/// ksqlDB's, the node goes on taking statements.
+/// ksqlDB's, the node goes on taking statements. Topics that are read-only for statements stay.
 ///
 /// Errors: a pattern is none.
 pub async fn terminate(node: &Node, topics: &[String]) -> Result<Value, ApiError> {
     let patterns = topics.iter().map(|t| pattern(t)).collect::<Result<Vec<_>, _>>()?;
-    let mut log = node.lock_commands().await;
+    let mut log = node.lock_commands().await?;
     let metastore = node.metastore();
     let mut actions: Vec<Action> =
         metastore.queries().map(|q| Action::StopQuery { id: q.plan.query_id.clone() }).collect();
@@ -29,6 +29,7 @@ pub async fn terminate(node: &Node, topics: &[String]) -> Result<Value, ApiError
         .sources()
         .map(|s| s.topic.as_str())
         .filter(|topic| patterns.iter().any(|p| p.is_match(topic)))
+        .filter(|topic| !node.topic_policy().is_read_only(topic))
         .collect();
     deleted.sort_unstable();
     deleted.dedup();
@@ -39,15 +40,8 @@ pub async fn terminate(node: &Node, topics: &[String]) -> Result<Value, ApiError
         statement: STATEMENT.to_owned(),
         actions,
     };
-    let sequence = log
-        .append(&command, node.now_ms())
-        .await
-        .map_err(|e| ApiError::server(format!("the command could not be written: {e}")))?;
-    let outcome = node.apply(&command, false).await;
     let message = "Cluster terminated.";
-    node.record_status(COMMAND_ID, &outcome, message);
-    node.mark_applied(sequence);
-    outcome?;
+    let sequence = log.run(&command, message).await?;
     let status = CommandStatus {
         command_id: COMMAND_ID.to_owned(),
         message: message.to_owned(),

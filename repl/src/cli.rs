@@ -26,7 +26,7 @@ use crate::cli::logging::{LogFilter, LogFormat};
 use crate::demo::command as demo;
 use crate::kafka_tools::error::ToolError;
 use crate::kafka_tools::scripts::Script;
-use crate::kafka_tools::{acl, cluster, consume, group, log_dump, produce, topic, user};
+use crate::kafka_tools::{acl, cluster, command_topic, consume, group, log_dump, produce, topic, user};
 use crate::migrate::commands as migrate;
 use crate::render::error::chain;
 use crate::render::line;
@@ -101,6 +101,7 @@ async fn run_command(cli: Cli) -> ExitCode {
         Some(Command::Cluster(args)) => tool_code(cluster::run(args).await),
         Some(Command::Acl(args)) => tool_code(acl::run(args).await),
         Some(Command::User(args)) => tool_code(user::run(args).await),
+        Some(Command::CommandTopic(args)) => tool_code(command_topic::run(args).await),
         Some(Command::Log(args)) => tool_code(log_dump::run(&args)),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::Config(args)) => config::run(args),

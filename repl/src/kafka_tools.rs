@@ -5,6 +5,7 @@ pub mod acl;
 pub mod client_properties;
 pub mod cluster;
 pub mod cluster_health;
+pub mod command_topic;
 pub mod config_entity;
 pub mod connection;
 pub mod consume;

@@ -14,6 +14,7 @@ use crate::cli::test::TestArgs;
 use crate::demo::command::DemoArgs;
 use crate::kafka_tools::acl::AclArgs;
 use crate::kafka_tools::cluster::ClusterArgs;
+use crate::kafka_tools::command_topic::CommandTopicArgs;
 use crate::kafka_tools::consume::ConsumeArgs;
 use crate::kafka_tools::group::GroupArgs;
 use crate::kafka_tools::log_dump::LogArgs;
@@ -71,6 +72,8 @@ pub enum Command {
     Acl(AclArgs),
     /// Show and change SCRAM users
     User(UserArgs),
+    /// Check, back up and restore the statements of a node
+    CommandTopic(CommandTopicArgs),
     /// Look into a log on disk, and check it
     Log(LogArgs),
     /// Make links that are called like Kafka's own scripts, and kcat

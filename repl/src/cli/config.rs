@@ -188,6 +188,11 @@ fn values(matches: &ArgMatches, defaults: &Defaults, node: &NodeArgs) -> Vec<Set
         values.push(SettingValue { name, value: Some(MASK.to_owned()), origin });
     }
     values.extend(broker_values(defaults, node));
+    for (name, value) in node.ksql_settings().unwrap_or_default() {
+        let given = defaults.broker.get(&name).filter(|given| given.value == value);
+        let origin = given.map_or_else(|| OVERRIDE.to_owned(), |given| given.origin.clone());
+        values.push(SettingValue { name, value: Some(value), origin });
+    }
     values
 }
 
@@ -226,7 +231,7 @@ fn broker_values(defaults: &Defaults, node: &NodeArgs) -> Vec<SettingValue> {
 
 pub fn run(args: ConfigArgs) -> ExitCode {
     let ConfigCommand::Show(show) = args.command;
-    if let Err(message) = show.node.kafka_settings() {
+    if let Err(message) = show.node.kafka_settings().and_then(|_| show.node.ksql_settings()) {
         line::err(format_args!("Error: {message}"));
         return ExitCode::from(2);
     }

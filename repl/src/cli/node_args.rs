@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use weir_broker::config::BrokerConfig;
+use weir_server::config::NodeConfig;
 
 use crate::cli::listen::HostPort;
 use crate::cli::logging::{LogFilter, LogFormat};
@@ -12,6 +13,9 @@ use crate::cli::security::SecurityArgs;
 use crate::cli::settings::{Meaning, known_names, meaning};
 use crate::durability::DurabilityArg;
 use crate::kafka_tools::suggest::did_you_mean;
+
+/// How names of ksqlDB begin.
+const KSQL: &str = "ksql.";
 
 #[derive(Clone, Debug, Args)]
 pub struct NodeArgs {
@@ -55,7 +59,7 @@ pub struct NodeArgs {
     /// How often retention, compaction and checkpoints look for work
     #[arg(long, value_name = "MS", hide = true)]
     pub housekeeping_interval_ms: Option<u64>,
-    /// Setting of the broker by its name in Kafka's server.properties: num.partitions=3, log.retention.ms=3600000
+    /// Setting by its name in Kafka's server.properties or ksqlDB's: num.partitions=3, ksql.service.id=shop_
     #[arg(long = "override", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// File of settings, instead of ./weir.toml, ~/.config/weir/weir.toml and /etc/weir/weir.toml
@@ -73,21 +77,40 @@ impl NodeArgs {
     pub fn kafka_settings(&self) -> Result<BTreeMap<String, String>, String> {
         let mut settings = BTreeMap::new();
         let mut broker = BrokerConfig::new(&self.data_dir);
-        for text in &self.overrides {
-            let (name, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\" is not KEY=VALUE"))?;
-            let (name, value) = (name.trim(), value.trim());
+        for (name, value) in self.overridden()?.into_iter().filter(|(name, _)| !name.starts_with(KSQL)) {
             check_override(name)?;
             broker.set(name, value).map_err(|error| error.to_string())?;
             settings.insert(name.to_owned(), value.to_owned());
         }
         Ok(settings)
     }
+
+    /// Settings by ksqlDB's names. Errors: one that is unknown or has a wrong value.
+    pub fn ksql_settings(&self) -> Result<BTreeMap<String, String>, String> {
+        let overridden = self.overridden()?;
+        let settings: BTreeMap<&str, &str> =
+            overridden.into_iter().filter(|(name, _)| name.starts_with(KSQL)).collect();
+        settings.keys().try_for_each(|name| check_override(name))?;
+        let mut config = NodeConfig::new(&self.data_dir);
+        config.set_ksql(settings.iter().map(|(n, v)| (*n, *v))).map_err(|error| error.to_string())?;
+        Ok(settings.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
+    }
+
+    /// Names and values of `--override`, those of files first.
+    fn overridden(&self) -> Result<Vec<(&str, &str)>, String> {
+        self.overrides.iter().map(|text| assignment(text)).collect()
+    }
 }
 
-/// Errors: it is no setting of the broker that `--override` can set.
+fn assignment(text: &str) -> Result<(&str, &str), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("\"{text}\" is not KEY=VALUE"))?;
+    Ok((name.trim(), value.trim()))
+}
+
+/// Errors: it is no setting that `--override` can set.
 fn check_override(name: &str) -> Result<(), String> {
     match meaning(name) {
-        Meaning::Broker => Ok(()),
+        Meaning::Unflagged => Ok(()),
         Meaning::Flag(setting) => {
             Err(format!("\"{name}\" is set by its flag, --{}", setting.id.replace('_', "-")))
         }
@@ -105,6 +128,7 @@ mod tests {
     #[test]
     fn overrides_that_set_nothing_are_named() {
         assert_eq!(check_override("num.partitions"), Ok(()));
+        assert_eq!(check_override("ksql.service.id"), Ok(()));
         for (name, expected) in [
             ("foo", "setting \"foo\" is not known"),
             ("num.partitons", "setting \"num.partitons\" is not known; did you mean \"num.partitions\"?"),

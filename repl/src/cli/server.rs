@@ -55,6 +55,9 @@ pub async fn run_server(args: NodeArgs) -> ExitCode {
         Err(error) => return fail(&chain(&error), 1),
     };
     line::out(format_args!("{}", ready_line(&node, started)));
+    if let Some(degradation) = node.node.degradation() {
+        line::err(format_args!("{}", degraded_line(&degradation.to_string())));
+    }
     let mut storage_failed = std::pin::pin!(node.node.storage_failed());
     let signal = loop {
         tokio::select! {
@@ -103,6 +106,14 @@ fn ready_line(node: &RunningNode, started: Instant) -> String {
     )
 }
 
+/// Shown when a node starts, and when a shell connects to it.
+fn degraded_line(reason: &str) -> String {
+    format!(
+        "Warning: the node is DEGRADED, statements that change it are refused: {reason}\n\
+         Repair: weir command-topic backup FILE, weir command-topic restore FILE --skip-unreadable, start the node again"
+    )
+}
+
 fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     let mut config = NodeConfig::new(&args.data_dir);
     if let Some(address) = &args.http_listen {
@@ -141,6 +152,9 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     }
     config.housekeeping_interval_ms = args.housekeeping_interval_ms;
     config.kafka_settings = args.kafka_settings()?;
+    let settings = args.ksql_settings()?;
+    let settings = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    config.set_ksql(settings).map_err(|error| error.to_string())?;
     Ok(config)
 }
 
@@ -190,8 +204,11 @@ async fn start_embedded(args: &NodeArgs) -> Result<RunningNode, String> {
 async fn open_session(address: &str, shell: &ShellArgs) -> Result<Session, ClientError> {
     let client = ServerClient::new(address)?;
     let info = client.get("/info").await?;
-    let status = info["KsqlServerInfo"]["serverStatus"].as_str().unwrap_or(SERVING);
-    if status != SERVING {
+    let info = &info["KsqlServerInfo"];
+    let status = info["serverStatus"].as_str().unwrap_or(SERVING);
+    if let Some(reason) = info["degradedReason"].as_str() {
+        line::err(format_args!("{}", degraded_line(reason)));
+    } else if status != SERVING {
         line::err(format_args!("Warning: the server is {status}; its /healthcheck names the cause"));
     }
     let output = match shell.output {

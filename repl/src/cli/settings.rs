@@ -2,6 +2,7 @@
 
 use weir_broker::config::BrokerConfig;
 use weir_broker::metadata::topic_config::DEFINITIONS;
+use weir_server::config::NodeConfig;
 
 /// A setting that has a flag.
 #[derive(Debug)]
@@ -117,8 +118,8 @@ const IGNORED: [&str; 54] = [
 #[derive(Debug)]
 pub enum Meaning {
     Flag(&'static Setting),
-    /// A setting of the broker without a flag of its own.
-    Broker,
+    /// A setting of the broker or of SQL without a flag of its own.
+    Unflagged,
     /// Nothing here.
     Ignored,
     Unknown,
@@ -131,7 +132,7 @@ pub fn meaning(name: &str) -> Meaning {
     let found = SETTINGS.iter().find(|s| s.name == normal || is_flag(s) || s.aliases.contains(&name));
     match found {
         Some(setting) => Meaning::Flag(setting),
-        None if BrokerConfig::knows(name) => Meaning::Broker,
+        None if BrokerConfig::knows(name) || NodeConfig::knows_ksql(name) => Meaning::Unflagged,
         None if IGNORED.iter().any(|known| name.starts_with(known)) => Meaning::Ignored,
         None => Meaning::Unknown,
     }
@@ -179,8 +180,10 @@ mod tests {
         assert_eq!(id("kafka.auto_create_topics"), "auto_create_topics");
         assert_eq!(id("data-dir"), "data_dir");
         assert_eq!(id("listeners"), "listeners");
-        assert!(matches!(meaning("num.partitions"), Meaning::Broker));
-        assert!(matches!(meaning("log.retention.ms"), Meaning::Broker));
+        for unflagged in ["num.partitions", "log.retention.ms", "ksql.service.id", "ksql.hidden.topics"] {
+            assert!(matches!(meaning(unflagged), Meaning::Unflagged), "{unflagged}");
+        }
+        assert!(matches!(meaning("ksql.udfs.enabled"), Meaning::Ignored));
         assert!(matches!(meaning("broker.id"), Meaning::Ignored));
         for unknown in ["listner", "num.partition", "transaction", ""] {
             assert!(matches!(meaning(unknown), Meaning::Unknown), "{unknown}");

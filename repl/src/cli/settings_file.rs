@@ -36,7 +36,7 @@ pub struct Given {
 pub struct Defaults {
     /// By clap's names of the flags.
     pub flags: BTreeMap<&'static str, Given>,
-    /// Settings of the broker without flags, by Kafka's names.
+    /// Settings without flags, by the names of Kafka and ksqlDB.
     pub broker: BTreeMap<String, Given>,
     /// What changes nothing, for people.
     pub warnings: Vec<String>,
@@ -107,7 +107,7 @@ impl Defaults {
         for (key, value) in settings {
             let separator = match meaning(&key) {
                 Meaning::Flag(setting) => setting.separator,
-                Meaning::Broker | Meaning::Ignored | Meaning::Unknown => ",",
+                Meaning::Unflagged | Meaning::Ignored | Meaning::Unknown => ",",
             };
             self.take(&key, value.join(separator), &shown)?;
         }
@@ -126,7 +126,7 @@ impl Defaults {
             Meaning::Flag(setting) => {
                 self.flags.insert(setting.id, given);
             }
-            Meaning::Broker => {
+            Meaning::Unflagged => {
                 self.broker.insert(key.to_owned(), given);
             }
             Meaning::Ignored => self.warnings.push(format!("{origin}: {key} changes nothing here")),

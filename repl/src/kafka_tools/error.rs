@@ -3,6 +3,7 @@
 use weir_broker::client::error::ClientError;
 use weir_broker::client::transport::TransportError;
 use weir_broker::protocol::error_code::ErrorCode;
+use weir_server::command::backup::BackupError;
 
 /// A failed command.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,8 @@ pub enum ToolError {
     TooLarge { place: String, bytes: usize, topic: String, bytes_max: usize },
     #[error("the transaction was aborted: nothing was written")]
     Aborted,
+    #[error("{}", crate::render::error::chain(.0))]
+    CommandTopic(#[from] BackupError),
     #[error("the cluster is not well: {count} finding(s)")]
     Unhealthy { count: usize },
     #[error("{failed} of {of} failed")]
@@ -67,6 +70,7 @@ impl ToolError {
             | ToolError::Damaged { .. }
             | ToolError::TooLarge { .. }
             | ToolError::Aborted
+            | ToolError::CommandTopic(_)
             | ToolError::Unhealthy { .. }
             | ToolError::Some { .. } => 1,
         }

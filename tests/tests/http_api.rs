@@ -51,7 +51,15 @@ async fn information_is_served() -> Result<()> {
     let server = start(folder.path())?;
     let sql = server.sql();
     let (_, info) = sql.get("/info").await?;
-    assert!(info.contains("KsqlServerInfo"), "{info}");
+    let info: Value = serde_json::from_str(&info)?;
+    let id = &info["KsqlServerInfo"]["kafkaClusterId"];
+    assert_eq!(id.as_str().map(str::len), Some(22), "{info}");
+    let (_, metadata) = sql.get("/v1/metadata/id").await?;
+    let clusters = json!({"kafka-cluster": id, "ksql-cluster": "default_"});
+    assert_eq!(
+        serde_json::from_str::<Value>(&metadata)?,
+        json!({"scope": {"path": [], "clusters": clusters}, "id": ""})
+    );
     let (status, health) = sql.get("/healthcheck").await?;
     assert_eq!(status, StatusCode::OK, "{health}");
     sql.execute(STREAM).await?;

@@ -1,6 +1,7 @@
 //! The binary and the tools around it, as users run them: one binary, so that it is linked once.
 
 mod clients;
+mod command_topic;
 mod config;
 mod crash;
 mod damaged_state;

@@ -112,7 +112,7 @@ fn formats_that_need_a_registry_are_refused_without_one() {
 }
 
 #[test]
-fn missing_topics_and_targets_are_told_from_wrong_statements() {
+fn missing_topics_and_targets_have_a_kind_of_their_own() {
     let topic = refusal("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='absent', VALUE_FORMAT='JSON');");
     assert_eq!(topic.kind, ErrorKind::Missing);
     assert_eq!(refusal("INSERT INTO ordres (id) VALUES (1);").kind, ErrorKind::Missing);
@@ -170,7 +170,7 @@ fn star_lists_former_keys_last_after_partition_by_null() {
 }
 
 /// Statements of other dialects: a part of the message, and a part of the hint.
-const UNSUPPORTED: [(&str, &str, &str); 42] = [
+const UNSUPPORTED: [(&str, &str, &str); 46] = [
     ("DELETE FROM customers WHERE id = 'a';", "DELETE is not supported", "null value"),
     ("UPDATE customers SET name = 'b';", "UPDATE is not supported", "INSERT INTO a table replaces"),
     ("TRUNCATE TABLE customers;", "TRUNCATE is not supported", "DELETE TOPIC"),
@@ -215,6 +215,14 @@ const UNSUPPORTED: [(&str, &str, &str); 42] = [
     ("CREATE TABLE t (id INT DEFAULT 1) WITH (KAFKA_TOPIC='t');", "constraint of a column", "PRIMARY KEY"),
     ("SELECT id FORM orders;", "Syntax error at or near 'orders'", "Did you mean FROM for FORM?"),
     ("SELECT id FROM orders WHRE id = 1;", "Syntax error at or near 'id'", "Did you mean WHERE for WHRE?"),
+    (
+        "CREATE STREAM s AS WITH x AS (SELECT id FROM orders) SELECT * FROM x;",
+        "common table",
+        "CREATE STREAM",
+    ),
+    ("EXPLAIN ANALYZE SELECT * FROM orders EMIT CHANGES;", "EXPLAIN ANALYZE is not", "SHOW QUERIES EXTENDED"),
+    ("SHOW CREATE TABLE customers;", "SHOW CREATE is not supported", "DESCRIBE"),
+    ("SHOW DATABASES;", "SHOW DATABASES is not supported", "SHOW STREAMS"),
     ("SHOW STREMAS;", "Expecting", "Did you mean STREAMS for STREMAS?"),
     ("LIST TABELS;", "Expecting", "Did you mean TABLES for TABELS?"),
 ];

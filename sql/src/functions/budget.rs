@@ -1,6 +1,6 @@
 //! Bounds of the memory that evaluating an expression takes.
 //!
-//! What functions produce is charged to the [`Budget`] of the evaluation while it is built. An evaluation that needs
+//! The output of functions is charged to the [`Budget`] of the evaluation while it is built. An evaluation that needs
 //! more fails with [`ArrowError::MemoryError`] and is repeated on fewer rows at a time (`expr::compile::sliced`).
 
 use std::cell::Cell;

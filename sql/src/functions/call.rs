@@ -34,7 +34,7 @@ pub(crate) trait Environment {
     fn fail(&self, row: usize, message: &str);
     fn now_ms(&self) -> i64;
     fn random(&self) -> u64;
-    /// What the evaluation may still produce.
+    /// The memory budget of the evaluation.
     fn budget(&self) -> &Budget;
 }
 

@@ -8,11 +8,13 @@ const FOREIGN: [(&[&str], &str); 40] = [
     (&["GROK"], "Use REGEXP_EXTRACT('pattern', text, group) once for each field."),
     (
         &["DATE_TRUNC", "DATETRUNC", "TIME_BUCKET", "TUMBLE", "HOP"],
-        "Group by time with WINDOW TUMBLING (SIZE 1 HOUR); FORMAT_TIMESTAMP(ts, 'yyyy-MM-dd HH:00') cuts a timestamp to a text.",
+        "Group by time with WINDOW TUMBLING (SIZE 1 HOUR); FORMAT_TIMESTAMP(ts, 'yyyy-MM-dd HH:00') cuts a \
+         timestamp to a text.",
     ),
     (
         &["NOW", "GETDATE", "SYSDATE", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIMESTAMP"],
-        "UNIX_TIMESTAMP() is the time in milliseconds, FROM_UNIXTIME(UNIX_TIMESTAMP()) as a TIMESTAMP; ROWTIME is that of the record.",
+        "UNIX_TIMESTAMP() is the time in milliseconds, FROM_UNIXTIME(UNIX_TIMESTAMP()) as a TIMESTAMP; \
+         ROWTIME is that of the record.",
     ),
     (&["CURRENT_DATE", "TODAY", "CURDATE"], "FROM_DAYS(UNIX_DATE()) is the date of today."),
     (&["SPLIT_PART"], "Use SPLIT(text, '/')[2]."),
@@ -24,7 +26,8 @@ const FOREIGN: [(&[&str], &str); 40] = [
     (&["REGEXP_SPLIT", "REGEXP_SPLIT_TO_TABLE"], "Use REGEXP_SPLIT_TO_ARRAY(text, 'pattern')."),
     (
         &["PERCENTILE", "PERCENTILE_CONT", "PERCENTILE_DISC", "APPROX_PERCENTILE", "QUANTILE", "MEDIAN"],
-        "There are no percentiles: SUM(CASE WHEN value <= 100 THEN 1 ELSE 0 END) counts below a limit, TOPK(value, 10) gives the largest.",
+        "There are no percentiles: SUM(CASE WHEN value <= 100 THEN 1 ELSE 0 END) counts below a limit, \
+         TOPK(value, 10) gives the largest.",
     ),
     (&["VARIANCE", "VAR_SAMP", "VAR_POP", "STDDEV", "STDEV", "STDDEV_POP"], "Use STDDEV_SAMP(value)."),
     (
@@ -37,7 +40,8 @@ const FOREIGN: [(&[&str], &str); 40] = [
     (&["APPROX_COUNT_DISTINCT", "APPROX_DISTINCT"], "Use COUNT_DISTINCT(value)."),
     (
         &["ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE"],
-        "Numbers within a group do not exist; TOPK(value, n) gives the largest n, ORDER BY with LIMIT sorts a pull query.",
+        "Numbers within a group do not exist; TOPK(value, n) gives the largest n, ORDER BY with LIMIT \
+         sorts a pull query.",
     ),
     (&["LAG", "LEAD"], "Use LATEST_BY_OFFSET(value, 2): it gives the last two values of each group."),
     (&["FIRST_VALUE", "FIRST", "ANY_VALUE", "ARG_MIN"], "Use EARLIEST_BY_OFFSET(value)."),

@@ -16,6 +16,11 @@ use crate::parser::cursor::Cursor;
 impl Cursor<'_> {
     pub(super) fn query(&mut self) -> Result<Query> {
         let start = self.span();
+        if self.is_keyword(0, "WITH")
+            && let Some(refusal) = self.unsupported_verb()
+        {
+            return Err(refusal);
+        }
         self.expect_keyword("SELECT")?;
         let distinct = self.eat_keyword("DISTINCT");
         let projection = self.comma_separated(Self::select_item)?;

@@ -51,7 +51,7 @@ impl Cursor<'_> {
                 return Ok(show);
             }
         }
-        Err(self.unexpected())
+        Err(self.unsupported_list().unwrap_or_else(|| self.unexpected()))
     }
 
     /// After DESCRIBE.
@@ -84,6 +84,9 @@ impl Cursor<'_> {
         let ends = matches!(self.peek_nth(1), Token::SemiColon | Token::EOF);
         if self.is_name(0) && ends {
             return Ok(Statement::Explain(ExplainTarget::Query(self.name()?)));
+        }
+        if self.is_keyword(0, "ANALYZE") {
+            return Err(self.explain_analyze());
         }
         let start = self.span();
         let statement = Box::new(self.nested(Self::statement)?);

@@ -15,7 +15,8 @@ const VERBS: [Row; 17] = [
     (
         &["DELETE"],
         "DELETE",
-        "A row of a table is deleted by a record with its key and a null value on the table's topic; DROP … DELETE TOPIC deletes all.",
+        "A row of a table is deleted by a record with its key and a null value on the table's topic; DROP \
+         … DELETE TOPIC deletes all.",
     ),
     (
         &["UPDATE"],
@@ -40,7 +41,8 @@ const VERBS: [Row; 17] = [
     (
         &["WITH"],
         "WITH (a common table expression)",
-        "Give the inner query a name with CREATE STREAM … AS SELECT or CREATE TABLE … AS SELECT, and select from that.",
+        "Give the inner query a name with CREATE STREAM … AS SELECT or CREATE TABLE … AS SELECT, and \
+         select from that.",
     ),
     (&["VALUES"], "VALUES as a statement", "Write rows with INSERT INTO … VALUES (…)."),
     (
@@ -71,7 +73,8 @@ const VERBS: [Row; 17] = [
     (
         &["ANALYZE", "VACUUM", "OPTIMIZE", "COMMENT", "LOCK", "UNLOCK", "ATTACH", "DECLARE", "FETCH"],
         "This statement",
-        "Statements are CREATE, DROP, ALTER, INSERT, SELECT, SHOW, DESCRIBE, EXPLAIN, TERMINATE, PAUSE, RESUME, SET and PRINT.",
+        "Statements are CREATE, DROP, ALTER, INSERT, SELECT, SHOW, DESCRIBE, EXPLAIN, TERMINATE, PAUSE, \
+         RESUME, SET and PRINT.",
     ),
 ];
 
@@ -90,7 +93,8 @@ const OBJECTS: [Row; 10] = [
     (
         &["TOPIC"],
         "A topic as an object of SQL",
-        "CREATE STREAM … WITH (KAFKA_TOPIC='…', PARTITIONS=…) makes the topic, DROP … DELETE TOPIC deletes it; so does weir topic.",
+        "CREATE STREAM … WITH (KAFKA_TOPIC='…', PARTITIONS=…) makes the topic, DROP … DELETE TOPIC deletes \
+         it; so does weir topic.",
     ),
     (
         &["DATABASE", "SCHEMA", "CATALOG"],
@@ -121,7 +125,21 @@ const OBJECTS: [Row; 10] = [
     (&["QUERY"], "A query as an object", "CREATE … AS SELECT starts a query, TERMINATE ends it."),
 ];
 
-/// What must follow a word for it to be the clause and not a name.
+/// Words after SHOW.
+const SHOWN: [Row; 6] = [
+    (&["CREATE"], "SHOW CREATE", "DESCRIBE … EXTENDED shows the statement."),
+    (&["COLUMNS", "FIELDS"], "SHOW COLUMNS", "DESCRIBE lists the columns of a stream or table."),
+    (&["PROCESSLIST", "PROCESSES", "JOBS"], "SHOW PROCESSLIST", "SHOW QUERIES lists the running queries."),
+    (
+        &["DATABASES", "SCHEMAS", "CATALOGS"],
+        "SHOW DATABASES",
+        "There is one catalog; SHOW STREAMS and SHOW TABLES list it.",
+    ),
+    (&["VIEWS", "INDEXES", "SOURCES"], "SHOW VIEWS", "SHOW STREAMS and SHOW TABLES list what there is."),
+    (&["USERS", "ROLES", "GRANTS"], "SHOW USERS", "weir user list and weir acl list show users and rights."),
+];
+
+/// The token that must follow a word for it to be the clause and not a name.
 #[derive(Clone, Copy)]
 enum Next {
     /// Anything, since no name can stand there.
@@ -150,7 +168,8 @@ const CLAUSES: [(&[&str], Next, &str, &str); 21] = [
         &["OVER"],
         Next::Paren,
         "A window function (OVER)",
-        "Aggregate with GROUP BY and a WINDOW clause; LATEST_BY_OFFSET and EARLIEST_BY_OFFSET give last and first values.",
+        "Aggregate with GROUP BY and a WINDOW clause; LATEST_BY_OFFSET and EARLIEST_BY_OFFSET give last \
+         and first values.",
     ),
     (
         &["FILTER"],
@@ -198,7 +217,8 @@ const CLAUSES: [(&[&str], Next, &str, &str); 21] = [
         &["CASCADE", "RESTRICT"],
         Next::Any,
         "CASCADE",
-        "Drop the streams and tables that read this one first, and TERMINATE the queries; the refusal of DROP names them.",
+        "Drop the streams and tables that read this one first, and TERMINATE the queries; the refusal of \
+         DROP names them.",
     ),
     (
         &["CLUSTER", "DISTRIBUTE", "SORT"],
@@ -247,6 +267,20 @@ impl Cursor<'_> {
     /// The refusal of an object that CREATE, DROP and ALTER do not know, at its word.
     pub(super) fn unsupported_object(&self) -> Option<SqlError> {
         self.in_rows(&OBJECTS)
+    }
+
+    /// The refusal of something that SHOW does not know, at its word.
+    pub(super) fn unsupported_list(&self) -> Option<SqlError> {
+        self.in_rows(&SHOWN)
+    }
+
+    /// The refusal of EXPLAIN ANALYZE.
+    pub(super) fn explain_analyze(&self) -> SqlError {
+        refusal(
+            "EXPLAIN ANALYZE",
+            "EXPLAIN shows the plan; SHOW QUERIES EXTENDED and the metrics show the work of a running query.",
+            self.span(),
+        )
     }
 
     /// The refusal of a clause of another dialect, at its first word. `certain`: no name can stand here.

@@ -172,7 +172,7 @@ impl Node {
     pub(crate) fn evaluate(&self, frame: &Frame<'_>) -> NodeResult {
         let before = frame.budget().used();
         let value = self.compute(frame)?;
-        // What the operands took is free again; the value stays.
+        // The memory of the operands is free again; the value stays.
         frame.budget().restore(before);
         if !matches!(self, Node::Column(_) | Node::Literal(_)) {
             frame.budget().charge(bytes_of(value.array.as_ref(), 0, value.array.len()))?;

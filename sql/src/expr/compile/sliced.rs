@@ -10,7 +10,7 @@ use crate::expr::compile::physical::Program;
 use crate::functions::budget::{EVALUATION_BYTES_MAX, RESULT_BYTES_MAX, bytes_of};
 use crate::functions::call::Value;
 
-/// What becomes of rows that do not fit into memory.
+/// Treatment of rows that do not fit into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overflow {
     /// They are reported and become NULL.

@@ -170,7 +170,7 @@ fn star_lists_former_keys_last_after_partition_by_null() {
 }
 
 /// Statements of other dialects: a part of the message, and a part of the hint.
-const UNSUPPORTED: [(&str, &str, &str); 46] = [
+const UNSUPPORTED: [(&str, &str, &str); 49] = [
     ("DELETE FROM customers WHERE id = 'a';", "DELETE is not supported", "null value"),
     ("UPDATE customers SET name = 'b';", "UPDATE is not supported", "INSERT INTO a table replaces"),
     ("TRUNCATE TABLE customers;", "TRUNCATE is not supported", "DELETE TOPIC"),
@@ -221,6 +221,9 @@ const UNSUPPORTED: [(&str, &str, &str); 46] = [
         "CREATE STREAM",
     ),
     ("EXPLAIN ANALYZE SELECT * FROM orders EMIT CHANGES;", "EXPLAIN ANALYZE is not", "SHOW QUERIES EXTENDED"),
+    ("SELECT COUNT(DISTINCT id) FROM orders EMIT CHANGES;", "DISTINCT in a call", "COUNT_DISTINCT(value)"),
+    ("SELECT * FROM orders, customers;", "A list of sources is not supported", "JOIN … ON"),
+    ("SELECT id::STRING FROM orders;", "The operator :: is not supported", "CAST(value AS type)"),
     ("SHOW CREATE TABLE customers;", "SHOW CREATE is not supported", "DESCRIBE"),
     ("SHOW DATABASES;", "SHOW DATABASES is not supported", "SHOW STREAMS"),
     ("SHOW STREMAS;", "Expecting", "Did you mean STREAMS for STREMAS?"),
@@ -270,7 +273,8 @@ fn misspelt_names_get_a_suggestion() {
         ("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', PARTITION=1);", "Did you mean PARTITIONS?"),
         ("CREATE STREAM s (a INT) WITH (TOPIC='s', PARTITIONS=1);", "Did you mean KAFKA_TOPIC?"),
         ("SELECT TRANSFORM(tags, x => UCASE(y)) FROM orders EMIT CHANGES;", ""),
-        ("SELECT LENGHT(customer) FROM orders EMIT CHANGES;", ""),
+        ("SELECT LENGHT(customer) FROM orders EMIT CHANGES;", "Use LEN(text)"),
+        ("SELECT id FROM orders WHERE currency = \"EUR euro\" EMIT CHANGES;", "single quotes: 'EUR euro'"),
         ("SELECT NOW() FROM orders EMIT CHANGES;", "UNIX_TIMESTAMP()"),
         ("SELECT DATE_TRUNC('hour', id) FROM orders EMIT CHANGES;", "WINDOW TUMBLING"),
         ("SELECT PERCENTILE(price, 0.95) FROM orders GROUP BY id EMIT CHANGES;", "TOPK"),

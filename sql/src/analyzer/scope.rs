@@ -187,6 +187,13 @@ impl Scope {
         let error = SqlError::analysis(message, span);
         match self.similar_column(&name.name) {
             Some(similar) => error.with_hint(format!("Did you mean {similar}?")),
+            // Unquoted names are in upper case.
+            None if qualifier.is_none() && name.name.contains(char::is_lowercase) => {
+                error.with_hint(format!(
+                    "Double and back quotes are for names; a text is written in single quotes: '{}'.",
+                    name.name
+                ))
+            }
             None => error,
         }
     }

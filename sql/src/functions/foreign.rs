@@ -1,7 +1,7 @@
 //! Functions of other SQL dialects, with what computes the same here.
 
 use crate::functions::registry::FunctionRegistry;
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, nearest};
 
 /// `(names, alternative)`.
 const FOREIGN: [(&[&str], &str); 40] = [
@@ -111,11 +111,11 @@ const FOREIGN: [(&[&str], &str); 40] = [
 /// A hint for a call of a function that the registry does not have: the same of another dialect, or a similar name.
 pub fn unknown_function_hint(registry: &FunctionRegistry, name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
-    let foreign = FOREIGN.iter().find(|(names, _)| names.contains(&upper.as_str()));
-    match foreign {
-        Some((_, alternative)) => Some((*alternative).to_owned()),
-        None => did_you_mean(name, registry.list().iter().map(|f| f.name)),
-    }
+    let foreign =
+        |name: &str| FOREIGN.iter().find(|(names, _)| names.contains(&name)).map(|(_, a)| (*a).to_owned());
+    foreign(&upper)
+        .or_else(|| did_you_mean(name, registry.list().iter().map(|f| f.name)))
+        .or_else(|| foreign(nearest(name, FOREIGN.iter().flat_map(|(names, _)| names.iter().copied()))?))
 }
 
 #[cfg(test)]
@@ -143,6 +143,8 @@ mod tests {
             unknown_function_hint(registry, "split_part").as_deref(),
             Some("Use SPLIT(text, '/')[2].")
         );
+        let misspelt = unknown_function_hint(registry, "lenght");
+        assert_eq!(misspelt.as_deref(), Some("Use LEN(text), or ARRAY_LENGTH(array)."));
         assert_eq!(unknown_function_hint(registry, "quetzalcoatl"), None);
     }
 }

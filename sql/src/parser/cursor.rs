@@ -341,6 +341,9 @@ impl<'t> Cursor<'t> {
         if let Some(refusal) = self.unsupported_clause(true) {
             return refusal;
         }
+        if *self.peek() == Token::DoubleColon {
+            return self.cast_operator();
+        }
         Unexpected {
             before: self.word_before(),
             token: self.peek(),

@@ -158,6 +158,9 @@ impl Cursor<'_> {
     }
 
     fn argument(&mut self) -> Result<Argument> {
+        if self.is_keyword(0, "DISTINCT") {
+            return Err(self.distinct_argument());
+        }
         if self.at_lambda() {
             return self.lambda().map(Argument::Lambda);
         }

@@ -32,6 +32,9 @@ impl Cursor<'_> {
         }
         self.expect_keyword("FROM")?;
         let from = self.source()?;
+        if *self.peek() == Token::Comma {
+            return Err(self.source_list());
+        }
         let mut joins = Vec::new();
         while let Some(join) = self.join_opt()? {
             joins.push(join);

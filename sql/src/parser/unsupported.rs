@@ -274,6 +274,25 @@ impl Cursor<'_> {
         self.in_rows(&SHOWN)
     }
 
+    /// The refusal of `COUNT(DISTINCT x)`.
+    pub(super) fn distinct_argument(&self) -> SqlError {
+        refusal(
+            "DISTINCT in a call",
+            "COUNT_DISTINCT(value) counts distinct values, COLLECT_SET(value) and TOPKDISTINCT(value, n) collect them.",
+            self.span(),
+        )
+    }
+
+    /// The refusal of `FROM a, b`.
+    pub(super) fn source_list(&self) -> SqlError {
+        refusal("A list of sources", "Write JOIN … ON with an equation of both sides.", self.span())
+    }
+
+    /// The refusal of `value::type`.
+    pub(super) fn cast_operator(&self) -> SqlError {
+        refusal("The operator ::", "Write CAST(value AS type).", self.span())
+    }
+
     /// The refusal of EXPLAIN ANALYZE.
     pub(super) fn explain_analyze(&self) -> SqlError {
         refusal(

@@ -7,6 +7,7 @@ pub mod acl;
 pub mod acl_filter;
 pub mod acl_set;
 pub mod audit;
+pub mod audit_trail;
 pub mod config;
 pub mod oauth;
 pub mod quota;

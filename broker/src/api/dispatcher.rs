@@ -68,7 +68,7 @@ impl Dispatcher {
         context: RequestContext,
         mut request: Request,
     ) -> BoxFuture<'static, Option<Response>> {
-        let access = Access::of(&self.node, &context.session);
+        let access = Access::of(&self.node, &context.session, request.api_key());
         let image = self.node.metadata().image();
         let auto_create = self.node.config().auto_create_topics;
         let check = Check { access: &access, image: &image, version: context.api_version, auto_create };

@@ -25,6 +25,7 @@ use crate::auth::acl::Operation;
 use crate::ids::{TopicId, TopicPartition};
 use crate::log::access::{FetchData, Isolation, ReadRequest};
 use crate::net::handler::RequestContext;
+use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::fetch::{
     AbortedTransaction, FetchPartition, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse,
@@ -112,7 +113,7 @@ pub(crate) async fn handle(
         Err(error_code) => return FetchResponse { error_code, ..FetchResponse::default() },
     };
     let by_id = context.api_version >= TOPIC_ID_VERSION_FIRST;
-    let access = Access::of(node, &context.session);
+    let access = Access::of(node, &context.session, ApiKey::Fetch);
     let topics = Finder { node, access: &access, by_id, replica_id }.find_all(plan.topics);
     drop(access);
     let mut pass = poll(Arc::new(WantedRecords { topics, limits }), wait, node.closing()).await;

@@ -13,6 +13,7 @@ use crate::group::consumer::state::{JOIN_EPOCH, PartitionSet};
 use crate::group::message::{JoinRequest, SyncRequest};
 use crate::net::handler::RequestContext;
 use crate::net::session::Session;
+use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
@@ -138,7 +139,7 @@ pub(crate) async fn leave(node: &Node, version: i16, request: LeaveGroupRequest)
 
 /// Whose rules say which topics a member's pattern names.
 fn viewer(node: &Node, session: &Session) -> Option<Viewer> {
-    let access = Access::of(node, session);
+    let access = Access::of(node, session, ApiKey::ConsumerGroupHeartbeat).unaudited();
     let name = access.subject_name()?;
     Some(Viewer::new(&name, move |image, topic| {
         access.may_under(image.security(), Operation::Describe, ResourceType::Topic, topic)

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::api::fetch::sessions::{FetchSessions, PARTITIONS_MAX};
+use crate::auth::audit_trail::AuditTrail;
 use crate::auth::throttle::Throttle;
 use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
@@ -75,6 +76,7 @@ pub struct Node {
     /// Passwords being checked; more would take the processor from everything else.
     password_checks: Semaphore,
     throttle: Throttle,
+    audit: Option<Arc<AuditTrail>>,
     telemetry: Telemetry,
     fetch_sessions: FetchSessions,
 }
@@ -91,6 +93,7 @@ impl Node {
             decoy_key,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             throttle: Throttle::default(),
+            audit: parts.config.security.audit.clone().map(|sink| Arc::new(AuditTrail::new(sink))),
             telemetry: Telemetry::default(),
             fetch_sessions: FetchSessions::new(parts.config.fetch_sessions_max, PARTITIONS_MAX),
             parts,
@@ -160,6 +163,11 @@ impl Node {
 
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.throttle
+    }
+
+    /// Destination of decisions that are reported; `None`: no audit.
+    pub(crate) fn audit(&self) -> Option<&Arc<AuditTrail>> {
+        self.audit.as_ref()
     }
 
     /// What consumers read in sessions, in figures.

@@ -1,5 +1,6 @@
 //! SaslHandshake and SaslAuthenticate. Source: KIP-43, KIP-152, KIP-255, KIP-368.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,12 +9,15 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::api::node::Node;
+use crate::auth::audit::{AuditEvent, Interface};
+use crate::auth::audit_trail::Frequency;
 use crate::auth::oauth::{BearerToken, error_response};
 use crate::auth::sasl::{Exchange, PlainCredential, SaslFailure, SaslMechanism, Step};
 use crate::auth::scram::server::{Proven, Secrets};
 use crate::auth::scram::{ITERATIONS_MIN, ScramCredential, ScramMechanism};
 use crate::auth::token::TokenError;
-use crate::net::session::Session;
+use crate::net::session::{ANONYMOUS, Session};
+use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 use crate::protocol::messages::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
@@ -88,10 +92,14 @@ pub(crate) async fn authenticate(
         session.continue_exchange(mechanism, raw, next);
         SaslAuthenticateResponse { auth_bytes: Bytes::from(reply), ..SaslAuthenticateResponse::default() }
     };
+    let mut claimed = exchange.user().map(str::to_owned);
     let outcome = match step(node, exchange, &request.auth_bytes) {
         Ok(Step::Continue { reply, next }) => return go_on(reply, next),
         Ok(Step::Proven(proven)) => Ok(proven.into()),
-        Ok(Step::CheckPassword(credential)) => check_password(node, credential).await.map(Into::into),
+        Ok(Step::CheckPassword(credential)) => {
+            claimed = Some(credential.user.clone());
+            check_password(node, credential).await.map(Into::into)
+        }
         Ok(Step::CheckToken(token)) => match check_token(node, &token).await {
             Ok(authenticated) => Ok(authenticated),
             Err(error) => return go_on(error_response(&error), Exchange::TokenRejected(error)),
@@ -100,12 +108,18 @@ pub(crate) async fn authenticate(
     };
     match outcome {
         Ok(authenticated) => match accept(session, mechanism, &authenticated) {
-            Ok(session_lifetime_ms) => SaslAuthenticateResponse {
-                auth_bytes: Bytes::from(authenticated.reply),
-                session_lifetime_ms,
-                ..SaslAuthenticateResponse::default()
-            },
-            Err(message) => refuse(node, session, mechanism, message).await,
+            Ok(session_lifetime_ms) => {
+                report(node, session, &authenticated.principal, true);
+                SaslAuthenticateResponse {
+                    auth_bytes: Bytes::from(authenticated.reply),
+                    session_lifetime_ms,
+                    ..SaslAuthenticateResponse::default()
+                }
+            }
+            Err(message) => {
+                report(node, session, &authenticated.principal, false);
+                refuse(node, session, mechanism, message).await
+            }
         },
         Err(failure) => {
             let message = match &failure {
@@ -113,9 +127,28 @@ pub(crate) async fn authenticate(
                 SaslFailure::Message(reason) => format!("{failure}: {reason}"),
                 SaslFailure::Token(reason) => format!("{failure}: {reason}"),
             };
+            let claimed = claimed.map_or_else(|| ANONYMOUS.to_owned(), |user| format!("User:{user}"));
+            report(node, session, &claimed, false);
             refuse(node, session, mechanism, message).await
         }
     }
+}
+
+/// Reports an authentication, where that is wanted.
+fn report(node: &Node, session: &Session, principal: &str, allowed: bool) {
+    let Some(trail) = node.audit() else { return };
+    let event = AuditEvent {
+        time_ms: node.clock().now_ms(),
+        principal: principal.into(),
+        client: session.peer.map(|peer| peer.ip().to_canonical()),
+        interface: Interface::Kafka,
+        action: Cow::Borrowed(ApiKey::SaslAuthenticate.name()),
+        operation: None,
+        resource: None,
+        allowed,
+        repetitions: 0,
+    };
+    trail.record(event, Frequency::Single);
 }
 
 fn step(node: &Node, exchange: Exchange, message: &[u8]) -> Result<Step, SaslFailure> {

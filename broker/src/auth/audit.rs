@@ -34,11 +34,11 @@ pub struct AuditResource {
 }
 
 /// One decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AuditEvent {
     /// Units: ms since epoch, UTC.
     pub time_ms: i64,
-    /// `User:name`.
+    /// `User:name`; of a failed authentication, the identity that was claimed, if any was.
     pub principal: Arc<str>,
     /// Address of the client; `None` for callers in this process.
     pub client: Option<IpAddr>,

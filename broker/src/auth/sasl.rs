@@ -155,6 +155,14 @@ pub enum SaslFailure {
 }
 
 impl Exchange {
+    /// Name of the user that the exchange is about, once the client has given it.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Scram(exchange) => Some(exchange.user()),
+            Self::Agreed(_) | Self::TokenRejected(_) => None,
+        }
+    }
+
     /// Takes the next message.
     pub fn step(
         self,

@@ -52,7 +52,7 @@ pub(super) fn metadata(check: Check<'_>, request: &mut MetadataRequest) -> Verdi
     if access.is_unrestricted() && !cluster_wanted && !request.include_topic_authorized_operations {
         return Verdict::Allowed;
     }
-    let may_create = |name: &str| check.cluster(Operation::Create) || access.topic(Operation::Create, name);
+    let may_create = |name: &str| access.topic_or_cluster(Operation::Create, name);
     let creating = auto_create && request.allow_auto_topic_creation;
     // A request may give a name, an id, or both, so both are checked; clients that mean an id may send an empty name.
     let is_refused = |topic: &MetadataRequestTopic| {
@@ -75,7 +75,7 @@ pub(super) fn metadata(check: Check<'_>, request: &mut MetadataRequest) -> Verdi
         let topics = refused.into_iter().map(|topic| hidden_topic(version, topic)).collect();
         return Verdict::Refused(MetadataResponse { topics, ..MetadataResponse::default() }.into());
     }
-    let access = access.clone();
+    let access = access.unaudited();
     completed!(Metadata, |answer| {
         if asked_for_all {
             let visible = |name: &Option<String>| {
@@ -105,14 +105,15 @@ pub(super) fn describe_topic_partitions(
     check: Check<'_>,
     request: &mut DescribeTopicPartitionsRequest,
 ) -> Verdict {
-    let access = check.access.clone();
+    let access = check.access.unaudited();
     let mut refused = Vec::new();
-    if !access.is_unrestricted() {
+    if !check.access.is_unrestricted() {
         if request.topics.is_empty() {
             let visible = check.image.topics().filter(|topic| access.topic(Operation::Describe, &topic.name));
             request.topics = visible.map(|topic| TopicRequest { name: topic.name.to_string() }).collect();
         } else {
-            refused = take_out(&mut request.topics, |topic| !access.topic(Operation::Describe, &topic.name));
+            let may_see = |name: &str| check.access.topic(Operation::Describe, name);
+            refused = take_out(&mut request.topics, |topic| !may_see(&topic.name));
         }
         // An empty list would ask for all topics.
         if request.topics.is_empty() {
@@ -158,11 +159,9 @@ pub(super) fn create_topics(check: Check<'_>, request: &mut CreateTopicsRequest)
     if check.access.is_unrestricted() {
         return Verdict::Allowed;
     }
-    let refused = match check.cluster(Operation::Create) {
-        true => Vec::new(),
-        false => take_out(&mut request.topics, |topic| !check.access.topic(Operation::Create, &topic.name)),
-    };
-    let access = check.access.clone();
+    let may_create = |name: &str| check.access.topic_or_cluster(Operation::Create, name);
+    let refused = take_out(&mut request.topics, |topic| !may_create(&topic.name));
+    let access = check.access.unaudited();
     completed!(CreateTopics, |answer| {
         for topic in answer.topics.iter_mut().filter(|topic| !topic.error_code.is_err()) {
             if !access.topic(Operation::DescribeConfigs, &topic.name) {
@@ -193,7 +192,7 @@ pub(super) fn delete_topics(check: Check<'_>, request: &mut DeleteTopicsRequest)
     let refuse = |topic: DeleteTopicState| {
         // Who knows an id only learns the name if it may.
         let known = image.topic_by_id(TopicId(topic.topic_id)).map(|topic| topic.name.to_string());
-        let visible = known.filter(|name| access.topic(Operation::Describe, name));
+        let visible = known.filter(|name| access.unaudited().topic(Operation::Describe, name));
         DeletableTopicResult {
             name: topic.name.or(visible),
             topic_id: topic.topic_id,

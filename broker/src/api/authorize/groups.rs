@@ -152,11 +152,11 @@ fn offset_fetch_one(check: Check<'_>, request: &mut OffsetFetchRequest) -> Verdi
         let answer = OffsetFetchResponse { topics, error_code: REFUSED, ..OffsetFetchResponse::default() };
         return Verdict::Refused(answer.into());
     }
-    let access = check.access.clone();
     let refused = match &mut request.topics {
-        Some(topics) => take_out(topics, |topic| !access.topic(Operation::Describe, &topic.name)),
+        Some(topics) => take_out(topics, |topic| !check.access.topic(Operation::Describe, &topic.name)),
         None => Vec::new(),
     };
+    let access = check.access.unaudited();
     completed!(OffsetFetch, |answer| {
         answer.topics.retain(|topic| access.topic(Operation::Describe, &topic.name));
         answer.topics.extend(refused.into_iter().map(|topic| refuse(topic, TOPIC_REFUSED)));
@@ -182,7 +182,7 @@ fn offset_fetch_many(check: Check<'_>, request: &mut OffsetFetchRequest) -> Verd
         });
         refused_topics.push((group.group_id.clone(), refused.collect::<Vec<_>>()));
     }
-    let access = check.access.clone();
+    let access = check.access.unaudited();
     completed!(OffsetFetch, |answer| {
         for group in &mut answer.groups {
             // Groups that were asked for all their topics: the names are there in every version.
@@ -223,10 +223,10 @@ pub(super) fn offset_delete(check: Check<'_>, request: &mut OffsetDeleteRequest)
 }
 
 pub(super) fn list(check: Check<'_>) -> Verdict {
-    if check.cluster(Operation::Describe) {
+    let access = check.access.unaudited();
+    if access.cluster(Operation::Describe) {
         return Verdict::Allowed;
     }
-    let access = check.access.clone();
     completed!(ListGroups, |answer| {
         answer.groups.retain(|group| access.group(Operation::Describe, &group.group_id));
     })
@@ -234,7 +234,7 @@ pub(super) fn list(check: Check<'_>) -> Verdict {
 
 pub(super) fn describe(check: Check<'_>, request: &mut DescribeGroupsRequest) -> Verdict {
     let refused = take_out(&mut request.groups, |group| !check.access.group(Operation::Describe, group));
-    let (access, operations_wanted) = (check.access.clone(), request.include_authorized_operations);
+    let (access, operations_wanted) = (check.access.unaudited(), request.include_authorized_operations);
     let message = if check.version >= 6 { message(REFUSED) } else { None };
     completed!(DescribeGroups, |answer| {
         for group in answer.groups.iter_mut().filter(|_| operations_wanted) {
@@ -273,7 +273,7 @@ pub(super) fn consumer_heartbeat(check: Check<'_>, request: &ConsumerGroupHeartb
 
 pub(super) fn consumer_describe(check: Check<'_>, request: &mut ConsumerGroupDescribeRequest) -> Verdict {
     let refused = take_out(&mut request.group_ids, |group| !check.access.group(Operation::Describe, group));
-    let (access, operations_wanted) = (check.access.clone(), request.include_authorized_operations);
+    let (access, operations_wanted) = (check.access.unaudited(), request.include_authorized_operations);
     completed!(ConsumerGroupDescribe, |answer| {
         let is_visible = |member: &Member| {
             let assignments = [&member.assignment, &member.target_assignment];

@@ -66,7 +66,7 @@ pub(super) fn offset_for_leader_epoch(
     check: Check<'_>,
     request: &mut OffsetForLeaderEpochRequest,
 ) -> Verdict {
-    if check.cluster(Operation::ClusterAction) {
+    if check.access.unaudited().cluster(Operation::ClusterAction) {
         return Verdict::Allowed;
     }
     let refused =

@@ -19,6 +19,7 @@ use crate::protocol::messages::create_acls::{AclCreation, CreateAclsRequest};
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
 
+mod auditing;
 mod requests;
 
 use requests::request;
@@ -383,7 +384,8 @@ async fn lists_show_only_what_may_be_seen() {
         let endpoint = Endpoint { name: "X".to_owned(), host: "h".to_owned(), port: 1, sasl: None };
         Session::remote(1, SocketAddr::from((host, 5)), Arc::new(endpoint), Some("User:alice".to_owned()))
     };
-    let access = |host| crate::api::access::Access::of(fixture.broker.node(), &session(host));
+    let access =
+        |host| crate::api::access::Access::of(fixture.broker.node(), &session(host), ApiKey::Metadata);
     assert!(access([10, 0, 0, 1]).topic(Operation::Read, "t"));
     assert!(!access([10, 0, 0, 2]).topic(Operation::Read, "t"));
     fixture.broker.shutdown().await.expect("stops");

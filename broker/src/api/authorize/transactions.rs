@@ -1,7 +1,7 @@
 //! Requests about transactions: whoever may write under a transactional id may do all of them with it.
 
 use crate::api::authorize::{Check, Verdict, completed, take_out};
-use crate::auth::acl::{Operation, ResourceType};
+use crate::auth::acl::Operation;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use crate::protocol::messages::add_partitions_to_txn::{
@@ -23,12 +23,7 @@ const TOPIC_REFUSED: ErrorCode = ErrorCode::TopicAuthorizationFailed;
 pub(super) fn init_producer_id(check: Check<'_>, request: &InitProducerIdRequest) -> Verdict {
     let (allowed, error_code) = match &request.transactional_id {
         Some(id) => (check.access.transactional_id(Operation::Write, id), REFUSED),
-        // Whoever may write to some topic may do so idempotently (KIP-679).
-        None => (
-            check.cluster(Operation::IdempotentWrite)
-                || check.access.any(Operation::Write, ResourceType::Topic),
-            ErrorCode::ClusterAuthorizationFailed,
-        ),
+        None => (check.access.idempotent_write(), ErrorCode::ClusterAuthorizationFailed),
     };
     Verdict::unless(allowed, || InitProducerIdResponse {
         error_code,
@@ -48,10 +43,11 @@ pub(super) fn add_partitions(check: Check<'_>, request: &AddPartitionsToTxnReque
     }
     let topics = &request.v3_and_below_topics;
     let may_write = check.access.transactional_id(Operation::Write, &request.v3_and_below_transactional_id);
-    let allowed = |name: &str| check.access.topic(Operation::Write, name);
-    if may_write && topics.iter().all(|topic| allowed(&topic.name)) {
+    if may_write && topics.iter().all(|topic| check.access.topic(Operation::Write, &topic.name)) {
         return Verdict::Allowed;
     }
+    let access = check.access.unaudited();
+    let allowed = |name: &str| access.topic(Operation::Write, name);
     // All partitions join, or none does.
     let code = |name: &str| match may_write {
         false => REFUSED,
@@ -135,7 +131,7 @@ pub(super) fn describe(check: Check<'_>, request: &mut DescribeTransactionsReque
     let refused = take_out(&mut request.transactional_ids, |id| {
         !check.access.transactional_id(Operation::Describe, id)
     });
-    let access = check.access.clone();
+    let access = check.access.unaudited();
     completed!(DescribeTransactions, |answer| {
         for transaction in &mut answer.transaction_states {
             transaction.topics.retain(|topic| access.topic(Operation::Describe, &topic.topic));
@@ -150,7 +146,7 @@ pub(super) fn describe(check: Check<'_>, request: &mut DescribeTransactionsReque
 }
 
 pub(super) fn list(check: Check<'_>) -> Verdict {
-    let access = check.access.clone();
+    let access = check.access.unaudited();
     completed!(ListTransactions, |answer| {
         let may_see = |id: &str| access.transactional_id(Operation::Describe, id);
         answer.transaction_states.retain(|transaction| may_see(&transaction.transactional_id));

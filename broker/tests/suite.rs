@@ -9,6 +9,7 @@ mod damaged_files;
 mod fetch_sessions;
 mod full_disk;
 mod long_poll;
+mod oauth;
 mod old_formats;
 mod scale;
 mod security;

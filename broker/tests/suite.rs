@@ -1,5 +1,6 @@
 //! The broker, through its sockets and on a disk that fails: one binary, so that it is linked once.
 
+mod addresses;
 mod admin;
 mod broker;
 mod churn;

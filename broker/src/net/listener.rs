@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::env::spawn;
 use crate::net::config::ListenerConfig;
@@ -58,12 +58,25 @@ impl Listener {
         limits: Arc<ConnectionLimits>,
     ) -> Result<Self, ListenError> {
         let address = config.address.clone();
+        if let Some((host, _)) = &config.advertised
+            && is_wildcard(host)
+        {
+            let reason = format!("the advertised host \"{host}\" is no address that a client can connect to");
+            let source = io::Error::new(io::ErrorKind::InvalidInput, reason);
+            return Err(ListenError { address, source });
+        }
         let bound = async {
             let socket = TcpListener::bind(&address).await?;
             let local_addr = socket.local_addr()?;
             Ok((socket, local_addr))
         };
         let (socket, local_addr) = bound.await.map_err(|source| ListenError { address, source })?;
+        if config.advertised.is_none() && local_addr.ip().is_unspecified() {
+            info!(
+                listener = %local_addr,
+                "clients are given the address they connect to; behind NAT or port mapping set an advertised listener"
+            );
+        }
         let killed = CancellationToken::new();
         let shared = Arc::new(Shared {
             limits,
@@ -122,6 +135,32 @@ fn endpoint(config: &ListenerConfig, bound: SocketAddr) -> Endpoint {
     Endpoint { name: config.name.clone(), host, port, sasl: config.sasl.clone() }
 }
 
+/// Is the host one that only a server can use?
+fn is_wildcard(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.is_empty() || host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+}
+
+/// The listener as the client of one connection knows it. A listener on all addresses has no address of its own: the
+/// one the client connected to can be reached by this client for certain.
+fn endpoint_of(shared: &Shared, stream: &TcpStream) -> Arc<Endpoint> {
+    let shared_endpoint = &shared.endpoint;
+    if shared.config.advertised.is_some() {
+        return shared_endpoint.clone();
+    }
+    match stream.local_addr() {
+        Ok(local) if !local.ip().is_unspecified() => {
+            let host = local.ip().to_canonical().to_string();
+            if host == shared_endpoint.host {
+                return shared_endpoint.clone();
+            }
+            Arc::new(Endpoint { host, port: local.port(), ..Endpoint::clone(shared_endpoint) })
+        }
+        // The connection has ended already.
+        Ok(_) | Err(_) => shared_endpoint.clone(),
+    }
+}
+
 async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) {
     let mut warned_at = None;
     loop {
@@ -166,13 +205,14 @@ async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared
     // Only latency is lost without it.
     let _ = stream.set_nodelay(true);
     let connection_id = NEXT_CONNECTION_ID.fetch_add(1, Ordering::Relaxed);
+    let endpoint = endpoint_of(&shared, &stream);
     let outcome = match shared.config.tls.clone() {
         None => {
-            let session = Session::remote(connection_id, peer, shared.endpoint.clone(), None);
+            let session = Session::remote(connection_id, peer, endpoint, None);
             let (source, sink) = stream.into_split();
             Connection::new(shared, session, source, sink).run().await
         }
-        Some(tls) => Box::pin(tls_connection(stream, peer, connection_id, shared, &tls)).await,
+        Some(tls) => Box::pin(tls_connection(stream, (connection_id, peer, endpoint), shared, &tls)).await,
     };
     match outcome {
         Ok(()) => debug!(connection = connection_id, %peer, "connection closed"),
@@ -191,8 +231,7 @@ async fn connection_task(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared
 /// Agrees on TLS, and serves what comes through it.
 async fn tls_connection(
     stream: TcpStream,
-    peer: SocketAddr,
-    connection_id: u64,
+    (connection_id, peer, endpoint): (u64, SocketAddr, Arc<Endpoint>),
     shared: Arc<Shared>,
     tls: &TlsServer,
 ) -> Result<(), ConnectionError> {
@@ -216,7 +255,7 @@ async fn tls_connection(
             None => return Err(failed(io::ErrorKind::InvalidData.into())),
         },
     };
-    let session = Session::remote(connection_id, peer, shared.endpoint.clone(), certified);
+    let session = Session::remote(connection_id, peer, endpoint, certified);
     let (source, sink) = tokio::io::split(stream);
     Connection::new(shared, session, source, sink).run().await
 }

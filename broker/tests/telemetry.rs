@@ -10,7 +10,9 @@ use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::net::config::ListenerConfig;
+use weir_broker::protocol::api_key::ApiKey;
 use weir_broker::protocol::error_code::ErrorCode;
+use weir_broker::protocol::messages::api_versions::ApiVersionsRequest;
 use weir_broker::protocol::messages::get_telemetry_subscriptions::{
     GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
 };
@@ -69,15 +71,29 @@ async fn a_client_is_told_what_to_push_and_pushes_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let broker = start(dir.path()).await;
     let address = broker.local_addr().expect("a listener").to_string();
-    let transport: Arc<dyn Transport> = Arc::new(TcpTransport::new(address, TcpTransportConfig::default()));
+    let connect = || -> Arc<dyn Transport> {
+        Arc::new(TcpTransport::new(address.clone(), TcpTransportConfig::default()))
+    };
 
-    // Without a subscription nothing is asked for.
-    let nothing = get(&transport, Uuid::nil()).await;
+    // Clients that find the APIs use them, so they are offered only while there is a subscription.
+    let telemetry = [ApiKey::GetTelemetrySubscriptions.code(), ApiKey::PushTelemetry.code()];
+    let offered = async || {
+        let request = ApiVersionsRequest {
+            client_software_name: "x".to_owned(),
+            client_software_version: "1".to_owned(),
+        };
+        let answer = call!(connect(), ApiVersions, request);
+        answer.api_keys.iter().filter(|entry| telemetry.contains(&entry.api_key)).count()
+    };
+    assert_eq!(offered().await, 0);
+    let nothing = get(&broker.transport(), Uuid::nil()).await;
     assert_eq!((nothing.error_code, nothing.requested_metrics.len()), (ErrorCode::None, 0));
     assert_eq!((nothing.push_interval_ms, nothing.telemetry_max_bytes), (300_000, 1 << 20));
     assert_eq!(nothing.accepted_compression_types, [4, 3, 1, 2]);
 
-    subscribe(&transport, &[("metrics", "*"), ("match", "client_software_name=other")]).await;
+    subscribe(&connect(), &[("metrics", "*"), ("match", "client_software_name=other")]).await;
+    assert_eq!(offered().await, 2);
+    let transport = connect();
     assert!(get(&transport, Uuid::nil()).await.requested_metrics.is_empty());
     subscribe(&transport, &[("match", "client_software_name=weir,client_source_address=127.*")]).await;
     let asked = get(&transport, Uuid::nil()).await;

@@ -42,7 +42,11 @@ const PRODUCE_VERSION_CLAIMED_MIN: i16 = 0;
 /// The first version in which clients say what they are made of.
 const SOFTWARE_VERSION_FIRST: i16 = 3;
 
+/// APIs that clients use as soon as they are offered, and that are of use only with a subscription (KIP-714).
+const TELEMETRY_APIS: [ApiKey; 2] = [ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry];
+
 pub(crate) fn api_versions(
+    node: &Node,
     session: &Session,
     version: i16,
     request: &ApiVersionsRequest,
@@ -57,7 +61,11 @@ pub(crate) fn api_versions(
             ..ApiVersionsResponse::default()
         };
     }
+    let offers_telemetry = !node.metadata().image().client_metrics().is_empty();
     let served = |api: &ApiKey| {
+        if TELEMETRY_APIS.contains(api) && !offers_telemetry {
+            return None;
+        }
         let versions = api.served_versions()?;
         let min_version = if *api == ApiKey::Produce { PRODUCE_VERSION_CLAIMED_MIN } else { versions.min };
         Some(ApiVersion { api_key: api.code(), min_version, max_version: versions.max })

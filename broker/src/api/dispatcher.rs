@@ -232,9 +232,12 @@ async fn transactional(node: &Node, version: i16, request: Request) -> Option<Re
 /// Requests about who clients are, what they may do and how they fare.
 async fn security(node: &Node, context: RequestContext, request: Request) -> Option<Response> {
     Some(match request {
-        Request::ApiVersions(request) => {
-            Response::ApiVersions(cluster::api_versions(&context.session, context.api_version, &request))
-        }
+        Request::ApiVersions(request) => Response::ApiVersions(cluster::api_versions(
+            node,
+            &context.session,
+            context.api_version,
+            &request,
+        )),
         Request::GetTelemetrySubscriptions(request) => {
             Response::GetTelemetrySubscriptions(telemetry::get(node, &context, &request))
         }

@@ -71,8 +71,8 @@ pub enum Error {
     #[error("record batch of {actual} bytes exceeds the limit of {limit} bytes of partition \"{partition}\"")]
     BatchTooLarge { partition: TopicPartition, actual: usize, limit: usize },
     #[error(
-        "timestamp {timestamp} of a record for partition \"{partition}\" is outside the accepted range \
-         {earliest} to {latest}"
+        "timestamp {timestamp} of a record for partition \"{partition}\" is {}",
+        out_of_range(*timestamp, *earliest, *latest)
     )]
     InvalidTimestamp {
         partition: TopicPartition,
@@ -191,6 +191,15 @@ pub enum BatchDefect {
     OffsetOrder { expected: Offset, actual: Offset },
     #[error("leader epoch is {0}, which there has never been")]
     LeaderEpoch(LeaderEpoch),
+}
+
+/// Which limit of the topic a timestamp does not keep.
+fn out_of_range(timestamp: i64, earliest: i64, latest: i64) -> String {
+    if timestamp > latest {
+        format!("after {latest}, the latest that message.timestamp.after.max.ms allows now")
+    } else {
+        format!("before {earliest}, the earliest that message.timestamp.before.max.ms allows now")
+    }
 }
 
 impl Error {

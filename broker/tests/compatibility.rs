@@ -67,7 +67,9 @@ fn about(api: ApiKey) -> &'static str {
         ApiKey::LeaveGroup => "Also removes members of the newer protocol by instance id.",
         ApiKey::DescribeGroups => "A group of the newer protocol is `GROUP_ID_NOT_FOUND` from version 6 on.",
         ApiKey::ListGroups => "Filters by state and type.",
-        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.",
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
+            "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, and OAUTHBEARER when the node verifies tokens."
+        }
         ApiKey::ApiVersions => "Features: `group.version` 1, `transaction.version` 2.",
         ApiKey::CreateTopics => {
             "Replication factor 1 or -1; assignments to this broker only. Names that differ in `.` and `_` only are refused."
@@ -104,7 +106,8 @@ fn about(api: ApiKey) -> &'static str {
         ApiKey::DescribeQuorum => "One voter, this node; offsets count changes of the metadata.",
         ApiKey::DescribeTransactions | ApiKey::ListTransactions => "",
         ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => {
-            "Subscriptions are made as with Kafka (`CLIENT_METRICS` settings); what clients push is on `/metrics`."
+            "Offered to clients that connect while there is a subscription. Subscriptions are made as with Kafka \
+             (`CLIENT_METRICS` settings); what clients push is on `/metrics`."
         }
         ApiKey::ConsumerGroupHeartbeat => {
             "KIP-848 with the assignors `uniform` and `range`, patterns (of topics that a member may describe), static members. A group changes its protocol \

@@ -31,6 +31,8 @@ use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
+use crate::timestamps::now_ms;
+
 const DEADLINE: Duration = Duration::from_secs(120);
 const ID: &str = "id";
 const PARTITIONS: i32 = 3;
@@ -105,7 +107,7 @@ async fn create(transport: &Arc<dyn Transport>) {
 
 fn batch(value: &str) -> Bytes {
     let mut builder = RecordBatchBuilder::new(BatchOptions::default());
-    builder.append(4_000_000_000_000, None, Some(value.as_bytes()), &[]);
+    builder.append(now_ms(), None, Some(value.as_bytes()), &[]);
     builder.build().expect("small batch")
 }
 
@@ -134,7 +136,7 @@ async fn produce(transport: &Arc<dyn Transport>, by: &InitProducerIdResponse, va
             transactional: true,
             ..BatchOptions::default()
         });
-        builder.append(4_000_000_000_000, None, Some(value.as_bytes()), &[]);
+        builder.append(now_ms(), None, Some(value.as_bytes()), &[]);
         PartitionProduceData { index, records: Some(builder.build().expect("small batch")) }
     };
     let topic = TopicProduceData {

@@ -16,4 +16,5 @@ mod scale;
 mod security;
 mod semantics;
 mod telemetry;
+mod timestamps;
 mod txn_crash;

@@ -9,4 +9,5 @@ pub mod secure_server;
 pub mod seed;
 pub mod server;
 pub mod terminal;
+pub mod time;
 pub mod tools;

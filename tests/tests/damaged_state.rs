@@ -18,6 +18,7 @@ use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 use weir_tests::log_reader::transport;
 use weir_tests::seed;
 use weir_tests::server::ServerProcess;
+use weir_tests::time::now_ms;
 
 const TRIES: u64 = 50;
 const KEYS: u64 = 2_000;
@@ -38,7 +39,7 @@ async fn produce(server: &ServerProcess, counts: &mut Counts, keys: impl Iterato
         builders
             .entry(partition_for_key(key.as_bytes(), PARTITIONS))
             .or_insert_with(|| RecordBatchBuilder::new(BatchOptions::default()))
-            .append(4_000_000_000_000, Some(key.as_bytes()), Some(b"{\"V\":1}"), &[]);
+            .append(now_ms(), Some(key.as_bytes()), Some(b"{\"V\":1}"), &[]);
         *counts.entry(key).or_default() += 1;
     }
     let batches = builders

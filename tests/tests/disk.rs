@@ -25,10 +25,11 @@ use weir_tests::log_reader::{Gaps, check_offsets, read_committed, transport};
 use weir_tests::proxy::{Proxy, Transactions};
 use weir_tests::seed;
 use weir_tests::server::ServerProcess;
+use weir_tests::time::now_ms;
 
 fn batch(value: &str) -> Bytes {
     let mut builder = RecordBatchBuilder::new(BatchOptions::default());
-    builder.append(4_000_000_000_000, Some(b"key"), Some(value.as_bytes()), &[]);
+    builder.append(now_ms(), Some(b"key"), Some(value.as_bytes()), &[]);
     builder.build().expect("small batch")
 }
 

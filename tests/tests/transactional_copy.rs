@@ -29,6 +29,7 @@ use weir_tests::log_reader::{Gaps, check_offsets, read_committed, transport};
 use weir_tests::proxy::{Catch, Proxy, Transactions};
 use weir_tests::seed;
 use weir_tests::server::ServerProcess;
+use weir_tests::time::now_ms;
 
 const MESSAGES: u64 = 5_000;
 /// Of each kind.
@@ -44,7 +45,7 @@ const DOOMED: &str = "doomed";
 fn batch(values: &[String]) -> Result<Bytes> {
     let mut builder = RecordBatchBuilder::new(BatchOptions::default());
     for value in values {
-        builder.append(4_000_000_000_000, Some(value.as_bytes()), Some(value.as_bytes()), &[]);
+        builder.append(now_ms(), Some(value.as_bytes()), Some(value.as_bytes()), &[]);
     }
     Ok(builder.build()?)
 }

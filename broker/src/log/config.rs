@@ -82,7 +82,7 @@ impl Default for LogConfig {
             max_message_bytes: 1_048_588,
             message_timestamp_type: TimestampType::CreateTime,
             message_timestamp_before_max_ms: i64::MAX,
-            message_timestamp_after_max_ms: i64::MAX,
+            message_timestamp_after_max_ms: 60 * 60 * 1000,
             compression_type: TopicCompression::Producer,
             compression_gzip_level: -1,
             compression_zstd_level: 3,

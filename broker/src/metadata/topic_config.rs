@@ -176,16 +176,16 @@ pub const DEFINITIONS: &[ConfigDefinition] = &[
     define(
         "message.timestamp.after.max.ms",
         "log.message.timestamp.after.max.ms",
-        LONG_MAX,
+        "3600000",
         ValueKind::Long { min: 0 },
-        "How far ahead of the broker's clock a record's timestamp may be.",
+        "How far ahead of the broker's clock a record's CreateTime may be. Topics that queries make for themselves take any.",
     ),
     define(
         "message.timestamp.before.max.ms",
         "log.message.timestamp.before.max.ms",
         LONG_MAX,
         ValueKind::Long { min: 0 },
-        "How far behind the broker's clock a record's timestamp may be.",
+        "How far behind the broker's clock a record's CreateTime may be.",
     ),
     define(
         "message.timestamp.type",

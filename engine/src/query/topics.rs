@@ -173,13 +173,17 @@ async fn create(admin: &Admin, wanted: &[NewTopic]) -> Result<()> {
     Ok(())
 }
 
+/// Rows keep the time they have, however far ahead: the broker's limit is for producers.
+const ANY_TIMESTAMP: (&str, &str) = ("message.timestamp.after.max.ms", "9223372036854775807");
+
 /// Records are deleted once they are processed, never by age.
 fn repartition_configs() -> BTreeMap<String, String> {
-    configs(&[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("segment.bytes", "52428800")])
+    let forever = ("retention.ms", "-1");
+    configs(&[("cleanup.policy", "delete"), forever, ("segment.bytes", "52428800"), ANY_TIMESTAMP])
 }
 
 fn changelog_configs() -> BTreeMap<String, String> {
-    configs(&[("cleanup.policy", "compact")])
+    configs(&[("cleanup.policy", "compact"), ANY_TIMESTAMP])
 }
 
 fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -12,6 +12,7 @@ mod full_disk;
 mod long_poll;
 mod oauth;
 mod old_formats;
+mod power;
 mod scale;
 mod security;
 mod semantics;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{DirEntry, OpenMode, Storage, StorageFile, StorageLock};
 
@@ -52,11 +52,53 @@ pub enum Crash {
 }
 
 type Injector = Box<dyn FnMut(Operation, &Path) -> Verdict + Send>;
+type HeldFilter = Arc<dyn Fn(Operation, &Path) -> bool + Send + Sync>;
+
+/// Stops threads that are about to write or sync.
+#[derive(Default)]
+struct Gate {
+    is_held: Mutex<Option<HeldFilter>>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// Waits while the operation is held. Threads: without any lock of the storage.
+    fn pass(&self, operation: Operation, path: &Path) {
+        loop {
+            let Some(is_held) = self.is_held.lock().clone() else { return };
+            if !is_held(operation, path) {
+                return;
+            }
+            let mut current = self.is_held.lock();
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &is_held)) {
+                self.opened.wait(&mut current);
+            }
+        }
+    }
+}
+
+/// Operations are held until this is dropped.
+#[must_use = "dropping it lets the operations go on"]
+pub struct Held(Arc<Gate>);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.0.is_held.lock() = None;
+        self.0.opened.notify_all();
+    }
+}
 
 /// A file system in memory. Clones share the same files.
 #[derive(Clone, Default)]
 pub struct MemoryStorage {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
 }
 
 #[derive(Default)]
@@ -92,6 +134,19 @@ impl MemoryStorage {
     /// Asks `injector` before every operation. It must not use this storage.
     pub fn inject(&self, injector: impl FnMut(Operation, &Path) -> Verdict + Send + 'static) {
         self.state.lock().injector = Some(Box::new(injector));
+    }
+
+    /// Holds those writes and syncs of files back for which `is_held` says so, until the result is dropped. The
+    /// filter may use this storage, for example to see what a crash at that moment leaves.
+    pub fn hold(&self, is_held: impl Fn(Operation, &Path) -> bool + Send + Sync + 'static) -> Held {
+        *self.gate.is_held.lock() = Some(Arc::new(is_held));
+        self.gate.opened.notify_all();
+        Held(self.gate.clone())
+    }
+
+    /// As [`Self::hold`], of syncs only.
+    pub fn hold_syncs(&self, is_held: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Held {
+        self.hold(move |operation, path| operation == Operation::Sync && is_held(path))
     }
 
     /// Stops injecting faults.
@@ -137,7 +192,7 @@ impl MemoryStorage {
             dirs: dirs.clone(),
             ..State::default()
         };
-        MemoryStorage { state: Arc::new(Mutex::new(restarted)) }
+        MemoryStorage { state: Arc::new(Mutex::new(restarted)), gate: Arc::default() }
     }
 
     /// Changes the bytes of a file behind everybody's back, durably.
@@ -350,7 +405,9 @@ impl StorageFile for MemoryFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        match self.storage.check(Operation::Write { len: bytes.len() }, &self.path)? {
+        let operation = Operation::Write { len: bytes.len() };
+        self.storage.gate.pass(operation, &self.path);
+        match self.storage.check(operation, &self.path)? {
             Verdict::Proceed => self.write(bytes, position),
             Verdict::Fail(kind) => Err(kind.into()),
             Verdict::Tear { kept, kind } => {
@@ -372,6 +429,7 @@ impl StorageFile for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.storage.gate.pass(Operation::Sync, &self.path);
         self.storage.check(Operation::Sync, &self.path)?;
         let mut contents = self.contents.lock();
         contents.synced = contents.current.clone();

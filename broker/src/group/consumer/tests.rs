@@ -23,7 +23,7 @@ use crate::protocol::error_code::ErrorCode;
 const REBALANCE_MS: i32 = 30_000;
 
 fn topic_id(name: &str) -> Uuid {
-    Uuid::from_u128(name.bytes().fold(7, |id, byte| id * 251 + u128::from(byte)))
+    Uuid::from_u128(name.bytes().fold(7_u128, |id, byte| id.wrapping_mul(251) + u128::from(byte)))
 }
 
 /// A coordinator, the topics there are, and the records it wrote.

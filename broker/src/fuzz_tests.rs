@@ -318,7 +318,7 @@ fn mutate(seed: &[u8], random: &mut StdRng, out: &mut Vec<u8>) {
 fn mutated_bytes_neither_panic_nor_take_memory() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let frames = number("WEIR_FUZZ_FRAMES");
-    let seed = number("WEIR_SEED").unwrap_or_else(rand::random);
+    let seed = crate::env::rng::test_seed();
     println!(
         "seed={seed}; again: WEIR_SEED={seed} cargo test --release -p weir-broker --lib fuzz_tests -- --nocapture"
     );

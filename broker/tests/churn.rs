@@ -225,7 +225,7 @@ impl Fleet {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_never_has_two_owners() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seed = number("WEIR_SEED").unwrap_or_else(rand::random);
+    let seed = weir_broker::env::rng::test_seed();
     println!(
         "seed={seed}; again: WEIR_SEED={seed} tests/cargo.sh test --test broker_suite churn -- --nocapture"
     );

@@ -242,8 +242,7 @@ async fn outcome(damaged: &MemoryStorage, path: &Path, whole: &[Vec<Seen>], cont
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damaged_files_are_recovered_taken_offline_or_refused() {
-    let seed: u64 =
-        std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = weir_broker::env::rng::test_seed();
     println!(
         "seed={seed}; again: WEIR_SEED={seed} tests/cargo.sh test --test broker_suite damaged_files -- --nocapture"
     );

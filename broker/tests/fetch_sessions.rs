@@ -198,8 +198,7 @@ async fn read_in_a_session(broker: &Broker, topics: &[Topic], random: &mut StdRn
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incremental_session_tells_what_full_fetches_tell() {
-    let seed =
-        std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = weir_broker::env::rng::test_seed();
     println!("WEIR_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir().expect("a directory");

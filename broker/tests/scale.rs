@@ -8,7 +8,7 @@
 //! | `WEIR_SCALE_STORM` | connections made one after the other | 3,000 |
 //! | `WEIR_SCALE_FRAMES` | malformed frames | 10,000 |
 //! | `WEIR_SCALE_SLOW` | connections that send a byte at a time | 60 |
-//! | `WEIR_SEED` | the seed of what is malformed | by chance, printed |
+//! | `WEIR_SEED` | the seed of what is malformed, or `random` | always the same |
 //!
 //! `tests/cargo.sh test --test broker_suite scale -- --nocapture --test-threads=1` prints the figures.
 

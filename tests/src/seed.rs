@@ -3,17 +3,10 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// The seed of a run where `WEIR_SEED` names none.
-const SEED: u64 = 20_261_130;
-
 /// The seed of a run: the number in `WEIR_SEED`, a random one for `WEIR_SEED=random`, else always the same. Prints the
 /// command that repeats the run.
 pub fn announce(test: &str) -> u64 {
-    let seed = match std::env::var("WEIR_SEED") {
-        Ok(text) if text == "random" => rand::random(),
-        Ok(text) => text.parse().expect("WEIR_SEED is a number or \"random\""),
-        Err(_) => SEED,
-    };
+    let seed = weir_broker::env::rng::test_seed();
     let commit = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     let commit = commit.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default();
     println!(

@@ -32,6 +32,22 @@ pub trait Rng: Debug + Send + Sync {
     }
 }
 
+/// Seed of randomized tests where `WEIR_SEED` names none.
+const TEST_SEED: u64 = 20_261_130;
+
+/// Seed of a randomized test: the number in `WEIR_SEED`, a random one for `WEIR_SEED=random`, else always the same.
+///
+/// # Panics
+/// `WEIR_SEED` has another value: the test would not repeat what it is asked to.
+#[must_use]
+pub fn test_seed() -> u64 {
+    match std::env::var("WEIR_SEED") {
+        Ok(text) if text == "random" => rand::random(),
+        Ok(text) => text.parse().expect("WEIR_SEED is a number or \"random\""),
+        Err(_) => TEST_SEED,
+    }
+}
+
 /// The operating system seeded, cryptographically strong generator of the calling thread.
 #[derive(Debug, Default)]
 pub struct SystemRng;

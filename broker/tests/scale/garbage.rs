@@ -32,8 +32,7 @@ const WARM_ROUNDS: u64 = 200;
 const STALL_MS: u64 = 1_000;
 
 fn seed() -> u64 {
-    let seed =
-        std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = weir_broker::env::rng::test_seed();
     println!("WEIR_SEED={seed}");
     seed
 }

@@ -169,8 +169,7 @@ fn answer(topics: &[FetchTopic], truth: &BTreeMap<(String, i32), Truth>) -> Vec<
 /// Clients that add and forget partitions, which change in between, know after every answer what a full one would tell.
 #[test]
 fn an_incremental_answer_tells_what_a_full_one_would() {
-    let seed =
-        std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = crate::env::rng::test_seed();
     println!("WEIR_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let (mut left_out, mut told) = (0, 0);

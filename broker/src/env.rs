@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod failpoint;
+pub mod log_limit;
 pub mod open_files;
 pub mod rng;
 pub mod spawn;

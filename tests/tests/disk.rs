@@ -245,6 +245,24 @@ async fn produce(transport: &Arc<dyn Transport>, topic: &str, value: &str) -> Re
     Ok(answer.responses[0].partition_responses[0].error_code)
 }
 
+/// Makes a topic. What a deleted topic took is given back beside the answer to its deletion, so that there may be no
+/// room for a moment yet.
+async fn create_when_there_is_room(admin: &Admin, name: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        match admin.create_topic(name, 1, &BTreeMap::new()).await {
+            Ok(()) => return Ok(()),
+            Err(error)
+                if error.code() == Some(ErrorCode::KafkaStorageError)
+                    && started.elapsed() < Duration::from_secs(120) =>
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 async fn fill_and_free(kind: &str) -> Result<()> {
     const VALUE_BYTES: usize = 60_000;
     const CYCLES: usize = 2;
@@ -260,7 +278,7 @@ async fn fill_and_free(kind: &str) -> Result<()> {
     let mut number = 0;
     for cycle in 0..CYCLES {
         let filler = format!("filler-{cycle}");
-        admin.create_topic(&filler, 1, &BTreeMap::new()).await?;
+        create_when_there_is_room(&admin, &filler).await?;
         // Half of the room is the filler's, the rest is filled with what is to stay.
         for _ in 0..150 {
             ensure!(

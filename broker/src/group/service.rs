@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
@@ -24,12 +25,15 @@ use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem};
 use crate::coordinator::owing::OwingLog;
 use crate::env::clock::{Clock, SteadyTime};
+use crate::env::log_limit::LogLimit;
 use crate::env::spawn;
 use crate::error::{Error, Result};
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
 
+/// Clients ask again several times a second while the disk is full.
+static NOT_WRITTEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 /// Offsets forgotten in one batch of records.
 const FORGOTTEN_PER_BATCH: usize = 1_000;
 
@@ -168,7 +172,9 @@ impl GroupService {
             match outcome {
                 Ok(()) => service.deliver(step.replies),
                 Err(error) => {
-                    tracing::error!(%error, "group not stored");
+                    if let Some(suppressed) = NOT_WRITTEN.pass() {
+                        tracing::error!(%error, suppressed, "group not stored");
+                    }
                     service.deliver(step.replies.into_iter().map(fail).collect());
                 }
             }
@@ -507,7 +513,9 @@ fn storage_code(error: &Error) -> ErrorCode {
         Error::BatchTooLarge { .. } => ErrorCode::InvalidCommitOffsetSize,
         Error::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         _ => {
-            tracing::error!(%error, "coordinator log not written");
+            if let Some(suppressed) = NOT_WRITTEN.pass() {
+                tracing::error!(%error, suppressed, "coordinator log not written");
+            }
             ErrorCode::CoordinatorNotAvailable
         }
     }

@@ -9,6 +9,7 @@
 mod ending;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ use super::state::{Transaction, TxnPartition};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for};
 use crate::env::clock::{Clock, SteadyTime};
+use crate::env::log_limit::LogLimit;
 use crate::error::{Error, Result};
 use crate::group::coordinator::{OffsetProducer, OffsetToCommit, TransactionEnd};
 use crate::group::service::GroupService;
@@ -32,6 +34,8 @@ use crate::metadata::image::OFFSETS_TOPIC;
 use crate::protocol::error_code::ErrorCode;
 use crate::replication::manager::ReplicaManager;
 
+/// Clients ask again several times a second while the disk is full.
+static NOT_WRITTEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 /// The epoch of a coordinator that has never moved to another broker.
 const COORDINATOR_EPOCH: i32 = 0;
 
@@ -415,6 +419,8 @@ impl TxnService {
 }
 
 fn storage_code(error: &Error) -> ErrorCode {
-    tracing::error!(%error, "transaction log not written");
+    if let Some(suppressed) = NOT_WRITTEN.pass() {
+        tracing::error!(%error, suppressed, "transaction log not written");
+    }
     ErrorCode::CoordinatorNotAvailable
 }

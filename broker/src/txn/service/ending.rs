@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{COORDINATOR_EPOCH, Shard, TxnService, storage_code};
 use crate::coordinator::log::{CoordinatorLog, Durable};
+use crate::env::log_limit::LogLimit;
 use crate::env::spawn;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -29,6 +30,7 @@ const RETRY_WAIT_MIN: Duration = Duration::from_millis(20);
 const RETRY_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long after a failure overdue transactions are left alone. Units: ms.
 const EXPIRY_PAUSE_MS: i64 = 500;
+static NOT_ABORTED: LogLimit = LogLimit::new(Duration::from_secs(10));
 
 /// Waits between attempts to write.
 struct Room<'a> {
@@ -277,7 +279,9 @@ impl TxnService {
                     Ok(_) => {}
                     // The decision is taken again.
                     Err(code) => {
-                        tracing::error!(%code, transactional_id = id, "timed out transaction not aborted yet");
+                        if let Some(suppressed) = NOT_ABORTED.pass() {
+                            tracing::error!(%code, transactional_id = id, suppressed, "timed out transaction not aborted yet");
+                        }
                         *shard.expiry_from_ms.lock() = now + EXPIRY_PAUSE_MS;
                         break;
                     }

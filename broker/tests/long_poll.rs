@@ -178,3 +178,40 @@ async fn a_small_marker_ends_the_wait_for_a_large_transaction() {
     assert!(fetched >= 10_000, "{fetched}");
     broker.shutdown().await.expect("a clean end");
 }
+
+/// A reader by id learns at once that its topic is gone, also when there is one of the same name again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_by_id_learns_at_once_that_its_topic_is_gone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (broker, id) = start(dir.path(), &Counting { read: Arc::default() }).await;
+    let request = |session_epoch| {
+        let partition = FetchPartition { partition_max_bytes: i32::MAX, ..FetchPartition::default() };
+        let topic = FetchTopic { topic_id: id, partitions: vec![partition], ..FetchTopic::default() };
+        Request::Fetch(FetchRequest {
+            max_wait_ms: FOR_EVER_MS,
+            min_bytes: 1,
+            max_bytes: i32::MAX,
+            session_epoch,
+            topics: vec![topic],
+            ..FetchRequest::default()
+        })
+    };
+    let code = |answer: Response| {
+        let Response::Fetch(mut answer) = answer else { panic!("{answer:?}") };
+        answer.responses.remove(0).partitions.remove(0).error_code
+    };
+    let transport = broker.transport();
+    let waiting = request(-1);
+    let waits = tokio::spawn(async move { transport.send(waiting).await });
+    let admin = Admin::new(broker.transport());
+    admin.delete_topics(&["t"]).await.expect("deleted");
+    let answer = tokio::time::timeout(DEADLINE, waits).await.expect("in time").expect("no panic");
+    let first = code(answer.expect("answered"));
+    assert!(first.is_err(), "the wait ends with the topic");
+    admin.create_topic("t", 1, &BTreeMap::new()).await.expect("created anew");
+    for epoch in [-1, 0] {
+        let answer = tokio::time::timeout(DEADLINE, broker.transport().send(request(epoch))).await;
+        assert_eq!(code(answer.expect("in time").expect("answered")), ErrorCode::UnknownTopicId);
+    }
+    broker.shutdown().await.expect("a clean end");
+}

@@ -33,6 +33,7 @@ use crate::log::access::LogOffsets;
 use crate::log::manager::LogManagerConfig;
 use crate::log::offline::OfflineLog;
 use crate::metadata::image::{MetadataImage, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::metadata::run_marker::RunMarker;
 use crate::metadata::store::MetadataStore;
 use crate::metadata::topics::{TopicService, TopicSpec};
 use crate::net::config::ListenerConfig;
@@ -125,6 +126,7 @@ pub struct Broker {
     listeners: Vec<Listener>,
     net_metrics: Arc<NetMetrics>,
     timers: JoinHandle<()>,
+    marker: RunMarker,
 }
 
 impl Broker {
@@ -140,7 +142,7 @@ impl Broker {
         let started = Instant::now();
         let files = OpenFiles::raise();
         let opening = tokio::task::spawn_blocking(move || open(config, &effects, files));
-        let (parts, replicas) =
+        let Opened { parts, replicas, marker } =
             opening.await.unwrap_or(Err(Error::Interrupted { action: "open the data directory" }))?;
         parts.txns.recover().await?;
         replicas.start_housekeeping()?;
@@ -155,7 +157,7 @@ impl Broker {
             elapsed_ms = started.elapsed().as_millis(),
             "broker started"
         );
-        Ok(Self { node, replicas, handler, listeners, net_metrics, timers })
+        Ok(Self { node, replicas, handler, listeners, net_metrics, timers, marker })
     }
 
     /// A transport for clients in this process.
@@ -286,8 +288,11 @@ impl Broker {
         self.timers.abort();
         self.node.close();
         futures::future::join_all(self.listeners.iter().map(Listener::shutdown)).await;
-        let replicas = self.replicas;
-        let closing = tokio::task::spawn_blocking(move || replicas.shutdown());
+        let (replicas, marker) = (self.replicas, self.marker);
+        let closing = tokio::task::spawn_blocking(move || {
+            replicas.shutdown()?;
+            marker.clear()
+        });
         closing.await.unwrap_or(Err(Error::Interrupted { action: "close the logs" }))
     }
 }
@@ -300,16 +305,29 @@ fn count(names: Vec<&'static str>) -> BTreeMap<&'static str, u64> {
     counts
 }
 
+/// Everything open and replayed.
+struct Opened {
+    parts: NodeParts,
+    replicas: Arc<ReplicaManager>,
+    marker: RunMarker,
+}
+
 /// Opens and replays everything. Blocks on the disk.
-fn open(
-    config: BrokerConfig,
-    effects: &Effects,
-    files: OpenFiles,
-) -> Result<(NodeParts, Arc<ReplicaManager>), Error> {
+fn open(config: BrokerConfig, effects: &Effects, files: OpenFiles) -> Result<Opened, Error> {
     let log_dir = config.data_dir.join("log");
     let meta_dir = config.data_dir.join("meta");
     for dir in [&log_dir, &meta_dir] {
         effects.storage.create_dir_all(dir).map_err(|error| Error::io("make the directory", dir, error))?;
+    }
+    if let Err(error) = effects.storage.restrict_dir(&config.data_dir) {
+        let dir = config.data_dir.display();
+        tracing::warn!(%error, %dir, "data directory stays open to other users of this machine");
+    }
+    match RunMarker::check(effects.storage.as_ref(), &meta_dir) {
+        Err(error @ Error::CopiedWhileRunning { .. }) if config.accept_copied_data => {
+            tracing::warn!(%error, "starting on it all the same, as the operator accepts");
+        }
+        outcome => outcome?,
     }
     let mut log_config = LogManagerConfig::new(&log_dir);
     log_config.durability = config.durability;
@@ -322,6 +340,8 @@ fn open(
     }
     let (storage, clock) = (effects.storage.clone(), effects.clock.clone());
     let replicas = ReplicaManager::open(config.broker_id, log_config, storage, clock.clone())?;
+    // The directory is locked by now: no other process uses it.
+    let marker = RunMarker::set(effects.storage.clone(), &meta_dir)?;
     let metadata = Arc::new(MetadataStore::open(effects.storage.clone(), &meta_dir, effects.rng.uuid())?);
     metadata.configure(&config.topic_defaults)?;
     let topics =
@@ -349,7 +369,7 @@ fn open(
         clock,
         rng: effects.rng.clone(),
     };
-    Ok((parts, replicas))
+    Ok(Opened { parts, replicas, marker })
 }
 
 /// The logs of an internal topic, which is made at the first start.

@@ -40,6 +40,8 @@ pub struct BrokerConfig {
     /// Where everything durable is. Made if missing.
     pub data_dir: PathBuf,
     pub broker_id: BrokerId,
+    /// Whether to start on a directory that was copied while a node ran on it.
+    pub accept_copied_data: bool,
     /// The Kafka listeners; without any, in-process clients only are served. Limits of all connections together are
     /// taken from the first.
     pub listeners: Vec<ListenerConfig>,
@@ -75,6 +77,7 @@ impl BrokerConfig {
         Self {
             data_dir: data_dir.into(),
             broker_id: BrokerId(1),
+            accept_copied_data: false,
             listeners: vec![ListenerConfig::default()],
             security: SecurityConfig::default(),
             durability: Durability::Fsync,

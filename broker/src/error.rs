@@ -45,6 +45,13 @@ pub enum Error {
     StorageFailed { dir: PathBuf, reason: Arc<str> },
     #[error("log directory \"{}\" is locked by another process", dir.display())]
     DirLocked { dir: PathBuf },
+    #[error(
+        "data directory \"{}\" was copied while a node ran on it, or after it crashed: its files are of different \
+         times and may contradict each other. Copy it after a clean stop or as an atomic snapshot of the file \
+         system, or accept possible loss with --accept-copied-data",
+        dir.display()
+    )]
+    CopiedWhileRunning { dir: PathBuf },
     /// Bytes on disk are not what was written.
     #[error("log file \"{}\" is corrupt at position {position}, near offset {offset}: {reason}", path.display())]
     CorruptLog { path: PathBuf, position: u64, offset: Offset, reason: String },
@@ -226,6 +233,7 @@ impl Error {
             Error::Io { .. }
             | Error::StorageFailed { .. }
             | Error::DirLocked { .. }
+            | Error::CopiedWhileRunning { .. }
             | Error::CorruptLog { .. }
             | Error::CorruptFile { .. }
             | Error::PartitionClosed(_) => Fault::External,
@@ -284,6 +292,7 @@ impl Error {
             | Error::InvalidProducerEpoch { .. }
             | Error::InvalidTxnState { .. }
             | Error::TransactionCoordinatorFenced { .. }
+            | Error::CopiedWhileRunning { .. }
             | Error::PartitionExists(_)
             | Error::InvalidTopicName { .. }
             | Error::TopicExists { .. }

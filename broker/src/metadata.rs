@@ -5,6 +5,7 @@ pub mod client_metrics_config;
 pub mod group_config;
 pub mod image;
 pub mod record;
+pub(crate) mod run_marker;
 pub mod security;
 pub mod store;
 pub mod topic_config;

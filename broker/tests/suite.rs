@@ -7,6 +7,7 @@ mod churn;
 mod compatibility;
 mod damage;
 mod damaged_files;
+mod data_dir;
 mod fetch_sessions;
 mod full_disk;
 mod long_poll;

@@ -6,9 +6,10 @@ use crate::protocol::error_code::ErrorCode;
 /// The code a client is told.
 pub(crate) fn code(error: &Error) -> ErrorCode {
     match error {
-        Error::Io { .. } | Error::StorageFailed { .. } | Error::DirLocked { .. } => {
-            ErrorCode::KafkaStorageError
-        }
+        Error::Io { .. }
+        | Error::StorageFailed { .. }
+        | Error::DirLocked { .. }
+        | Error::CopiedWhileRunning { .. } => ErrorCode::KafkaStorageError,
         Error::CorruptLog { .. } | Error::CorruptFile { .. } => ErrorCode::KafkaStorageError,
         Error::CorruptBatch { .. } => ErrorCode::CorruptMessage,
         // Formats v0 and v1 are not stored any more (KIP-724).

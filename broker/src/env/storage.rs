@@ -16,11 +16,11 @@ pub enum OpenMode {
     Read,
     /// For reading and writing; it must exist.
     Write,
-    /// For reading and writing; made, or cut to nothing if it exists.
+    /// For reading and writing; made for its owner alone, or cut to nothing if it exists.
     Create,
     /// As `Write`; from now on nobody but its owner may open it.
     WritePrivate,
-    /// As `Create`; nobody but its owner may ever open it, whatever the umask.
+    /// As `Create`; a file that exists becomes its owner's alone, too.
     CreatePrivate,
 }
 
@@ -36,6 +36,7 @@ pub struct DirEntry {
 /// A file system. Threads: any; calls block.
 pub trait Storage: Debug + Send + Sync {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>>;
+    /// Makes a directory and those above it that are missing, for their owner alone.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Entries in no particular order.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
@@ -49,6 +50,19 @@ pub trait Storage: Debug + Send + Sync {
     /// Takes an exclusive lock on a file, made if missing; `None` if another process or opener holds it.
     /// The lock ends when the value is dropped or the process dies.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>>;
+
+    /// A number that the file keeps for as long as it exists, and that no copy of it has at the same time; `None` where
+    /// there is no such number.
+    fn file_id(&self, path: &Path) -> io::Result<Option<u64>> {
+        let _ = path;
+        Ok(None)
+    }
+
+    /// Takes from users that are neither owner nor in the group what rights they have in a directory.
+    fn restrict_dir(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
+    }
 
     /// Reads a whole file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -59,6 +59,7 @@ fn kind_of(path: &Path) -> String {
         "partition.metadata" => "partition_metadata",
         "sealed-segments" => "seals",
         "metadata.log" => "metadata",
+        "running" => "running",
         other if other.ends_with("-delete") => "doomed",
         _ => "dir",
     };
@@ -123,6 +124,14 @@ impl Storage for FailingStorage {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         around("dir", "sync", || self.inner.sync_dir(path))
+    }
+
+    fn file_id(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.inner.file_id(path)
+    }
+
+    fn restrict_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.restrict_dir(path)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {

@@ -1,8 +1,8 @@
 //! The machine's file system.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,8 +29,12 @@ struct SystemLock {
 
 impl StorageLock for SystemLock {}
 
-/// The mode of files that nobody but their owner may open.
+/// The mode of files that only their owner may open.
 const OWNER_ONLY: u32 = 0o600;
+/// The mode of directories that only their owner may use.
+const OWNER_ONLY_DIR: u32 = 0o700;
+/// The rights of users that are neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
 
 /// A file that was there before may have any mode.
 fn make_private(file: &File) -> io::Result<()> {
@@ -46,9 +50,8 @@ impl Storage for SystemStorage {
         match mode {
             OpenMode::Read => options.read(true),
             OpenMode::Write => options.read(true).write(true),
-            OpenMode::Create => options.read(true).write(true).create(true).truncate(true),
             OpenMode::WritePrivate => options.read(true).write(true),
-            OpenMode::CreatePrivate => {
+            OpenMode::Create | OpenMode::CreatePrivate => {
                 options.read(true).write(true).create(true).truncate(true).mode(OWNER_ONLY)
             }
         };
@@ -60,7 +63,7 @@ impl Storage for SystemStorage {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        DirBuilder::new().recursive(true).mode(OWNER_ONLY_DIR).create(path)
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -100,8 +103,21 @@ impl Storage for SystemStorage {
         File::open(path)?.sync_all()
     }
 
+    fn file_id(&self, path: &Path) -> io::Result<Option<u64>> {
+        Ok(Some(fs::metadata(path)?.ino()))
+    }
+
+    fn restrict_dir(&self, path: &Path) -> io::Result<()> {
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & OTHERS == 0 {
+            return Ok(());
+        }
+        fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(SystemLock { _file: file }))),
             Err(TryLockError::WouldBlock) => Ok(None),

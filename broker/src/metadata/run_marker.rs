@@ -50,7 +50,8 @@ impl RunMarker {
         }
     }
 
-    /// Marks `dir` as being used. Threads: blocks on the disk.
+    /// Marks `dir` as being used; on a full disk, which a node starts on as well, without the mark. Threads: blocks on
+    /// the disk.
     pub(crate) fn set(storage: Arc<dyn Storage>, dir: &Path) -> Result<Self> {
         let path = dir.join(FILE_NAME);
         let write = || -> io::Result<()> {
@@ -61,14 +62,25 @@ impl RunMarker {
             file.sync_data()?;
             storage.sync_dir(dir)
         };
-        write().map_err(|error| Error::io("write", &path, error))?;
+        match write() {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                tracing::warn!(%error, path = %path.display(), "a copy of the data directory cannot be told from it");
+            }
+            outcome => outcome.map_err(|error| Error::io("write", &path, error))?,
+        }
         Ok(Self { storage, path })
     }
 
     /// Takes the mark away: everything is on the disk, and nothing writes any more.
     pub(crate) fn clear(self) -> Result<()> {
         let remove = || -> io::Result<()> {
-            self.storage.remove_file(&self.path)?;
+            match self.storage.remove_file(&self.path) {
+                // There was no room for it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
             self.storage.sync_dir(self.path.parent().unwrap_or(Path::new("/")))
         };
         remove().map_err(|error| Error::io("remove", &self.path, error))
@@ -80,7 +92,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::env::storage::memory::{Crash, MemoryStorage};
+    use crate::env::storage::memory::{Crash, MemoryStorage, Operation, Verdict};
     use crate::env::storage::system::SystemStorage;
 
     fn is_refused(outcome: &Result<()>) -> bool {
@@ -108,6 +120,22 @@ mod tests {
         assert!(!own.join(FILE_NAME).exists() && check(&own).is_ok());
         fs::write(copied.join(FILE_NAME), "").expect("written");
         assert!(check(&copied).is_ok(), "a start that got no further");
+    }
+
+    #[test]
+    fn a_full_disk_keeps_no_node_from_starting() {
+        let memory = MemoryStorage::new();
+        memory.create_dir_all(Path::new("/data/meta")).expect("made");
+        for refused in [Operation::Open, Operation::Sync] {
+            memory.inject(move |operation, _| match operation == refused {
+                true => Verdict::Fail(io::ErrorKind::StorageFull),
+                false => Verdict::Proceed,
+            });
+            let marker = RunMarker::set(Arc::new(memory.clone()), Path::new("/data/meta")).expect("goes on");
+            memory.heal();
+            assert!(RunMarker::check(&memory, Path::new("/data/meta")).is_ok());
+            marker.clear().expect("cleared, if it is there");
+        }
     }
 
     #[test]

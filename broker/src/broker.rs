@@ -15,6 +15,7 @@ use crate::api::cluster::short_uuid;
 use crate::api::dispatcher::Dispatcher;
 use crate::api::node::{Node, NodeParts};
 use crate::api::users;
+use crate::auth::sasl::SaslMechanism;
 use crate::client::transport::{LocalTransport, Transport};
 use crate::config::BrokerConfig;
 use crate::coordinator::log::CoordinatorLog;
@@ -404,13 +405,29 @@ async fn listen(
     let first = configs.first().cloned().unwrap_or_default();
     let limits = Arc::new(ConnectionLimits::new(metrics.clone(), &first));
     let mut listeners = Vec::with_capacity(configs.len());
+    let has_verifier = node.config().security.token_verifier.is_some();
     for config in configs {
+        check_mechanisms(&config, has_verifier)?;
         listeners.push(Listener::bind(config, handler.clone(), metrics.clone(), limits.clone()).await?);
     }
     if let Some(first) = listeners.first() {
         node.advertise(first.endpoint().host.clone(), first.endpoint().port);
     }
     Ok(listeners)
+}
+
+/// Refuses a listener that is to take tokens which nothing verifies. By default all mechanisms that can be used are
+/// offered.
+fn check_mechanisms(config: &ListenerConfig, has_verifier: bool) -> Result<(), ListenError> {
+    let Some(sasl) = &config.sasl else { return Ok(()) };
+    let is_named =
+        sasl.mechanisms != SaslMechanism::ALL && sasl.mechanisms.contains(&SaslMechanism::OauthBearer);
+    if has_verifier || !is_named {
+        return Ok(());
+    }
+    let reason = "OAUTHBEARER needs the keys of the issuer to verify tokens with";
+    let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, reason);
+    Err(ListenError { address: config.address.clone(), source })
 }
 
 /// Leaves files for the logs: a connection that cannot be had is better than a log that cannot be written.

@@ -11,7 +11,7 @@ use weir_broker::auth::audit::AuditQueue;
 use weir_broker::auth::config::Secret;
 use weir_broker::auth::sasl::{SaslConfig, SaslMechanism};
 use weir_broker::auth::token::{TokenError, TokenVerifier, VerifiedToken};
-use weir_broker::broker::Broker;
+use weir_broker::broker::{Broker, StartError};
 use weir_broker::client::security::{ClientSasl, ClientSecurity};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::{Transport, TransportError};
@@ -163,6 +163,14 @@ async fn tokens_are_offered_only_where_they_can_be_verified() {
     assert_eq!(code, ErrorCode::UnsupportedSaslMechanism);
     assert_eq!(mechanisms, ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
     without.shutdown().await.expect("stops");
+
+    // A listener that is asked for them by name does not start without a verifier.
+    let mut config = BrokerConfig::new(dir.path().join("data"));
+    let sasl = SaslConfig { mechanisms: vec![SaslMechanism::OauthBearer], ..SaslConfig::default() };
+    let address = "127.0.0.1:0".to_owned();
+    config.listeners = vec![ListenerConfig { address, sasl: Some(sasl), ..ListenerConfig::default() }];
+    let refused = Broker::start(config).await;
+    assert!(matches!(refused, Err(StartError::Listen(_))), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

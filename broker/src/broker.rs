@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::api::cluster::short_uuid;
 use crate::api::dispatcher::Dispatcher;
 use crate::api::node::{Node, NodeParts};
+use crate::api::security::Security;
 use crate::api::users;
 use crate::auth::sasl::SaslMechanism;
 use crate::client::transport::{LocalTransport, Transport};
@@ -190,6 +191,12 @@ impl Broker {
     /// Errors: of the first listener whose files cannot be used; it keeps what it had.
     pub fn reload_certificates(&self) -> Result<(), TlsError> {
         self.listeners.iter().filter_map(Listener::tls).try_for_each(TlsServer::reload)
+    }
+
+    /// Users, rules and quotas, for other protocols that this process serves.
+    #[must_use]
+    pub fn security(&self) -> Security {
+        Security::new(self.node.clone())
     }
 
     /// Counters of connections and requests over the network.

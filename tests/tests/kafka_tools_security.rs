@@ -31,7 +31,7 @@ impl Secured {
             vec![BootstrapUser { name: "admin".to_owned(), password: Secret::new("admin-secret") }];
         config.security.authorizer = Some(AuthorizerConfig {
             super_users: vec!["User:admin".to_owned()],
-            allow_everyone_if_no_acl: false,
+            ..AuthorizerConfig::default()
         });
         let broker = Broker::start(config).await?;
         let address = broker.local_addr().context("no listener")?.to_string();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::api::node::Node;
 use crate::auth::acl::{CLUSTER_NAME, Operation, ResourceType};
-use crate::auth::acl_set::{Decision, Subject};
+use crate::auth::acl_set::{AclSet, Decision, Subject};
 use crate::auth::audit::{AuditEvent, AuditResource, Interface};
 use crate::auth::audit_trail::{AuditTrail, Frequency};
 use crate::metadata::security::SecurityImage;
@@ -25,6 +25,8 @@ struct Restrictions {
     principal: Arc<str>,
     host: String,
     security: Arc<SecurityImage>,
+    /// Rules of the configuration.
+    rules: Arc<AclSet>,
     /// What holds where no rule does.
     allowed_without_rule: bool,
 }
@@ -43,23 +45,37 @@ impl Access {
     /// The access of a session for a request. Callers in this process, super users, and everybody where there is no
     /// authorizer, may do everything.
     pub(crate) fn of(node: &Node, session: &Session, api: ApiKey) -> Self {
-        let audit = node.audit().filter(|_| !session.is_internal()).map(|trail| Audit {
+        if session.is_internal() {
+            return Self { restrictions: None, audit: None };
+        }
+        let client = session.peer.map(|peer| peer.ip());
+        let audit = node.audit().map(|trail| Audit {
             trail: trail.clone(),
             time_ms: node.clock().now_ms(),
             principal: session.principal(),
-            client: session.peer.map(|peer| peer.ip().to_canonical()),
+            client: client.map(|client| client.to_canonical()),
             api,
         });
-        let unrestricted = |audit| Self { restrictions: None, audit };
-        let Some(authorizer) = &node.config().security.authorizer else { return unrestricted(audit) };
-        let principal = session.principal();
-        if session.is_internal() || authorizer.super_users.iter().any(|name| **name == *principal) {
-            return unrestricted(audit);
+        Self { audit, ..Self::of_client(node, &session.principal(), client) }
+    }
+
+    /// The access of a client of any protocol, whose decisions are not reported.
+    pub(crate) fn of_client(node: &Node, principal: &Arc<str>, address: Option<IpAddr>) -> Self {
+        let unrestricted = Self { restrictions: None, audit: None };
+        let Some(authorizer) = &node.config().security.authorizer else { return unrestricted };
+        if authorizer.super_users.iter().any(|name| **name == **principal) {
+            return unrestricted;
         }
-        let host = session.peer.map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
+        let host = address.map(|address| address.to_canonical().to_string()).unwrap_or_default();
         let security = node.metadata().image().security().clone();
-        let allowed_without_rule = authorizer.allow_everyone_if_no_acl;
-        Self { restrictions: Some(Restrictions { principal, host, security, allowed_without_rule }), audit }
+        let restrictions = Restrictions {
+            principal: Arc::clone(principal),
+            host,
+            security,
+            rules: Arc::clone(&authorizer.rules),
+            allowed_without_rule: authorizer.allow_everyone_if_no_acl,
+        };
+        Self { restrictions: Some(restrictions), audit: None }
     }
 
     /// The same access, whose decisions are not reported: for what is shown of answers, which refuses nothing.
@@ -118,7 +134,8 @@ impl Access {
         name: &str,
     ) -> bool {
         let Some(restrictions) = &self.restrictions else { return true };
-        restrictions.permits(security.acls.decide(restrictions.subject(), operation, kind, name))
+        let sets = [&security.acls, &*restrictions.rules];
+        restrictions.permits(AclSet::decide_by(&sets, restrictions.subject(), operation, kind, name))
     }
 
     /// The same for clients that the same rules are for; `None` for those that nobody restricts.
@@ -154,7 +171,8 @@ impl Access {
     /// May the client do this to some resource of the type?
     fn any(&self, operation: Operation, kind: ResourceType) -> bool {
         let Some(restrictions) = &self.restrictions else { return true };
-        let decision = restrictions.security.acls.decide_any(restrictions.subject(), operation, kind);
+        let sets = [&restrictions.security.acls, &*restrictions.rules];
+        let decision = AclSet::decide_any_by(&sets, restrictions.subject(), operation, kind);
         restrictions.permits(decision)
     }
 

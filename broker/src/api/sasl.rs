@@ -160,11 +160,18 @@ fn step(node: &Node, exchange: Exchange, message: &[u8]) -> Result<Step, SaslFai
     exchange.step(message, secrets, |user, mechanism| image.security().credential(user, mechanism).cloned())
 }
 
-/// Salting a password takes milliseconds, so it is done beside the async threads, and few at a time.
 async fn check_password(node: &Node, wanted: PlainCredential) -> Result<Proven, SaslFailure> {
-    let _permit = node.password_checks().acquire().await.map_err(|_| SaslFailure::Credentials)?;
+    let PlainCredential { user, password } = wanted;
+    let verified = verify_password(node, &user, password).await;
+    verified.map(|_| Proven { user, reply: String::new() }).ok_or(SaslFailure::Credentials)
+}
+
+/// The stored credential of a user if this is the user's password. Salting a password takes milliseconds, so it is
+/// done beside the async threads, and few at a time.
+pub(crate) async fn verify_password(node: &Node, user: &str, password: String) -> Option<ScramCredential> {
+    let _permit = node.password_checks().acquire().await.ok()?;
     let image = node.metadata().image();
-    let stored = image.security().user(&wanted.user).and_then(|user| user.values().next()).cloned();
+    let stored = image.security().user(user).and_then(|user| user.values().next()).cloned();
     let exists = stored.is_some();
     let stored = stored.unwrap_or_else(|| ScramCredential {
         mechanism: ScramMechanism::Sha256,
@@ -173,9 +180,8 @@ async fn check_password(node: &Node, wanted: PlainCredential) -> Result<Proven, 
         stored_key: vec![0; ScramMechanism::Sha256.key_len()],
         server_key: Vec::new(),
     });
-    let PlainCredential { user, password } = wanted;
-    let verified = tokio::task::spawn_blocking(move || stored.verifies(&password)).await.unwrap_or(false);
-    if verified && exists { Ok(Proven { user, reply: String::new() }) } else { Err(SaslFailure::Credentials) }
+    let checking = tokio::task::spawn_blocking(move || stored.verifies(&password).then_some(stored));
+    checking.await.ok().flatten().filter(|_| exists)
 }
 
 /// Verifies a token with the verifier of the configuration.

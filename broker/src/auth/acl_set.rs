@@ -104,7 +104,7 @@ impl AclSet {
     }
 
     /// Calls `visit` with the rules about a resource.
-    fn about<'a>(&'a self, kind: ResourceType, name: &str, mut visit: impl FnMut(&'a Acl)) {
+    fn about(&self, kind: ResourceType, name: &str, mut visit: impl FnMut(&Acl)) {
         if let Some(names) = self.literal.get(&kind) {
             let wildcard = if name == WILDCARD { None } else { names.get(WILDCARD) };
             for acl in [names.get(name), wildcard].into_iter().flatten().flatten() {
@@ -130,8 +130,19 @@ impl AclSet {
         kind: ResourceType,
         name: &str,
     ) -> Decision {
+        Self::decide_by(&[self], subject, operation, kind, name)
+    }
+
+    /// As [`Self::decide`], by the rules of several sets together.
+    pub fn decide_by(
+        sets: &[&Self],
+        subject: Subject<'_>,
+        operation: Operation,
+        kind: ResourceType,
+        name: &str,
+    ) -> Decision {
         let (mut found, mut denied, mut allowed) = (false, false, false);
-        self.about(kind, name, |acl| {
+        let mut count = |acl: &Acl| {
             found = true;
             if acl.concerns(subject.principal, subject.host) {
                 match acl.permission {
@@ -139,7 +150,8 @@ impl AclSet {
                     Permission::Allow => allowed |= acl.operation.permits(operation),
                 }
             }
-        });
+        };
+        sets.iter().for_each(|set| set.about(kind, name, &mut count));
         match (found, denied, allowed) {
             (false, _, _) => Decision::NoRule,
             (true, false, true) => Decision::Allowed,
@@ -149,11 +161,20 @@ impl AclSet {
 
     /// May the client do this to some resource of the type, existing or not? (KIP-679)
     pub fn decide_any(&self, subject: Subject<'_>, operation: Operation, kind: ResourceType) -> Decision {
+        Self::decide_any_by(&[self], subject, operation, kind)
+    }
+
+    /// As [`Self::decide_any`], by the rules of several sets together.
+    pub fn decide_any_by(
+        sets: &[&Self],
+        subject: Subject<'_>,
+        operation: Operation,
+        kind: ResourceType,
+    ) -> Decision {
         let concerning =
             |acl: &&Arc<Acl>| acl.resource_type == kind && acl.concerns(subject.principal, subject.host);
-        let denials: Vec<&Acl> = self
-            .all
-            .iter()
+        let all = || sets.iter().flat_map(|set| &set.all);
+        let denials: Vec<&Acl> = all()
             .filter(concerning)
             .filter(|acl| acl.permission == Permission::Deny && acl.operation.forbids(operation))
             .map(Arc::as_ref)
@@ -171,9 +192,7 @@ impl AclSet {
                 }
             })
         };
-        let mut permissions = self
-            .all
-            .iter()
+        let mut permissions = all()
             .filter(concerning)
             .filter(|acl| acl.permission == Permission::Allow && acl.operation.permits(operation));
         if permissions.any(|acl| !dominated(acl)) { Decision::Allowed } else { Decision::NoRule }

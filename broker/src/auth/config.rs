@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::acl_set::AclSet;
 use super::audit::AuditSink;
 use super::token::TokenVerifier;
 
@@ -36,10 +37,12 @@ pub struct BootstrapUser {
 }
 
 /// Who may do everything, and what holds where no rule does.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuthorizerConfig {
     /// Principals that no rule restricts, as `User:name` (`super.users`).
     pub super_users: Vec<String>,
+    /// Rules that hold beside those that are stored.
+    pub rules: Arc<AclSet>,
     /// Resources no rule is about are open to everybody (`allow.everyone.if.no.acl.found`).
     pub allow_everyone_if_no_acl: bool,
 }

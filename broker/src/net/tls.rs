@@ -3,6 +3,7 @@
 pub mod name;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::env::storage::Storage;
@@ -60,6 +63,8 @@ pub struct TlsServerFiles {
 /// TLS of listeners. New connections use the certificates that were loaded last.
 pub struct TlsServer {
     files: TlsServerFiles,
+    /// Application protocols that are offered (ALPN), the best first.
+    protocols: &'static [&'static [u8]],
     current: ArcSwap<ServerConfig>,
 }
 
@@ -112,7 +117,7 @@ fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-fn server_config(files: &TlsServerFiles) -> Result<ServerConfig, TlsError> {
+fn server_config(files: &TlsServerFiles, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match (files.client_auth, &files.client_authorities) {
         (ClientAuth::None, _) => builder.with_no_client_auth(),
@@ -130,19 +135,47 @@ fn server_config(files: &TlsServerFiles) -> Result<ServerConfig, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    Ok(builder.with_single_cert(certificates(&files.certificate_chain)?, key(&files.key)?)?)
+    let mut config = builder.with_single_cert(certificates(&files.certificate_chain)?, key(&files.key)?)?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(config)
+}
+
+/// The principal that a client's certificate names: its subject, as `User:CN=app,O=Weir`.
+pub(crate) fn principal(certificate: &CertificateDer<'_>) -> Option<String> {
+    name::subject(certificate).map(|subject| format!("User:{subject}"))
 }
 
 impl TlsServer {
-    /// Loads the files.
+    /// Loads the files, for a Kafka listener.
     pub fn load(files: TlsServerFiles) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(server_config(&files)?);
-        Ok(Self { files, current })
+        Self::load_for(files, &[])
+    }
+
+    /// Loads the files, for a listener that offers application protocols (ALPN), the best first.
+    pub fn load_for(files: TlsServerFiles, protocols: &'static [&'static [u8]]) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(server_config(&files, protocols)?);
+        Ok(Self { files, protocols, current })
+    }
+
+    /// Agrees on TLS with a client. Returns the stream, and the principal that the client's certificate names.
+    ///
+    /// Errors: the handshake fails, or the certificate has no name that can be read.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<(TlsStream<S>, Option<String>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.acceptor().accept(stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let unnamed =
+            || io::Error::new(io::ErrorKind::InvalidData, "the client's certificate has no subject");
+        let principal =
+            certificate.map(|certificate| principal(certificate).ok_or_else(unnamed)).transpose()?;
+        Ok((stream, principal))
     }
 
     /// Loads the files again, for connections accepted from now on. When that fails, what was loaded before stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(Arc::new(server_config(&self.files)?));
+        self.current.store(Arc::new(server_config(&self.files, self.protocols)?));
         Ok(())
     }
 
@@ -165,13 +198,38 @@ pub struct TlsClientFiles {
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
-/// TLS of clients, ready to connect.
-pub(crate) fn connector(files: &TlsClientFiles) -> Result<TlsConnector, TlsError> {
+/// Authorities that vouch for servers.
+#[derive(Debug, Clone)]
+pub enum Authorities {
+    /// In PEM form.
+    File(PathBuf),
+    /// Those that cannot be used are left out.
+    Loaded(Vec<CertificateDer<'static>>),
+}
+
+/// TLS of clients. `certificate`: chain and key that show who the client is.
+pub fn client_config(
+    authorities: Authorities,
+    certificate: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, TlsError> {
+    let roots = match authorities {
+        Authorities::File(path) => self::authorities(&path)?,
+        Authorities::Loaded(certificates) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates);
+            roots
+        }
+    };
     let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = builder.with_root_certificates(authorities(&files.authorities)?);
-    let config = match &files.certificate {
+    let builder = builder.with_root_certificates(roots);
+    Ok(match certificate {
         None => builder.with_no_client_auth(),
         Some((chain, path)) => builder.with_client_auth_cert(certificates(chain)?, key(path)?)?,
-    };
+    })
+}
+
+/// TLS of clients, ready to connect.
+pub(crate) fn connector(files: &TlsClientFiles) -> Result<TlsConnector, TlsError> {
+    let config = client_config(Authorities::File(files.authorities.clone()), files.certificate.as_ref())?;
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -23,6 +23,7 @@ pub(crate) mod quorum;
 pub(crate) mod quotas;
 pub(crate) mod replica_admin;
 pub(crate) mod sasl;
+pub mod security;
 pub(crate) mod telemetry;
 pub(crate) mod topics;
 pub(crate) mod transactions;

@@ -1,5 +1,6 @@
 //! Sub-commands of the binary.
 
+pub mod access;
 pub mod aliases;
 pub mod args;
 pub mod completions;

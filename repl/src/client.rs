@@ -1,22 +1,21 @@
 //! HTTP client of a Weir (or ksqlDB) server, as the REPL, migrations and tools use it.
 
-use std::time::Duration;
+pub mod connect;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
+use weir_server::https::{HttpsClient, client};
+
+use crate::client::connect::ConnectOptions;
 
 const KSQL_JSON: &str = "application/vnd.ksql.v1+json";
 /// Bytes of an answer that is read whole.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a request did not give what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +24,8 @@ pub enum ClientError {
     Address { address: String, reason: String },
     #[error("cannot reach the server at {address}: {reason}")]
     Unreachable { address: String, reason: String },
+    #[error("certificates for {address} cannot be used: {reason}")]
+    Certificates { address: String, reason: String },
     #[error("{address} answers {status} without a message: it is no Weir or ksqlDB server")]
     NoServer { address: String, status: u16 },
     /// The server refused; `statement` is what it refused, where it says so.
@@ -45,27 +46,45 @@ pub struct RequestContext {
 #[derive(Clone, Debug)]
 pub struct ServerClient {
     base: String,
-    http: Client<HttpConnector, Full<Bytes>>,
+    host: String,
+    options: ConnectOptions,
+    /// Marked as sensitive, so that it is not shown.
+    authorization: Option<HeaderValue>,
+    http: HttpsClient,
 }
 
 impl ServerClient {
-    /// `address`: `http://host:port`; the scheme may be left out.
+    /// A client without credentials. `address`: `http://host:port` or `https://host:port`; without a scheme it is `http`.
     pub fn new(address: &str) -> Result<ServerClient, ClientError> {
+        ServerClient::with(address, &ConnectOptions::default())
+    }
+
+    /// As [`ServerClient::new`], with credentials and certificates.
+    pub fn with(address: &str, options: &ConnectOptions) -> Result<ServerClient, ClientError> {
         let error =
             |reason: &str| ClientError::Address { address: address.to_owned(), reason: reason.to_owned() };
         let base = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let base = base.trim_end_matches('/').to_owned();
-        let uri: Uri = base.parse().map_err(|_| error("expected http://host:port"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(error("only http is served"));
-        }
-        if uri.host().is_none() {
-            return Err(error("the host is missing"));
-        }
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Ok(ServerClient { base, http: Client::builder(TokioExecutor::new()).build(connector) })
+        let uri: Uri = base.parse().map_err(|_| error("expected http://host:port or https://host:port"))?;
+        let is_secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(error("the scheme is neither http nor https")),
+        };
+        let host = uri.host().ok_or_else(|| error("the host is missing"))?.to_owned();
+        let authorization = options.authorization();
+        let http = client(&options.https, is_secure).map_err(|failure| ClientError::Certificates {
+            address: address.to_owned(),
+            reason: causes(&failure),
+        })?;
+        Ok(ServerClient { base, host, options: options.clone(), authorization, http })
+    }
+
+    /// A client of another server. Credentials are for one host, and not sent to others.
+    pub fn at(&self, address: &str) -> Result<ServerClient, ClientError> {
+        let bare = ConnectOptions { credentials: None, ..self.options.clone() };
+        let other = ServerClient::with(address, &bare)?;
+        if other.host == self.host { ServerClient::with(address, &self.options) } else { Ok(other) }
     }
 
     pub fn address(&self) -> &str {
@@ -128,22 +147,19 @@ impl ServerClient {
         body: Bytes,
         accept: &str,
     ) -> Result<Response<Incoming>, ClientError> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(ACCEPT, accept)
-            .header(CONTENT_TYPE, KSQL_JSON)
+            .header(CONTENT_TYPE, KSQL_JSON);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let request = request
             .body(Full::new(body))
             .map_err(|e| ClientError::Address { address: self.base.clone(), reason: e.to_string() })?;
-        self.http.request(request).await.map_err(|e| {
-            let mut reason = e.to_string();
-            let mut source = std::error::Error::source(&e);
-            while let Some(cause) = source {
-                reason = cause.to_string();
-                source = cause.source();
-            }
-            ClientError::Unreachable { address: self.base.clone(), reason }
-        })
+        let sent = self.http.request(request).await;
+        sent.map_err(|e| ClientError::Unreachable { address: self.base.clone(), reason: root_cause(&e) })
     }
 }
 
@@ -241,6 +257,27 @@ impl QueryAnswer {
             None => Ok(None),
         }
     }
+}
+
+/// The innermost cause.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// An error with its causes.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// True if the buffer ends where an item's object ends (a row is sent without the line end, which precedes the next).

@@ -4,5 +4,6 @@ pub mod editor;
 pub mod helper;
 pub mod interrupts;
 pub mod names;
+pub mod password;
 pub mod slot;
 pub mod words;

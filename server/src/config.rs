@@ -5,11 +5,13 @@ pub mod ksql;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_broker::auth::config::SecurityConfig;
 use weir_broker::log::config::Durability;
 use weir_broker::net::config::ListenerConfig;
+use weir_broker::net::tls::TlsServer;
 use weir_engine::topology::OutputCaching;
 use weir_sql::session::Session;
 
@@ -19,6 +21,7 @@ pub struct NodeConfig {
     /// Log, state and everything else durable lies below.
     pub data_dir: PathBuf,
     pub http_listen: SocketAddr,
+    pub http: HttpConfig,
     /// None: Kafka clients in this process only.
     pub kafka_listen: Option<SocketAddr>,
     /// Host and port that Kafka clients are told; by default what `kafka_listen` is bound to.
@@ -27,6 +30,8 @@ pub struct NodeConfig {
     pub kafka_listeners: Vec<ListenerConfig>,
     /// Users, and what they may do.
     pub kafka_security: SecurityConfig,
+    /// Topic of access decisions; None: there is no audit.
+    pub audit_topic: Option<String>,
     pub durability: Durability,
     /// `ksql.service.id`
     pub service_id: String,
@@ -69,6 +74,39 @@ pub const SYSTEM_TOPICS: [&str; 9] = [
     "connect-status",
     "connect-statuses",
 ];
+
+/// The HTTP listener: protection and limits.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// None: connections are not encrypted.
+    pub tls: Option<Arc<TlsServer>>,
+    /// Origins whose pages may use the API, as `https://host[:port]`; `*` for all (`access.control.allow.origin`).
+    pub allowed_origins: Vec<String>,
+    /// Host names, beside loopback names, that requests to a loopback listener may carry.
+    pub allowed_hosts: Vec<String>,
+    /// Paths that need no authentication (`authentication.skip.paths`).
+    pub open_paths: Vec<String>,
+    /// Connections open at a time, without a reserve for probes.
+    pub connections_max: usize,
+    /// Connections of one address open at a time.
+    pub connections_per_ip_max: usize,
+    /// Time in which the head of a request, and then its body, must arrive; idle connections are closed after it.
+    pub request_timeout: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> HttpConfig {
+        HttpConfig {
+            tls: None,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            open_paths: Vec::new(),
+            connections_max: 4_096,
+            connections_per_ip_max: usize::MAX,
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}
 
 /// ksqlDB's `ksql.logging.processing.…`: where failing rows are told.
 #[derive(Clone, Debug)]
@@ -114,15 +152,28 @@ impl ProcessingLogConfig {
 }
 
 impl NodeConfig {
+    /// True if HTTP clients must prove who they are: the node has users, tokens or rules, or authenticates its Kafka
+    /// clients or their certificates.
+    pub fn authenticates_http(&self) -> bool {
+        let security = &self.kafka_security;
+        security.authorizer.is_some()
+            || !security.users.is_empty()
+            || security.token_verifier.is_some()
+            || self.kafka_listeners.iter().any(ListenerConfig::authenticates)
+            || self.http.tls.as_ref().is_some_and(|tls| tls.authenticates())
+    }
+
     /// The defaults: ksqlDB's and Kafka's ports on loopback, everything synced before it is acknowledged.
     pub fn new(data_dir: impl Into<PathBuf>) -> NodeConfig {
         NodeConfig {
             data_dir: data_dir.into(),
             http_listen: SocketAddr::from(([127, 0, 0, 1], 8088)),
+            http: HttpConfig::default(),
             kafka_listen: Some(SocketAddr::from(([127, 0, 0, 1], 9092))),
             kafka_advertised: None,
             kafka_listeners: Vec::new(),
             kafka_security: SecurityConfig::default(),
+            audit_topic: None,
             durability: Durability::Fsync,
             service_id: "default_".to_owned(),
             worker_threads: None,

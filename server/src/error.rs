@@ -1,7 +1,7 @@
 //! What a request can be refused with, in ksqlDB's shape.
 
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -13,13 +13,25 @@ pub enum ErrorCode {
     QueryOnStatementEndpoint,
     TooManyPushQueries,
     NeedsHttp2,
+    /// The client has not proven who it is.
+    Unauthenticated,
+    /// A page of another site, or a host name that is not this node's.
+    Forbidden,
+    /// The client does not have the rights that the request needs.
+    AccessDenied,
     NotFound,
+    MethodNotAllowed,
     NotAcceptable,
+    /// The request did not arrive in time.
+    RequestTimeout,
     TooLarge,
+    UnsupportedMediaType,
     AssertionFailed,
     NoSchemaRegistry,
     TooManyRequests,
     Server,
+    /// All connections are taken.
+    Busy,
     CommandTimeout,
     NotReady,
     ShuttingDown,
@@ -33,13 +45,20 @@ impl ErrorCode {
             ErrorCode::QueryOnStatementEndpoint => 40002,
             ErrorCode::TooManyPushQueries => 40003,
             ErrorCode::NeedsHttp2 => 40004,
+            ErrorCode::Unauthenticated => 40100,
+            ErrorCode::Forbidden => 40300,
+            ErrorCode::AccessDenied => 40301,
             ErrorCode::NotFound => 40400,
+            ErrorCode::MethodNotAllowed => 40500,
             ErrorCode::NotAcceptable => 40600,
+            ErrorCode::RequestTimeout => 40800,
             ErrorCode::TooLarge => 41300,
+            ErrorCode::UnsupportedMediaType => 41500,
             ErrorCode::AssertionFailed => 41700,
             ErrorCode::NoSchemaRegistry => 42801,
             ErrorCode::TooManyRequests => 42900,
             ErrorCode::Server => 50000,
+            ErrorCode::Busy => 50300,
             ErrorCode::CommandTimeout => 50301,
             ErrorCode::NotReady => 50302,
             ErrorCode::ShuttingDown => 50303,
@@ -102,8 +121,18 @@ impl IntoResponse for ApiError {
         let mut response = (self.code.status(), self.to_json().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(self.code, ErrorCode::NotReady) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        match self.code {
+            ErrorCode::NotReady => _ = headers.insert(RETRY_AFTER, HeaderValue::from_static("10")),
+            ErrorCode::Busy => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            ErrorCode::Unauthenticated => {
+                let basic = HeaderValue::from_static("Basic realm=\"weir\", charset=\"UTF-8\"");
+                headers.append(WWW_AUTHENTICATE, basic);
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""));
+            }
+            _ => {}
         }
         response
     }

@@ -21,5 +21,8 @@ pub fn render(node: &Node) -> String {
     broker::write(node, &mut page);
     node.http_metrics().write(&mut page);
     process::write(node, &mut page);
+    if let Some(audit) = node.audit() {
+        audit.write(&mut page);
+    }
     page.finish()
 }

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod apply;
+pub(crate) mod audit;
 pub mod command_guard;
 pub mod commands;
 pub mod health;
@@ -25,6 +26,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use weir_broker::auth::config::Secret;
 use weir_broker::broker::{Broker, PartitionFigures, StartError};
 use weir_broker::client::admin::{Admin, TopicDescription};
 use weir_broker::client::producer::idempotent::IdempotentProducer;
@@ -51,13 +53,17 @@ use weir_sql::metastore::Metastore;
 use weir_sql::plan::pull::PullPlan;
 use weir_sql::session::{Session, TopicInfo};
 
+use crate::auth::authenticator::Authenticator;
+use crate::auth::caller::Caller;
 use crate::command::log::{CommandLog, CommandLogError, topic_name};
 use crate::command::scan::{Commands, Degradation};
 use crate::config::NodeConfig;
 use crate::error::{ApiError, ErrorCode};
+use crate::http::guard::Guard;
 use crate::http::router::router;
 use crate::http::serve::HttpListener;
 use crate::metrics::http::HttpMetrics;
+use crate::node::audit::{Audit, AuditCounters};
 use crate::node::commands::CommandStatuses;
 use crate::node::processing_log::{QueuedLog, ReportCounters, stream, writer};
 use crate::node::push::PushRegistry;
@@ -95,6 +101,8 @@ pub enum NodeError {
     },
     #[error("the producer for inserted rows did not start")]
     Producer(#[source] weir_broker::client::error::ClientError),
+    #[error("the audit topic cannot be made")]
+    Audit(#[source] weir_broker::client::error::ClientError),
     #[error("the topic of the processing log cannot be made")]
     ProcessingLog(#[source] weir_broker::client::error::ClientError),
     #[error("a topic of the command topic's statements cannot be made: {message}")]
@@ -133,6 +141,8 @@ struct Shared {
     processing_log: Arc<QueuedLog>,
     pull: PullExecutor,
     http_address: SocketAddr,
+    authenticator: Authenticator,
+    audit: Option<AuditCounters>,
     http_metrics: HttpMetrics,
     /// Why queries that should run did not start, by id.
     start_failures: Mutex<BTreeMap<String, StartFailure>>,
@@ -156,10 +166,19 @@ pub struct RunningNode {
 
 impl RunningNode {
     /// Starts a node; it serves when this returns.
-    pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
+    pub async fn start(mut config: NodeConfig) -> Result<RunningNode, NodeError> {
         let topic_policy = TopicPolicy::new(&config)?;
+        let audit = config.audit_topic.clone().map(Audit::new);
+        if let Some(audit) = &audit {
+            config.kafka_security.audit = Some(audit.sink());
+        }
         let broker = Broker::start(broker_config(&config)?).await?;
         let transport = broker.transport();
+        let audit = match audit {
+            Some(audit) => Some(audit.start(Arc::clone(&transport)).await.map_err(NodeError::Audit)?),
+            None => None,
+        };
+        let authenticator = Authenticator::new(broker.security(), config.authenticates_http(), &SystemRng);
         let mut engine_config = EngineConfig::new(config.data_dir.join("state"), config.service_id.clone());
         engine_config.commit_interval_ms = config.commit_interval_ms;
         if let Some(threads) = config.worker_threads {
@@ -218,6 +237,8 @@ impl RunningNode {
                 processing_log,
                 pull: PullExecutor::new(build.compile_context("pull")),
                 http_address: listener.address(),
+                authenticator,
+                audit,
                 http_metrics: HttpMetrics::default(),
                 start_failures: Mutex::default(),
                 started,
@@ -234,7 +255,9 @@ impl RunningNode {
             tracing::error!(%degradation, "node is degraded: statements that change it are refused");
         }
         node.declare_processing_log().await;
-        let http = tokio::spawn(listener.serve(router(Arc::new(node.clone())), stopped));
+        let config = node.shared.config.http.clone();
+        let guard = Guard::new(&config.allowed_origins, &config.allowed_hosts, listener.address().ip());
+        let http = tokio::spawn(listener.serve(router(Arc::new(node.clone()), guard), config, stopped));
         Ok(RunningNode { node, http })
     }
 
@@ -243,8 +266,8 @@ impl RunningNode {
     pub async fn shutdown(self) {
         tracing::info!("closing the HTTP port");
         let _ = self.node.shared.stop.send(true);
-        let _ = self.http.await;
         self.node.shared.push.close_all();
+        let _ = self.http.await;
         tracing::info!("stopping queries");
         if let Err(error) = self.node.shared.engine.shutdown().await {
             tracing::warn!(error = %error.chain(), "the engine did not stop cleanly");
@@ -333,7 +356,7 @@ impl Node {
             return;
         }
         let request = StatementRequest { ksql: stream::statement(config), ..StatementRequest::default() };
-        if let Err(error) = execute(self, request).await {
+        if let Err(error) = execute(self, &Caller::internal(), request).await {
             tracing::warn!(%error, stream = config.stream_name, "the processing log's stream cannot be made");
         }
     }
@@ -383,6 +406,17 @@ impl Node {
         Arc::new(move || rng.next_u64())
     }
 
+    /// A bearer token that only this process knows, for its own HTTP client.
+    pub fn local_token(&self) -> &Secret {
+        self.shared.authenticator.local_token()
+    }
+
+    /// `http://host:port` or `https://host:port`
+    pub fn http_url(&self) -> String {
+        let scheme = if self.shared.config.http.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.shared.http_address)
+    }
+
     pub fn http_address(&self) -> SocketAddr {
         self.shared.http_address
     }
@@ -402,8 +436,9 @@ impl Node {
         broker.iter().flat_map(|broker| broker.listeners()).map(Listener::local_addr).collect()
     }
 
-    /// Loads the certificates of the Kafka listeners anew.
+    /// Loads the certificates of all listeners anew.
     pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.shared.config.http.tls.as_ref().map_or(Ok(()), |tls| tls.reload())?;
         self.shared.broker.read().as_ref().map_or(Ok(()), Broker::reload_certificates)
     }
 
@@ -513,6 +548,11 @@ impl Node {
 
     pub(crate) fn slow_reader_timeout(&self) -> Duration {
         self.shared.config.slow_reader_timeout
+    }
+
+    /// Counters of the audit, if there is one.
+    pub(crate) fn audit(&self) -> Option<&AuditCounters> {
+        self.shared.audit.as_ref()
     }
 
     /// What became of HTTP requests.

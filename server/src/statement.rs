@@ -10,6 +10,7 @@ pub mod insert;
 pub mod print;
 pub mod properties;
 pub mod query;
+pub mod rights;
 pub(crate) mod rows;
 pub mod sandbox;
 pub mod show;

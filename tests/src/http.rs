@@ -12,18 +12,35 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub struct SqlClient {
     base: String,
+    /// Value of the Authorization header.
+    authorization: Option<String>,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl SqlClient {
     /// `base`: `http://host:port`.
     pub fn new(base: &str) -> SqlClient {
-        SqlClient { base: base.to_owned(), http: Client::builder(TokioExecutor::new()).build_http() }
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        SqlClient { base: base.to_owned(), authorization: None, http }
+    }
+
+    /// The same with credentials, as the Authorization header has them.
+    #[must_use]
+    pub fn authorized(&self, authorization: &str) -> SqlClient {
+        SqlClient { authorization: Some(authorization.to_owned()), ..self.clone() }
+    }
+
+    fn authorize(&self, request: hyper::http::request::Builder) -> hyper::http::request::Builder {
+        match &self.authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        }
     }
 
     /// Posts a body; gives status and answer.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(StatusCode, String)> {
-        let request = Request::post(format!("{}{path}", self.base))
+        let request = self
+            .authorize(Request::post(format!("{}{path}", self.base)))
             .header("content-type", "application/vnd.ksql.v1+json")
             .body(Full::from(body.to_string()))?;
         let response = self.http.request(request).await?;
@@ -33,7 +50,7 @@ impl SqlClient {
     }
 
     pub async fn get(&self, path: &str) -> Result<(StatusCode, String)> {
-        let request = Request::get(format!("{}{path}", self.base)).body(Full::default())?;
+        let request = self.authorize(Request::get(format!("{}{path}", self.base))).body(Full::default())?;
         let response = self.http.request(request).await?;
         let status = response.status();
         let text = response.into_body().collect().await?.to_bytes();

@@ -5,6 +5,7 @@ pub mod http;
 pub mod load;
 pub mod log_reader;
 pub mod proxy;
+pub mod raw_http;
 pub mod secure_server;
 pub mod seed;
 pub mod server;

@@ -167,7 +167,7 @@ fn launch(
         command.arg("--tls-certificate").arg(certificates.path("server.pem"));
         command.arg("--tls-key").arg(certificates.path("server.key"));
         command.arg("--tls-client-authorities").arg(certificates.path("ca.pem"));
-        command.args(["--tls-client-auth", "requested"]);
+        command.args(["--tls-client-auth", "requested", "--http-open-path", "/metrics"]);
         command.arg("--credentials-file").arg(certificates.path("credentials")).args(settings);
     })
 }

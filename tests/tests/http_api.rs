@@ -67,7 +67,10 @@ async fn information_is_served() -> Result<()> {
     assert!(statuses.contains("SUCCESS"), "{statuses}");
     let (_, metrics) = sql.get("/metrics").await?;
     assert!(metrics.contains("weir_partition_log_end_offset{topic=\"s\",partition=\"0\"} 0"), "{metrics}");
-    assert!(metrics.ends_with("# EOF\n"));
+    assert!(!metrics.contains("# EOF"), "OpenMetrics was not asked for");
+    for path in ["/chc/live", "/chc/ready"] {
+        assert_eq!(sql.get(path).await?, (StatusCode::OK, "{}".to_owned()));
+    }
     Ok(())
 }
 

@@ -24,7 +24,7 @@ async fn send(server: &ServerProcess, request: &[u8]) -> Result<String> {
 
 fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat()
@@ -89,7 +89,7 @@ async fn large_requests_are_refused() -> Result<()> {
     let answer = send(&server, &post("/ksql", "", &body)).await?;
     assert!([0, 413].contains(&status(&answer)), "{answer}");
     let chunked = [
-        b"POST /ksql HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nB00000\r\n".as_slice(),
+        b"POST /ksql HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nB00000\r\n".as_slice(),
         &body,
         b"\r\n0\r\n\r\n",
     ]
@@ -105,7 +105,8 @@ async fn large_requests_are_refused() -> Result<()> {
     assert!([0, 400, 431].contains(&status(&answer)), "{answer}");
     let answer = send(
         &server,
-        format!("GET /{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a".repeat(200_000)).as_bytes(),
+        format!("GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "a".repeat(200_000))
+            .as_bytes(),
     )
     .await?;
     assert!([0, 400, 404, 414].contains(&status(&answer)), "{answer}");
@@ -121,12 +122,12 @@ async fn what_is_no_request_is_refused() -> Result<()> {
     for request in [
         kafka,
         b"GARBAGE\r\n\r\n",
-        b"POST /ksql HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /ksql HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
-        b"GET /status/%ff/%fe/%00 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /is_valid_property/%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"DELETE /ksql HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /ws/query?request=%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"POST /ksql HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /ksql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"GET /status/%ff/%fe/%00 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /is_valid_property/%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"DELETE /ksql HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /ws/query?request=%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
     ] {
         let answer = send(&server, request).await?;

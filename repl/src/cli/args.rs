@@ -11,6 +11,7 @@ use crate::cli::config::ConfigArgs;
 use crate::cli::man::ManArgs;
 use crate::cli::node_args::NodeArgs;
 use crate::cli::test::TestArgs;
+use crate::client::connect::ConnectArgs;
 use crate::demo::command::DemoArgs;
 use crate::kafka_tools::acl::AclArgs;
 use crate::kafka_tools::cluster::ClusterArgs;
@@ -108,6 +109,8 @@ pub struct ShellArgs {
     /// Server to connect to instead of an embedded node
     #[arg(long, short = 's', value_name = "URL")]
     pub server: Option<String>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
     /// Statements to run instead of the shell
     #[arg(long, short = 'e', value_name = "SQL", conflicts_with = "file")]
     pub execute: Option<String>,

@@ -15,6 +15,7 @@ use crate::cli::args::{self, Cli};
 use crate::cli::node_args::NodeArgs;
 use crate::cli::settings::SETTINGS;
 use crate::cli::settings_file::{Defaults, load};
+use crate::client::connect::{PASSWORD_VARIABLE, TOKEN_VARIABLE};
 use crate::kafka_tools::output::OutputArgs;
 use crate::kafka_tools::suggest::did_you_mean;
 use crate::render::line;
@@ -101,7 +102,8 @@ pub fn parse() -> Cli {
 
 /// Warnings about variables whose names are nearly those of settings. Others may be anybody's.
 fn misspelt_variables(command: &Command, variables: impl Iterator<Item = String>) -> Vec<String> {
-    let mut known = vec![CREDENTIALS.to_owned()];
+    let mut known: Vec<String> =
+        [CREDENTIALS, PASSWORD_VARIABLE, TOKEN_VARIABLE].into_iter().map(str::to_owned).collect();
     let mut commands = vec![command];
     while let Some(command) = commands.pop() {
         let names = command.get_arguments().filter_map(|argument| argument.get_env());

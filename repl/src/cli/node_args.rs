@@ -7,6 +7,7 @@ use clap::Args;
 use weir_broker::config::BrokerConfig;
 use weir_server::config::NodeConfig;
 
+use crate::cli::access::AccessArgs;
 use crate::cli::listen::HostPort;
 use crate::cli::logging::{LogFilter, LogFormat};
 use crate::cli::security::SecurityArgs;
@@ -70,6 +71,8 @@ pub struct NodeArgs {
     pub insecure: bool,
     #[command(flatten)]
     pub security: SecurityArgs,
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 impl NodeArgs {

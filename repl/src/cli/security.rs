@@ -15,6 +15,7 @@ use weir_broker::auth::sasl::{SaslConfig, SaslMechanism};
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::tls::{ClientAuth, TlsServer, TlsServerFiles};
 
+use crate::cli::access::AccessArgs;
 use crate::cli::listen::HostPort;
 use crate::render::error::chain;
 
@@ -215,31 +216,38 @@ impl SecurityArgs {
     }
 
     fn load_tls(&self) -> Result<TlsServer, String> {
+        TlsServer::load(self.tls_files()?).map_err(|error| chain(&error))
+    }
+
+    /// The certificate files of all listeners.
+    pub fn tls_files(&self) -> Result<TlsServerFiles, String> {
         let (Some(certificate_chain), Some(key)) = (&self.tls_certificate, &self.tls_key) else {
-            return Err("listeners with SSL need --tls-certificate and --tls-key".to_owned());
+            return Err("listeners with TLS need --tls-certificate and --tls-key".to_owned());
         };
-        let files = TlsServerFiles {
+        Ok(TlsServerFiles {
             certificate_chain: certificate_chain.clone(),
             key: key.clone(),
             client_authorities: self.tls_client_authorities.clone(),
             client_auth: self.tls_client_auth.into(),
-        };
-        TlsServer::load(files).map_err(|error| chain(&error))
+        })
     }
 
     /// Users, super users and what holds where no ACL does.
-    pub fn security_config(&self) -> Result<SecurityConfig, String> {
+    pub fn security_config(&self, access: &AccessArgs) -> Result<SecurityConfig, String> {
         let malformed = self.super_user.iter().find(|name| !name.starts_with("User:") || name.len() == 5);
         if let Some(name) = malformed {
             return Err(format!("super user \"{name}\" does not have the form User:NAME"));
         }
-        if self.super_user.is_empty() && self.listeners.iter().any(|listener| listener.protocol.has_sasl()) {
+        let rules = access.rules();
+        let restricts = !self.super_user.is_empty() || !rules.is_empty();
+        if !restricts && self.listeners.iter().any(|listener| listener.protocol.has_sasl()) {
             tracing::warn!(
-                "without --super-user there are no ACLs: every client that authenticates may do everything"
+                "without --super-user or --role there are no ACLs: every client that authenticates may do everything"
             );
         }
-        let authorizer = (!self.super_user.is_empty()).then(|| AuthorizerConfig {
+        let authorizer = restricts.then(|| AuthorizerConfig {
             super_users: self.super_user.clone(),
+            rules: Arc::new(rules),
             allow_everyone_if_no_acl: self.allow_everyone_if_no_acl_found,
         });
         if authorizer.is_none() && self.allow_everyone_if_no_acl_found {
@@ -306,6 +314,8 @@ mod tests {
     struct Only {
         #[command(flatten)]
         security: SecurityArgs,
+        #[command(flatten)]
+        access: AccessArgs,
     }
 
     fn parse(arguments: &[&str]) -> SecurityArgs {
@@ -354,7 +364,11 @@ mod tests {
         let error = parse_users("alice:x\nsecret", "f").expect_err("no colon");
         assert_eq!(error, "line 2 of f is not USER:PASSWORD");
         assert!(!format!("{users:?}").contains("a:b"));
-        let security = |arguments: &[&str]| parse(arguments).security_config();
+        let security = |arguments: &[&str]| {
+            let Only { security, access } =
+                Only::try_parse_from([&["weir"], arguments].concat()).expect("parses");
+            security.security_config(&access)
+        };
         assert!(security(&["--super-user", "alice"]).is_err());
         assert!(security(&["--allow-everyone-if-no-acl-found"]).is_err());
         let config = security(&["--super-user", "User:CN=a,O=b;User:c"]).expect("parses");

@@ -15,6 +15,7 @@ use crate::cli::logging;
 use crate::cli::node_args::NodeArgs;
 use crate::cli::repl::{Script, run_interactive, run_script};
 use crate::cli::security::open_to_all;
+use crate::client::connect::{ConnectOptions, Credentials};
 use crate::client::{ClientError, ServerClient};
 use crate::render::error::chain;
 use crate::render::line;
@@ -99,10 +100,10 @@ fn ready_line(node: &RunningNode, started: Instant) -> String {
     let addresses: Vec<String> = node.node.kafka_addresses().iter().map(ToString::to_string).collect();
     let kafka = if addresses.is_empty() { "off".to_owned() } else { addresses.join(" ") };
     format!(
-        "weir {} ready in {} ms: SQL http://{}, Kafka {kafka}",
+        "weir {} ready in {} ms: SQL {}, Kafka {kafka}",
         env!("CARGO_PKG_VERSION"),
         started.elapsed().as_millis(),
-        node.node.http_address(),
+        node.node.http_url(),
     )
 }
 
@@ -123,14 +124,22 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
         config.kafka_listen = Some(address.resolve()?);
     }
     config.kafka_listeners = args.security.listener_configs(args.insecure)?;
-    config.kafka_security = args.security.security_config()?;
+    config.kafka_security = args.security.security_config(&args.access)?;
+    config.kafka_security.token_verifier = args.access.token_verifier()?;
+    config.http = args.access.http_config(&args.security)?;
+    config.audit_topic.clone_from(&args.access.audit_topic);
     if !config.kafka_listeners.is_empty() {
         config.kafka_listen = None;
     }
-    for address in [Some(config.http_listen), config.kafka_listen].into_iter().flatten() {
-        if !address.ip().is_loopback() && !args.insecure {
-            return Err(open_to_all(&address.to_string()));
-        }
+    let is_open = |address: &SocketAddr| !address.ip().is_loopback() && !args.insecure;
+    if let Some(address) = config.kafka_listen.filter(is_open) {
+        return Err(open_to_all(&address.to_string()));
+    }
+    if is_open(&config.http_listen) && !config.authenticates_http() {
+        return Err(open_to_all(&config.http_listen.to_string()));
+    }
+    if !config.http_listen.ip().is_loopback() && config.authenticates_http() && config.http.tls.is_none() {
+        tracing::warn!(address = %config.http_listen, "passwords and rows over HTTP are not encrypted: add --http-tls");
     }
     if let Some(address) = &args.kafka_advertised {
         address.check_advertised()?;
@@ -160,8 +169,12 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
 
 /// The shell: on a server, or on a node in this process.
 pub async fn run_shell(shell: ShellArgs, node_args: NodeArgs) -> ExitCode {
+    let options = match shell.connect.options() {
+        Ok(options) => options,
+        Err(error) => return fail(&chain(&error), 1),
+    };
     if let Some(address) = &shell.server {
-        let session = match open_session(address, &shell).await {
+        let session = match open_session(address, &shell, &options).await {
             Ok(session) => session,
             Err(error) => return fail(&error.to_string(), 1),
         };
@@ -173,8 +186,11 @@ pub async fn run_shell(shell: ShellArgs, node_args: NodeArgs) -> ExitCode {
         Ok(node) => node,
         Err(message) => return fail(&message, 1),
     };
-    let address = format!("http://{}", node.node.http_address());
-    let session = match open_session(&address, &shell).await {
+    let address = node.node.http_url();
+    // The shell of a node is as free as the node itself, unless it is told to be a user.
+    let own = Credentials::Token(node.node.local_token().clone());
+    let options = ConnectOptions { credentials: options.credentials.or(Some(own)), ..options };
+    let session = match open_session(&address, &shell, &options).await {
         Ok(session) => session,
         Err(error) => return fail(&error.to_string(), 1),
     };
@@ -201,8 +217,12 @@ async fn start_embedded(args: &NodeArgs) -> Result<RunningNode, String> {
     RunningNode::start(config).await.map_err(|error: NodeError| chain(&error))
 }
 
-async fn open_session(address: &str, shell: &ShellArgs) -> Result<Session, ClientError> {
-    let client = ServerClient::new(address)?;
+async fn open_session(
+    address: &str,
+    shell: &ShellArgs,
+    options: &ConnectOptions,
+) -> Result<Session, ClientError> {
+    let client = ServerClient::with(address, options)?;
     let info = client.get("/info").await?;
     let info = &info["KsqlServerInfo"];
     let status = info["serverStatus"].as_str().unwrap_or(SERVING);

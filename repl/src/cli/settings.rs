@@ -22,7 +22,7 @@ const fn setting(name: &'static str, id: &'static str, aliases: &'static [&'stat
 }
 
 /// Every flag of a node.
-pub static SETTINGS: [Setting; 27] = [
+pub static SETTINGS: [Setting; 41] = [
     setting("node.data-dir", "data_dir", &["log.dirs", "log.dir"]),
     setting("node.durability", "durability", &[]),
     setting("node.commit-interval-ms", "commit_interval_ms", &["ksql.streams.commit.interval.ms"]),
@@ -34,6 +34,12 @@ pub static SETTINGS: [Setting; 27] = [
     setting("node.log-format", "log_format", &[]),
     setting("node.insecure", "insecure", &[]),
     setting("http.listen", "http_listen", &[]),
+    setting("http.tls", "http_tls", &[]),
+    setting("http.allow-origin", "http_allow_origin", &["access.control.allow.origin"]),
+    setting("http.allow-host", "http_allow_host", &[]),
+    setting("http.open-path", "http_open_path", &["authentication.skip.paths"]),
+    setting("http.max-connections", "http_max_connections", &[]),
+    setting("http.request-timeout-ms", "http_request_timeout_ms", &[]),
     setting("kafka.listen", "kafka_listen", &[]),
     setting("kafka.advertised", "kafka_advertised", &[]),
     setting("kafka.listeners", "listeners", &["listeners"]),
@@ -48,6 +54,14 @@ pub static SETTINGS: [Setting; 27] = [
     setting("sasl.mechanisms", "sasl_mechanisms", &["sasl.enabled.mechanisms"]),
     setting("sasl.session-lifetime-ms", "sasl_session_lifetime_ms", &["connections.max.reauth.ms"]),
     setting("sasl.credentials-file", "credentials_file", &[]),
+    setting("oauth.jwks", "oauth_jwks", &["sasl.oauthbearer.jwks.endpoint.url"]),
+    setting("oauth.issuer", "oauth_issuer", &["sasl.oauthbearer.expected.issuer"]),
+    setting("oauth.audience", "oauth_audience", &["sasl.oauthbearer.expected.audience"]),
+    setting("oauth.scope", "oauth_scope", &[]),
+    setting("oauth.principal-claim", "oauth_principal_claim", &["sasl.oauthbearer.sub.claim.name"]),
+    setting("oauth.authorities", "oauth_authorities", &[]),
+    setting("audit.topic", "audit_topic", &[]),
+    Setting { separator: ";", ..setting("acl.role", "role", &[]) },
     Setting { separator: ";", ..setting("acl.super-user", "super_user", &["super.users"]) },
     setting(
         "acl.allow-everyone-if-no-acl-found",

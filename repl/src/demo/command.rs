@@ -14,6 +14,7 @@ use weir_server::config::NodeConfig;
 use weir_server::node::RunningNode;
 
 use crate::bench::pipe::{BatchingProducer, OutRecord};
+use crate::client::connect::ConnectArgs;
 use crate::client::{QueryItem, RequestContext, ServerClient};
 use crate::demo::data::{self, DemoRecord, DemoTopic};
 use crate::migrate::commands::{ApplyArgs, MigrateArgs, MigrateCommand, Selection, run as migrate};
@@ -90,7 +91,14 @@ async fn steps(
     let apply = ApplyArgs { selection, define: Vec::new(), dry_run: false, from_start: false };
     let command = MigrateCommand::Apply(apply);
     let project = args.examples.clone();
-    migrate(MigrateArgs { project, config_file: None, server: Some(address.to_owned()), command }).await?;
+    migrate(MigrateArgs {
+        project,
+        config_file: None,
+        server: Some(address.to_owned()),
+        connect: ConnectArgs::default(),
+        command,
+    })
+    .await?;
 
     heading("Producing January 2013 over the Kafka protocol");
     let transport: Arc<dyn Transport> = Arc::new(TcpTransport::new(kafka, TcpTransportConfig::default()));

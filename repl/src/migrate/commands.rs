@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::client::connect::{ConnectArgs, ConnectError};
 use crate::client::{ClientError, ServerClient};
 use crate::migrate::apply::apply;
 use crate::migrate::files::{self, Migration, ProjectConfig, ProjectError};
@@ -24,6 +25,8 @@ pub struct MigrateArgs {
     /// Server; default: ksql.server.url of the project's ksql-migrations.properties, else http://localhost:8088
     #[arg(long, short = 's', global = true)]
     pub server: Option<String>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
     #[command(subcommand)]
     pub command: MigrateCommand,
 }
@@ -104,6 +107,8 @@ pub enum MigrateError {
     Project(#[from] ProjectError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("version {version} is {state} on the server; let it end, or mend it, before applying others")]
     NotSettled { version: String, state: String },
     #[error("the file of applied version {version} is missing")]
@@ -148,7 +153,8 @@ pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
         return Ok(());
     }
     let server = args.server.or_else(|| config.server.clone());
-    let client = ServerClient::new(server.as_deref().unwrap_or(DEFAULT_SERVER))?;
+    let options = args.connect.options()?;
+    let client = ServerClient::with(server.as_deref().unwrap_or(DEFAULT_SERVER), &options)?;
     let metadata = Metadata::new(&client, &config);
     match args.command {
         MigrateCommand::New { .. } | MigrateCommand::Create { .. } => {}

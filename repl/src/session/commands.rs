@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::client::{ClientError, ServerClient};
+use crate::client::ClientError;
 use crate::render::line;
 use crate::render::table::{Overflow, table};
 use crate::session::classify::LocalCommand;
@@ -221,7 +221,7 @@ impl Session {
 
     async fn set_server(&mut self, address: &str) -> Outcome {
         if !address.is_empty() {
-            match ServerClient::new(address.trim_matches('\'')) {
+            match self.client.at(address.trim_matches('\'')) {
                 Ok(client) => self.client = client,
                 Err(error) => {
                     self.show_error(&error);

@@ -9,6 +9,8 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::auth::caller::Caller;
+use crate::auth::credentials::Credentials;
 use crate::error::ApiError;
 use crate::wire::request::StatementRequest;
 use crate::wire::rows::{RowEvent, RowsHeader};
@@ -51,6 +53,9 @@ impl fmt::Debug for RunningQuery {
     }
 }
 
+/// The last message of queries that a stop of the node ends.
+pub const SHUTTING_DOWN: &str = "The server is shutting down";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryKind {
     Pull,
@@ -66,22 +71,62 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// A part of what quotas limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Used {
+    /// Nothing: asks for the pause that is due.
+    Nothing,
+    /// Bytes of a request's body.
+    BytesIn(usize),
+    /// Bytes of an answer's body.
+    BytesOut(usize),
+    /// Time of a thread.
+    Time(Duration),
+}
+
+/// Formats of `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// `application/openmetrics-text; version=1.0.0`
+    OpenMetrics,
+    /// `text/plain; version=0.0.4`
+    Text,
+}
+
 /// A node as its HTTP front sees it. Implemented by the node and by the tests' double.
 pub trait NodeApi: Send + Sync + 'static {
+    /// Finds out which client a request comes from.
+    ///
+    /// Errors: the credentials are wrong, or missing where they are required.
+    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Caller, ApiError>>;
+
+    /// Notes what a client uses of its quotas. Returns how long it is to pause; None: there are no quotas.
+    fn charge(&self, caller: &Caller, used: Used) -> Option<Duration>;
+
+    /// Time that a request's body has to arrive.
+    fn request_timeout(&self) -> Duration;
+
+    /// True if the endpoint of a path needs no authentication.
+    fn is_open_to_all(&self, path: &str) -> bool;
+
     /// `/ksql`: runs the statements in order; gives one entity for each that answers.
-    fn execute(&self, request: StatementRequest) -> BoxFuture<'_, Result<Vec<Value>, ApiError>>;
+    fn execute(
+        &self,
+        caller: &Caller,
+        request: StatementRequest,
+    ) -> BoxFuture<'_, Result<Vec<Value>, ApiError>>;
 
     /// `/query`, `/query-stream`: starts a query.
-    fn query(&self, request: QueryRequest) -> BoxFuture<'_, Result<RunningQuery, ApiError>>;
+    fn query(&self, caller: &Caller, request: QueryRequest) -> BoxFuture<'_, Result<RunningQuery, ApiError>>;
 
     /// `/ksql/terminate`: ends everything; deletes the topics that are named by name or pattern.
-    fn terminate(&self, topics: Vec<String>) -> BoxFuture<'_, Result<Value, ApiError>>;
+    fn terminate(&self, caller: &Caller, topics: Vec<String>) -> BoxFuture<'_, Result<Value, ApiError>>;
 
-    /// Ends a push query. False if there is none of that id.
-    fn close_query(&self, query_id: &str) -> bool;
+    /// Ends a push query. False if the client has none of that id.
+    fn close_query(&self, caller: &Caller, query_id: &str) -> bool;
 
-    /// Checks the target of `/inserts-stream`: its name as the metastore knows it.
-    fn insert_target(&self, name: &str) -> Result<String, ApiError>;
+    /// Checks the target of `/inserts-stream`, and that the client may write to it: its name as the metastore knows it.
+    fn insert_target(&self, caller: &Caller, name: &str) -> Result<String, ApiError>;
 
     /// Inserts rows, each an object by column name; gives one result per row, in order. A row that fails costs itself.
     fn insert_rows(
@@ -93,13 +138,12 @@ pub trait NodeApi: Send + Sync + 'static {
     fn info(&self) -> Value;
     fn health(&self) -> BoxFuture<'_, Answer>;
     fn command_statuses(&self) -> Value;
-    /// None: no such command.
-    fn command_status(&self, command_id: &str) -> Option<Value>;
+    /// None: no such command. Errors: the client may not describe the command's topic.
+    fn command_status(&self, caller: &Caller, command_id: &str) -> Result<Option<Value>, ApiError>;
     /// Ok if a request may set this property.
     fn check_property(&self, name: &str) -> Result<(), ApiError>;
     fn cluster_metadata(&self) -> Value;
-    /// OpenMetrics text.
-    fn metrics(&self) -> String;
+    fn metrics(&self, format: MetricsFormat) -> String;
     /// Counts an answered request. `path`: the pattern of its route.
     fn count_request(&self, path: &str, status: u16, elapsed: Duration);
     /// True once every query's state is restored.

@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -12,8 +13,10 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
+use crate::auth::caller::Caller;
 use crate::error::ApiError;
 use crate::http::api::NodeApi;
+use crate::http::peer::Peer;
 use crate::http::router::Node;
 use crate::http::statements::parse_body;
 use crate::wire::request::InsertsTarget;
@@ -23,29 +26,41 @@ const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Rows handed to the node at once.
 const BATCH_ROWS_MAX: usize = 1_000;
 
-pub(crate) async fn insert(State(node): Node, headers: HeaderMap, body: Body) -> Response {
+pub(crate) async fn insert(
+    State(node): Node,
+    Extension(caller): Extension<Caller>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let as_array = headers.get(ACCEPT).is_some_and(|a| a.as_bytes() == b"application/json");
     let mut lines = Lines { stream: body.into_data_stream(), buffer: Vec::new(), ended: false };
-    let target = match read_target(&node, &mut lines).await {
+    let target = match read_target(&node, &caller, &mut lines).await {
         Ok(target) => target,
         Err(error) => return error.into_response(),
     };
-    let state = Inserting { node, lines, target, sequence: 0, as_array, opened: false, ended: false };
+    let peer = peer.map(|Extension(peer)| peer);
+    let state = Inserting { node, peer, lines, target, sequence: 0, as_array, opened: false, ended: false };
     let mut response = Response::new(Body::from_stream(stream::unfold(state, Inserting::step)));
     let content_type = if as_array { "application/json" } else { "application/vnd.ksqlapi.delimited.v1" };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-async fn read_target(node: &Arc<dyn NodeApi>, lines: &mut Lines) -> Result<String, ApiError> {
+async fn read_target(
+    node: &Arc<dyn NodeApi>,
+    caller: &Caller,
+    lines: &mut Lines,
+) -> Result<String, ApiError> {
     let line =
         lines.next().await?.ok_or_else(|| ApiError::bad_request("the first line must name the target"))?;
     let target: InsertsTarget = parse_body(&line)?;
-    node.insert_target(&target.target)
+    node.insert_target(caller, &target.target)
 }
 
 struct Inserting {
     node: Arc<dyn NodeApi>,
+    peer: Option<Peer>,
     lines: Lines,
     target: String,
     sequence: u64,
@@ -75,6 +90,10 @@ impl Inserting {
                     break;
                 }
             }
+        }
+        // A client that sends rows is not one that gives way to others.
+        if let Some(peer) = &self.peer {
+            peer.slot.activity.touch();
         }
         let answers = self.insert(rows).await;
         let mut out = String::new();
@@ -111,7 +130,7 @@ impl Inserting {
                 match result {
                     Ok(()) => json!({"status": "ok", "seq": sequence}),
                     Err(e) => json!({
-                        "status": "error", "seq": sequence, "error_code": e.code.code(), "message": e.message,
+                        "@type": "InsertError", "status": "error", "seq": sequence, "error_code": e.code.code(), "message": e.message,
                     }),
                 }
             })

@@ -1,9 +1,11 @@
 //! `POST /query`, `/query-stream` and `/close-query`.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,8 +14,10 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde_json::{Value, json};
 
+use crate::auth::caller::Caller;
 use crate::error::{ApiError, ErrorCode};
-use crate::http::api::{NodeApi, QueryKind, QueryRequest, RunningQuery};
+use crate::http::accept::items;
+use crate::http::api::{NodeApi, QueryKind, QueryRequest, RunningQuery, SHUTTING_DOWN};
 use crate::http::body::RequestBody;
 use crate::http::router::{KSQL_JSON, Node};
 use crate::http::statements::parse_body;
@@ -23,7 +27,16 @@ use crate::wire::rows::{RowEvent, RowsShape, RowsWriter};
 const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
 const JSON: &str = "application/json";
 
-pub(crate) async fn query(State(node): Node, headers: HeaderMap, RequestBody(body): RequestBody) -> Response {
+/// Rows of a batch that are sent in a chunk each, as ksqlDB does: some clients take a chunk for a row. Larger batches
+/// come under load, and share chunks.
+const CHUNKS_MAX: usize = 64;
+
+pub(crate) async fn query(
+    State(node): Node,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    RequestBody(body): RequestBody,
+) -> Response {
     let (shape, content_type) = match accepted(&headers, KSQL_JSON) {
         Some(JSON) | Some(KSQL_JSON) => (RowsShape::StreamedRows, KSQL_JSON),
         Some(_) => (RowsShape::Delimited, DELIMITED),
@@ -33,7 +46,7 @@ pub(crate) async fn query(State(node): Node, headers: HeaderMap, RequestBody(bod
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    answer(&node, query_request(request), shape, content_type).await
+    answer(&node, &caller, query_request(request), shape, content_type).await
 }
 
 /// The query of a body of `/query`.
@@ -48,6 +61,7 @@ pub(crate) fn query_request(request: StatementRequest) -> QueryRequest {
 
 pub(crate) async fn query_stream(
     State(node): Node,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     RequestBody(body): RequestBody,
 ) -> Response {
@@ -67,15 +81,19 @@ pub(crate) async fn query_stream(
         variables: texts(request.session_variables),
         command_sequence_number: None,
     };
-    answer(&node, request, shape, content_type).await
+    answer(&node, &caller, request, shape, content_type).await
 }
 
-pub(crate) async fn close_query(State(node): Node, RequestBody(body): RequestBody) -> Response {
+pub(crate) async fn close_query(
+    State(node): Node,
+    Extension(caller): Extension<Caller>,
+    RequestBody(body): RequestBody,
+) -> Response {
     let request: CloseQueryRequest = match parse_body(&body) {
         Ok(request) => request,
         Err(error) => return error.into_response(),
     };
-    if node.close_query(&request.query_id) {
+    if node.close_query(&caller, &request.query_id) {
         StatusCode::OK.into_response()
     } else {
         ApiError::bad_request(format!("No query with id {}", request.query_id)).into_response()
@@ -92,23 +110,22 @@ fn texts(variables: Option<indexmap::IndexMap<String, Value>>) -> indexmap::Inde
 
 fn not_acceptable() -> Response {
     let message = format!("the answer can be {KSQL_JSON}, {DELIMITED} or {JSON}");
-    ApiError::new(ErrorCode::NotFound, message).into_response()
+    ApiError::new(ErrorCode::NotAcceptable, message).into_response()
 }
 
 /// The best of the three content types by the Accept header's q-weights; `default` without one. `*/*` means delimited.
 fn accepted(headers: &HeaderMap, default: &'static str) -> Option<&'static str> {
-    let Some(accept) = headers.get(ACCEPT) else { return Some(default) };
-    let accept = accept.to_str().ok()?;
+    if !headers.contains_key(ACCEPT) {
+        return Some(default);
+    }
     let mut best: Option<(&'static str, f32)> = None;
-    for item in accept.split(',') {
-        let mut parts = item.split(';').map(str::trim);
-        let known = match parts.next().unwrap_or_default() {
+    for (name, weight) in items(headers) {
+        let known = match name {
             KSQL_JSON => KSQL_JSON,
             DELIMITED | "*/*" | "application/*" => DELIMITED,
             JSON => JSON,
             _ => continue,
         };
-        let weight = parts.find_map(|p| p.strip_prefix("q=")).and_then(|q| q.parse().ok()).unwrap_or(1.0);
         if weight > 0.0 && best.is_none_or(|(_, w)| weight > w) {
             best = Some((known, weight));
         }
@@ -118,11 +135,12 @@ fn accepted(headers: &HeaderMap, default: &'static str) -> Option<&'static str> 
 
 async fn answer(
     node: &Arc<dyn NodeApi>,
+    caller: &Caller,
     request: QueryRequest,
     shape: RowsShape,
     content_type: &'static str,
 ) -> Response {
-    let running = match node.query(request).await {
+    let running = match node.query(caller, request).await {
         Ok(running) => running,
         Err(error) => return error.into_response(),
     };
@@ -135,15 +153,15 @@ async fn answer(
     response
 }
 
-/// The rows as they come: one chunk per batch of events. The client going away drops the query.
+/// The rows as they come. The client going away drops the query.
 fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
     let mut writer = RowsWriter::new(shape);
     let mut head = String::new();
     writer.header(&running.header, &mut head);
-    let state = (running, writer, VecDeque::from([head]), false);
-    Body::from_stream(stream::unfold(state, async |(mut running, mut writer, mut ready, ended)| {
+    let state = (running, writer, VecDeque::from([head]), false, shape);
+    Body::from_stream(stream::unfold(state, async |(mut running, mut writer, mut ready, ended, shape)| {
         if let Some(chunk) = ready.pop_front() {
-            return Some((Ok::<_, Infallible>(Bytes::from(chunk)), (running, writer, ready, ended)));
+            return Some((Ok::<_, Infallible>(Bytes::from(chunk)), (running, writer, ready, ended, shape)));
         }
         if ended {
             return None;
@@ -151,7 +169,13 @@ fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
         let mut chunk = String::new();
         let ended = match running.events.recv().await {
             Some(events) => {
-                events.iter().for_each(|event| writer.event(event, &mut chunk));
+                let is_few = events.len() <= CHUNKS_MAX;
+                for event in &events {
+                    writer.event(&told(event, shape), &mut chunk);
+                    if is_few && !chunk.is_empty() {
+                        ready.push_back(std::mem::take(&mut chunk));
+                    }
+                }
                 events.iter().any(|e| matches!(e, RowEvent::Final(_) | RowEvent::Failed(_)))
             }
             None => {
@@ -164,8 +188,24 @@ fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
         if ended {
             writer.end(&mut chunk);
         }
-        Some((Ok(Bytes::from(chunk)), (running, writer, ready, ended)))
+        if !chunk.is_empty() {
+            ready.push_back(chunk);
+        }
+        // Rows that have no place in the shape give no bytes; a chunk without any is not sent.
+        let first = ready.pop_front().unwrap_or_default();
+        Some((Ok(Bytes::from(first)), (running, writer, ready, ended, shape)))
     }))
+}
+
+/// The shapes of `/query-stream` have no final message: a query that the node's stop ends is an error there, so that
+/// clients do not take it for complete.
+fn told(event: &RowEvent, shape: RowsShape) -> Cow<'_, RowEvent> {
+    match event {
+        RowEvent::Final(SHUTTING_DOWN) if shape != RowsShape::StreamedRows => {
+            Cow::Owned(RowEvent::Failed(ApiError::new(ErrorCode::ShuttingDown, SHUTTING_DOWN)))
+        }
+        other => Cow::Borrowed(other),
+    }
 }
 
 fn print_body(running: RunningQuery) -> Body {

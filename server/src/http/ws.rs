@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::auth::caller::Caller;
 use crate::error::ApiError;
 use crate::http::api::{NodeApi, QueryKind, RunningQuery};
+use crate::http::peer::Peer;
 use crate::http::queries::query_request;
 use crate::http::router::Node;
 use crate::http::statements::parse_body;
@@ -32,6 +35,8 @@ pub(crate) struct WsParameters {
 
 pub(crate) async fn query(
     State(node): Node,
+    Extension(caller): Extension<Caller>,
+    peer: Option<Extension<Peer>>,
     Query(parameters): Query<WsParameters>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -39,11 +44,15 @@ pub(crate) async fn query(
         Ok(upgrade) => upgrade,
         Err(rejection) => return ApiError::bad_request(rejection.to_string()).into_response(),
     };
-    upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| run(node, parameters, socket))
+    upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| async move {
+        // The connection keeps its place in the table, and does not give way.
+        let _answering = peer.as_ref().map(|Extension(peer)| peer.slot.activity.answering());
+        run(node, caller, parameters, socket).await;
+    })
 }
 
-async fn run(node: Arc<dyn NodeApi>, parameters: WsParameters, mut socket: WebSocket) {
-    let started = match start(&node, &parameters).await {
+async fn run(node: Arc<dyn NodeApi>, caller: Caller, parameters: WsParameters, mut socket: WebSocket) {
+    let started = match start(&node, &caller, &parameters).await {
         Ok(started) => started,
         Err(error) => return close(&mut socket, Some(&error)).await,
     };
@@ -53,13 +62,17 @@ async fn run(node: Arc<dyn NodeApi>, parameters: WsParameters, mut socket: WebSo
     }
 }
 
-async fn start(node: &Arc<dyn NodeApi>, parameters: &WsParameters) -> Result<RunningQuery, ApiError> {
+async fn start(
+    node: &Arc<dyn NodeApi>,
+    caller: &Caller,
+    parameters: &WsParameters,
+) -> Result<RunningQuery, ApiError> {
     let text = parameters
         .request
         .as_deref()
         .ok_or_else(|| ApiError::bad_request("the parameter request is missing"))?;
     let request: StatementRequest = parse_body(text.as_bytes())?;
-    node.query(query_request(request)).await
+    node.query(caller, query_request(request)).await
 }
 
 /// Sends the answer. None: the client went away; otherwise the error that ended the query, if one did.

@@ -94,7 +94,7 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         }
     }
     page.family("weir_push_queries", "gauge", "Push queries that run now.")
-        .sample(&[], node.push_queries().len());
+        .sample(&[], node.push_query_count());
     let counters = node.report_counters();
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     page.family("weir_processing_log_reports", "counter", "Failing rows that queries reported.")

@@ -64,6 +64,31 @@ impl Family<'_> {
     }
 }
 
+/// A page in the text format 0.0.4, which has other names for the kinds and names counters with their suffix.
+pub fn plain(page: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    let mut is_counter = false;
+    for line in page.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            is_counter = kind == "counter";
+            let kind = match kind {
+                "unknown" => "untyped",
+                "info" | "stateset" => "gauge",
+                other => other,
+            };
+            let suffix = if is_counter { "_total" } else { "" };
+            let _ = writeln!(out, "# TYPE {name}{suffix} {kind}");
+        } else if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))
+        {
+            let suffix = if is_counter { "_total" } else { "" };
+            let _ = writeln!(out, "# HELP {name}{suffix} {help}");
+        } else if !line.starts_with('#') {
+            let _ = writeln!(out, "{line}");
+        }
+    }
+    out
+}
+
 /// A label's value.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
@@ -72,6 +97,18 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_text_names_counters_with_their_suffix() {
+        let mut page = Page::default();
+        page.family("weir_x", "counter", "Things.").sample(&[("a", "1")], 3);
+        page.family("weir_y", "unknown", "Other things.").sample(&[], 1.5);
+        assert_eq!(
+            plain(&page.finish()),
+            "# TYPE weir_x_total counter\n# HELP weir_x_total Things.\nweir_x_total{a=\"1\"} 3\n\
+             # TYPE weir_y untyped\n# HELP weir_y Other things.\nweir_y 1.5\n"
+        );
+    }
 
     #[test]
     fn families_are_open_metrics() {

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value, json};
+use weir_broker::auth::acl::Operation;
 
+use crate::auth::caller::{Audited, Caller, Right};
 use crate::error::ApiError;
 use crate::node::Node;
 
@@ -63,10 +65,19 @@ impl Node {
         Value::Object(map)
     }
 
-    pub fn status_of(&self, id: &str) -> Option<Value> {
+    /// Errors: the client may not describe the topic of the stream or table that the command is about.
+    pub fn status_of(&self, caller: &Caller, id: &str) -> Result<Option<Value>, ApiError> {
+        let id = plain(id);
+        let entity = id.split('/').nth(1).unwrap_or_default();
+        if let Some(source) = self.metastore().source(entity) {
+            let right = Right::topic(Operation::Describe, source.topic.clone());
+            caller.require("/status", &[right], Audited::Denials)?;
+        }
         let statuses = self.shared.statuses.lock();
-        let CommandOutcome { status, message, .. } = statuses.statuses.get(&plain(id))?;
-        Some(json!({"status": status, "message": message, "queryId": null}))
+        let found = statuses.statuses.get(&id);
+        Ok(found.map(|CommandOutcome { status, message, .. }| {
+            json!({"status": status, "message": message, "queryId": null})
+        }))
     }
 }
 

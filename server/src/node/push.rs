@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::auth::caller::Caller;
+use crate::http::api::SHUTTING_DOWN;
 use crate::node::Node;
 
 #[derive(Debug)]
@@ -17,21 +19,42 @@ pub(crate) struct PushRegistry {
 #[derive(Debug)]
 struct Entry {
     sql: String,
-    close: Arc<Notify>,
+    /// The principal that started it.
+    owner: String,
+    close: watch::Sender<Option<Closing>>,
+}
+
+/// Why a push query ends before its client or its LIMIT ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// `/close-query` or TERMINATE.
+    Asked,
+    NodeStops,
+}
+
+impl Closing {
+    /// The last message to the client.
+    pub fn message(self) -> &'static str {
+        match self {
+            Closing::Asked => "Query Terminated",
+            Closing::NodeStops => SHUTTING_DOWN,
+        }
+    }
 }
 
 /// A registered push query; leaves the register when dropped.
 #[derive(Debug)]
 pub struct PushEntry {
     id: String,
-    close: Arc<Notify>,
+    close: watch::Receiver<Option<Closing>>,
     running: Arc<Mutex<BTreeMap<String, Entry>>>,
 }
 
 impl PushEntry {
-    /// Waits until somebody closes the query.
-    pub async fn closed(&self) {
-        self.close.notified().await;
+    /// Waits until the query is closed.
+    pub async fn closed(&mut self) -> Closing {
+        let closing = self.close.wait_for(Option::is_some).await;
+        closing.ok().and_then(|closing| *closing).unwrap_or(Closing::Asked)
     }
 }
 
@@ -46,9 +69,10 @@ impl PushRegistry {
         PushRegistry { slots: Arc::new(Semaphore::new(queries_max)), running: Arc::default() }
     }
 
+    /// Ends all push queries because the node stops.
     pub(crate) fn close_all(&self) {
         for entry in self.running.lock().values() {
-            entry.close.notify_one();
+            entry.close.send_replace(Some(Closing::NodeStops));
         }
     }
 }
@@ -59,23 +83,32 @@ impl Node {
         Arc::clone(&self.shared.push.slots).try_acquire_owned().ok()
     }
 
-    pub fn register_push(&self, id: &str, sql: &str) -> PushEntry {
-        let close = Arc::new(Notify::new());
+    pub fn register_push(&self, caller: &Caller, id: &str, sql: &str) -> PushEntry {
+        let close = watch::Sender::new(None);
+        let closed = close.subscribe();
         let running = Arc::clone(&self.shared.push.running);
-        running.lock().insert(id.to_owned(), Entry { sql: sql.to_owned(), close: Arc::clone(&close) });
-        PushEntry { id: id.to_owned(), close, running }
+        let owner = caller.principal().to_owned();
+        let entry = Entry { sql: sql.to_owned(), owner, close };
+        running.lock().insert(id.to_owned(), entry);
+        PushEntry { id: id.to_owned(), close: closed, running }
     }
 
-    /// Id and text of each push query.
-    pub fn push_queries(&self) -> Vec<(String, String)> {
-        self.shared.push.running.lock().iter().map(|(id, e)| (id.clone(), e.sql.clone())).collect()
+    pub fn push_query_count(&self) -> usize {
+        self.shared.push.running.lock().len()
     }
 
-    /// Ends a push query; false if there is none of that id.
-    pub fn close_push(&self, id: &str) -> bool {
-        match self.shared.push.running.lock().get(id) {
+    /// Id and text of each push query that the client controls.
+    pub fn push_queries(&self, caller: &Caller) -> Vec<(String, String)> {
+        let running = self.shared.push.running.lock();
+        let own = running.iter().filter(|(_, e)| caller.controls(&e.owner));
+        own.map(|(id, e)| (id.clone(), e.sql.clone())).collect()
+    }
+
+    /// Ends a push query; false if the client controls none of that id.
+    pub fn close_push(&self, caller: &Caller, id: &str) -> bool {
+        match self.shared.push.running.lock().get(id).filter(|e| caller.controls(&e.owner)) {
             Some(entry) => {
-                entry.close.notify_one();
+                entry.close.send_replace(Some(Closing::Asked));
                 true
             }
             None => false,

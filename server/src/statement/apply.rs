@@ -8,11 +8,13 @@ use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::ResultKind;
 use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec, unknown_query};
 
+use crate::auth::caller::Audited;
 use crate::command::record::{Action, Command, RECORD_VERSION};
 use crate::error::ApiError;
 use crate::node::Node;
 use crate::statement::entity::CommandStatus;
 use crate::statement::execute::{RequestScope, sql_error};
+use crate::statement::rights;
 
 /// Prepares the statement once more against the node as it is now, writes its command and carries it out. One at a time.
 ///
@@ -25,9 +27,11 @@ pub async fn run_command(
 ) -> Result<CommandStatus, ApiError> {
     let mut log = node.lock_commands().await.map_err(|e| with_statement(e, &parsed.text))?;
     let sandbox = node.sandbox(&scope.session).await?;
-    let prepared = sandbox
-        .prepare(&parsed.statement, &parsed.text, log.next_offset())
-        .map_err(|e| sql_error(&e, text, &parsed.text))?;
+    let statement = (&parsed.statement, parsed.text.as_str());
+    let prepared =
+        rights::prepare(&sandbox, &scope.caller, statement, log.next_offset(), Audited::Denials, |e| {
+            sql_error(&e, text, &parsed.text)
+        })?;
     let (id, message, query_id, actions) = match prepared {
         PreparedStatement::Command(command) => {
             let id = command_id(&parsed.statement, &command);

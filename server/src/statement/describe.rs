@@ -9,9 +9,15 @@ use weir_sql::plan::physical::QueryPlan;
 use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
 use crate::statement::entity::{entity, fields, window_type};
+use crate::statement::execute::RequestScope;
 use crate::statement::show::described;
 
-pub async fn describe(node: &Node, what: &Describe, text: &str) -> Result<Value, ApiError> {
+pub async fn describe(
+    node: &Node,
+    what: &Describe,
+    scope: &RequestScope,
+    text: &str,
+) -> Result<Value, ApiError> {
     match what {
         Describe::Source { name, extended } => {
             let metastore = node.metastore();
@@ -27,8 +33,8 @@ pub async fn describe(node: &Node, what: &Describe, text: &str) -> Result<Value,
             let description = source_description(node, source, *extended).await?;
             Ok(entity("sourceDescription", text, json!({"sourceDescription": description})))
         }
-        Describe::Streams { extended: _ } => described(node, text, Source::is_stream).await,
-        Describe::Tables { extended: _ } => described(node, text, Source::is_table).await,
+        Describe::Streams { extended: _ } => described(node, scope, text, Source::is_stream).await,
+        Describe::Tables { extended: _ } => described(node, scope, text, Source::is_table).await,
         Describe::Function { name } => function(&name.name, text),
         Describe::Connector { name } => {
             let message =

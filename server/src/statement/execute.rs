@@ -12,9 +12,10 @@ use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::session::Session;
 use weir_sql::variables::substitute;
 
+use crate::auth::caller::{Audited, Caller};
 use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
-use crate::statement::{apply, assert, describe, entity, explain, insert, properties, show};
+use crate::statement::{apply, assert, describe, entity, explain, insert, properties, rights, show};
 use crate::wire::request::{StatementRequest, property_texts};
 
 /// Statements one request may have.
@@ -26,10 +27,13 @@ pub struct RequestScope {
     pub properties: IndexMap<String, String>,
     pub variables: BTreeMap<String, String>,
     pub session: Session,
+    /// The client whose rights are checked.
+    pub caller: Caller,
 }
 
 impl RequestScope {
     pub fn new(
+        caller: &Caller,
         base: &Session,
         properties: IndexMap<String, String>,
         variables: BTreeMap<String, String>,
@@ -41,7 +45,7 @@ impl RequestScope {
             known.map_err(|e| ApiError::bad_request(e.to_string()))?;
             session.set(name, value).map_err(|e| ApiError::bad_request(e.message))?;
         }
-        Ok(RequestScope { properties, variables, session })
+        Ok(RequestScope { properties, variables, session, caller: caller.clone() })
     }
 }
 
@@ -70,7 +74,11 @@ pub fn parse(text: &str, scope: &RequestScope) -> Result<(String, Vec<ParsedStat
 }
 
 /// Runs a request; gives an entity for each statement that answers.
-pub async fn execute(node: &Node, request: StatementRequest) -> Result<Vec<Value>, ApiError> {
+pub async fn execute(
+    node: &Node,
+    caller: &Caller,
+    request: StatementRequest,
+) -> Result<Vec<Value>, ApiError> {
     node.wait_applied(request.command_sequence_number).await?;
     let variables = request
         .session_variables
@@ -81,7 +89,7 @@ pub async fn execute(node: &Node, request: StatementRequest) -> Result<Vec<Value
         })
         .collect();
     let properties = property_texts(request.streams_properties.as_ref());
-    let mut scope = RequestScope::new(node.session(), properties, variables)?;
+    let mut scope = RequestScope::new(caller, node.session(), properties, variables)?;
     let (text, statements) = parse(&request.ksql, &scope)?;
     validate(node, &text, &statements, scope.clone()).await?;
     let mut entities = Vec::new();
@@ -113,9 +121,11 @@ async fn validate(
             properties::set(&mut scope, set)?;
         }
         sandbox.session = scope.session.clone();
-        let prepared = sandbox
-            .prepare(&parsed.statement, &parsed.text, first + number as i64)
-            .map_err(|e| sql_error(&e, text, &parsed.text))?;
+        let statement = (&parsed.statement, parsed.text.as_str());
+        let prepared =
+            rights::prepare(&sandbox, &scope.caller, statement, first + number as i64, Audited::All, |e| {
+                sql_error(&e, text, &parsed.text)
+            })?;
         let is_query = matches!(prepared, PreparedStatement::Pull(_) | PreparedStatement::Push(_))
             || matches!(parsed.statement, Statement::Print(_));
         if is_query {
@@ -156,7 +166,9 @@ async fn run(
             return Ok(None);
         }
         Statement::Show(what) => return show::show(node, what, scope, &parsed.text).await.map(Some),
-        Statement::Describe(what) => return describe::describe(node, what, &parsed.text).await.map(Some),
+        Statement::Describe(what) => {
+            return describe::describe(node, what, scope, &parsed.text).await.map(Some);
+        }
         Statement::Explain(target) => {
             return explain::explain(node, target, scope, &parsed.text).await.map(Some);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use serde_json::{Map, Value};
+use weir_broker::auth::acl::Operation;
 use weir_broker::client::producer::partitioner::partition_for_key;
 use weir_broker::ids::TopicPartition;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
@@ -17,6 +18,7 @@ use weir_sql::plan::statement::InsertRow;
 use weir_sql::value::SqlValue;
 use weir_sql::value::convert::to_array;
 
+use crate::auth::caller::{Audited, Caller, Right};
 use crate::error::ApiError;
 use crate::node::Node;
 
@@ -73,8 +75,8 @@ pub async fn insert_objects(
     outcomes
 }
 
-/// Errors: the source cannot be inserted into.
-pub fn check_target(node: &Node, name: &str) -> Result<String, ApiError> {
+/// Errors: the source cannot be inserted into, or not by this client.
+pub fn check_target(node: &Node, caller: &Caller, name: &str) -> Result<String, ApiError> {
     let unquoted = match name.strip_prefix('`').and_then(|n| n.strip_suffix('`')) {
         Some(inner) => inner.replace("``", "`"),
         None => name.to_ascii_uppercase(),
@@ -85,6 +87,8 @@ pub fn check_target(node: &Node, name: &str) -> Result<String, ApiError> {
             "Cannot insert values into an unknown stream/table: `{unquoted}`"
         )));
     };
+    let right = Right::topic(Operation::Write, source.topic.clone());
+    caller.require("/inserts-stream", &[right], Audited::All)?;
     if source.read_only {
         let kind = if source.is_stream() { "stream" } else { "table" };
         return Err(ApiError::bad_request(format!("Cannot insert into read-only {kind}: {unquoted}")));

@@ -101,7 +101,7 @@ pub fn set(scope: &mut RequestScope, set: &SetProperty) -> Result<(), ApiError> 
 pub fn unset(scope: &mut RequestScope, base: &Session, name: &str) -> Result<(), ApiError> {
     scope.properties.shift_remove(name);
     let remaining = scope.properties.clone();
-    *scope = RequestScope::new(base, remaining, scope.variables.clone())?;
+    *scope = RequestScope::new(&scope.caller.clone(), base, remaining, scope.variables.clone())?;
     Ok(())
 }
 

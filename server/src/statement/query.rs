@@ -17,23 +17,24 @@ use weir_sql::plan::pull::{PullNode, PullPlan};
 use weir_sql::plan::statement::{OutputColumn, PreparedStatement, PushQuery};
 use weir_sql::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART};
 
+use crate::auth::caller::{Audited, Caller};
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
 use crate::node::Node;
 use crate::statement::execute::{RequestScope, parse, sql_error};
 use crate::statement::rows::{RowSender, channel};
-use crate::statement::{entity, print};
+use crate::statement::{entity, print, rights};
 use crate::wire::rows::{HeaderColumn, RowEvent, RowsHeader};
 
 /// Rows rendered into one batch of events.
 const EVENT_ROWS_MAX: usize = 1_000;
 
 /// `/query`: starts the one query of the request.
-pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, ApiError> {
+pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Result<RunningQuery, ApiError> {
     node.wait_applied(request.command_sequence_number).await?;
     let variables =
         request.variables.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let scope = RequestScope::new(node.session(), request.properties, variables)?;
+    let scope = RequestScope::new(caller, node.session(), request.properties, variables)?;
     let (text, statements) = parse(&request.sql, &scope)?;
     let [parsed] = statements.as_slice() else {
         return Err(ApiError::bad_request(format!(
@@ -42,11 +43,14 @@ pub async fn start(node: &Node, request: QueryRequest) -> Result<RunningQuery, A
         )));
     };
     if let Statement::Print(what) = &parsed.statement {
+        let needed = rights::named(&parsed.statement, &node.metastore());
+        caller.require(rights::action(&parsed.statement), &needed, Audited::All)?;
         return print::start(node, what, &parsed.text).await;
     }
     let sandbox = node.sandbox(&scope.session).await?;
     let number = node.next_transient_number();
-    let prepared = sandbox.prepare(&parsed.statement, &parsed.text, number).map_err(|e| {
+    let statement = (&parsed.statement, parsed.text.as_str());
+    let prepared = rights::prepare(&sandbox, caller, statement, number, Audited::All, |e| {
         let error = sql_error(&e, &text, &parsed.text);
         // ksqlDB answers so when the analysis of a push query fails.
         if is_push(&parsed.statement) { ApiError::bad_request(error.message) } else { error }
@@ -261,12 +265,16 @@ async fn start_push(
             .collect(),
     };
     let (sender, (events, dropped)) = channel(node.slow_reader_timeout());
-    let closed = node.register_push(&query_id, text);
+    let mut entry = node.register_push(&scope.caller, &query_id, text);
     let limited = push.limit.is_some();
     let task = tokio::spawn(async move {
         tokio::select! {
-            () = stream_push(subscription, push.columns, sender, limited) => {}
-            () = closed.closed() => {}
+            () = stream_push(subscription, push.columns, &sender, limited) => {}
+            closing = entry.closed() => {
+                // A client that reads slowly does not keep it in lists.
+                drop(entry);
+                let _ = sender.send(vec![RowEvent::Final(closing.message())]).await;
+            }
         }
         drop(slot);
     });
@@ -285,7 +293,7 @@ pub fn offset_reset(scope: &RequestScope) -> OffsetReset {
 async fn stream_push(
     mut subscription: PushSubscription,
     columns: Vec<OutputColumn>,
-    sender: RowSender,
+    sender: &RowSender,
     limited: bool,
 ) {
     let picks = picks(&subscription, &columns);

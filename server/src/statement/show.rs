@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use weir_sql::ast::statement::Show;
 use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
-use weir_sql::metastore::source::Source;
+use weir_sql::metastore::Metastore;
+use weir_sql::metastore::source::{QueryEntry, Source};
 
 use crate::error::ApiError;
 use crate::node::Node;
@@ -15,20 +16,23 @@ use crate::statement::properties;
 pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) -> Result<Value, ApiError> {
     Ok(match what {
         Show::Streams { extended: false } => {
-            entity("streams", text, json!({"streams": sources(node, Source::is_stream)}))
+            entity("streams", text, json!({"streams": sources(node, scope, Source::is_stream)}))
         }
         Show::Tables { extended: false } => {
-            entity("tables", text, json!({"tables": sources(node, Source::is_table)}))
+            entity("tables", text, json!({"tables": sources(node, scope, Source::is_table)}))
         }
-        Show::Streams { extended: true } => described(node, text, Source::is_stream).await?,
-        Show::Tables { extended: true } => described(node, text, Source::is_table).await?,
-        Show::Queries { extended: false } => entity("queries", text, json!({"queries": queries(node)})),
+        Show::Streams { extended: true } => described(node, scope, text, Source::is_stream).await?,
+        Show::Tables { extended: true } => described(node, scope, text, Source::is_table).await?,
+        Show::Queries { extended: false } => {
+            entity("queries", text, json!({"queries": queries(node, scope)}))
+        }
         Show::Queries { extended: true } => {
             let metastore = node.metastore();
-            let list: Vec<Value> = metastore.queries().map(|q| query_description(node, q)).collect();
+            let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
+            let list: Vec<Value> = seen.map(|q| query_description(node, q)).collect();
             entity("query_descriptions", text, json!({"queryDescriptions": list}))
         }
-        Show::Topics { all, extended } => topics(node, text, *all, *extended).await?,
+        Show::Topics { all, extended } => topics(node, scope, text, *all, *extended).await?,
         Show::Functions => entity("function_names", text, json!({"functions": functions()})),
         Show::Types => {
             let metastore = node.metastore();
@@ -54,10 +58,16 @@ pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) ->
     })
 }
 
-fn sources(node: &Node, keep: fn(&Source) -> bool) -> Vec<Value> {
+/// True if lists may name the query: the client may describe the topics that it reads and writes.
+fn sees_query(scope: &RequestScope, metastore: &Metastore, query: &QueryEntry) -> bool {
+    let names = query.plan.sources.iter().chain(&query.plan.sink);
+    names.filter_map(|name| metastore.source(name)).all(|s| scope.caller.sees_topic(&s.topic))
+}
+
+fn sources(node: &Node, scope: &RequestScope, keep: fn(&Source) -> bool) -> Vec<Value> {
     node.metastore()
         .sources()
-        .filter(|s| keep(s))
+        .filter(|s| keep(s) && scope.caller.sees_topic(&s.topic))
         .map(|s| {
             json!({
                 "type": if s.is_stream() { "STREAM" } else { "TABLE" },
@@ -72,18 +82,24 @@ fn sources(node: &Node, keep: fn(&Source) -> bool) -> Vec<Value> {
 }
 
 /// DESCRIBE EXTENDED of every stream, or table.
-pub async fn described(node: &Node, text: &str, keep: fn(&Source) -> bool) -> Result<Value, ApiError> {
+pub async fn described(
+    node: &Node,
+    scope: &RequestScope,
+    text: &str,
+    keep: fn(&Source) -> bool,
+) -> Result<Value, ApiError> {
     let metastore = node.metastore();
     let mut list = Vec::new();
-    for source in metastore.sources().filter(|s| keep(s)) {
+    for source in metastore.sources().filter(|s| keep(s) && scope.caller.sees_topic(&s.topic)) {
         list.push(source_description(node, source, true).await?);
     }
     Ok(entity("source_descriptions", text, json!({"sourceDescriptions": list})))
 }
 
-fn queries(node: &Node) -> Vec<Value> {
+fn queries(node: &Node, scope: &RequestScope) -> Vec<Value> {
     let metastore = node.metastore();
-    let persistent = metastore.queries().map(|q| {
+    let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
+    let persistent = seen.map(|q| {
         let topics: Vec<String> =
             q.plan.sink.iter().filter_map(|s| metastore.source(s)).map(|s| s.topic.clone()).collect();
         let state = node.query_state(&q.plan.query_id);
@@ -97,7 +113,7 @@ fn queries(node: &Node) -> Vec<Value> {
             "state": state,
         })
     });
-    let push = node.push_queries();
+    let push = node.push_queries(&scope.caller);
     let push = push.into_iter().map(|(id, sql)| {
         json!({
             "queryString": sql, "sinks": [], "sinkKafkaTopics": [], "id": id,
@@ -107,11 +123,17 @@ fn queries(node: &Node) -> Vec<Value> {
     persistent.chain(push).collect()
 }
 
-async fn topics(node: &Node, text: &str, all: bool, extended: bool) -> Result<Value, ApiError> {
+async fn topics(
+    node: &Node,
+    scope: &RequestScope,
+    text: &str,
+    all: bool,
+    extended: bool,
+) -> Result<Value, ApiError> {
     let listed = node.topics().await?;
     let rows: Vec<Value> = listed
         .iter()
-        .filter(|t| all || !node.topic_policy().is_hidden(&t.name))
+        .filter(|t| (all || !node.topic_policy().is_hidden(&t.name)) && scope.caller.sees_topic(&t.name))
         .map(|t| {
             let replicas = vec![t.replicas; usize::try_from(t.partitions).unwrap_or(0)];
             let mut row = json!({"name": t.name, "replicaInfo": replicas});

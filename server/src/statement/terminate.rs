@@ -2,8 +2,10 @@
 
 use regex::Regex;
 use serde_json::Value;
+use weir_broker::auth::acl::Operation;
 use weir_sql::plan::command::DdlCommand;
 
+use crate::auth::caller::{Audited, Caller, Right};
 use crate::command::record::{Action, Command, RECORD_VERSION};
 use crate::error::ApiError;
 use crate::node::Node;
@@ -17,9 +19,10 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Stops every query, drops every stream and table, and deletes the topics of those of them whose topic is named. Unlike
 /// ksqlDB's, the node goes on taking statements. Topics that are read-only for statements stay.
 ///
-/// Errors: a pattern is none.
-pub async fn terminate(node: &Node, topics: &[String]) -> Result<Value, ApiError> {
+/// Errors: a pattern is none, or the client may not alter the cluster or delete one of the topics.
+pub async fn terminate(node: &Node, caller: &Caller, topics: &[String]) -> Result<Value, ApiError> {
     let patterns = topics.iter().map(|t| pattern(t)).collect::<Result<Vec<_>, _>>()?;
+    caller.require(STATEMENT, &[Right::cluster(Operation::Alter)], Audited::All)?;
     let mut log = node.lock_commands().await?;
     let metastore = node.metastore();
     let mut actions: Vec<Action> =
@@ -33,6 +36,8 @@ pub async fn terminate(node: &Node, topics: &[String]) -> Result<Value, ApiError
         .collect();
     deleted.sort_unstable();
     deleted.dedup();
+    let deletions: Vec<Right> = deleted.iter().map(|topic| Right::topic(Operation::Delete, *topic)).collect();
+    caller.require(STATEMENT, &deletions, Audited::All)?;
     actions.extend(deleted.into_iter().map(|name| Action::DeleteTopic { name: name.to_owned() }));
     let command = Command {
         version: RECORD_VERSION,

@@ -1,0 +1,7 @@
+//! Clients of a node: who they are and what they may do.
+
+pub mod authenticator;
+pub mod caller;
+pub mod credentials;
+pub mod jwks;
+pub mod jwt;

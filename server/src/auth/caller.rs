@@ -1,0 +1,170 @@
+//! The client that a request comes from, and the check of every right that the request needs.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use weir_broker::api::security::Security;
+use weir_broker::auth::acl::{CLUSTER_NAME, Operation, ResourceType};
+
+use crate::error::{ApiError, ErrorCode};
+
+/// The principal of clients that present no credentials.
+pub const ANONYMOUS: &str = "User:ANONYMOUS";
+/// The principal of the node itself.
+const INTERNAL: &str = "User:weir";
+
+/// An operation on a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    pub operation: Operation,
+    pub kind: ResourceType,
+    pub name: String,
+}
+
+impl Right {
+    pub fn topic(operation: Operation, name: impl Into<String>) -> Right {
+        Right { operation, kind: ResourceType::Topic, name: name.into() }
+    }
+
+    pub fn cluster(operation: Operation) -> Right {
+        Right { operation, kind: ResourceType::Cluster, name: CLUSTER_NAME.to_owned() }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            ResourceType::Cluster => write!(f, "{:?} on the cluster", self.operation),
+            kind => {
+                write!(f, "{:?} on {} \"{}\"", self.operation, format!("{kind:?}").to_lowercase(), self.name)
+            }
+        }
+    }
+}
+
+/// Decides whether a client has a right. Implemented by the broker's rules and by test doubles.
+pub trait Authorizer: Send + Sync {
+    /// The decision by the rules of this moment.
+    fn permits(&self, principal: &Arc<str>, address: IpAddr, right: &Right) -> bool;
+
+    /// Reports a decision to the audit, if there is one. Without `right` it is about the action as a whole.
+    fn audit(
+        &self,
+        principal: &Arc<str>,
+        address: IpAddr,
+        action: &'static str,
+        right: Option<&Right>,
+        allowed: bool,
+    );
+}
+
+impl Authorizer for Security {
+    fn permits(&self, principal: &Arc<str>, address: IpAddr, right: &Right) -> bool {
+        Security::permits(self, principal, address, right.operation, right.kind, &right.name)
+    }
+
+    fn audit(
+        &self,
+        principal: &Arc<str>,
+        address: IpAddr,
+        action: &'static str,
+        right: Option<&Right>,
+        allowed: bool,
+    ) {
+        let right = right.map(|right| (right.operation, right.kind, right.name.as_str()));
+        Security::audit(self, principal, address, Cow::Borrowed(action), right, allowed);
+    }
+}
+
+/// Decisions that are reported to the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audited {
+    All,
+    /// The same rights were reported before.
+    Denials,
+}
+
+/// A client of the HTTP API. Cheap to clone.
+#[derive(Clone)]
+pub struct Caller {
+    principal: Arc<str>,
+    /// None: the node itself, whose rights are not checked.
+    client: Option<(IpAddr, Arc<dyn Authorizer>)>,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.client.as_ref().map(|(address, _)| address);
+        f.debug_struct("Caller").field("principal", &self.principal).field("address", &address).finish()
+    }
+}
+
+impl Caller {
+    /// The node itself, which may do everything.
+    pub fn internal() -> Caller {
+        Caller { principal: INTERNAL.into(), client: None }
+    }
+
+    pub fn new(principal: impl Into<Arc<str>>, address: IpAddr, authorizer: Arc<dyn Authorizer>) -> Caller {
+        Caller { principal: principal.into(), client: Some((address, authorizer)) }
+    }
+
+    /// `User:name`
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// None: the node itself.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.client.as_ref().map(|(address, _)| *address)
+    }
+
+    pub fn may(&self, right: &Right) -> bool {
+        match &self.client {
+            None => true,
+            Some((address, authorizer)) => authorizer.permits(&self.principal, *address, right),
+        }
+    }
+
+    /// True if lists may name the topic to this client.
+    pub fn sees_topic(&self, topic: &str) -> bool {
+        self.client.is_none() || self.may(&Right::topic(Operation::Describe, topic))
+    }
+
+    /// True if this client may end what `owner` has started without having written to it.
+    pub fn controls(&self, owner: &str) -> bool {
+        self.client.is_none() || *self.principal == *owner || self.may(&Right::cluster(Operation::Alter))
+    }
+
+    /// Checks the rights that an action needs and reports the decisions.
+    ///
+    /// Errors: the first right that the client does not have.
+    pub fn require<'r>(
+        &self,
+        action: &'static str,
+        rights: impl IntoIterator<Item = &'r Right>,
+        audited: Audited,
+    ) -> Result<(), ApiError> {
+        let Some((address, authorizer)) = &self.client else { return Ok(()) };
+        for right in rights {
+            let allowed = authorizer.permits(&self.principal, *address, right);
+            if !allowed || audited == Audited::All {
+                authorizer.audit(&self.principal, *address, action, Some(right), allowed);
+            }
+            if !allowed {
+                let message = format!("{} is not authorized to {action}: needs {right}", self.principal);
+                return Err(ApiError::new(ErrorCode::AccessDenied, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports an action that needs no right.
+    pub fn note(&self, action: &'static str) {
+        if let Some((address, authorizer)) = &self.client {
+            authorizer.audit(&self.principal, *address, action, None, true);
+        }
+    }
+}

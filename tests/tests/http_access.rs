@@ -1,0 +1,421 @@
+//! Access control of the SQL port: who is let in, and what each principal may do, by endpoint and statement.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use weir_tests::http::SqlClient;
+use weir_tests::raw_http::{PATIENCE, send};
+use weir_tests::secure_server::Certificates;
+use weir_tests::server::{ServerProcess, weir_binary};
+
+/// `admin` is a super user; `writer` and `reader` have roles for topics that begin with `a_`; `guest` has none.
+const USERS: [&str; 4] = ["admin", "writer", "reader", "guest"];
+
+fn credentials(folder: &Path) -> Result<String> {
+    let path = folder.join("users");
+    let lines: String = USERS.iter().map(|user| format!("{user}:{user}-secret\n")).collect();
+    std::fs::write(&path, lines)?;
+    Ok(path.display().to_string())
+}
+
+fn start(folder: &Path, further: &[&str]) -> Result<ServerProcess> {
+    let users = credentials(folder)?;
+    ServerProcess::start_adjusted(&folder.join("data"), |command| {
+        command.args(["--credentials-file", &users, "--super-user", "User:admin"]);
+        command.args(["--role", "write:User:writer:a_", "--role", "read:User:reader:a_"]).args(further);
+    })
+}
+
+fn basic(user: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{user}-secret")))
+}
+
+fn as_user(server: &ServerProcess, user: &str) -> SqlClient {
+    server.sql().authorized(&basic(user))
+}
+
+async fn prepare(server: &ServerProcess) -> Result<()> {
+    let admin = as_user(server, "admin");
+    for name in ["a_in", "b_in"] {
+        let create = format!(
+            "CREATE STREAM {name} (k STRING KEY, n INT) WITH (KAFKA_TOPIC='{name}', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        );
+        admin.execute(&create).await?;
+    }
+    for name in ["a", "b"] {
+        let create = format!(
+            "CREATE TABLE {name}_t WITH (KAFKA_TOPIC='{name}_t') AS SELECT k, COUNT(*) AS c FROM {name}_in GROUP BY k;"
+        );
+        admin.execute(&create).await?;
+    }
+    admin.execute("INSERT INTO a_in VALUES ('x', 1); INSERT INTO b_in VALUES ('x', 1);").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_without_credentials_reach_no_endpoint() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), &["--http-open-path", "/healthz"])?;
+    let wrong = format!("Authorization: Basic {}\r\n", STANDARD.encode("admin:wrong"));
+    let body = json!({"ksql": "SHOW STREAMS;", "sql": "SELECT 1;"}).to_string();
+    for line in [
+        "GET /",
+        "GET /info",
+        "GET /healthcheck",
+        "GET /readyz",
+        "GET /chc/live",
+        "GET /chc/ready",
+        "GET /metrics",
+        "GET /status",
+        "GET /status/stream/S/create",
+        "GET /is_valid_property/x",
+        "GET /v1/metadata",
+        "GET /v1/metadata/id",
+        "GET /ws/query",
+        "GET /nowhere",
+        "POST /ksql",
+        "POST /ksql/terminate",
+        "POST /query",
+        "POST /query-stream",
+        "POST /close-query",
+        "POST /inserts-stream",
+    ] {
+        let headers = ["", &wrong, "Authorization: Bearer x.y.z\r\n", "Authorization: Basic !\r\n"];
+        for header in headers.into_iter().take(if line == "POST /ksql" { 4 } else { 1 }) {
+            let answer = send(&server, line, header, &body).await?;
+            assert_eq!(answer.status, 401, "{line} {header}: {answer:?}");
+            assert!(answer.header("www-authenticate").is_some_and(|w| w.contains("Basic")), "{answer:?}");
+        }
+    }
+    assert_eq!(send(&server, "GET /healthz", "", "").await?.status, 200);
+    let own = format!("Authorization: {}\r\n", basic("guest"));
+    assert_eq!(send(&server, "GET /info", &own, "").await?.status, 200);
+    Ok(())
+}
+
+/// GET and POST endpoints with the users that they admit, as letters: `a`dmin, `w`riter, `r`eader, `g`uest. What a
+/// request to `*` needs follows from its content.
+const ENDPOINTS: [(&str, &str); 20] = [
+    ("/", "awrg"),
+    ("/info", "awrg"),
+    ("/healthcheck", "awrg"),
+    ("/healthz", "awrg"),
+    ("/readyz", "awrg"),
+    ("/chc/live", "awrg"),
+    ("/chc/ready", "awrg"),
+    ("/metrics", "awr"),
+    ("/status", "awr"),
+    ("/status/{kind}/{entity}/{action}", "*"),
+    ("/is_valid_property/{name}", "awrg"),
+    ("/v1/metadata", "awrg"),
+    ("/v1/metadata/id", "awrg"),
+    ("/ksql", "*"),
+    ("/ksql/terminate", "*"),
+    ("/ws/query", "*"),
+    ("/query", "*"),
+    ("/query-stream", "*"),
+    ("/close-query", "*"),
+    ("/inserts-stream", "*"),
+];
+
+/// Statements by kind, with the users that may run them. Each runs as guest, reader, writer and admin in turn.
+const STATEMENTS: [(&str, &str, &str); 40] = [
+    ("SHOW", "SHOW STREAMS;", "awrg"),
+    ("SHOW", "SHOW TOPICS;", "awrg"),
+    ("SHOW", "SHOW QUERIES;", "awrg"),
+    ("DESCRIBE", "DESCRIBE a_in;", "awr"),
+    ("DESCRIBE", "DESCRIBE b_in;", "a"),
+    ("DESCRIBE", "DESCRIBE FUNCTION ABS;", "awrg"),
+    ("EXPLAIN", "EXPLAIN SELECT * FROM a_in EMIT CHANGES;", "awr"),
+    ("EXPLAIN", "EXPLAIN SELECT * FROM b_in EMIT CHANGES;", "a"),
+    ("ASSERT", "ASSERT TOPIC a_in;", "awr"),
+    ("ASSERT", "ASSERT TOPIC b_in;", "a"),
+    ("SELECT", "SELECT * FROM a_t;", "awr"),
+    ("SELECT", "SELECT * FROM b_t;", "a"),
+    ("SELECT", "SELECT * FROM a_in;", "awr"),
+    ("SELECT", "SELECT * FROM a_in EMIT CHANGES LIMIT 1;", "awr"),
+    ("SELECT", "SELECT * FROM b_in EMIT CHANGES LIMIT 1;", "a"),
+    ("SELECT", "SELECT * FROM a_in x JOIN b_in y WITHIN 1 HOUR ON x.k = y.k EMIT CHANGES LIMIT 1;", "a"),
+    ("PRINT", "PRINT a_in FROM BEGINNING LIMIT 1;", "awr"),
+    ("PRINT", "PRINT b_in FROM BEGINNING LIMIT 1;", "a"),
+    ("INSERT VALUES", "INSERT INTO a_in VALUES ('y', 1);", "aw"),
+    ("INSERT VALUES", "INSERT INTO b_in VALUES ('y', 1);", "a"),
+    (
+        "CREATE",
+        "CREATE STREAM IF NOT EXISTS a_new (n INT) WITH (KAFKA_TOPIC='a_new', PARTITIONS=1, VALUE_FORMAT='JSON');",
+        "aw",
+    ),
+    (
+        "CREATE",
+        "CREATE STREAM IF NOT EXISTS b_new (n INT) WITH (KAFKA_TOPIC='b_new', PARTITIONS=1, VALUE_FORMAT='JSON');",
+        "a",
+    ),
+    (
+        "CREATE",
+        "CREATE STREAM IF NOT EXISTS over_a (n INT) WITH (KAFKA_TOPIC='a_in', VALUE_FORMAT='JSON');",
+        "awr",
+    ),
+    (
+        "CREATE",
+        "CREATE STREAM IF NOT EXISTS over_b (n INT) WITH (KAFKA_TOPIC='b_in', VALUE_FORMAT='JSON');",
+        "a",
+    ),
+    (
+        "CREATE AS SELECT",
+        "CREATE STREAM IF NOT EXISTS a_copy WITH (KAFKA_TOPIC='a_copy') AS SELECT * FROM a_in;",
+        "aw",
+    ),
+    (
+        "CREATE AS SELECT",
+        "CREATE STREAM IF NOT EXISTS steal WITH (KAFKA_TOPIC='a_steal') AS SELECT * FROM b_in;",
+        "a",
+    ),
+    (
+        "CREATE AS SELECT",
+        "CREATE STREAM IF NOT EXISTS leak WITH (KAFKA_TOPIC='b_leak') AS SELECT * FROM a_in;",
+        "a",
+    ),
+    ("INSERT INTO SELECT", "INSERT INTO b_in SELECT * FROM a_in;", "a"),
+    ("PAUSE", "PAUSE ALL;", "a"),
+    ("RESUME", "RESUME ALL;", "a"),
+    ("TERMINATE", "TERMINATE ALL;", "a"),
+    ("ALTER", "ALTER STREAM b_in ADD COLUMN x INT;", "a"),
+    ("ALTER SYSTEM", "ALTER SYSTEM 'a'='b';", "a"),
+    ("CREATE TYPE", "CREATE TYPE IF NOT EXISTS t AS STRUCT<a INT>;", "a"),
+    ("DROP TYPE", "DROP TYPE IF EXISTS t;", "a"),
+    ("SET", "SET 'auto.offset.reset'='earliest';", "awrg"),
+    ("DROP", "DROP STREAM IF EXISTS b_new DELETE TOPIC;", "a"),
+    ("DROP", "DROP STREAM IF EXISTS over_b;", "a"),
+    ("CREATE CONNECTOR", "CREATE SOURCE CONNECTOR c WITH ('connector.class'='x');", "a"),
+    ("DROP CONNECTOR", "DROP CONNECTOR c;", "a"),
+];
+
+/// Kinds of statements that change the request alone, or are the shell's.
+const LOCAL: [&str; 4] = ["UNSET", "DEFINE", "UNDEFINE", "RUN SCRIPT"];
+
+/// Texts of a source file that stand in the arms of a match.
+fn arms(file: &str) -> Result<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src").join(file);
+    let text = std::fs::read_to_string(path)?;
+    let arms = text.lines().filter_map(|line| line.split_once("=> \"")?.1.split_once('"'));
+    Ok(arms.map(|(text, _)| text.to_owned()).collect())
+}
+
+#[test]
+fn every_endpoint_and_kind_of_statement_has_a_row() -> Result<()> {
+    let paths = arms("http/endpoint.rs")?;
+    ensure!(paths.len() == ENDPOINTS.len(), "{paths:?}");
+    for path in paths {
+        ensure!(ENDPOINTS.iter().any(|(known, _)| *known == path), "no row for {path}");
+    }
+    let kinds = arms("statement/rights.rs")?;
+    ensure!(kinds.len() > 20, "{kinds:?}");
+    for kind in kinds {
+        let has_row = STATEMENTS.iter().any(|(known, ..)| *known == kind);
+        ensure!(has_row || LOCAL.contains(&kind.as_str()), "no row for {kind}");
+    }
+    Ok(())
+}
+
+/// Sends a request as each user and checks which are refused. Those with the fewest rights come first, so that what a
+/// user may do was not done by another before.
+async fn check(server: &ServerProcess, path: &str, body: &Value, allowed: &str) -> Result<()> {
+    for user in USERS.iter().rev() {
+        let client = as_user(server, user);
+        let (status, text) = match body {
+            Value::Null => client.get(path).await?,
+            body => client.post(path, body).await?,
+        };
+        let is_denied = status.as_u16() == 403 && text.contains("40301");
+        let is_allowed = allowed.contains(&user[..1]);
+        ensure!(is_denied != is_allowed, "{user} {path} {body}: {status} {text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_and_statements_need_their_rights() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), &[])?;
+    prepare(&server).await?;
+    for (path, allowed) in ENDPOINTS.iter().filter(|(_, allowed)| *allowed != "*") {
+        check(&server, &path.replace("{name}", "auto.offset.reset"), &Value::Null, allowed).await?;
+    }
+    check(&server, "/status/stream/B_IN/create", &Value::Null, "a").await?;
+    check(&server, "/status/stream/A_IN/create", &Value::Null, "awr").await?;
+    check(&server, "/close-query", &json!({"queryId": "none"}), "awrg").await?;
+    for (kind, sql, allowed) in STATEMENTS {
+        let path = if ["SELECT", "PRINT"].contains(&kind) { "/query" } else { "/ksql" };
+        let properties = json!({"auto.offset.reset": "earliest"});
+        check(&server, path, &json!({"ksql": sql, "streamsProperties": properties}), allowed).await?;
+    }
+    check(&server, "/ksql/terminate", &json!({}), "a").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_refusals_show_nothing_of_foreign_topics() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), &[])?;
+    prepare(&server).await?;
+    let reader = as_user(&server, "reader");
+    for sql in
+        ["SHOW STREAMS;", "SHOW TABLES;", "SHOW QUERIES;", "SHOW ALL TOPICS;", "SHOW STREAMS EXTENDED;"]
+    {
+        let shown = reader.execute(sql).await?.to_string().to_uppercase();
+        assert!(!shown.contains("B_IN") && !shown.contains("B_T"), "{sql}: {shown}");
+        assert!(shown.contains("A_"), "{sql}: {shown}");
+    }
+    let guest = as_user(&server, "guest").execute("SHOW ALL TOPICS;").await?;
+    assert_eq!(guest[0]["topics"], json!([]));
+    // The analysis would name the columns that there are.
+    let (status, text) =
+        reader.post("/query", &json!({"ksql": "SELECT nope FROM b_in EMIT CHANGES;"})).await?;
+    assert_eq!(status.as_u16(), 403, "{text}");
+    // A batch with one forbidden statement does nothing.
+    let batch = "CREATE TYPE mine AS INT; SHOW TYPES;";
+    let (status, _) = as_user(&server, "writer").post("/ksql", &json!({"ksql": batch})).await?;
+    assert_eq!(status.as_u16(), 403);
+    let (status, text) = reader.post("/ksql/terminate", &json!({})).await?;
+    assert_eq!(status.as_u16(), 403, "{text}");
+    let rows = "{\"target\": \"b_in\"}\n{\"k\": \"x\", \"n\": 1}\n";
+    let headers = format!("Authorization: {}\r\n", basic("writer"));
+    assert_eq!(send(&server, "POST /inserts-stream", &headers, rows).await?.status, 403);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_are_written_to_the_audit_topic() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), &["--audit-topic", "audit"])?;
+    prepare(&server).await?;
+    let secret = "SELECT * FROM b_t WHERE k = 'secret-value';";
+    as_user(&server, "reader").post("/query", &json!({"ksql": secret})).await?;
+    send(&server, "GET /info", "", "").await?;
+    let admin = as_user(&server, "admin");
+    let wanted = [
+        ("User:reader", "SELECT", json!("b_t"), false),
+        ("User:admin", "INSERT VALUES", json!("a_in"), true),
+        ("User:ANONYMOUS", "Authenticate", Value::Null, false),
+    ];
+    let started = Instant::now();
+    loop {
+        let print = json!({"ksql": "PRINT audit FROM BEGINNING LIMIT 10;"});
+        let (_, text) = admin.post("/query", &print).await?;
+        let records = text.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("value: ")?;
+            let end = rest.rfind(", partition")?;
+            serde_json::from_str::<Value>(&rest[..end]).ok()
+        });
+        let records: Vec<Value> = records.collect();
+        let has = |(principal, action, topic, allowed): &(&str, &str, Value, bool)| {
+            records.iter().any(|r| {
+                r["principal"] == *principal
+                    && r["action"] == *action
+                    && r["resourceName"] == *topic
+                    && r["allowed"] == *allowed
+                    && r["client"] == "127.0.0.1"
+                    && r["interface"] == "http"
+                    && r["time"].as_i64().is_some_and(|t| t > 0)
+            })
+        };
+        assert!(!text.contains("secret-value"), "{text}");
+        if wanted.iter().all(has) {
+            return Ok(());
+        }
+        ensure!(started.elapsed() < PATIENCE, "{text}");
+    }
+}
+
+fn weir(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Output> {
+    let mut command = Command::new(weir_binary());
+    command.args(arguments).envs(variables.iter().copied()).stdin(std::process::Stdio::null());
+    command.output().context("the shell does not run")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_proves_itself_over_tls() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let certificates = Certificates::make(folder.path())?;
+    let path = |name: &str| certificates.path(name).display().to_string();
+    let tls = [
+        "--http-tls",
+        "--tls-certificate",
+        &path("server.pem"),
+        "--tls-key",
+        &path("server.key"),
+        "--tls-client-auth",
+        "requested",
+        "--tls-client-authorities",
+        &path("ca.pem"),
+        "--role",
+        "read:User:CN=app,O=Weir:a_",
+    ];
+    let server = start(folder.path(), &tls)?;
+    assert!(server.http.starts_with("https://"), "{}", server.http);
+    let show = ["--server", &server.http, "-e", "SHOW TOPICS;"];
+    let ca = path("ca.pem");
+    let run = |further: &[&str], variables: &[(&str, &str)]| weir(&[&show[..], further].concat(), variables);
+    let shown = |output: &Output| {
+        String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+    };
+    let password = [("WEIR_PASSWORD", "admin-secret")];
+    let admitted = run(&["--cacert", &ca, "-u", "admin"], &password)?;
+    assert!(admitted.status.success(), "{}", shown(&admitted));
+    let certified =
+        run(&["--cacert", &ca, "--cert", &path("client.pem"), "--key", &path("client.key")], &[])?;
+    assert!(certified.status.success(), "{}", shown(&certified));
+    for (further, variables, reason) in [
+        (vec!["--cacert", &ca, "-u", "admin"], vec![("WEIR_PASSWORD", "wrong")], "wrong"),
+        (vec!["--cacert", &ca], vec![], "authentication is required"),
+        (vec!["--cacert", &ca, "-u", "admin"], vec![], "WEIR_PASSWORD"),
+        (vec!["-u", "admin"], password.to_vec(), "certificate"),
+        (vec!["--cacert", &ca, "--token", "x.y.z"], vec![], "not accepted"),
+    ] {
+        let refused = run(&further, &variables)?;
+        let text = shown(&refused);
+        assert!(!refused.status.success() && text.contains(reason), "{further:?}: {text}");
+        assert!(!text.contains("admin-secret"), "{text}");
+    }
+    let project = folder.path().join("project");
+    let project = project.display().to_string();
+    let made = weir(&["migrate", "new", &project, &server.http], &[])?;
+    ensure!(made.status.success(), "{}", shown(&made));
+    let migrate = ["migrate", "--project", &project, "-u", "admin", "--cacert", &ca, "initialize"];
+    let migrated = weir(&migrate, &password)?;
+    assert!(migrated.status.success(), "{}", shown(&migrated));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_shown_nowhere() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let log = std::fs::File::create(folder.path().join("log"))?;
+    let users = credentials(folder.path())?;
+    let server = ServerProcess::start_adjusted(&folder.path().join("data"), |command| {
+        command.args(["--credentials-file", &users, "--super-user", "User:admin"]);
+        command.env("WEIR_LOG", "trace").stderr(log);
+    })?;
+    prepare(&server).await?;
+    let admin = as_user(&server, "admin");
+    let mut shown = String::new();
+    for sql in ["SHOW PROPERTIES;", "EXPLAIN SELECT * FROM a_in EMIT CHANGES;", "DESCRIBE a_in EXTENDED;"] {
+        shown.push_str(&admin.execute(sql).await?.to_string());
+    }
+    let print = json!({"ksql": "PRINT '_confluent-ksql-default__command_topic' FROM BEGINNING LIMIT 3;"});
+    shown.push_str(&admin.post("/query", &print).await?.1);
+    shown.push_str(&admin.get("/metrics").await?.1);
+    drop(server);
+    shown.push_str(&std::fs::read_to_string(folder.path().join("log"))?);
+    for user in USERS {
+        let encoded = STANDARD.encode(format!("{user}:{user}-secret"));
+        for secret in [format!("{user}-secret"), encoded] {
+            assert!(!shown.contains(&secret), "{secret}");
+        }
+    }
+    Ok(())
+}

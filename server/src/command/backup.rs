@@ -202,9 +202,16 @@ pub async fn restore(transport: &Arc<dyn Transport>, backup: &Backup, now_ms: i6
     let broker_error = |source| BackupError::Broker { topic: topic.to_owned(), source };
     let admin = Admin::new(Arc::clone(transport));
     if admin.describe_topic(topic).await.map_err(broker_error)?.is_some()
-        && scan(transport, topic).await.is_err()
+        && let Err(error) = scan(transport, topic).await
     {
-        admin.delete_topics(&[topic]).await.map_err(broker_error)?;
+        match error.broker_code() {
+            Some(
+                ErrorCode::KafkaStorageError | ErrorCode::LeaderNotAvailable | ErrorCode::CorruptMessage,
+            ) => {
+                admin.delete_topics(&[topic]).await.map_err(broker_error)?;
+            }
+            Some(_) | None => return Err(error.into()),
+        }
     }
     match admin.create_topic(topic, 1, &topic_configs()).await {
         Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => return Err(broker_error(error)),

@@ -51,6 +51,18 @@ pub enum CommandLogError {
     Damaged,
 }
 
+impl CommandLogError {
+    /// The broker's answer, if that is why.
+    pub(crate) fn broker_code(&self) -> Option<ErrorCode> {
+        match self {
+            CommandLogError::Broker { source, .. } => source.code(),
+            CommandLogError::Encode { .. } | CommandLogError::Storage { .. } | CommandLogError::Damaged => {
+                None
+            }
+        }
+    }
+}
+
 pub(crate) type Result<T> = std::result::Result<T, CommandLogError>;
 
 /// The topic and its only writer.

@@ -14,7 +14,7 @@ use crate::kafka_tools::suggest::did_you_mean;
 use crate::render::line;
 
 /// Properties that mean something to some tool.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 22] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
@@ -26,6 +26,8 @@ const KNOWN: [&str; 20] = [
     "sasl.jaas.config",
     "sasl.mechanism",
     "sasl.mechanisms",
+    "sasl.oauthbearer.token",
+    "sasl.oauthbearer.token.endpoint.url",
     "sasl.password",
     "sasl.username",
     "security.protocol",
@@ -166,9 +168,10 @@ impl ClientProperties {
         let jaas = self.get("sasl.jaas.config").map(JaasLogin::parse).transpose()?;
         let user = own(&["sasl.username"]).or_else(|| jaas.as_ref().map(|login| login.user.clone()));
         let password = own(&["sasl.password"]).or_else(|| jaas.as_ref().map(|login| login.password.clone()));
-        let protocol = self.get("security.protocol").unwrap_or(match user {
-            Some(_) => "SASL_PLAINTEXT",
-            None => "PLAINTEXT",
+        let token = self.token()?;
+        let protocol = self.get("security.protocol").unwrap_or(match user.is_some() || token.is_some() {
+            true => "SASL_PLAINTEXT",
+            false => "PLAINTEXT",
         });
         let (is_tls, is_sasl) = match protocol.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => (false, false),
@@ -192,6 +195,7 @@ impl ClientProperties {
         };
         let mechanism = self.any(&["sasl.mechanism", "sasl.mechanisms"]).unwrap_or(match &jaas {
             Some(login) if login.is_plain => "PLAIN",
+            _ if token.is_some() => "OAUTHBEARER",
             _ => "SCRAM-SHA-256",
         });
         let mechanism: SaslMechanism =
@@ -200,6 +204,11 @@ impl ClientProperties {
             })?;
         let sasl = match is_sasl {
             false => None,
+            true if mechanism == SaslMechanism::OauthBearer => Some(ClientSasl {
+                mechanism,
+                user: String::new(),
+                password: Secret::new(need("sasl.oauthbearer.token", token)?),
+            }),
             true => Some(ClientSasl {
                 mechanism,
                 user: need("sasl.username", user)?,
@@ -207,6 +216,22 @@ impl ClientProperties {
             }),
         };
         Ok(ClientSecurity { tls, sasl })
+    }
+
+    /// A bearer token, given as such or in a file, which is named as Kafka's clients name it (KIP-768).
+    fn token(&self) -> Result<Option<String>> {
+        if let Some(token) = self.get("sasl.oauthbearer.token") {
+            return Ok(Some(token.to_owned()));
+        }
+        let Some(url) = self.get("sasl.oauthbearer.token.endpoint.url") else { return Ok(None) };
+        let path = url.strip_prefix("file://").ok_or_else(|| {
+            ToolError::Usage(format!(
+                "sasl.oauthbearer.token.endpoint.url \"{url}\" is not file:///PATH: tokens are not requested over HTTP"
+            ))
+        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ToolError::Usage(format!("the token in {path} cannot be read: {error}")))?;
+        Ok(Some(text.trim().to_owned()))
     }
 }
 
@@ -293,6 +318,24 @@ mod tests {
         assert!(hint.contains("sasl.username"), "{hint}");
         let ignored = read(&["linger.ms=5", "acks=1", "client.id=c"]).expect("known");
         assert_eq!((ignored.get("linger.ms"), ignored.get("client.id")), (None, Some("c")));
+    }
+
+    #[test]
+    fn tokens_are_given_or_in_a_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("token");
+        std::fs::write(&path, "from.a.file\n").expect("written");
+        let url = format!("sasl.oauthbearer.token.endpoint.url=file://{}", path.display());
+        let sasl = |given: &[&str]| Ok::<_, ToolError>(read(given)?.security()?.sasl);
+        for (given, expected) in [("sasl.oauthbearer.token=a.b.c", "a.b.c"), (&*url, "from.a.file")] {
+            let found = sasl(&[given]).expect("valid").expect("SASL");
+            assert_eq!((found.mechanism, found.password.reveal()), (SaslMechanism::OauthBearer, expected));
+        }
+        assert!(
+            sasl(&["sasl.mechanism=OAUTHBEARER", "security.protocol=SASL_SSL", "ssl.ca.location=x"]).is_err()
+        );
+        assert!(sasl(&["sasl.oauthbearer.token.endpoint.url=https://issuer.example"]).is_err());
+        assert!(sasl(&["sasl.oauthbearer.token.endpoint.url=file:///nowhere/token"]).is_err());
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub push_queries_max: usize,
     /// Kafka's `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// Whether to start on a data directory that was copied while a node ran on it.
+    pub accept_copied_data: bool,
     /// Further settings of the broker, by their names in Kafka's `server.properties`.
     pub kafka_settings: BTreeMap<String, String>,
     pub processing_log: ProcessingLogConfig,
@@ -180,6 +182,7 @@ impl NodeConfig {
             commit_interval_ms: 100,
             push_queries_max: 100,
             auto_create_topics: false,
+            accept_copied_data: false,
             kafka_settings: BTreeMap::new(),
             processing_log: ProcessingLogConfig::new("default_"),
             slow_reader_timeout: Duration::from_secs(60),

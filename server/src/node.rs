@@ -17,6 +17,7 @@ pub mod topics;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -34,6 +35,8 @@ use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::env::rng::{Rng, SystemRng};
+use weir_broker::env::storage::Storage;
+use weir_broker::env::storage::system::SystemStorage;
 use weir_broker::ids::TopicPartition;
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::listener::Listener;
@@ -179,7 +182,7 @@ impl RunningNode {
             None => None,
         };
         let authenticator = Authenticator::new(broker.security(), config.authenticates_http(), &SystemRng);
-        let mut engine_config = EngineConfig::new(config.data_dir.join("state"), config.service_id.clone());
+        let mut engine_config = EngineConfig::new(state_dir(&config), config.service_id.clone());
         engine_config.commit_interval_ms = config.commit_interval_ms;
         if let Some(threads) = config.worker_threads {
             engine_config.worker_threads = threads;
@@ -319,6 +322,16 @@ fn build_context(clock: &Arc<dyn Clock>, log: &Arc<QueuedLog>) -> BuildContext {
     }
 }
 
+/// The directory of the state, made for its owner alone: rows are in it. The engine reports if it cannot be made.
+fn state_dir(config: &NodeConfig) -> PathBuf {
+    let dir = config.data_dir.join("state");
+    let closed = SystemStorage.create_dir_all(&dir).and_then(|()| SystemStorage.restrict_dir(&dir));
+    if let Err(error) = closed {
+        tracing::warn!(%error, dir = %dir.display(), "state directory stays open to other users of this machine");
+    }
+    dir
+}
+
 fn broker_config(config: &NodeConfig) -> Result<BrokerConfig, NodeError> {
     let mut broker = BrokerConfig::new(config.data_dir.join("broker"));
     let listener = |address: SocketAddr| ListenerConfig {
@@ -331,6 +344,7 @@ fn broker_config(config: &NodeConfig) -> Result<BrokerConfig, NodeError> {
     broker.security = config.kafka_security.clone();
     broker.durability = config.durability;
     broker.auto_create_topics = config.auto_create_topics;
+    broker.accept_copied_data = config.accept_copied_data;
     broker.housekeeping_interval_ms = config.housekeeping_interval_ms;
     for (name, value) in &config.kafka_settings {
         broker.set(name, value).map_err(NodeError::Setting)?;

@@ -66,6 +66,9 @@ pub struct NodeArgs {
     /// File of settings, instead of ./weir.toml, ~/.config/weir/weir.toml and /etc/weir/weir.toml
     #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Start on a data directory that was copied while a node ran on it, although records may be missing
+    #[arg(long)]
+    pub accept_copied_data: bool,
     /// Listen beyond this machine although there is no authentication
     #[arg(long, alias = "allow-unauthenticated")]
     pub insecure: bool,

@@ -155,6 +155,7 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     config.commit_interval_ms = args.commit_interval_ms;
     config.worker_threads = args.worker_threads;
     config.auto_create_topics = args.auto_create_topics;
+    config.accept_copied_data = args.accept_copied_data;
     config.slow_reader_timeout = Duration::from_millis(args.slow_reader_timeout_ms);
     if args.no_processing_log {
         config.processing_log = ProcessingLogConfig::off(&config.service_id);

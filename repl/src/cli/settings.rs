@@ -22,7 +22,7 @@ const fn setting(name: &'static str, id: &'static str, aliases: &'static [&'stat
 }
 
 /// Every flag of a node.
-pub static SETTINGS: [Setting; 41] = [
+pub static SETTINGS: [Setting; 42] = [
     setting("node.data-dir", "data_dir", &["log.dirs", "log.dir"]),
     setting("node.durability", "durability", &[]),
     setting("node.commit-interval-ms", "commit_interval_ms", &["ksql.streams.commit.interval.ms"]),
@@ -33,6 +33,7 @@ pub static SETTINGS: [Setting; 41] = [
     setting("node.log-level", "log_level", &[]),
     setting("node.log-format", "log_format", &[]),
     setting("node.insecure", "insecure", &[]),
+    setting("node.accept-copied-data", "accept_copied_data", &[]),
     setting("http.listen", "http_listen", &[]),
     setting("http.tls", "http_tls", &[]),
     setting("http.allow-origin", "http_allow_origin", &["access.control.allow.origin"]),

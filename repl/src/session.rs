@@ -11,10 +11,12 @@ use crate::render::rows::{csv_line, markdown_head, markdown_line};
 use crate::render::style::Palette;
 use crate::render::table::{Overflow, TableStyle};
 use crate::session::classify::{StatementClass, classify};
+use crate::session::pager::Pager;
 use crate::session::script::Place;
 
 pub mod classify;
 pub mod commands;
+pub mod pager;
 pub mod query;
 pub mod script;
 pub mod strings;
@@ -59,6 +61,8 @@ pub struct Session {
     pub column_chars: Option<usize>,
     /// What wide values do (`SET CLI WRAP`).
     pub overflow: Overflow,
+    /// Shows long results, in an interactive shell only.
+    pub pager: Option<Pager>,
     /// The scripts being run, the innermost last.
     pub(crate) places: Vec<Place>,
 }
@@ -77,6 +81,7 @@ impl Session {
             expanded: false,
             column_chars: None,
             overflow: Overflow::Cut,
+            pager: None,
             places: Vec::new(),
         }
     }
@@ -91,6 +96,16 @@ impl Session {
         let text = text.trim_end_matches('\n');
         line::out(text);
         self.copy(text);
+    }
+
+    /// Prints a result that may be long.
+    pub(crate) fn print_result(&mut self, text: &str) {
+        let pager = self.pager.clone().filter(|_| self.places.len() <= 1);
+        let is_shown = pager.is_some_and(|pager| tokio::task::block_in_place(|| pager.show(text)));
+        match is_shown {
+            true => self.copy(text),
+            false => self.print(text),
+        }
     }
 
     /// Prints what is for people rather than programs: beside the rows where a program reads those.
@@ -150,7 +165,7 @@ impl Session {
                 Some(objects) => objects.iter().for_each(|object| self.print(object)),
                 None => self.print(&item.to_string()),
             },
-            OutputForm::Table => self.print(&entity::render(item, self.table_style())),
+            OutputForm::Table => self.print_result(&entity::render(item, self.table_style())),
             OutputForm::Csv => match rows() {
                 Some(grid) => {
                     let header: Vec<_> = grid.header.into_iter().map(serde_json::Value::String).collect();

@@ -65,7 +65,7 @@ fn tab_completes_keywords_streams_and_columns() -> Result<()> {
     terminal.expect(PROMPT)?;
     terminal.send(&format!("descr{TAB}"))?;
     terminal.expect("describe")?;
-    terminal.send(&format!(" click{TAB}"))?;
+    terminal.send(&format!("click{TAB}"))?;
     terminal.expect("describe clicks")?;
     terminal.send(&format!(";{ENTER}"))?;
     terminal.expect("STRING (key)")?;
@@ -303,5 +303,19 @@ fn what_is_typed_ahead_is_not_lost() -> Result<()> {
     for title in ["Stream Name", "Table Name", "Query ID"] {
         terminal.expect(title)?;
     }
+    Ok(())
+}
+
+#[test]
+fn long_results_go_through_the_pager_of_the_environment() -> Result<()> {
+    let (folder, server) = server()?;
+    let variables = [("PAGER", "sed s/^/paged:/")];
+    let mut terminal = Terminal::start_with(&["--server", &server.http], folder.path(), &variables)?;
+    terminal.expect(PROMPT)?;
+    terminal.ask("SHOW FUNCTIONS;", "paged:│ ABS")?;
+    terminal.expect(PROMPT)?;
+    terminal.ask("SHOW STREAMS;", "Stream Name")?;
+    terminal.expect(PROMPT)?;
+    assert!(!terminal.plain().contains("paged:│ KSQL_PROCESSING_LOG"), "a short result is printed");
     Ok(())
 }

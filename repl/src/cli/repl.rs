@@ -10,6 +10,7 @@ use crate::input::editor::{Input, SqlEditor};
 use crate::input::helper::joined;
 use crate::input::names::Names;
 use crate::render::line;
+use crate::session::pager::Pager;
 use crate::session::{Outcome, Session};
 
 const PROMPT: &str = "weir> ";
@@ -57,6 +58,9 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
         return ExitCode::from(1);
     }
     session.print(banner);
+    if std::io::stdout().is_terminal() {
+        session.pager = Pager::of_environment();
+    }
     let names = Names::default();
     let history_file = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".weir_history"));
     let mut editor = match SqlEditor::new(names.clone(), session.palette.header.is_bold, history_file) {

@@ -112,7 +112,14 @@ impl Completer for SqlHelper {
             }
         }
         let before = &line[..start];
-        Ok((start, self.names.candidates(slot(before), before, prefix)))
+        let mut found = self.names.candidates(slot(before), before, prefix);
+        if let [only] = found.as_mut_slice()
+            && only.split(' ').all(dialect::is_keyword)
+        {
+            // A word always follows a keyword, or its semicolon.
+            only.push(' ');
+        }
+        Ok((start, found))
     }
 }
 

@@ -219,7 +219,7 @@ impl Session {
                     self.show_first_rows(shown);
                 } else if shown.streaming.is_none() && !self.expanded {
                     let text = table(&shown.header, &shown.gathered, self.table_style());
-                    self.print(&text);
+                    self.print_result(&text);
                 }
                 let line = closing_line(shown, message, started, self.timing);
                 let line = self.palette.dim.paint(line).to_string();

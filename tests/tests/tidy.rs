@@ -26,7 +26,17 @@ const FOREIGN: [(&str, &[&str]); 3] = [
 ];
 
 /// Calls and words banned everywhere outside tests.
-const BANNED: [&str; 6] = ["todo!(", "unimplemented!(", "dbg!(", "FIXME", "lazy_static", "thread::sleep"];
+const BANNED: [&str; 8] = [
+    "todo!(",
+    "unimplemented!(",
+    "dbg!(",
+    "FIXME",
+    "lazy_static",
+    "thread::sleep",
+    // These panic when the output is closed or full: render::line does not, nor does tracing.
+    "println!(",
+    "print!(",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

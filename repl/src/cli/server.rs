@@ -92,6 +92,8 @@ async fn shut_down(node: RunningNode) -> ExitCode {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
+    // The warnings before it come first.
+    logging::flush();
     line::err(format_args!("Error: {message}"));
     ExitCode::from(code)
 }

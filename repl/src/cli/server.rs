@@ -84,7 +84,8 @@ async fn shut_down(node: RunningNode) -> ExitCode {
     let started = Instant::now();
     match tokio::time::timeout(SHUTDOWN_TIMEOUT, node.shutdown()).await {
         Ok(()) => {
-            tracing::info!(ms = started.elapsed().as_millis(), "node stopped");
+            let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(ms, "node stopped");
             ExitCode::SUCCESS
         }
         Err(_) => fail("the node did not stop in time; the next start checks its log", 1),

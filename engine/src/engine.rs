@@ -139,8 +139,14 @@ impl Engine {
             self.fence_predecessors(&application_id),
         )?;
         tracing::debug!(query_id = %plan.query_id, "topics made");
+        let first_offsets = match predecessors {
+            Predecessors::None => {
+                self.latest_offsets(compiled.factory.as_ref(), &partitions, &options).await?
+            }
+            Predecessors::Possible => BTreeMap::new(),
+        };
         let query = QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions);
-        let query = Arc::new(query.with_predecessors(predecessors));
+        let query = Arc::new(query.with_start(predecessors, first_offsets));
         {
             let mut queries = self.queries.write();
             if queries.contains_key(&query.query_id) {
@@ -155,6 +161,28 @@ impl Engine {
         }
         tracing::info!(query_id = %query.query_id, "query started");
         Ok(query)
+    }
+
+    /// Where a new query begins that reads from the latest record on: the ends of its streams before its start is reported, so
+    /// that it misses no record written after that. Empty if it reads from the beginning.
+    async fn latest_offsets(
+        &self,
+        factory: &dyn ProcessorFactory,
+        partitions: &BTreeMap<Arc<str>, i32>,
+        options: &QueryOptions,
+    ) -> Result<BTreeMap<TopicPartition, Offset>> {
+        if options.auto_offset_reset != OffsetReset::Latest {
+            return Ok(BTreeMap::new());
+        }
+        let mut wanted = BTreeMap::new();
+        let sources = factory.sub_topologies().iter().flat_map(|s| &s.sources);
+        for source in sources.filter(|s| !s.table && !s.internal) {
+            for partition in 0..partitions.get(&source.topic).copied().unwrap_or(0) {
+                wanted.insert(TopicPartition::new(source.topic.clone(), partition), OffsetSpec::Latest);
+            }
+        }
+        let listed = prepare::list(&self.io.transport, wanted.into_iter().collect()).await?;
+        Ok(listed.into_iter().collect())
     }
 
     /// Starts a transient query whose rows go to the caller, from `options.auto_offset_reset` on (tables: from the beginning).
@@ -329,6 +357,15 @@ impl Engine {
     /// A persistent query that was started and not stopped.
     pub fn query(&self, query_id: &str) -> Option<Arc<QueryHandle>> {
         self.queries.read().get(query_id).cloned()
+    }
+
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.io.transport
+    }
+
+    /// All persistent queries.
+    pub(crate) fn handles(&self) -> Vec<Arc<QueryHandle>> {
+        self.queries.read().values().cloned().collect()
     }
 
     /// The persistent query that writes a stream or table, if exactly one does.

@@ -4,6 +4,7 @@ pub mod handle;
 pub mod metrics;
 pub mod naming;
 pub mod options;
+pub(crate) mod progress;
 pub mod settings;
 pub mod status;
 pub(crate) mod topics;

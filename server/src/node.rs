@@ -9,8 +9,10 @@ pub(crate) mod audit;
 pub mod command_guard;
 pub mod commands;
 pub mod health;
+pub(crate) mod inserts;
 pub mod processing_log;
 pub mod push;
+pub(crate) mod recent_inserts;
 pub mod replay;
 pub mod topics;
 
@@ -18,11 +20,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use datafusion::execution::SendableRecordBatchStream;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -30,14 +31,12 @@ use tokio::sync::watch;
 use weir_broker::auth::config::Secret;
 use weir_broker::broker::{Broker, PartitionFigures, StartError};
 use weir_broker::client::admin::{Admin, TopicDescription};
-use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::env::rng::{Rng, SystemRng};
 use weir_broker::env::storage::Storage;
 use weir_broker::env::storage::system::SystemStorage;
-use weir_broker::ids::TopicPartition;
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::listener::Listener;
 use weir_broker::net::tls::TlsError;
@@ -68,6 +67,7 @@ use crate::http::serve::HttpListener;
 use crate::metrics::http::HttpMetrics;
 use crate::node::audit::{Audit, AuditCounters};
 use crate::node::commands::CommandStatuses;
+use crate::node::inserts::Inserts;
 use crate::node::processing_log::{QueuedLog, ReportCounters, stream, writer};
 use crate::node::push::PushRegistry;
 use crate::node::replay::StartFailure;
@@ -137,8 +137,7 @@ struct Shared {
     applied: watch::Sender<i64>,
     statuses: Mutex<CommandStatuses>,
     push: PushRegistry,
-    inserts: tokio::sync::Mutex<IdempotentProducer>,
-    keyless: AtomicU64,
+    inserts: Inserts,
     transient: AtomicI64,
     clock: Arc<dyn Clock>,
     processing_log: Arc<QueuedLog>,
@@ -210,7 +209,7 @@ impl RunningNode {
         };
         let engine = Engine::start(engine_config, io)?;
         let (log, commands, degradation) = open_commands(&broker, &config).await?;
-        let inserts = IdempotentProducer::init(Arc::clone(&transport)).await.map_err(NodeError::Producer)?;
+        let inserts = Inserts::start(Arc::clone(&transport)).await.map_err(NodeError::Producer)?;
         let listener = HttpListener::bind(config.http_listen)
             .await
             .map_err(|source| NodeError::Http { address: config.http_listen, source })?;
@@ -233,8 +232,7 @@ impl RunningNode {
                 compacting: AtomicBool::new(false),
                 degradation: degradation.map_or_else(OnceLock::new, OnceLock::from),
                 statuses: Mutex::default(),
-                inserts: tokio::sync::Mutex::new(inserts),
-                keyless: AtomicU64::new(0),
+                inserts,
                 transient: AtomicI64::new(0),
                 clock,
                 processing_log,
@@ -525,27 +523,6 @@ impl Node {
         match self.topic_info(topic) {
             Some(info) => Ok(i32::try_from(info.partitions).unwrap_or(i32::MAX)),
             None => Err(ApiError::bad_request(format!("topic \"{topic}\" does not exist"))),
-        }
-    }
-
-    /// Rows without a key go round the partitions.
-    pub fn next_keyless_partition(&self, partitions: i32) -> i32 {
-        let turn = self.shared.keyless.fetch_add(1, Ordering::Relaxed);
-        (turn % u64::from(partitions.max(1).unsigned_abs())) as i32
-    }
-
-    /// Writes one batch of inserted rows; it is durable when this returns.
-    pub async fn produce(&self, partition: TopicPartition, batch: Bytes) -> Result<(), ApiError> {
-        let mut producer = self.shared.inserts.lock().await;
-        match producer.send(vec![(partition, vec![batch])]).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                // Its sequences are unknown now.
-                if let Ok(renewed) = IdempotentProducer::init(self.transport()).await {
-                    *producer = renewed;
-                }
-                Err(ApiError::server(format!("the row could not be written: {error}")))
-            }
         }
     }
 

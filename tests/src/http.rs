@@ -49,6 +49,35 @@ impl SqlClient {
         Ok((status, String::from_utf8(text.to_vec())?))
     }
 
+    /// As [`SqlClient::post`], for an answer of some content type.
+    pub async fn post_accepting(
+        &self,
+        path: &str,
+        body: &Value,
+        accept: &str,
+    ) -> Result<(StatusCode, String)> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header("content-type", "application/vnd.ksql.v1+json")
+            .header("accept", accept)
+            .body(Full::from(body.to_string()))?;
+        self.send(request).await
+    }
+
+    /// Posts a body that is no JSON document of its own.
+    pub async fn post_text(&self, path: &str, body: &str) -> Result<(StatusCode, String)> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header("content-type", "application/vnd.ksqlapi.delimited.v1")
+            .body(Full::from(body.to_owned()))?;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, String)> {
+        let response = self.http.request(request).await?;
+        let status = response.status();
+        let text = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(text.to_vec())?))
+    }
+
     pub async fn get(&self, path: &str) -> Result<(StatusCode, String)> {
         let request = self.authorize(Request::get(format!("{}{path}", self.base))).body(Full::default())?;
         let response = self.http.request(request).await?;

@@ -155,7 +155,7 @@ async fn wait_until_ready(table: &str, query: &QueryHandle) -> Result<(), PullEr
 }
 
 /// The query whose state a table is: the one that writes it, or the internal one of a SOURCE TABLE.
-fn materializing_query(engine: &Engine, table: &str) -> Option<Arc<QueryHandle>> {
+pub(crate) fn materializing_query(engine: &Engine, table: &str) -> Option<Arc<QueryHandle>> {
     engine.query_of_sink(table).or_else(|| {
         let prefix = format!("CST_{table}_");
         let id = engine.queries().into_iter().map(|q| q.query_id).find(|id| {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use weir_broker::ids::{Offset, TopicPartition};
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::query::metrics::QueryMetrics;
 use crate::query::options::QueryOptions;
+use crate::query::progress::Progress;
 use crate::query::settings::QuerySettings;
 use crate::query::status::{QueryError, QueryState, QueryStatus, TaskStatus};
 use crate::query::topics;
@@ -39,6 +41,9 @@ pub struct QueryHandle {
     pub(crate) settings: QuerySettings,
     /// Found out when the query was started.
     pub(crate) predecessors: Predecessors,
+    /// Where a new query begins, of inputs that it does not read from their beginning.
+    pub(crate) first_offsets: BTreeMap<TopicPartition, Offset>,
+    pub(crate) progress: Progress,
     /// Partitions of every topic the query touches.
     pub(crate) partitions: BTreeMap<Arc<str>, i32>,
     /// By worker.
@@ -92,6 +97,8 @@ impl QueryHandle {
             metrics: compiled.metrics,
             settings: compiled.settings,
             predecessors: Predecessors::Possible,
+            first_offsets: BTreeMap::new(),
+            progress: Progress::default(),
             partitions,
             parts: Mutex::default(),
             errors: Mutex::default(),
@@ -100,8 +107,12 @@ impl QueryHandle {
         }
     }
 
-    pub(crate) fn with_predecessors(self, predecessors: Predecessors) -> QueryHandle {
-        QueryHandle { predecessors, ..self }
+    pub(crate) fn with_start(
+        self,
+        predecessors: Predecessors,
+        first_offsets: BTreeMap<TopicPartition, Offset>,
+    ) -> QueryHandle {
+        QueryHandle { predecessors, first_offsets, ..self }
     }
 
     pub(crate) fn is_failed(&self) -> bool {

@@ -69,6 +69,8 @@ pub(crate) enum Phase {
 pub(crate) struct PendingCommit {
     since: Duration,
     tasks: Vec<CommittingTask>,
+    /// By sub-topology: where the inputs of its tasks were read to.
+    read: Vec<(u32, Vec<(TopicPartition, Offset)>)>,
 }
 
 /// A task whose state waits for a commit.
@@ -257,6 +259,7 @@ impl Part {
                 PartitionInput::new(at, source.table, partition, offset)
             });
             task.set_inputs(inputs.collect());
+            query.progress.note_read(id.sub_topology, &task.source_positions());
             task.processor_mut().restored().map_err(RuntimeError::task("restore a task"))?;
         }
         let readers: Vec<_> =
@@ -267,6 +270,7 @@ impl Part {
         self.last_commit = context.clock.monotonic();
         self.pace = Pace::new();
         self.has_committed = false;
+        query.progress.announce();
         self.phase = Phase::Running;
         tracing::debug!(query_id = %query.query_id, worker = context.worker, "processing begins");
         self.publish(context);

@@ -78,7 +78,7 @@ async fn first_offsets(
             let partition = TopicPartition::new(source.topic.clone(), task.partition);
             let latest =
                 !source.table && !source.internal && query.options.auto_offset_reset == OffsetReset::Latest;
-            match committed.get(&partition) {
+            match committed.get(&partition).or_else(|| query.first_offsets.get(&partition)) {
                 Some(offset) => known.push((partition, *offset)),
                 None => {
                     wanted.push((partition, if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest }))

@@ -1,91 +1,111 @@
 //! INSERT INTO … VALUES and `/inserts-stream`: rows to records of a topic.
 
+mod records;
+
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use serde_json::{Map, Value};
 use weir_broker::auth::acl::Operation;
-use weir_broker::client::producer::partitioner::partition_for_key;
-use weir_broker::ids::TopicPartition;
-use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
-use weir_engine::serde::encoded::EncodedRows;
 use weir_engine::serde::json_value::from_json;
-use weir_engine::serde::{key_encoder, value_encoder};
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors, evaluate_constant};
 use weir_sql::expr::ir::Expr;
 use weir_sql::metastore::source::Source;
 use weir_sql::plan::statement::InsertRow;
+use weir_sql::schema::Column;
 use weir_sql::value::SqlValue;
 use weir_sql::value::convert::to_array;
 
 use crate::auth::caller::{Audited, Caller, Right};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
+use crate::statement::insert::records::{RowFailure, Rows, write};
 
-/// A row with its parts as single-row columns.
-struct Row {
-    key: Vec<ArrayRef>,
-    value: Vec<ArrayRef>,
+/// Evaluates the constants of INSERT statements into one source and writes the rows; they are durable when this returns.
+///
+/// Errors: the first row that failed. Rows before it are written. Rows after it are not, unless they belong to other partitions
+/// and it was the broker that refused it.
+pub async fn insert(node: &Node, rows: &[InsertRow]) -> Result<(), ApiError> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let metastore = node.metastore();
+    let source = metastore.source(&first.source).ok_or_else(|| unknown_source(&first.source))?;
+    let context = compile_context(node);
+    let evaluated: Vec<Result<EvaluatedRow, ApiError>> =
+        rows.iter().map(|r| evaluate_row(r, &context)).collect();
+    let nulls = |columns: &[Column]| vec![SqlValue::Null; columns.len()];
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    let (mut timestamps, mut outcomes) = (Vec::new(), Vec::new());
+    for row in evaluated {
+        let (row, outcome) = match row {
+            Ok(row) => (row, Ok(())),
+            Err(error) => {
+                let (key, value) = (nulls(&source.schema.key), nulls(&source.schema.value));
+                (EvaluatedRow { key, value, timestamp: None }, Err(error))
+            }
+        };
+        keys.push(row.key);
+        values.push(row.value);
+        timestamps.push(row.timestamp);
+        outcomes.push(outcome);
+    }
+    let key = columns(&source.schema.key, &keys);
+    let value = columns(&source.schema.value, &values);
+    let rows = Rows { source, key, value, timestamps, outcomes };
+    write(node, rows, RowFailure::EndsTheRest).await.into_iter().collect()
+}
+
+/// The values of a row, by column.
+struct EvaluatedRow {
+    key: Vec<SqlValue>,
+    value: Vec<SqlValue>,
     timestamp: Option<i64>,
 }
 
-/// Evaluates the constants and writes the record; it is durable when this returns.
-pub async fn insert(node: &Node, row: &InsertRow) -> Result<(), ApiError> {
-    let metastore = node.metastore();
-    let source = metastore
-        .source(&row.source)
-        .ok_or_else(|| ApiError::bad_request(format!("Source `{}` does not exist", row.source)))?;
-    let context = compile_context(node);
+fn evaluate_row(row: &InsertRow, context: &CompileContext) -> Result<EvaluatedRow, ApiError> {
     let timestamp = match &row.timestamp {
         None => None,
-        Some(expr) => match evaluate(expr, &context)? {
+        Some(expr) => match evaluate(expr, context)? {
             SqlValue::Bigint(ms) | SqlValue::Timestamp(ms) => Some(ms),
             SqlValue::Integer(ms) => Some(i64::from(ms)),
             _ => None,
         },
     };
-    let arrays = |exprs: &[Expr]| -> Result<Vec<ArrayRef>, ApiError> {
-        exprs
-            .iter()
-            .map(|e| evaluate(e, &context).map(|v| to_array(&e.sql_type, std::iter::once(&v))))
-            .collect()
-    };
-    let row = Row { key: arrays(&row.key)?, value: arrays(&row.value)?, timestamp };
-    write(node, source, row).await
+    let all = |exprs: &[Expr]| exprs.iter().map(|e| evaluate(e, context)).collect::<Result<Vec<_>, _>>();
+    Ok(EvaluatedRow { key: all(&row.key)?, value: all(&row.value)?, timestamp })
 }
 
-/// Rows of `/inserts-stream`, each an object by column name. They are written in order; each has its own outcome.
+/// Shape: `rows[r][c]` is the value of column `c`.
+fn columns(columns: &[Column], rows: &[Vec<SqlValue>]) -> Vec<ArrayRef> {
+    let column = |(at, column): (usize, &Column)| to_array(&column.sql_type, rows.iter().map(|row| &row[at]));
+    columns.iter().enumerate().map(column).collect()
+}
+
+/// Rows of `/inserts-stream`, each an object by column name. They are written together, in order; each has its own outcome.
 pub async fn insert_objects(
     node: &Node,
     target: &str,
     rows: Vec<Map<String, Value>>,
 ) -> Vec<Result<(), ApiError>> {
     let metastore = node.metastore();
-    let mut outcomes = Vec::with_capacity(rows.len());
-    for object in rows {
-        let outcome = match metastore.source(target) {
-            None => Err(ApiError::bad_request(format!("Source `{target}` does not exist"))),
-            Some(source) => match object_row(source, object) {
-                Ok(row) => write(node, source, row).await,
-                Err(error) => Err(error),
-            },
-        };
-        outcomes.push(outcome);
-    }
-    outcomes
+    let Some(source) = metastore.source(target) else {
+        return rows.iter().map(|_| Err(unknown_source(target))).collect();
+    };
+    write(node, object_rows(source, rows), RowFailure::CostsTheRow).await
+}
+
+fn unknown_source(name: &str) -> ApiError {
+    ApiError::bad_request(format!("Source `{name}` does not exist"))
 }
 
 /// Errors: the source cannot be inserted into, or not by this client.
 pub fn check_target(node: &Node, caller: &Caller, name: &str) -> Result<String, ApiError> {
-    let unquoted = match name.strip_prefix('`').and_then(|n| n.strip_suffix('`')) {
-        Some(inner) => inner.replace("``", "`"),
-        None => name.to_ascii_uppercase(),
-    };
+    let unquoted = unquoted(name);
     let metastore = node.metastore();
     let Some(source) = metastore.source(&unquoted) else {
-        return Err(ApiError::bad_request(format!(
-            "Cannot insert values into an unknown stream/table: `{unquoted}`"
-        )));
+        return Err(ApiError::new(
+            ErrorCode::BadStatement,
+            format!("Cannot insert values into an unknown stream/table: `{unquoted}`"),
+        ));
     };
     let right = Right::topic(Operation::Write, source.topic.clone());
     caller.require("/inserts-stream", &[right], Audited::All)?;
@@ -107,41 +127,71 @@ pub fn check_target(node: &Node, caller: &Caller, name: &str) -> Result<String, 
     Ok(unquoted)
 }
 
-fn object_row(source: &Source, object: Map<String, Value>) -> Result<Row, ApiError> {
-    let mut cells: Vec<(String, Value)> = object
-        .into_iter()
-        .map(|(name, value)| {
-            let name = match name.strip_prefix('`').and_then(|n| n.strip_suffix('`')) {
-                Some(inner) => inner.to_owned(),
-                None => name.to_ascii_uppercase(),
-            };
-            (name, value)
-        })
-        .collect();
-    if let Some((unknown, _)) = cells.iter().find(|(name, _)| source.schema.find(name).is_none()) {
-        return Err(ApiError::bad_request(format!("Column name `{unknown}` does not exist.")));
+/// Objects as columns. An object that does not fit the source is refused by its outcome.
+fn object_rows(source: &Source, objects: Vec<Map<String, Value>>) -> Rows<'_> {
+    let (mut keys, mut values) = (Vec::with_capacity(objects.len()), Vec::with_capacity(objects.len()));
+    let mut outcomes = Vec::with_capacity(objects.len());
+    for object in objects {
+        let (cells, outcome) = match named_cells(source, object) {
+            Ok(cells) => (cells, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let mut cells = cells;
+        keys.push(take_cells(&source.schema.key, &mut cells));
+        values.push(take_cells(&source.schema.value, &mut cells));
+        outcomes.push(outcome);
     }
-    let mut side = |columns: &[weir_sql::schema::Column]| -> Result<Vec<ArrayRef>, ApiError> {
-        let row: Vec<Value> = columns
-            .iter()
-            .map(|c| {
-                let at = cells.iter().position(|(name, _)| *name == c.name);
-                at.map_or(Value::Null, |at| cells.swap_remove(at).1)
-            })
-            .collect();
-        let (arrays, errors) = from_json(columns, &[row]);
-        match errors.into_iter().next() {
-            None => Ok(arrays),
-            Some(error) => Err(ApiError::bad_request(format!("Can't coerce a field: {error}"))),
+    let mut decode = |columns: &[Column], rows: &[Vec<Value>]| {
+        let (arrays, errors) = from_json(columns, rows);
+        for error in errors {
+            refuse(&mut outcomes[error.row], || format!("Can't coerce a field: {error}"));
         }
+        arrays
     };
-    let key = side(&source.schema.key)?;
-    let value = side(&source.schema.value)?;
-    if let Some((array, column)) = key.iter().zip(&source.schema.key).find(|(a, _)| a.is_null(0)) {
-        debug_assert_eq!(array.len(), 1);
-        return Err(ApiError::bad_request(format!("Key field must be specified: {}", column.name)));
+    let key = decode(&source.schema.key, &keys);
+    let value = decode(&source.schema.value, &values);
+    for (array, column) in key.iter().zip(&source.schema.key) {
+        for (row, outcome) in outcomes.iter_mut().enumerate().filter(|(row, _)| array.is_null(*row)) {
+            debug_assert!(row < array.len(), "one entry per row");
+            refuse(outcome, || format!("Key field must be specified: {}", column.name));
+        }
     }
-    Ok(Row { key, value, timestamp: None })
+    let timestamps = vec![None; outcomes.len()];
+    Rows { source, key, value, timestamps, outcomes }
+}
+
+/// The first reason counts.
+fn refuse(outcome: &mut Result<(), ApiError>, message: impl FnOnce() -> String) {
+    if outcome.is_ok() {
+        *outcome = Err(ApiError::bad_request(message()));
+    }
+}
+
+/// Errors: a name that is no column.
+fn named_cells(source: &Source, object: Map<String, Value>) -> Result<Vec<(String, Value)>, ApiError> {
+    let cells: Vec<(String, Value)> =
+        object.into_iter().map(|(name, value)| (unquoted(&name), value)).collect();
+    match cells.iter().find(|(name, _)| source.schema.find(name).is_none()) {
+        Some((unknown, _)) => Err(ApiError::bad_request(format!("Column name `{unknown}` does not exist."))),
+        None => Ok(cells),
+    }
+}
+
+/// The cells of some columns; null where there is none.
+fn take_cells(columns: &[Column], cells: &mut Vec<(String, Value)>) -> Vec<Value> {
+    let mut take = |column: &Column| {
+        let at = cells.iter().position(|(name, _)| *name == column.name);
+        at.map_or(Value::Null, |at| cells.swap_remove(at).1)
+    };
+    columns.iter().map(&mut take).collect()
+}
+
+/// A name as SQL reads it: in back-quotes it stays, else it is upper case.
+fn unquoted(name: &str) -> String {
+    match name.strip_prefix('`').and_then(|n| n.strip_suffix('`')) {
+        Some(inner) => inner.replace("``", "`"),
+        None => name.to_ascii_uppercase(),
+    }
 }
 
 fn compile_context(node: &Node) -> CompileContext {
@@ -156,40 +206,4 @@ fn compile_context(node: &Node) -> CompileContext {
 fn evaluate(expr: &Expr, context: &CompileContext) -> Result<SqlValue, ApiError> {
     evaluate_constant(expr, context)
         .map_err(|e| ApiError::bad_request(format!("Failed to insert values: {e}")))
-}
-
-async fn write(node: &Node, source: &Source, row: Row) -> Result<(), ApiError> {
-    let failed =
-        |e: String| ApiError::bad_request(format!("Failed to insert values into '{}'. {e}", source.name));
-    let key = if source.schema.key.is_empty() {
-        None
-    } else {
-        let mut encoder = key_encoder(&source.key_format, &source.schema.key, source.window)
-            .map_err(|e| failed(e.to_string()))?;
-        encode_one(encoder.as_mut(), &row.key).map_err(failed)?
-    };
-    let mut encoder =
-        value_encoder(&source.value_format, &source.schema.value).map_err(|e| failed(e.to_string()))?;
-    let value = encode_one(encoder.as_mut(), &row.value).map_err(failed)?;
-    let partitions = node.partition_count(&source.topic).await?;
-    let partition = match &key {
-        Some(key) => partition_for_key(key, partitions),
-        None => node.next_keyless_partition(partitions),
-    };
-    let mut builder = RecordBatchBuilder::new(BatchOptions::default());
-    builder.append(row.timestamp.unwrap_or_else(|| node.now_ms()), key.as_deref(), value.as_deref(), &[]);
-    let batch = builder.build().map_err(|e| failed(e.to_string()))?;
-    node.produce(TopicPartition::new(source.topic.as_str(), partition), batch).await
-}
-
-fn encode_one(
-    encoder: &mut dyn weir_engine::serde::RowEncoder,
-    columns: &[ArrayRef],
-) -> Result<Option<Vec<u8>>, String> {
-    let mut out = EncodedRows::new();
-    let errors = encoder.encode(columns, 1, None, &mut out);
-    match errors.into_iter().next() {
-        Some(error) => Err(error.to_string()),
-        None => Ok(out.get(0).map(<[u8]>::to_vec)),
-    }
 }

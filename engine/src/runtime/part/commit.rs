@@ -57,6 +57,7 @@ impl Part {
         let before = self.collector.records();
         let mut offsets = Vec::new();
         let mut waiting = Vec::new();
+        let mut read = Vec::new();
         self.last_commit = now;
         self.uncommitted_rows = 0;
         for (at, task) in self.tasks.iter_mut().enumerate().filter(|(_, t)| t.needs_commit()) {
@@ -80,6 +81,7 @@ impl Part {
                     .map_err(RuntimeError::task("log changes of state"))?;
                 waiting.push(CommittingTask { task: at, positions: task.source_positions() });
             }
+            read.push((task.id.sub_topology, task.source_positions()));
             task.take_offsets(&mut offsets);
         }
         let metrics = &self.query.metrics;
@@ -94,7 +96,7 @@ impl Part {
             // If the loop has ended its reason is on the way.
             let _ = transaction.produce(batches) && transaction.commit(position);
         }
-        self.commit = Some(PendingCommit { since: now, tasks: waiting });
+        self.commit = Some(PendingCommit { since: now, tasks: waiting, read });
         Ok(())
     }
 
@@ -108,6 +110,12 @@ impl Part {
             let Some(commit) = self.commit.take() else { return Ok(()) };
             crash_point!("engine.commit.after_transaction");
             self.apply_commit(&commit, &produced)?;
+            let progress = &self.query.progress;
+            progress.note_written(&produced);
+            for (sub_topology, positions) in &commit.read {
+                progress.note_read(*sub_topology, positions);
+            }
+            progress.announce();
             crash_point!("engine.commit.after_state");
             let now = context.clock.monotonic();
             self.failures = 0;

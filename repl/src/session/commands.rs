@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use serde_json::Value;
+use weir_server::statement::properties::without_effect;
 
-use crate::client::ClientError;
+use crate::client::{ClientError, RequestContext};
 use crate::render::line;
 use crate::render::table::{Overflow, table};
 use crate::session::classify::LocalCommand;
@@ -64,10 +65,14 @@ impl Session {
         let values = quoted(statement);
         if command == LocalCommand::Set {
             let [name, value] = values.as_slice() else { return Err(usage("SET 'property' = 'value';")) };
-            self.client.get(&format!("/is_valid_property/{}", percent_encode(name))).await?;
+            // The server checks name and value.
+            self.client.execute(statement, &RequestContext::default()).await?;
             let old = self.context.properties.insert(name.clone(), value.clone());
             let from = old.map(|o| format!(" from '{o}'")).unwrap_or_default();
             self.note(&format!("Set property '{name}'{from} to '{value}'."));
+            if let Some(warning) = without_effect(name, value) {
+                self.note(&format!("Warning: {warning}."));
+            }
             return Ok(());
         }
         let name = statement.split_whitespace().nth(1).unwrap_or_default();
@@ -260,15 +265,6 @@ impl Session {
 
 fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
-}
-
-fn percent_encode(text: &str) -> String {
-    text.bytes()
-        .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => char::from(b).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect()
 }
 
 fn usage(form: &str) -> ClientError {

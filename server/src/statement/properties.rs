@@ -1,12 +1,19 @@
 //! Properties that requests may set.
 
+mod known;
+
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 use weir_engine::query::settings::QuerySettings;
 use weir_sql::ast::statement::SetProperty;
 use weir_sql::session::Session;
 
 use crate::error::ApiError;
+use crate::node::Node;
 use crate::statement::execute::RequestScope;
+use crate::statement::properties::known::{
+    CLIENT, CLIENT_PREFIXES, Effect, FOLLOWED_STREAMS, KSQL, KSQL_PREFIXES, STREAMS,
+};
 
 /// Properties of the server that no request may change.
 const IMMUTABLE: [&str; 8] = [
@@ -20,67 +27,16 @@ const IMMUTABLE: [&str; 8] = [
     "ksql.headers.columns.enabled",
 ];
 
-/// Known properties with their defaults, shown by SHOW PROPERTIES.
-pub const KNOWN: [(&str, &str); 26] = [
-    ("ksql.service.id", "default_"),
-    ("ksql.output.topic.name.prefix", ""),
-    ("ksql.persistence.default.format.key", "KAFKA"),
-    ("ksql.persistence.default.format.value", ""),
-    ("ksql.persistence.wrap.single.values", ""),
-    ("ksql.create.or.replace.enabled", "true"),
-    ("ksql.insert.into.values.enabled", "true"),
-    ("ksql.pull.queries.enable", "true"),
-    ("ksql.query.pull.table.scan.enabled", "true"),
-    ("ksql.query.pull.range.scan.enabled", "true"),
-    ("ksql.query.pull.stream.enabled", "true"),
-    ("ksql.query.pull.limit.clause.enabled", "true"),
-    ("ksql.suppress.enabled", "true"),
-    ("ksql.headers.columns.enabled", "true"),
-    ("ksql.source.table.materialization.enabled", "true"),
-    ("ksql.lambdas.enabled", "true"),
-    ("ksql.variable.substitution.enable", "true"),
-    ("ksql.max.push.queries", "100"),
-    ("ksql.fail.on.deserialization.error", "false"),
-    ("ksql.timestamp.throw.on.invalid", "false"),
-    ("ksql.streams.auto.offset.reset", "latest"),
-    ("ksql.streams.commit.interval.ms", "100"),
-    ("ksql.streams.cache.max.bytes.buffering", "10000000"),
-    ("ksql.streams.num.stream.threads", "1 per core"),
-    ("ksql.streams.num.standby.replicas", "0"),
-    ("ksql.streams.processing.guarantee", "exactly_once_v2"),
-];
-
-/// Prefixes under which properties of Kafka's clients and Streams are accepted; without `ksql.streams.` too.
-const STREAMS_NAMES: [&str; 16] = [
-    "auto.offset.reset",
-    "commit.interval.ms",
-    "cache.max.bytes.buffering",
-    "statestore.cache.max.bytes",
-    "num.stream.threads",
-    "num.standby.replicas",
-    "processing.guarantee",
-    "max.task.idle.ms",
-    "buffered.records.per.partition",
-    "task.timeout.ms",
-    "replication.factor",
-    "topology.optimization",
-    "state.dir",
-    "max.poll.records",
-    "enable.idempotence",
-    "retries",
-];
+/// Properties of Kafka Streams may have this prefix.
+const STREAMS_PREFIX: &str = "ksql.streams.";
 
 /// Errors: the property is unknown, or belongs to the server.
 pub fn check(name: &str) -> Result<(), ApiError> {
-    if IMMUTABLE.contains(&name) || name.starts_with("ssl.") {
+    let short = name.strip_prefix(STREAMS_PREFIX).unwrap_or(name);
+    if IMMUTABLE.contains(&name) || short == "bootstrap.servers" || name.starts_with("ssl.") {
         return Err(ApiError::bad_request(format!("Cannot override property '{name}'")));
     }
-    let short = name.strip_prefix("ksql.streams.").unwrap_or(name);
-    let client = ["producer.", "consumer.", "ksql.functions.", "ksql.query.", "ksql.cast.", "ksql.nested."];
-    let known = KNOWN.iter().any(|(known, _)| *known == name)
-        || STREAMS_NAMES.contains(&short)
-        || client.iter().any(|prefix| short.starts_with(prefix) || name.starts_with(prefix));
-    if known {
+    if is_known(name, short) {
         return Ok(());
     }
     Err(ApiError::bad_request(format!(
@@ -88,10 +44,28 @@ pub fn check(name: &str) -> Result<(), ApiError> {
     )))
 }
 
+fn is_known(name: &str, short: &str) -> bool {
+    let client = CLIENT_PREFIXES.iter().find_map(|prefix| short.strip_prefix(prefix));
+    effect(name).is_some()
+        || KSQL_PREFIXES.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+        || STREAMS.contains(&short)
+        || CLIENT.contains(&client.unwrap_or(short))
+}
+
+fn effect(name: &str) -> Option<Effect> {
+    KSQL.iter().find(|(known, ..)| *known == name).map(|(_, _, effect)| *effect)
+}
+
+/// Errors: as [`check`], and a value that the property cannot have.
+pub fn check_value(name: &str, value: &str) -> Result<(), ApiError> {
+    check(name)?;
+    QuerySettings::default().set(name, value).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    Session::default().set(name, value).map_err(|e| ApiError::bad_request(e.message))?;
+    Ok(())
+}
+
 pub fn set(scope: &mut RequestScope, set: &SetProperty) -> Result<(), ApiError> {
-    check(&set.name)?;
-    let known = QuerySettings::default().set(&set.name, &set.value);
-    known.map_err(|e| ApiError::bad_request(e.to_string()))?;
+    check_value(&set.name, &set.value)?;
     scope.session.set(&set.name, &set.value).map_err(|e| ApiError::bad_request(e.message))?;
     scope.properties.insert(set.name.clone(), set.value.clone());
     Ok(())
@@ -105,21 +79,128 @@ pub fn unset(scope: &mut RequestScope, base: &Session, name: &str) -> Result<(),
     Ok(())
 }
 
-/// The rows of SHOW PROPERTIES: what is set here, then the rest with its default.
-pub fn list(scope: &RequestScope) -> (Vec<Value>, Vec<String>) {
-    let overwritten: Vec<String> = scope.properties.keys().cloned().collect();
-    let mut rows: Vec<Value> = scope
-        .properties
-        .iter()
-        .map(|(name, value)| json!({"name": name, "scope": "KSQL", "level": "SESSION", "value": value, "editable": true}))
-        .collect();
-    for (name, value) in KNOWN {
-        if !scope.properties.contains_key(name) {
-            let editable = check(name).is_ok();
-            rows.push(
-                json!({"name": name, "scope": "KSQL", "level": "", "value": value, "editable": editable}),
-            );
+/// A sentence for each property that changes nothing for the statements of its request.
+pub fn warnings(properties: &IndexMap<String, String>) -> Vec<String> {
+    properties.iter().filter_map(|(name, value)| without_effect(name, value)).collect()
+}
+
+/// Why a valid property changes nothing in a request; None: it does change something.
+pub fn without_effect(name: &str, value: &str) -> Option<String> {
+    let short = name.strip_prefix(STREAMS_PREFIX).unwrap_or(name);
+    if short == "processing.guarantee" && value.eq_ignore_ascii_case("at_least_once") {
+        return Some(format!(
+            "Property '{name}' has no effect: queries are always exactly-once, which includes at-least-once"
+        ));
+    }
+    let concerns_query = QuerySettings::default().set(name, value).unwrap_or(true);
+    let concerns_analysis = Session::default().set(name, value).unwrap_or(true);
+    match effect(name) {
+        Some(Effect::Node) => Some(format!(
+            "Property '{name}' has no effect: it is a setting of the node, which a request does not change"
+        )),
+        _ if concerns_query || concerns_analysis => None,
+        Some(Effect::Request | Effect::Nothing) | None => {
+            Some(format!("Property '{name}' has no effect in Weir"))
         }
     }
+}
+
+/// The rows of SHOW PROPERTIES: properties set by the request, then the rest with their defaults.
+pub fn list(node: &Node, scope: &RequestScope) -> (Vec<Value>, Vec<String>) {
+    let overwritten: Vec<String> = scope.properties.keys().cloned().collect();
+    let row = |name: &str, level: &str, value: &str| {
+        json!({
+            "name": name, "scope": "KSQL", "level": level, "value": value, "editable": check(name).is_ok(),
+        })
+    };
+    let mut rows: Vec<Value> =
+        scope.properties.iter().map(|(name, value)| row(name, "SESSION", value)).collect();
+    let streams = FOLLOWED_STREAMS.iter().map(|(name, default)| (*name, *default, Effect::Request));
+    for (name, default, effect) in KSQL.iter().copied().chain(streams) {
+        if scope.properties.contains_key(name) {
+            continue;
+        }
+        let level = match effect {
+            Effect::Request => "QUERY",
+            Effect::Node => "SERVER",
+            Effect::Nothing => "NO EFFECT",
+        };
+        let value = node.property_value(name).unwrap_or_else(|| default.to_owned());
+        rows.push(row(name, level, &value));
+    }
     (rows, overwritten)
+}
+
+impl Node {
+    /// The value that a property has on this node; None: as by default.
+    fn property_value(&self, name: &str) -> Option<String> {
+        match name {
+            "ksql.service.id" => Some(self.session().service_id.clone()),
+            "ksql.max.push.queries" => Some(self.push_queries_max().to_string()),
+            "ksql.streams.commit.interval.ms" => Some(self.engine().config().commit_interval_ms.to_string()),
+            "ksql.streams.num.stream.threads" => Some(self.engine().config().worker_threads.to_string()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_by_their_prefixes() {
+        for name in [
+            "auto.offset.reset",
+            "ksql.streams.auto.offset.reset",
+            "ksql.streams.consumer.max.poll.records",
+            "producer.linger.ms",
+            "main.consumer.fetch.min.bytes",
+            "ksql.streams.producer.compression.type",
+            "ksql.functions.collect_list.limit",
+            "ksql.suppress.enabled",
+            "num.stream.threads",
+        ] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+        for name in [
+            "auto.offset.rest",
+            "producer.nonsense",
+            "consumer.",
+            "ksql.query.nonsense",
+            "ksql.functions.",
+            "ksql.streams.ksql.suppress.enabled",
+            "",
+            "ksql.extension.dir",
+            "ksql.streams.bootstrap.servers",
+        ] {
+            assert!(check(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_are_sorted_and_free_of_duplicates() {
+        assert!(KSQL.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(CLIENT.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn a_property_without_effect_is_named() {
+        let properties: IndexMap<String, String> = [
+            ("auto.offset.reset", "earliest"),
+            ("ksql.streams.num.stream.threads", "4"),
+            ("ksql.service.id", "x"),
+            ("processing.guarantee", "at_least_once"),
+            ("ksql.suppress.enabled", "true"),
+            ("ksql.lambdas.enabled", "false"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+        let warnings = warnings(&properties);
+        let named = |name: &str| warnings.iter().any(|w| w.contains(&format!("'{name}'")));
+        assert!(named("ksql.streams.num.stream.threads") && named("ksql.service.id"));
+        assert!(named("processing.guarantee") && named("ksql.lambdas.enabled"));
+        assert_eq!(warnings.len(), 4, "{warnings:?}");
+    }
 }

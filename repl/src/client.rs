@@ -10,6 +10,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use weir_server::https::{HttpsClient, client};
+use weir_sql::ast::statement::Statement;
+use weir_sql::parser::parse_statement;
 
 use crate::client::connect::ConnectOptions;
 
@@ -135,8 +137,8 @@ impl ServerClient {
             let (status, body) = read_whole(response).await?;
             return Err(refused(&serde_json::from_slice(&body).unwrap_or(Value::Null), status));
         }
-        let is_text =
-            response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
+        // The answer of PRINT is text, although ksqlDB and Weir call it JSON.
+        let is_text = parse_statement(sql).is_ok_and(|s| matches!(s.statement, Statement::Print(_)));
         Ok(QueryAnswer { body: response.into_body(), buffer: BytesMut::new(), is_text, ended: false })
     }
 

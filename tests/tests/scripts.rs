@@ -131,6 +131,79 @@ fn standard_input_is_a_script() -> Result<()> {
     Ok(())
 }
 
+/// The statements of the README's first example that end by themselves, as they stand there.
+fn readme_statements() -> Result<String> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))?;
+    let block = readme.split("weir> CREATE STREAM").nth(1).context("no example")?;
+    let block = block.split("```").next().context("the example does not end")?;
+    let lines = block.lines().filter(|line| !line.contains("EMIT CHANGES;                "));
+    let lines: Vec<&str> = lines.map(|line| line.trim_start_matches("weir> ")).collect();
+    Ok(format!("CREATE STREAM{}\n", lines.join("\n")))
+}
+
+#[test]
+fn a_script_sees_the_rows_that_it_inserted() -> Result<()> {
+    let statements = readme_statements()?;
+    assert_eq!(statements.matches("SELECT * FROM per_user").count(), 2, "{statements}");
+    for _ in 0..3 {
+        let folder = tempfile::tempdir()?;
+        let server = ServerProcess::start(folder.path())?;
+        let mut child = Command::new(weir_binary())
+            .args(["-s", &server.http, "--output", "csv"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        stdin.write_all(statements.as_bytes())?;
+        drop(stdin);
+        let run = ran(child.wait_with_output()?)?;
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        assert_eq!(run.out.lines().filter(|line| *line == "ada,1,120").count(), 2, "{}", run.out);
+    }
+    Ok(())
+}
+
+#[test]
+fn print_ends_with_its_records() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path())?;
+    let run = weir(&[
+        "-s",
+        &server.http,
+        "--output",
+        "table",
+        "-e",
+        "CREATE STREAM s (k STRING KEY, n INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');\
+         INSERT INTO s VALUES ('a', 1); INSERT INTO s VALUES ('b', 2); PRINT s FROM BEGINNING LIMIT 2;",
+    ])?;
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(
+        run.out.contains("Key format: KAFKA_STRING\nValue format: JSON or KAFKA_STRING\n"),
+        "{}",
+        run.out
+    );
+    assert!(run.out.trim_end().ends_with("\n2 records"), "{}", run.out);
+    Ok(())
+}
+
+#[test]
+fn set_refuses_wrong_values_and_warns_of_idle_settings() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path())?;
+    let set = |sql: &str| weir(&["-s", &server.http, "--output", "table", "-e", sql]);
+    for refused in ["SET 'auto.offset.reset'='earlyest';", "SET 'producer.nonsense'='1';"] {
+        let run = set(refused)?;
+        assert_eq!(run.code, Some(1), "{refused}: {}", run.out);
+    }
+    let run = set("SET 'num.stream.threads'='4';")?;
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(run.out.contains("'num.stream.threads' has no effect"), "{}", run.out);
+    let run = set("SET 'auto.offset.reset'='earliest';")?;
+    assert!(run.code == Some(0) && !run.out.contains("no effect"), "{}", run.out);
+    Ok(())
+}
+
 #[test]
 fn ctrl_c_ends_a_script_with_130() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -21,6 +21,8 @@ const HEADER_AFTER: Duration = Duration::from_millis(300);
 /// The first rows of a push query, which give its columns their widths: those within this time, up to this many.
 const FIRST_ROWS_WITHIN: Duration = Duration::from_millis(100);
 const FIRST_ROWS_MAX: usize = 100;
+/// The ends of a finite query that its rows make plain.
+const USUAL_ENDS: [&str; 3] = ["", "Query Completed", "Limit Reached"];
 /// How a record of PRINT begins; other lines are about all records.
 const PRINTED_RECORD: &str = "rowtime: ";
 
@@ -242,7 +244,8 @@ fn closing_line(shown: &Shown, message: &str, started: Instant, timing: bool) ->
     };
     if shown.is_finite {
         let hint = if shown.rows == 0 { "; EMIT CHANGES waits for rows" } else { "" };
-        return format!("{count} ({}){hint}", elapsed(started));
+        let remark = if USUAL_ENDS.contains(&message) { String::new() } else { format!("{message}: ") };
+        return format!("{remark}{count} ({}){hint}", elapsed(started));
     }
     let message = if message.is_empty() { String::new() } else { format!("{message}: ") };
     let time = if timing { format!(" ({})", elapsed(started)) } else { String::new() };

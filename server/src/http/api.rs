@@ -18,11 +18,21 @@ use crate::wire::rows::{RowEvent, RowsHeader};
 /// A query to run and stream: a SELECT (push or pull) or a PRINT.
 #[derive(Clone, Debug, Default)]
 pub struct QueryRequest {
+    pub endpoint: QueryEndpoint,
     pub sql: String,
     pub properties: IndexMap<String, String>,
     pub variables: IndexMap<String, String>,
     /// Wait until this command is applied.
     pub command_sequence_number: Option<i64>,
+}
+
+/// Where a query was sent: refusals differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueryEndpoint {
+    /// `/query` and `/ws/query`.
+    #[default]
+    Query,
+    QueryStream,
 }
 
 /// A query that runs: batches of events until the channel closes. Dropping it stops the query.

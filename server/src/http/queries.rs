@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::accept::items;
-use crate::http::api::{NodeApi, QueryKind, QueryRequest, RunningQuery, SHUTTING_DOWN};
+use crate::http::api::{NodeApi, QueryEndpoint, QueryKind, QueryRequest, RunningQuery, SHUTTING_DOWN};
 use crate::http::body::RequestBody;
 use crate::http::router::{KSQL_JSON, Node};
 use crate::http::statements::parse_body;
@@ -52,6 +52,7 @@ pub(crate) async fn query(
 /// The query of a body of `/query`.
 pub(crate) fn query_request(request: StatementRequest) -> QueryRequest {
     QueryRequest {
+        endpoint: QueryEndpoint::Query,
         sql: request.ksql,
         properties: property_texts(request.streams_properties.as_ref()),
         variables: texts(request.session_variables),
@@ -76,6 +77,7 @@ pub(crate) async fn query_stream(
         Err(error) => return error.into_response(),
     };
     let request = QueryRequest {
+        endpoint: QueryEndpoint::QueryStream,
         sql: request.sql,
         properties: property_texts(request.properties.as_ref()),
         variables: texts(request.session_variables),
@@ -140,13 +142,18 @@ async fn answer(
     shape: RowsShape,
     content_type: &'static str,
 ) -> Response {
+    let endpoint = request.endpoint;
     let running = match node.query(caller, request).await {
         Ok(running) => running,
         Err(error) => return error.into_response(),
     };
-    let (body, content_type) = match running.kind {
-        QueryKind::Print => (print_body(running), "text/plain; charset=utf-8"),
-        QueryKind::Pull | QueryKind::Push => (rows_body(running, shape), content_type),
+    let (body, content_type) = match (running.kind, endpoint) {
+        (QueryKind::Print, QueryEndpoint::Query) => (print_body(running), JSON),
+        (QueryKind::Print, QueryEndpoint::QueryStream) if shape != RowsShape::Delimited => {
+            return StatusCode::NOT_ACCEPTABLE.into_response();
+        }
+        (QueryKind::Print, QueryEndpoint::QueryStream) => (print_body(running), "text/plain; charset=utf-8"),
+        (QueryKind::Pull | QueryKind::Push, _) => (rows_body(running, shape), content_type),
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -201,7 +208,7 @@ fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
 /// clients do not take it for complete.
 fn told(event: &RowEvent, shape: RowsShape) -> Cow<'_, RowEvent> {
     match event {
-        RowEvent::Final(SHUTTING_DOWN) if shape != RowsShape::StreamedRows => {
+        RowEvent::Final(text) if text == SHUTTING_DOWN && shape != RowsShape::StreamedRows => {
             Cow::Owned(RowEvent::Failed(ApiError::new(ErrorCode::ShuttingDown, SHUTTING_DOWN)))
         }
         other => Cow::Borrowed(other),

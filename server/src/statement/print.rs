@@ -1,39 +1,44 @@
 //! PRINT: the records of a topic as text, with a guess at their formats.
 
+mod formats;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::mpsc;
 use weir_broker::client::admin::Admin;
-use weir_broker::client::reader::{FetchOptions, Reader};
-use weir_broker::ids::TopicPartition;
+use weir_broker::client::reader::{FetchOptions, PartitionRecords, Reader};
+use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::record::compression::DecompressBuf;
 use weir_sql::ast::statement::Print;
 use weir_sql::value::time::format_timestamp;
 
-use crate::error::ApiError;
-use crate::http::api::{QueryKind, RunningQuery};
+use crate::error::{ApiError, ErrorCode};
+use crate::http::api::{QueryEndpoint, QueryKind, RunningQuery};
 use crate::node::Node;
+use crate::statement::print::formats::{Formats, Side};
 use crate::statement::query::AbortOnDrop;
 use crate::wire::rows::{RowEvent, RowsHeader};
 
 const LINE_BATCHES_MAX: usize = 16;
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
-pub async fn start(node: &Node, what: &Print, text: &str) -> Result<RunningQuery, ApiError> {
-    let topic = node
-        .topics()
-        .await?
-        .into_iter()
-        .find(|t| t.name == what.topic)
-        .ok_or_else(|| ApiError::statement(format!("Could not find topic '{}', or the KSQL user does not have permissions to list the topic. Topic names are case-sensitive.", what.topic), text))?;
+pub async fn start(node: &Node, what: &Print, endpoint: QueryEndpoint) -> Result<RunningQuery, ApiError> {
+    let admin = Admin::new(node.transport());
+    let described = admin.describe_topic(&what.topic).await;
+    let topic = described.map_err(|e| ApiError::server(e.to_string()))?.ok_or_else(|| {
+        let message = format!(
+            "Could not find topic '{}', or the KSQL user does not have permissions to list the topic. \
+             Topic names are case-sensitive.",
+            what.topic
+        );
+        ApiError::new(ErrorCode::BadStatement, message)
+    })?;
     let partitions: Vec<TopicPartition> =
         (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p)).collect();
     let spec = if what.from_beginning { OffsetSpec::Earliest } else { OffsetSpec::Latest };
     let wanted: Vec<(TopicPartition, OffsetSpec)> = partitions.iter().map(|p| (p.clone(), spec)).collect();
-    let admin = Admin::new(node.transport());
     let listed = admin
         .list_offsets(&wanted, Isolation::ReadUncommitted)
         .await
@@ -48,6 +53,9 @@ pub async fn start(node: &Node, what: &Print, text: &str) -> Result<RunningQuery
         limit: what.limit.unwrap_or(u64::MAX),
         seen: 0,
         printed: 0,
+        keys: Formats::new(Side::Key),
+        values: Formats::new(Side::Value),
+        announces: endpoint == QueryEndpoint::Query,
         announced: (None, None),
     };
     let task = tokio::spawn(printing.run(sender));
@@ -63,13 +71,25 @@ pub async fn start(node: &Node, what: &Print, text: &str) -> Result<RunningQuery
 
 struct Printing {
     reader: Reader,
-    positions: Vec<(TopicPartition, i64)>,
+    positions: Vec<(TopicPartition, Offset)>,
     interval: u64,
     limit: u64,
     seen: u64,
     printed: u64,
-    /// The formats that have been told.
-    announced: (Option<&'static str>, Option<&'static str>),
+    keys: Formats,
+    values: Formats,
+    /// Whether the formats are shown on lines of their own.
+    announces: bool,
+    /// Those that were shown last.
+    announced: (Option<String>, Option<String>),
+}
+
+/// A record to print.
+struct Printed {
+    partition: i32,
+    timestamp: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
 }
 
 impl Printing {
@@ -88,98 +108,120 @@ impl Printing {
                 }
             };
             let mut lines = Vec::new();
+            let mut failure = None;
             for ((_, position), (partition, outcome)) in self.positions.clone().into_iter().zip(fetched) {
                 match outcome {
                     Ok(records) => {
-                        for batch in &records.batches {
-                            self.print_batch(&partition, batch, position, &mut lines);
-                        }
+                        lines.extend(self.print(&partition, &records, position));
                         self.advance(&partition, records.next_offset);
                     }
-                    Err(error) => {
-                        lines.push(RowEvent::Failed(ApiError::server(error.to_string())));
-                        let _ = sender.send(lines).await;
-                        return;
-                    }
+                    Err(error) => failure = Some(ApiError::server(error.to_string())),
                 }
             }
-            if sender.is_closed() || (!lines.is_empty() && sender.send(lines).await.is_err()) {
+            let failed = failure.is_some();
+            lines.extend(failure.map(RowEvent::Failed));
+            let closed = sender.is_closed() || (!lines.is_empty() && sender.send(lines).await.is_err());
+            if closed || failed {
                 return;
             }
         }
     }
 
-    fn advance(&mut self, partition: &TopicPartition, next: i64) {
+    fn advance(&mut self, partition: &TopicPartition, next: Offset) {
         if let Some((_, position)) = self.positions.iter_mut().find(|(p, _)| p == partition) {
             *position = next.max(*position);
         }
     }
 
-    fn print_batch(
+    /// The lines of a fetch: the formats if they changed, then the records.
+    fn print(
         &mut self,
         partition: &TopicPartition,
-        batch: &weir_broker::record::batch::RecordBatch,
-        from: i64,
-        lines: &mut Vec<RowEvent>,
-    ) {
-        let mut scratch = DecompressBuf::with_limit(DECOMPRESSED_BYTES_MAX);
-        let Ok(records) = batch.records(&mut scratch) else { return };
-        for record in records.filter_map(Result::ok).filter(|r| r.offset >= from) {
-            self.seen += 1;
-            if !(self.seen - 1).is_multiple_of(self.interval) || self.printed >= self.limit {
-                continue;
-            }
-            self.printed += 1;
-            let (key_format, key) = guess(record.key);
-            let (value_format, value) = guess(record.value);
-            if self.announced != (Some(key_format), Some(value_format)) {
-                if self.announced.0 != Some(key_format) {
-                    lines.push(line(format!("Key format: {key_format}")));
-                }
-                if self.announced.1 != Some(value_format) {
-                    lines.push(line(format!("Value format: {value_format}")));
-                }
-                self.announced = (Some(key_format), Some(value_format));
-            }
-            let time = format_timestamp(record.timestamp).replace('-', "/").replace('T', " ");
-            lines.push(line(format!(
-                "rowtime: {time} Z, key: {key}, value: {value}, partition: {}",
-                partition.partition
-            )));
+        records: &PartitionRecords,
+        from: Offset,
+    ) -> Vec<RowEvent> {
+        let mut notes = Vec::new();
+        let chosen = self.choose(partition, records, from, &mut notes);
+        for record in &chosen {
+            self.keys.narrow(record.key.as_deref());
+            self.values.narrow(record.value.as_deref());
         }
+        let mut lines = Vec::new();
+        if self.announces && !chosen.is_empty() {
+            let (key, value) = (self.keys.announcement(), self.values.announcement());
+            if self.announced.0.as_ref() != Some(&key) {
+                lines.push(line(format!("Key format: {key}")));
+            }
+            if self.announced.1.as_ref() != Some(&value) {
+                lines.push(line(format!("Value format: {value}")));
+            }
+            self.announced = (Some(key), Some(value));
+        }
+        for record in chosen {
+            let time = format_timestamp(record.timestamp).replace('-', "/").replace('T', " ");
+            let key = self.keys.render(record.key.as_deref());
+            let value = self.values.render(record.value.as_deref());
+            let partition = record.partition;
+            lines
+                .push(line(format!("rowtime: {time} Z, key: {key}, value: {value}, partition: {partition}")));
+        }
+        lines.extend(notes);
+        lines
+    }
+
+    /// The records to print, by INTERVAL and LIMIT. `notes`: lines on batches that cannot be read.
+    fn choose(
+        &mut self,
+        partition: &TopicPartition,
+        records: &PartitionRecords,
+        from: Offset,
+        notes: &mut Vec<RowEvent>,
+    ) -> Vec<Printed> {
+        let mut chosen = Vec::new();
+        for batch in &records.batches {
+            let mut scratch = DecompressBuf::with_limit(DECOMPRESSED_BYTES_MAX);
+            let unreadable = |cause: String| {
+                let header = batch.header();
+                let (first, last) = (header.base_offset, header.last_offset());
+                line(format!(
+                    "offsets {first} to {last} of partition {} cannot be read: {cause}",
+                    partition.partition
+                ))
+            };
+            let read = match batch.records(&mut scratch) {
+                Ok(read) => read,
+                Err(error) => {
+                    notes.push(unreadable(error.to_string()));
+                    continue;
+                }
+            };
+            for record in read {
+                let record = match record {
+                    Ok(record) => record,
+                    Err(error) => {
+                        notes.push(unreadable(error.to_string()));
+                        break;
+                    }
+                };
+                if record.offset < from {
+                    continue;
+                }
+                self.seen += 1;
+                if (self.seen - 1).is_multiple_of(self.interval) && self.printed < self.limit {
+                    self.printed += 1;
+                    chosen.push(Printed {
+                        partition: partition.partition,
+                        timestamp: record.timestamp,
+                        key: record.key.map(<[u8]>::to_vec),
+                        value: record.value.map(<[u8]>::to_vec),
+                    });
+                }
+            }
+        }
+        chosen
     }
 }
 
 fn line(text: String) -> RowEvent {
     RowEvent::Row { columns: text, tombstone: false }
-}
-
-/// The likeliest format of some bytes, and the bytes as text in it.
-fn guess(bytes: Option<&[u8]>) -> (&'static str, String) {
-    let Some(bytes) = bytes else { return ("¯\\_(ツ)_/¯ - no data processed", "<null>".to_owned()) };
-    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
-    if matches!(first, Some(b'{' | b'['))
-        && let Ok(value) = serde_json::from_slice::<Value>(bytes)
-    {
-        return ("JSON", value.to_string());
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(text) if text.chars().all(|c| !c.is_control() || c.is_whitespace()) => {
-            ("KAFKA_STRING", text.to_owned())
-        }
-        _ => match bytes.len() {
-            4 => {
-                let value = i32::from_be_bytes(bytes.try_into().expect("four bytes"));
-                ("KAFKA_INT", value.to_string())
-            }
-            8 => {
-                let value = i64::from_be_bytes(bytes.try_into().expect("eight bytes"));
-                ("KAFKA_BIGINT or KAFKA_DOUBLE", value.to_string())
-            }
-            _ => {
-                let hex: String = bytes.iter().map(|b| format!("\\x{b:02X}")).collect();
-                ("unrecognized bytes", hex)
-            }
-        },
-    }
 }

@@ -28,7 +28,7 @@ async fn errors_have_ksqldb_shapes() -> Result<()> {
         ("/ksql", "CREATE STREAM t AS SELECT nope FROM s;", 40001),
         ("/ksql", "SELECT * FROM s EMIT CHANGES;", 40002),
         ("/ksql", "DESCRIBE missing;", 40001),
-        ("/query", "SHOW STREAMS;", 40001),
+        ("/query", "SHOW STREAMS;", 40000),
         ("/query", "SELECT * FROM missing;", 40001),
     ];
     for (path, statement, code) in cases {

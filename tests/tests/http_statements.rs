@@ -123,8 +123,8 @@ async fn what_is_not_there_is_refused_clearly() -> Result<()> {
     sql.execute(STREAM).await?;
     for (statement, status, code, wanted) in [
         ("SHOW CONNECTORS;", 400, 40001, "no Connect worker"),
-        ("DESCRIBE CONNECTOR c;", 404, 40400, "no Connect worker"),
-        ("ASSERT SCHEMA SUBJECT s;", 428, 42801, "Schema Registry"),
+        ("DESCRIBE CONNECTOR c;", 400, 40001, "no Connect worker"),
+        ("ASSERT SCHEMA SUBJECT s;", 417, 41700, "Schema Registry"),
         ("ASSERT TOPIC nowhere TIMEOUT 20 MILLISECONDS;", 417, 41700, "does not exist"),
         ("ASSERT NOT EXISTS TOPIC s TIMEOUT 20 MILLISECONDS;", 417, 41700, "exists"),
         ("ASSERT TOPIC s WITH (PARTITIONS=2) TIMEOUT 20 MILLISECONDS;", 417, 41700, "expected 2, got 1"),

@@ -27,5 +27,7 @@ mod scripts;
 mod security;
 mod server_log;
 mod shell;
+mod sql_answers;
+mod sql_inserts;
 mod tidy;
 mod transactional_copy;

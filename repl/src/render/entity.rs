@@ -193,6 +193,10 @@ fn queries(items: &Value) -> Grid {
 }
 
 fn topics(items: &Value) -> Grid {
+    let extended: &[(&str, &str)] = match items[0]["consumerCount"].is_number() {
+        true => &[("Consumers", "consumerCount"), ("Consumer Groups", "consumerGroupCount")],
+        false => &[],
+    };
     let rows: Vec<Vec<Value>> = items
         .as_array()
         .into_iter()
@@ -201,10 +205,12 @@ fn topics(items: &Value) -> Grid {
             let replicas = t["replicaInfo"].as_array().cloned().unwrap_or_default();
             let mut distinct: Vec<String> = replicas.iter().map(text).collect();
             distinct.dedup();
-            vec![t["name"].clone(), Value::from(replicas.len()), Value::String(distinct.join(","))]
+            let cells = [t["name"].clone(), Value::from(replicas.len()), Value::String(distinct.join(","))];
+            cells.into_iter().chain(extended.iter().map(|(_, member)| t[*member].clone())).collect()
         })
         .collect();
-    let header = ["Kafka Topic", "Partitions", "Partition Replicas"].map(str::to_owned).to_vec();
+    let titles = ["Kafka Topic", "Partitions", "Partition Replicas"].into_iter();
+    let header = titles.chain(extended.iter().map(|(title, _)| *title)).map(str::to_owned).collect();
     Grid { header, rows, kept: &[0] }
 }
 

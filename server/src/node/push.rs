@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use weir_sql::plan::physical::QueryPlan;
 
 use crate::auth::caller::Caller;
 use crate::http::api::SHUTTING_DOWN;
@@ -16,9 +17,19 @@ pub(crate) struct PushRegistry {
     running: Arc<Mutex<BTreeMap<String, Entry>>>,
 }
 
+/// A push query that runs.
+#[derive(Debug)]
+pub struct PushQueryInfo {
+    pub id: String,
+    pub sql: String,
+    pub plan: QueryPlan,
+    /// Of its request.
+    pub properties: BTreeMap<String, String>,
+}
+
 #[derive(Debug)]
 struct Entry {
-    sql: String,
+    query: Arc<PushQueryInfo>,
     /// The principal that started it.
     owner: String,
     close: watch::Sender<Option<Closing>>,
@@ -83,14 +94,25 @@ impl Node {
         Arc::clone(&self.shared.push.slots).try_acquire_owned().ok()
     }
 
-    pub fn register_push(&self, caller: &Caller, id: &str, sql: &str) -> PushEntry {
+    pub fn register_push(&self, caller: &Caller, query: PushQueryInfo) -> PushEntry {
         let close = watch::Sender::new(None);
         let closed = close.subscribe();
         let running = Arc::clone(&self.shared.push.running);
         let owner = caller.principal().to_owned();
-        let entry = Entry { sql: sql.to_owned(), owner, close };
-        running.lock().insert(id.to_owned(), entry);
-        PushEntry { id: id.to_owned(), close: closed, running }
+        let id = query.id.clone();
+        running.lock().insert(id.clone(), Entry { query: Arc::new(query), owner, close });
+        PushEntry { id, close: closed, running }
+    }
+
+    /// The push query of an id, in any case, that the client controls.
+    pub fn push_query(&self, caller: &Caller, id: &str) -> Option<Arc<PushQueryInfo>> {
+        let running = self.shared.push.running.lock();
+        let mut own = running.values().filter(|entry| caller.controls(&entry.owner));
+        own.find(|entry| entry.query.id.eq_ignore_ascii_case(id)).map(|entry| Arc::clone(&entry.query))
+    }
+
+    pub fn push_queries_max(&self) -> usize {
+        self.shared.config.push_queries_max
     }
 
     pub fn push_query_count(&self) -> usize {
@@ -101,7 +123,7 @@ impl Node {
     pub fn push_queries(&self, caller: &Caller) -> Vec<(String, String)> {
         let running = self.shared.push.running.lock();
         let own = running.iter().filter(|(_, e)| caller.controls(&e.owner));
-        own.map(|(id, e)| (id.clone(), e.sql.clone())).collect()
+        own.map(|(id, e)| (id.clone(), e.query.sql.clone())).collect()
     }
 
     /// Ends a push query; false if the client controls none of that id.

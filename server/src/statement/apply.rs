@@ -15,13 +15,14 @@ use crate::node::Node;
 use crate::statement::entity::CommandStatus;
 use crate::statement::execute::{RequestScope, sql_error};
 use crate::statement::rights;
+use crate::statement::script::Place;
 
 /// Prepares the statement once more against the node as it is now, writes its command and carries it out. One at a time.
 ///
 /// Errors: nothing of the statement is in force; see [`crate::node::command_guard::CommandGuard::run`].
 pub async fn run_command(
     node: &Node,
-    text: &str,
+    place: &Place,
     parsed: &ParsedStatement,
     scope: &RequestScope,
 ) -> Result<CommandStatus, ApiError> {
@@ -30,7 +31,7 @@ pub async fn run_command(
     let statement = (&parsed.statement, parsed.text.as_str());
     let prepared =
         rights::prepare(&sandbox, &scope.caller, statement, log.next_offset(), Audited::Denials, |e| {
-            sql_error(&e, text, &parsed.text)
+            sql_error(&e, place, &parsed.text)
         })?;
     let (id, message, query_id, actions) = match prepared {
         PreparedStatement::Command(command) => {
@@ -64,9 +65,9 @@ pub async fn run_command(
                 sequence: -1,
             });
         }
-        PreparedStatement::TerminateTransient { id, place } => {
+        PreparedStatement::TerminateTransient { id, place: at } => {
             let known = sandbox.metastore.queries().map(|q| q.plan.query_id.as_str());
-            return Err(sql_error(&unknown_query(&id, place, known), text, &parsed.text));
+            return Err(sql_error(&unknown_query(&id, at, known), place, &parsed.text));
         }
         PreparedStatement::InsertValues(_)
         | PreparedStatement::Pull(_)

@@ -17,8 +17,7 @@ pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, Api
     if let Assert::Schema { .. } = what {
         let message =
             "ASSERT SCHEMA needs a Schema Registry, and none is configured (ksql.schema.registry.url)";
-        let error = ApiError::new(ErrorCode::NoSchemaRegistry, message);
-        return Err(ApiError { statement: Some(text.to_owned()), ..error });
+        return Err(ApiError::new(ErrorCode::AssertionFailed, message));
     }
     let Assert::Topic { exists, topic, properties, timeout } = what else {
         return Err(ApiError::statement("only ASSERT TOPIC is available on a server", text));
@@ -53,10 +52,7 @@ pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, Api
             return Ok(entity("assert_topic", text, json!({"topicName": topic, "exists": exists})));
         };
         if tokio::time::Instant::now() >= deadline {
-            return Err(ApiError {
-                statement: Some(text.to_owned()),
-                ..ApiError::new(ErrorCode::AssertionFailed, failure)
-            });
+            return Err(ApiError::new(ErrorCode::AssertionFailed, failure));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }

@@ -1,16 +1,26 @@
 //! DESCRIBE.
 
+mod statistics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use weir_broker::client::admin::Admin;
+use weir_broker::ids::TopicPartition;
+use weir_broker::log::access::{Isolation, OffsetSpec};
+use weir_engine::query::status::{InputStatus, QueryStatus};
 use weir_sql::ast::statement::Describe;
 use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
-use weir_sql::metastore::source::{QueryEntry, Source};
-use weir_sql::plan::physical::QueryPlan;
+use weir_sql::metastore::Metastore;
+use weir_sql::metastore::source::{QueryEntry, QueryKind, Source};
 
-use crate::error::{ApiError, ErrorCode};
+use crate::error::ApiError;
 use crate::node::Node;
 use crate::statement::entity::{entity, fields, window_type};
 use crate::statement::execute::RequestScope;
 use crate::statement::show::described;
+use crate::statement::unsupported::no_connectors;
 
 pub async fn describe(
     node: &Node,
@@ -30,23 +40,23 @@ pub async fn describe(
                 );
                 return Err(ApiError::statement(message, text));
             };
-            let description = source_description(node, source, *extended).await?;
+            let description = source_description(node, source, Detail::of(*extended)).await?;
             Ok(entity("sourceDescription", text, json!({"sourceDescription": description})))
         }
-        Describe::Streams { extended: _ } => described(node, scope, text, Source::is_stream).await,
-        Describe::Tables { extended: _ } => described(node, scope, text, Source::is_table).await,
-        Describe::Function { name } => function(&name.name, text),
-        Describe::Connector { name } => {
-            let message =
-                format!("connector \"{}\" is not known: no Connect worker is configured", name.name);
-            Err(ApiError { statement: Some(text.to_owned()), ..ApiError::new(ErrorCode::NotFound, message) })
+        Describe::Streams { extended } => {
+            described(node, scope, text, Source::is_stream, Detail::of(*extended)).await
         }
+        Describe::Tables { extended } => {
+            described(node, scope, text, Source::is_table, Detail::of(*extended)).await
+        }
+        Describe::Function { name } => function(&name.name, text),
+        Describe::Connector { .. } => Err(no_connectors(text)),
     }
 }
 
 fn function(name: &str, text: &str) -> Result<Value, ApiError> {
     let description =
-        FunctionRegistry::standard().describe(name).map_err(|e| ApiError::statement(e.to_string(), text))?;
+        FunctionRegistry::standard().describe(name).map_err(|e| ApiError::bad_request(e.to_string()))?;
     let kind = match description.kind {
         FunctionKind::Scalar => "SCALAR",
         FunctionKind::Aggregate => "AGGREGATE",
@@ -73,141 +83,111 @@ fn function(name: &str, text: &str) -> Result<Value, ApiError> {
     Ok(entity("describe_function", text, members))
 }
 
-/// What DESCRIBE tells of a stream or table; `extended` adds the topic's size and the offsets of its readers.
-pub async fn source_description(node: &Node, source: &Source, extended: bool) -> Result<Value, ApiError> {
+/// How much DESCRIBE shows of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Brief,
+    /// Statistics, and the offsets of the queries that write it.
+    Extended,
+}
+
+impl Detail {
+    pub fn of(extended: bool) -> Detail {
+        if extended { Detail::Extended } else { Detail::Brief }
+    }
+}
+
+/// A stream or table as DESCRIBE shows it.
+pub async fn source_description(node: &Node, source: &Source, detail: Detail) -> Result<Value, ApiError> {
     let metastore = node.metastore();
-    let running = |q: &QueryEntry| {
-        json!({
-            "queryString": q.sql, "sinks": q.plan.sink.iter().collect::<Vec<_>>(), "id": q.plan.query_id,
-            "queryType": "PERSISTENT", "state": node.query_state(&q.plan.query_id),
-            "statusCount": {node.query_state(&q.plan.query_id): 1},
-        })
+    let entries = |list: Vec<&Arc<QueryEntry>>| -> Vec<Value> {
+        list.into_iter().map(|q| running_query(node, &metastore, q)).collect()
     };
-    let readers: Vec<Value> = metastore.readers(&source.name).map(|q| running(q)).collect();
-    let writers: Vec<Value> = metastore.writers(&source.name).map(|q| running(q)).collect();
+    let writers: Vec<&Arc<QueryEntry>> = metastore.writers(&source.name).collect();
+    let constraints: Vec<&String> = metastore
+        .readers(&source.name)
+        .filter(|q| q.kind == QueryKind::CreateAsSelect)
+        .filter_map(|q| q.plan.sink.as_ref())
+        .collect();
+    let topic = Admin::new(node.transport()).describe_topic(&source.topic).await;
+    let topic = topic.map_err(|e| ApiError::server(format!("the topic cannot be described: {e}")))?;
     let mut description = json!({
         "name": source.name,
         "windowType": window_type(source.window),
-        "readQueries": readers,
-        "writeQueries": writers,
+        "readQueries": entries(metastore.readers(&source.name).collect()),
+        "writeQueries": entries(writers.clone()),
         "fields": fields(&source.schema),
         "type": if source.is_stream() { "STREAM" } else { "TABLE" },
         "timestamp": source.timestamp.as_ref().map_or("", |t| t.column.as_str()),
         "statistics": "",
         "errorStats": "",
-        "extended": extended,
+        "extended": detail == Detail::Extended,
         "keyFormat": source.key_format.format.name(),
         "valueFormat": source.value_format.format.name(),
         "topic": source.topic,
-        "partitions": 0,
-        "replication": 0,
+        "partitions": topic.as_ref().map_or(0, |t| t.partitions),
+        "replication": topic.as_ref().map_or(0, |t| t.replicas),
         "statement": source.sql,
         "queryOffsetSummaries": [],
-        "sourceConstraints": [],
+        "sourceConstraints": constraints,
         "clusterStatistics": [],
         "clusterErrorStats": [],
     });
-    if extended {
-        if let Some(topic) = node.topics().await?.iter().find(|t| t.name == source.topic) {
-            description["partitions"] = json!(topic.partitions);
-            description["replication"] = json!(topic.replicas);
+    if detail == Detail::Extended {
+        let statuses: Vec<QueryStatus> =
+            writers.iter().filter_map(|q| node.query_status(&q.plan.query_id)).collect();
+        let mut summaries = Vec::new();
+        for status in &statuses {
+            summaries.push(offsets(node, status).await?);
         }
-        let summaries: Vec<Value> =
-            metastore.writers(&source.name).filter_map(|q| offsets(node, q)).collect();
         description["queryOffsetSummaries"] = Value::Array(summaries);
-        description["statistics"] = Value::from(statistics(
-            node,
-            &metastore.writers(&source.name).map(|q| q.plan.query_id.clone()).collect::<Vec<_>>(),
-        ));
+        let figures = statistics::of(node, &statuses);
+        description["statistics"] = Value::from(figures.text);
+        description["errorStats"] = Value::from(figures.errors_text);
+        description["clusterStatistics"] = Value::Array(figures.cluster);
+        description["clusterErrorStats"] = Value::Array(figures.cluster_errors);
     }
     Ok(description)
 }
 
-/// Where a query stands in each partition that it reads.
-fn offsets(node: &Node, query: &QueryEntry) -> Option<Value> {
-    let status = node.query_status(&query.plan.query_id)?;
-    let mut topics: std::collections::BTreeMap<String, Vec<Value>> = std::collections::BTreeMap::new();
-    for input in status.tasks.iter().flat_map(|t| &t.inputs) {
-        topics.entry(input.topic.clone()).or_default().push(json!({
+/// A persistent query in lists.
+pub fn running_query(node: &Node, metastore: &Metastore, query: &QueryEntry) -> Value {
+    let sinks = || query.plan.sink.iter();
+    let topics: Vec<&str> = sinks().filter_map(|s| metastore.source(s)).map(|s| s.topic.as_str()).collect();
+    let state = node.query_state(&query.plan.query_id);
+    json!({
+        "queryString": query.sql,
+        "sinks": sinks().collect::<Vec<_>>(),
+        "sinkKafkaTopics": topics,
+        "id": query.plan.query_id,
+        "statusCount": {state: 1},
+        "queryType": "PERSISTENT",
+        "state": state,
+    })
+}
+
+/// The offsets of a query in each partition that it reads.
+async fn offsets(node: &Node, status: &QueryStatus) -> Result<Value, ApiError> {
+    let inputs: Vec<&InputStatus> = status.tasks.iter().flat_map(|t| &t.inputs).collect();
+    let partition = |input: &InputStatus| TopicPartition::new(input.topic.as_str(), input.partition);
+    let wanted: Vec<_> = inputs.iter().map(|i| (partition(i), OffsetSpec::Earliest)).collect();
+    let starts = Admin::new(node.transport())
+        .list_offsets(&wanted, Isolation::ReadUncommitted)
+        .await
+        .map_err(|e| ApiError::server(format!("offsets cannot be looked up: {e}")))?;
+    let mut topics: BTreeMap<&str, BTreeMap<i32, Value>> = BTreeMap::new();
+    for (input, start) in inputs.into_iter().zip(starts) {
+        let offsets = json!({
             "partition": input.partition,
-            "logStartOffset": 0,
-            "logEndOffset": input.lag.map_or(input.position, |lag| input.position + lag),
+            "logStartOffset": start.offset.unwrap_or(0),
+            "logEndOffset": input.position + input.lag.unwrap_or(0),
             "consumerOffset": input.position,
-        }));
+        });
+        topics.entry(&input.topic).or_default().insert(input.partition, offsets);
     }
     let topics: Vec<Value> = topics
         .into_iter()
-        .map(|(topic, mut offsets)| {
-            offsets.sort_by_key(|o| o["partition"].as_i64());
-            json!({"kafkaTopic": topic, "offsets": offsets})
-        })
+        .map(|(topic, offsets)| json!({"kafkaTopic": topic, "offsets": offsets.into_values().collect::<Vec<_>>()}))
         .collect();
-    Some(json!({"groupId": status.application_id, "topicSummaries": topics}))
-}
-
-fn statistics(node: &Node, queries: &[String]) -> String {
-    let lines: Vec<String> = queries
-        .iter()
-        .filter_map(|id| node.query_status(id))
-        .map(|s| {
-            format!(
-                "{}: state {}, records in {} ({} bytes), records out {} ({} bytes), lag {}, commits {}, row errors {}, \
-                 late rows {}, restarts {}",
-                s.query_id,
-                s.state.name(),
-                s.metrics.rows_in,
-                s.metrics.bytes_in,
-                s.metrics.records_out,
-                s.metrics.bytes_out,
-                s.tasks.iter().flat_map(|t| &t.inputs).filter_map(|i| i.lag).sum::<i64>(),
-                s.metrics.commits,
-                s.metrics.row_errors,
-                s.metrics.late_rows,
-                s.metrics.restarts,
-            )
-        })
-        .collect();
-    lines.join("\n")
-}
-
-/// What the plan runs as, or why it cannot.
-pub fn topology(node: &Node, plan: &QueryPlan) -> String {
-    node.engine().describe(plan).unwrap_or_else(|e| e.chain())
-}
-
-/// What SHOW QUERIES EXTENDED and EXPLAIN tell of a running query.
-pub fn query_description(node: &Node, query: &QueryEntry) -> Value {
-    let id = &query.plan.query_id;
-    let status = node.query_status(id);
-    let properties = node.engine().query(id).map(|q| q.options.properties.clone()).unwrap_or_default();
-    let unstarted = node
-        .start_failures()
-        .into_iter()
-        .filter(|(failed, _)| failed == id)
-        .map(|(_, reason)| json!({"timestamp": node.now_ms(), "errorMessage": reason, "type": "USER"}));
-    let errors: Vec<Value> = status
-        .iter()
-        .flat_map(|s| &s.errors)
-        .map(|e| {
-            json!({"timestamp": e.at_ms, "errorMessage": e.message, "type": format!("{:?}", e.fault).to_ascii_uppercase()})
-        })
-        .chain(unstarted)
-        .collect();
-    json!({
-        "id": id,
-        "statementText": query.sql,
-        "windowType": window_type(query.plan.root.window()),
-        "fields": fields(query.plan.root.schema()),
-        "sources": query.plan.sources,
-        "sinks": query.plan.sink.iter().collect::<Vec<_>>(),
-        "topology": topology(node, &query.plan),
-        "executionPlan": weir_sql::plan::explain::explain(&query.plan),
-        "overriddenProperties": properties,
-        "ksqlHostQueryStatus": {node.http_authority(): node.query_state(id)},
-        "queryType": "PERSISTENT",
-        "queryErrors": errors,
-        "tasksMetadata": [],
-        "consumerGroupId": status.as_ref().map(|s| s.application_id.clone()),
-        "state": node.query_state(id),
-    })
+    Ok(json!({"groupId": status.application_id, "topicSummaries": topics}))
 }

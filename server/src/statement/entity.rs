@@ -15,15 +15,21 @@ pub struct CommandStatus {
     pub sequence: i64,
 }
 
-pub fn current_status(text: &str, status: &CommandStatus) -> Value {
+pub fn current_status(text: &str, status: &CommandStatus, warnings: &[String]) -> Value {
+    let warnings: Vec<Value> = warnings.iter().map(|message| json!({"message": message})).collect();
     json!({
         "@type": "currentStatus",
         "statementText": text,
         "commandId": status.command_id,
         "commandStatus": {"status": "SUCCESS", "message": status.message, "queryId": status.query_id},
         "commandSequenceNumber": status.sequence,
-        "warnings": [],
+        "warnings": warnings,
     })
+}
+
+/// A push query was ended by TERMINATE.
+pub fn terminated(text: &str, query_id: &str) -> Value {
+    entity("terminate_query", text, json!({"queryId": query_id, "wasTerminated": true}))
 }
 
 pub fn warning(text: &str, message: &str) -> Value {

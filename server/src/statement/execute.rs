@@ -1,48 +1,43 @@
 //! `/ksql`: a batch of statements, checked as a whole, then run one by one.
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 use serde_json::Value;
-use weir_engine::query::settings::QuerySettings;
-use weir_sql::ast::statement::Statement;
+use weir_sql::ast::statement::{QueryTarget, Statement};
 use weir_sql::error::{ErrorKind, SqlError};
-use weir_sql::parser::{ParsedStatement, parse_statements};
-use weir_sql::plan::statement::PreparedStatement;
+use weir_sql::parser::ParsedStatement;
+use weir_sql::plan::statement::{InsertRow, PreparedStatement, unknown_query};
 use weir_sql::session::Session;
-use weir_sql::variables::substitute;
 
 use crate::auth::caller::{Audited, Caller};
 use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
-use crate::statement::{apply, assert, describe, entity, explain, insert, properties, rights, show};
+use crate::statement::script::{Place, RequestStatement, Variables, define, request_statements};
+use crate::statement::{
+    apply, assert, describe, entity, explain, insert, properties, rights, show, unsupported,
+};
 use crate::wire::request::{StatementRequest, property_texts};
-
-/// Statements one request may have.
-const STATEMENTS_MAX: usize = 1_000;
 
 /// What a request carries into each of its statements, and what SET and DEFINE change on the way.
 #[derive(Clone, Debug)]
 pub struct RequestScope {
     pub properties: IndexMap<String, String>,
-    pub variables: BTreeMap<String, String>,
+    pub variables: Variables,
     pub session: Session,
     /// The client whose rights are checked.
     pub caller: Caller,
 }
 
 impl RequestScope {
+    /// Errors: a property that is unknown, may not be set, or cannot have the value.
     pub fn new(
         caller: &Caller,
         base: &Session,
         properties: IndexMap<String, String>,
-        variables: BTreeMap<String, String>,
+        variables: Variables,
     ) -> Result<RequestScope, ApiError> {
         let mut session = base.clone();
         for (name, value) in &properties {
-            properties::check(name)?;
-            let known = QuerySettings::default().set(name, value);
-            known.map_err(|e| ApiError::bad_request(e.to_string()))?;
+            properties::check_value(name, value)?;
             session.set(name, value).map_err(|e| ApiError::bad_request(e.message))?;
         }
         Ok(RequestScope { properties, variables, session, caller: caller.clone() })
@@ -50,8 +45,8 @@ impl RequestScope {
 }
 
 /// The error of a statement with its place, as the answer carries it.
-pub fn sql_error(error: &SqlError, request: &str, statement: &str) -> ApiError {
-    let message = error.render(request);
+pub fn sql_error(error: &SqlError, place: &Place, statement: &str) -> ApiError {
+    let message = place.render(error);
     match error.kind {
         ErrorKind::Syntax | ErrorKind::Analysis | ErrorKind::Unsupported => {
             ApiError::statement(message, statement)
@@ -59,18 +54,6 @@ pub fn sql_error(error: &SqlError, request: &str, statement: &str) -> ApiError {
         ErrorKind::Missing => ApiError::bad_request(message),
         ErrorKind::NoSchemaRegistry => ApiError::new(ErrorCode::NoSchemaRegistry, message),
     }
-}
-
-/// Parses the text of a request after its variables are filled in.
-pub fn parse(text: &str, scope: &RequestScope) -> Result<(String, Vec<ParsedStatement>), ApiError> {
-    let text = substitute(text, &scope.variables).map_err(|e| sql_error(&e, text, text))?;
-    let statements = parse_statements(&text).map_err(|e| sql_error(&e, &text, &text))?;
-    if statements.len() > STATEMENTS_MAX {
-        let message =
-            format!("a request may have {STATEMENTS_MAX} statements, this has {}", statements.len());
-        return Err(ApiError::bad_request(message));
-    }
-    Ok((text, statements))
 }
 
 /// Runs a request; gives an entity for each statement that answers.
@@ -90,19 +73,22 @@ pub async fn execute(
         .collect();
     let properties = property_texts(request.streams_properties.as_ref());
     let mut scope = RequestScope::new(caller, node.session(), properties, variables)?;
-    let (text, statements) = parse(&request.ksql, &scope)?;
-    validate(node, &text, &statements, scope.clone()).await?;
+    let statements = request_statements(&request.ksql, &scope.variables)?;
+    validate(node, &statements, scope.clone()).await?;
     let mut entities = Vec::new();
-    for parsed in &statements {
-        match run(node, &text, parsed, &mut scope).await {
-            Ok(Some(answer)) => entities.push(answer),
-            Ok(None) => {}
-            Err(mut error) => {
-                error.entities = entities;
-                error.statement.get_or_insert_with(|| parsed.text.clone());
-                return Err(error);
-            }
+    let mut at = 0;
+    while let Some(statement) = statements.get(at) {
+        let inserts = statements[at..].iter().take_while(|s| is_insert(&s.parsed)).count();
+        let answered = if inserts > 0 {
+            run_inserts(node, &statements[at..at + inserts], &scope).await.map(|()| None)
+        } else {
+            run(node, statement, &mut scope).await
+        };
+        match answered {
+            Ok(answer) => entities.extend(answer),
+            Err(error) => return Err(ApiError { entities, ..error }),
         }
+        at += inserts.max(1);
     }
     Ok(entities)
 }
@@ -110,22 +96,36 @@ pub async fn execute(
 /// Refuses the whole batch if any of its statements could not run after those before it.
 async fn validate(
     node: &Node,
-    text: &str,
-    statements: &[ParsedStatement],
+    statements: &[RequestStatement],
     mut scope: RequestScope,
 ) -> Result<(), ApiError> {
     let mut sandbox = node.sandbox(&scope.session).await?;
     let first = node.next_command_offset();
-    for (number, parsed) in statements.iter().enumerate() {
+    for (number, statement) in statements.iter().enumerate() {
+        let parsed = &statement.parsed;
         if let Statement::Set(set) = &parsed.statement {
-            properties::set(&mut scope, set)?;
+            properties::set(&mut scope, set).map_err(|e| in_statement(e, &parsed.text))?;
         }
         sandbox.session = scope.session.clone();
-        let statement = (&parsed.statement, parsed.text.as_str());
-        let prepared =
-            rights::prepare(&sandbox, &scope.caller, statement, first + number as i64, Audited::All, |e| {
-                sql_error(&e, text, &parsed.text)
-            })?;
+        let prepared = rights::prepare(
+            &sandbox,
+            &scope.caller,
+            (&parsed.statement, parsed.text.as_str()),
+            first + number as i64,
+            Audited::All,
+            |e| sql_error(&e, &statement.place, &parsed.text),
+        )?;
+        if let PreparedStatement::TerminateTransient { id, place } = &prepared {
+            if node.push_query(&scope.caller, id).is_some() {
+                continue;
+            }
+            let known = sandbox.metastore.queries().map(|q| q.plan.query_id.as_str());
+            let error = unknown_query(id, *place, known);
+            return Err(sql_error(&error, &statement.place, &parsed.text));
+        }
+        if let Some(error) = unsupported::refusal(&parsed.statement, &parsed.text) {
+            return Err(error);
+        }
         let is_query = matches!(prepared, PreparedStatement::Pull(_) | PreparedStatement::Push(_))
             || matches!(parsed.statement, Statement::Print(_));
         if is_query {
@@ -142,73 +142,89 @@ async fn validate(
     Ok(())
 }
 
+/// The error as one of a statement.
+fn in_statement(error: ApiError, text: &str) -> ApiError {
+    ApiError { code: ErrorCode::BadStatement, statement: Some(text.to_owned()), ..error }
+}
+
+fn is_insert(parsed: &ParsedStatement) -> bool {
+    matches!(parsed.statement, Statement::InsertValues(_))
+}
+
+/// Runs INSERT statements that follow each other; those into the same source are written together.
+async fn run_inserts(
+    node: &Node,
+    statements: &[RequestStatement],
+    scope: &RequestScope,
+) -> Result<(), ApiError> {
+    let sandbox = node.sandbox(&scope.session).await?;
+    let mut rows: Vec<InsertRow> = Vec::new();
+    for statement in statements {
+        let prepared = sandbox.prepare(&statement.parsed.statement, &statement.parsed.text, 0);
+        let row = match prepared {
+            Ok(PreparedStatement::InsertValues(row)) => row,
+            Ok(_) => continue,
+            Err(error) => {
+                insert::insert(node, &rows).await?;
+                return Err(sql_error(&error, &statement.place, &statement.parsed.text));
+            }
+        };
+        if rows.last().is_some_and(|last| last.source != row.source) {
+            insert::insert(node, &rows).await?;
+            rows.clear();
+        }
+        rows.push(*row);
+    }
+    insert::insert(node, &rows).await
+}
+
 async fn run(
     node: &Node,
-    text: &str,
-    parsed: &ParsedStatement,
+    request: &RequestStatement,
     scope: &mut RequestScope,
 ) -> Result<Option<Value>, ApiError> {
+    let parsed = &request.parsed;
+    let text = &parsed.text;
     match &parsed.statement {
         Statement::Set(set) => {
-            properties::set(scope, set)?;
+            properties::set(scope, set).map_err(|e| in_statement(e, text))?;
             return Ok(None);
         }
         Statement::Unset { name } => {
             properties::unset(scope, node.session(), name)?;
             return Ok(None);
         }
-        Statement::Define { name, value } => {
-            scope.variables.insert(name.name.to_ascii_lowercase(), value.clone());
+        Statement::Undefine { name } if !scope.variables.contains_key(&name.name.to_ascii_lowercase()) => {
+            let message = format!("Cannot undefine variable '{}' which was never defined.", name.name);
+            return Ok(Some(entity::warning(text, &message)));
+        }
+        Statement::Define { .. } | Statement::Undefine { .. } => {
+            define(&mut scope.variables, &parsed.statement);
             return Ok(None);
         }
-        Statement::Undefine { name } => {
-            scope.variables.remove(&name.name.to_ascii_lowercase());
-            return Ok(None);
-        }
-        Statement::Show(what) => return show::show(node, what, scope, &parsed.text).await.map(Some),
-        Statement::Describe(what) => {
-            return describe::describe(node, what, scope, &parsed.text).await.map(Some);
-        }
-        Statement::Explain(target) => {
-            return explain::explain(node, target, scope, &parsed.text).await.map(Some);
-        }
-        Statement::Assert(what) => return assert::assert(node, what, &parsed.text).await.map(Some),
-        Statement::InsertValues(_) => {
-            let sandbox = node.sandbox(&scope.session).await?;
-            let prepared = sandbox
-                .prepare(&parsed.statement, &parsed.text, 0)
-                .map_err(|e| sql_error(&e, text, &parsed.text))?;
-            if let PreparedStatement::InsertValues(row) = prepared {
-                insert::insert(node, &row).await?;
+        Statement::Show(what) => return show::show(node, what, scope, text).await.map(Some),
+        Statement::Describe(what) => return describe::describe(node, what, scope, text).await.map(Some),
+        Statement::Explain(target) => return explain::explain(node, target, scope, request).await.map(Some),
+        Statement::Assert(what) => return assert::assert(node, what, text).await.map(Some),
+        Statement::Terminate(QueryTarget::Query(typed)) => {
+            let metastore = node.metastore();
+            let is_persistent = metastore.query(&typed.name).is_some()
+                || metastore.query(&typed.name.to_uppercase()).is_some();
+            let push = if is_persistent { None } else { node.push_query(&scope.caller, &typed.name) };
+            if let Some(push) = push {
+                node.close_push(&scope.caller, &push.id);
+                return Ok(Some(entity::terminated(text, &typed.name)));
             }
-            return Ok(None);
-        }
-        Statement::CreateConnector { .. } | Statement::DropConnector { .. } => {
-            return Err(ApiError::statement(
-                "connectors are not available: no Connect worker is configured",
-                &parsed.text,
-            ));
-        }
-        Statement::AlterSystem(_) => {
-            let message = "ALTER SYSTEM needs ksql.runtime.feature.shared.enabled, which is off";
-            return Err(ApiError::server(message));
-        }
-        Statement::RunScript { .. } => {
-            return Err(ApiError::statement(
-                "RUN SCRIPT is a command of the shell, not of the server",
-                &parsed.text,
-            ));
         }
         _ => {}
     }
-    let status = apply::run_command(node, text, parsed, scope).await?;
-    let creates = matches!(
-        parsed.statement,
-        Statement::CreateSource(_) | Statement::CreateAsSelect(_) | Statement::CreateType { .. }
-    );
+    let status = apply::run_command(node, &request.place, parsed, scope).await?;
+    let creates = matches!(parsed.statement, Statement::CreateSource(_) | Statement::CreateAsSelect(_));
     // IF NOT EXISTS of what exists.
     if creates && status.sequence < 0 {
-        return Ok(Some(entity::warning(&parsed.text, &status.message)));
+        return Ok(Some(entity::warning(text, &status.message)));
     }
-    Ok(Some(entity::current_status(&parsed.text, &status)))
+    let warnings =
+        if status.query_id.is_some() { properties::warnings(&scope.properties) } else { Vec::new() };
+    Ok(Some(entity::current_status(text, &status, &warnings)))
 }

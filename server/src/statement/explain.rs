@@ -1,80 +1,88 @@
 //! EXPLAIN of a running query or of a statement.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use weir_sql::ast::statement::ExplainTarget;
-use weir_sql::plan::explain::{explain as explain_plan, explain_pull};
-use weir_sql::plan::physical::QueryPlan;
 use weir_sql::plan::statement::PreparedStatement;
 
 use crate::error::ApiError;
 use crate::node::Node;
-use crate::statement::describe::{query_description, topology};
-use crate::statement::entity::{entity, fields, window_type};
+use crate::statement::entity::entity;
 use crate::statement::execute::{RequestScope, sql_error};
+use crate::statement::query_description::{
+    plan_description, pull_description, push_description, query_description,
+};
+use crate::statement::script::RequestStatement;
 
 pub async fn explain(
     node: &Node,
     target: &ExplainTarget,
     scope: &RequestScope,
-    text: &str,
+    request: &RequestStatement,
 ) -> Result<Value, ApiError> {
-    match target {
-        ExplainTarget::Query(id) => {
-            let metastore = node.metastore();
-            let query = metastore.query(&id.name).ok_or_else(|| {
-                ApiError::statement(
-                    format!(
-                        "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
-                        id.name
-                    ),
-                    text,
-                )
-            })?;
-            Ok(entity("queryDescription", text, json!({"queryDescription": query_description(node, query)})))
-        }
+    let text = &request.parsed.text;
+    let description = match target {
+        ExplainTarget::Query(id) => running(node, scope, &id.name).ok_or_else(|| {
+            let message = format!(
+                "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
+                id.name
+            );
+            ApiError::statement(message, text)
+        })?,
         ExplainTarget::Statement { statement, .. } => {
             let sandbox = node.sandbox(&scope.session).await?;
-            let prepared = sandbox.prepare(statement, text, 0).map_err(|e| sql_error(&e, text, text))?;
-            let description = match &prepared {
-                PreparedStatement::Command(command) => match &command.query {
-                    Some(query) => plan_description(node, &query.plan, text),
-                    None => {
-                        return Err(ApiError::statement(
-                            "The provided statement does not run a ksql query",
-                            text,
-                        ));
-                    }
-                },
-                PreparedStatement::Push(push) => plan_description(node, &push.plan, text),
-                PreparedStatement::Pull(pull) => json!({
-                    "id": "", "statementText": text, "fields": [], "sources": pull.sources, "sinks": [],
-                    "topology": "", "executionPlan": explain_pull(pull), "queryType": "PULL",
-                    "queryErrors": [], "state": null,
-                }),
-                _ => {
-                    return Err(ApiError::statement(
-                        "The provided statement does not run a ksql query",
-                        text,
-                    ));
-                }
-            };
-            Ok(entity("queryDescription", text, json!({"queryDescription": description})))
+            let prepared =
+                sandbox.prepare(statement, text, 0).map_err(|e| sql_error(&e, &request.place, text))?;
+            planned(node, &prepared, explained_text(text), scope).ok_or_else(|| {
+                ApiError::statement("The provided statement does not run a ksql query", text)
+            })?
         }
+    };
+    Ok(entity("queryDescription", text, json!({"queryDescription": description})))
+}
+
+/// Describes the persistent query of an id, in any case, or a push query of the client.
+fn running(node: &Node, scope: &RequestScope, id: &str) -> Option<Value> {
+    let metastore = node.metastore();
+    if let Some(query) = metastore.query(id).or_else(|| metastore.query(&id.to_uppercase())) {
+        return Some(query_description(node, query));
+    }
+    let push = node.push_query(&scope.caller, id)?;
+    Some(push_description(node, &push.plan, &push.sql, &push.properties))
+}
+
+/// None: the statement runs no query.
+fn planned(node: &Node, prepared: &PreparedStatement, text: &str, scope: &RequestScope) -> Option<Value> {
+    let properties: BTreeMap<String, String> =
+        scope.properties.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    match prepared {
+        PreparedStatement::Command(command) => {
+            let query = command.query.as_ref()?;
+            Some(plan_description(node, &query.plan, text, properties))
+        }
+        PreparedStatement::Push(push) => Some(plan_description(node, &push.plan, text, properties)),
+        PreparedStatement::Pull(pull) => Some(pull_description(node, pull, text, properties)),
+        _ => None,
     }
 }
 
-fn plan_description(node: &Node, plan: &QueryPlan, text: &str) -> Value {
-    json!({
-        "id": plan.query_id,
-        "statementText": text,
-        "windowType": window_type(plan.root.window()),
-        "fields": fields(plan.root.schema()),
-        "sources": plan.sources,
-        "sinks": plan.sink.iter().collect::<Vec<_>>(),
-        "topology": topology(node, plan),
-        "executionPlan": explain_plan(plan),
-        "overriddenProperties": {},
-        "queryErrors": [],
-        "state": null,
-    })
+/// The statement after EXPLAIN.
+fn explained_text(text: &str) -> &str {
+    let text = text.trim_start();
+    text.get("EXPLAIN".len()..).map_or(text, str::trim_start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_explained_statement_follows_the_verb() {
+        assert_eq!(explained_text("explain  SELECT 1;"), "SELECT 1;");
+        assert_eq!(
+            explained_text("EXPLAIN\nCREATE STREAM s AS SELECT * FROM t;"),
+            "CREATE STREAM s AS SELECT * FROM t;"
+        );
+    }
 }

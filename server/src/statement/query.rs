@@ -1,10 +1,12 @@
 //! SELECT: push and pull queries, and what streams them to the client.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use weir_engine::pull::freshness::Freshness;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
 use weir_engine::query::options::OffsetReset;
 use weir_engine::serde::json_value::row_to_json;
@@ -19,12 +21,17 @@ use weir_sql::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WIND
 
 use crate::auth::caller::{Audited, Caller};
 use crate::error::{ApiError, ErrorCode};
-use crate::http::api::{QueryKind, QueryRequest, RunningQuery};
+use crate::http::api::{QueryEndpoint, QueryKind, QueryRequest, RunningQuery};
 use crate::node::Node;
-use crate::statement::execute::{RequestScope, parse, sql_error};
+use crate::node::push::PushQueryInfo;
+use crate::statement::execute::{RequestScope, sql_error};
 use crate::statement::rows::{RowSender, channel};
+use crate::statement::script::{RequestStatement, request_statements};
 use crate::statement::{entity, print, rights};
 use crate::wire::rows::{HeaderColumn, RowEvent, RowsHeader};
+
+const LIMIT_REACHED: Cow<'static, str> = Cow::Borrowed("Limit Reached");
+const QUERY_COMPLETED: Cow<'static, str> = Cow::Borrowed("Query Completed");
 
 /// Rows rendered into one batch of events.
 const EVENT_ROWS_MAX: usize = 1_000;
@@ -35,23 +42,25 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
     let variables =
         request.variables.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let scope = RequestScope::new(caller, node.session(), request.properties, variables)?;
-    let (text, statements) = parse(&request.sql, &scope)?;
-    let [parsed] = statements.as_slice() else {
-        return Err(ApiError::bad_request(format!(
-            "Expected exactly one KSQL statement; found {} instead",
-            statements.len()
-        )));
+    let statements = request_statements(&request.sql, &scope.variables)?;
+    let refused = |message: String, text: &str| match request.endpoint {
+        QueryEndpoint::Query => ApiError::bad_request(message),
+        QueryEndpoint::QueryStream => ApiError::statement(message, text),
+    };
+    let [RequestStatement { parsed, place }] = statements.as_slice() else {
+        let message = format!("Expected exactly one KSQL statement; found {} instead", statements.len());
+        return Err(refused(message, &request.sql));
     };
     if let Statement::Print(what) = &parsed.statement {
         let needed = rights::named(&parsed.statement, &node.metastore());
         caller.require(rights::action(&parsed.statement), &needed, Audited::All)?;
-        return print::start(node, what, &parsed.text).await;
+        return print::start(node, what, request.endpoint).await;
     }
     let sandbox = node.sandbox(&scope.session).await?;
     let number = node.next_transient_number();
     let statement = (&parsed.statement, parsed.text.as_str());
     let prepared = rights::prepare(&sandbox, caller, statement, number, Audited::All, |e| {
-        let error = sql_error(&e, &text, &parsed.text);
+        let error = sql_error(&e, place, &parsed.text);
         // ksqlDB answers so when the analysis of a push query fails.
         if is_push(&parsed.statement) { ApiError::bad_request(error.message) } else { error }
     })?;
@@ -68,10 +77,10 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
         | PreparedStatement::InsertValues(_)
         | PreparedStatement::Queries { .. }
         | PreparedStatement::TerminateTransient { .. }
-        | PreparedStatement::PassThrough(_) => Err(ApiError::statement(
-            "the /query endpoint takes SELECT and PRINT; send other statements to /ksql",
-            &parsed.text,
-        )),
+        | PreparedStatement::PassThrough(_) => {
+            let message = "this endpoint takes SELECT and PRINT; send other statements to /ksql";
+            Err(refused(message.to_owned(), &parsed.text))
+        }
     }
 }
 
@@ -112,10 +121,14 @@ fn taps_query(statement: &Statement, metastore: &Metastore, scope: &RequestScope
 /// A pull query on a table answers with the rows alone; one on a stream reads its topic as a transient query does, and
 /// says how it ended.
 async fn pull(node: &Node, plan: &PullPlan, number: i64, text: &str) -> Result<RunningQuery, ApiError> {
+    let freshness = node.wait_for_inserts(plan, &node.metastore()).await;
     let rows = node.pull(plan).await.map_err(|e| ApiError::statement(error_chain(&e), text))?;
-    let ending =
-        if reads_stream(&plan.root) { Ending::Told { limit: limit(&plan.root) } } else { Ending::Silent };
-    let of_stream = ending != Ending::Silent;
+    let of_stream = reads_stream(&plan.root);
+    let ending = match freshness {
+        Freshness::Behind { query_id } => Ending::Stale { query_id },
+        Freshness::Current if of_stream => Ending::Told { limit: limit(&plan.root) },
+        Freshness::Current => Ending::Silent,
+    };
     let columns: Vec<Column> =
         plan.columns.iter().map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect();
     let header = RowsHeader {
@@ -140,12 +153,16 @@ async fn pull(node: &Node, plan: &PullPlan, number: i64, text: &str) -> Result<R
 }
 
 /// What a pull query says after its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Ending {
     Silent,
     /// Whether all rows came, or as many as were asked for.
     Told {
         limit: Option<u64>,
+    },
+    /// Rows inserted before the query may be missing: this query had not processed them in time.
+    Stale {
+        query_id: String,
     },
 }
 
@@ -224,10 +241,16 @@ async fn stream_pull(
     match ending {
         Ending::Silent => {}
         Ending::Told { limit: Some(limit) } if count >= limit => {
-            let _ = sender.send(vec![RowEvent::Final("Limit Reached")]).await;
+            let _ = sender.send(vec![RowEvent::Final(LIMIT_REACHED)]).await;
         }
         Ending::Told { .. } => {
-            let _ = sender.send(vec![RowEvent::Final("Query Completed")]).await;
+            let _ = sender.send(vec![RowEvent::Final(QUERY_COMPLETED)]).await;
+        }
+        Ending::Stale { query_id } => {
+            let message = format!(
+                "Rows inserted a short time ago may be missing: query {query_id} has not processed them yet"
+            );
+            let _ = sender.send(vec![RowEvent::Final(message.into())]).await;
         }
     }
 }
@@ -246,6 +269,12 @@ async fn start_push(
     })?;
     let options = node.query_options(&scope.properties, false);
     let query_id = push.plan.query_id.clone();
+    let info = PushQueryInfo {
+        id: query_id.clone(),
+        sql: text.to_owned(),
+        plan: push.plan.clone(),
+        properties: options.properties.clone(),
+    };
     let subscription = node
         .engine()
         .push_query(push.plan, options, push.limit)
@@ -265,7 +294,7 @@ async fn start_push(
             .collect(),
     };
     let (sender, (events, dropped)) = channel(node.slow_reader_timeout());
-    let mut entry = node.register_push(&scope.caller, &query_id, text);
+    let mut entry = node.register_push(&scope.caller, info);
     let limited = push.limit.is_some();
     let task = tokio::spawn(async move {
         tokio::select! {
@@ -273,7 +302,7 @@ async fn start_push(
             closing = entry.closed() => {
                 // A client that reads slowly does not keep it in lists.
                 drop(entry);
-                let _ = sender.send(vec![RowEvent::Final(closing.message())]).await;
+                let _ = sender.send(vec![RowEvent::Final(closing.message().into())]).await;
             }
         }
         drop(slot);
@@ -307,8 +336,8 @@ async fn stream_push(
     }
     let last = match subscription.failure() {
         Some(message) => RowEvent::Failed(ApiError::server(message)),
-        None if limited => RowEvent::Final("Limit Reached"),
-        None => RowEvent::Final("Query Completed"),
+        None if limited => RowEvent::Final(LIMIT_REACHED),
+        None => RowEvent::Final(QUERY_COMPLETED),
     };
     let _ = sender.send(vec![last]).await;
 }

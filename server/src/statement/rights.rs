@@ -137,7 +137,7 @@ pub fn named(statement: &Statement, metastore: &Metastore) -> Vec<Right> {
             | Describe::Connector { .. },
         ) => Vec::new(),
         Statement::Explain(ExplainTarget::Query(id)) => {
-            let query = metastore.query(&id.name);
+            let query = metastore.query(&id.name).or_else(|| metastore.query(&id.name.to_uppercase()));
             let names = query.iter().flat_map(|q| q.plan.sources.iter().chain(&q.plan.sink));
             names.filter_map(|n| topic_of(n)).map(|t| Right::topic(Operation::Describe, t)).collect()
         }

@@ -1,6 +1,9 @@
 //! SHOW and LIST.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
+use weir_engine::query::status::QueryStatus;
 use weir_sql::ast::statement::Show;
 use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
 use weir_sql::metastore::Metastore;
@@ -8,10 +11,12 @@ use weir_sql::metastore::source::{QueryEntry, Source};
 
 use crate::error::ApiError;
 use crate::node::Node;
-use crate::statement::describe::{query_description, source_description};
+use crate::statement::describe::{Detail, running_query, source_description};
 use crate::statement::entity::{entity, schema};
 use crate::statement::execute::RequestScope;
 use crate::statement::properties;
+use crate::statement::query_description::query_description;
+use crate::statement::unsupported::no_connectors;
 
 pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) -> Result<Value, ApiError> {
     Ok(match what {
@@ -21,8 +26,12 @@ pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) ->
         Show::Tables { extended: false } => {
             entity("tables", text, json!({"tables": sources(node, scope, Source::is_table)}))
         }
-        Show::Streams { extended: true } => described(node, scope, text, Source::is_stream).await?,
-        Show::Tables { extended: true } => described(node, scope, text, Source::is_table).await?,
+        Show::Streams { extended: true } => {
+            described(node, scope, text, Source::is_stream, Detail::Extended).await?
+        }
+        Show::Tables { extended: true } => {
+            described(node, scope, text, Source::is_table, Detail::Extended).await?
+        }
         Show::Queries { extended: false } => {
             entity("queries", text, json!({"queries": queries(node, scope)}))
         }
@@ -41,7 +50,7 @@ pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) ->
             entity("type_list", text, json!({"types": types}))
         }
         Show::Properties => {
-            let (rows, overwritten) = properties::list(scope);
+            let (rows, overwritten) = properties::list(node, scope);
             let members =
                 json!({"properties": rows, "overwrittenProperties": overwritten, "defaultProperties": []});
             entity("properties", text, members)
@@ -51,10 +60,7 @@ pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) ->
                 scope.variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
             entity("variables", text, json!({"variables": rows}))
         }
-        Show::Connectors { .. } | Show::ConnectorPlugins => {
-            let message = "connectors are not available: no Connect worker is configured (ksql.connect.url)";
-            return Err(ApiError::statement(message, text));
-        }
+        Show::Connectors { .. } | Show::ConnectorPlugins => return Err(no_connectors(text)),
     })
 }
 
@@ -81,17 +87,18 @@ fn sources(node: &Node, scope: &RequestScope, keep: fn(&Source) -> bool) -> Vec<
         .collect()
 }
 
-/// DESCRIBE EXTENDED of every stream, or table.
+/// DESCRIBE of every stream, or table.
 pub async fn described(
     node: &Node,
     scope: &RequestScope,
     text: &str,
     keep: fn(&Source) -> bool,
+    detail: Detail,
 ) -> Result<Value, ApiError> {
     let metastore = node.metastore();
     let mut list = Vec::new();
     for source in metastore.sources().filter(|s| keep(s) && scope.caller.sees_topic(&s.topic)) {
-        list.push(source_description(node, source, true).await?);
+        list.push(source_description(node, source, detail).await?);
     }
     Ok(entity("source_descriptions", text, json!({"sourceDescriptions": list})))
 }
@@ -99,20 +106,7 @@ pub async fn described(
 fn queries(node: &Node, scope: &RequestScope) -> Vec<Value> {
     let metastore = node.metastore();
     let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
-    let persistent = seen.map(|q| {
-        let topics: Vec<String> =
-            q.plan.sink.iter().filter_map(|s| metastore.source(s)).map(|s| s.topic.clone()).collect();
-        let state = node.query_state(&q.plan.query_id);
-        json!({
-            "queryString": q.sql,
-            "sinks": q.plan.sink.iter().collect::<Vec<_>>(),
-            "sinkKafkaTopics": topics,
-            "id": q.plan.query_id,
-            "statusCount": {state: 1},
-            "queryType": "PERSISTENT",
-            "state": state,
-        })
-    });
+    let persistent = seen.map(|q| running_query(node, &metastore, q));
     let push = node.push_queries(&scope.caller);
     let push = push.into_iter().map(|(id, sql)| {
         json!({
@@ -131,6 +125,7 @@ async fn topics(
     extended: bool,
 ) -> Result<Value, ApiError> {
     let listed = node.topics().await?;
+    let readers = if extended { topic_readers(node) } else { BTreeMap::new() };
     let rows: Vec<Value> = listed
         .iter()
         .filter(|t| (all || !node.topic_policy().is_hidden(&t.name)) && scope.caller.sees_topic(&t.name))
@@ -138,14 +133,54 @@ async fn topics(
             let replicas = vec![t.replicas; usize::try_from(t.partitions).unwrap_or(0)];
             let mut row = json!({"name": t.name, "replicaInfo": replicas});
             if extended {
-                row["consumerCount"] = json!(0);
-                row["consumerGroupCount"] = json!(0);
+                let (consumers, groups) =
+                    readers.get(&t.name).map_or((0, 0), |r| (r.consumers, r.groups.len()));
+                row["consumerCount"] = json!(consumers);
+                row["consumerGroupCount"] = json!(groups);
             }
             row
         })
         .collect();
     let kind = if extended { "kafka_topics_extended" } else { "kafka_topics" };
     Ok(entity(kind, text, json!({"topics": rows})))
+}
+
+/// The groups that have committed offsets in a topic, and the consumers that read it.
+#[derive(Debug, Default)]
+struct TopicReaders {
+    groups: BTreeSet<String>,
+    consumers: usize,
+}
+
+/// By topic. A group of Kafka clients counts as one consumer for each partition that it has committed an offset in, a query
+/// as one for each of its tasks.
+fn topic_readers(node: &Node) -> BTreeMap<String, TopicReaders> {
+    let mut readers: BTreeMap<String, TopicReaders> = BTreeMap::new();
+    let queries = node.engine().queries();
+    for query in &queries {
+        for (topic, tasks) in tasks_by_topic(query) {
+            let readers = readers.entry(topic.to_owned()).or_default();
+            readers.groups.insert(query.application_id.clone());
+            readers.consumers += tasks;
+        }
+    }
+    let mut lags = Vec::new();
+    node.with_broker(|broker| lags = broker.group_lags());
+    for lag in lags.into_iter().filter(|lag| queries.iter().all(|q| q.application_id != lag.group_id)) {
+        let readers = readers.entry(lag.partition.topic.to_string()).or_default();
+        readers.groups.insert(lag.group_id);
+        readers.consumers += 1;
+    }
+    readers
+}
+
+fn tasks_by_topic(query: &QueryStatus) -> BTreeMap<&str, usize> {
+    let mut tasks = BTreeMap::new();
+    for task in &query.tasks {
+        let topics: BTreeSet<&str> = task.inputs.iter().map(|input| input.topic.as_str()).collect();
+        topics.into_iter().for_each(|topic| *tasks.entry(topic).or_default() += 1);
+    }
+    tasks
 }
 
 fn functions() -> Vec<Value> {

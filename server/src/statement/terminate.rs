@@ -53,7 +53,7 @@ pub async fn terminate(node: &Node, caller: &Caller, topics: &[String]) -> Resul
         query_id: None,
         sequence,
     };
-    Ok(current_status(STATEMENT, &status))
+    Ok(current_status(STATEMENT, &status, &[]))
 }
 
 /// The whole name must match, and case counts.

@@ -1,5 +1,7 @@
 //! Streams of rows in the three JSON shapes that clients ask for.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
@@ -40,8 +42,8 @@ pub enum RowEvent {
     Row { columns: String, tombstone: bool },
     /// The query has failed; nothing follows.
     Failed(ApiError),
-    /// "Limit Reached" or "Query Completed"; nothing follows.
-    Final(&'static str),
+    /// "Limit Reached", "Query Completed" or a remark on the answer; nothing follows.
+    Final(Cow<'static, str>),
 }
 
 /// Writes a header and events in one shape.
@@ -100,7 +102,7 @@ impl RowsWriter {
                 self.member("errorMessage", error.to_json(), out)
             }
             (RowsShape::StreamedRows, RowEvent::Final(text)) => {
-                self.member("finalMessage", Value::from(*text), out);
+                self.member("finalMessage", Value::from(text.as_ref()), out);
             }
             // A deleted row has no place in an array of column values: only the form above can tell it.
             (_, RowEvent::Row { tombstone: true, .. }) => {}
@@ -161,7 +163,7 @@ mod tests {
         writer.header(&header, &mut out);
         writer.event(&RowEvent::Row { columns: "[1,\"a\"]".to_owned(), tombstone: false }, &mut out);
         writer.event(&RowEvent::Row { columns: "[1,null]".to_owned(), tombstone: true }, &mut out);
-        writer.event(&RowEvent::Final("Limit Reached"), &mut out);
+        writer.event(&RowEvent::Final("Limit Reached".into()), &mut out);
         writer.end(&mut out);
         out
     }

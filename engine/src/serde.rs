@@ -27,6 +27,7 @@ use weir_sql::window::WindowInfo;
 
 use crate::serde::encoded::EncodedRows;
 use crate::serde::error::{DecodeError, EncodeError, SerdeError};
+use crate::serde::json::decode::{JsonDecoder, RecordRole};
 
 /// Bytes of records that one call of [`RowDecoder::decode`] takes. Rows past it fail: an Arrow column of strings
 /// addresses 2 GiB and text may grow by half when it is normalised.
@@ -75,7 +76,11 @@ pub fn key_decoder(
     columns: &[Column],
     window: Option<WindowInfo>,
 ) -> Result<Box<dyn RowDecoder>, SerdeError> {
-    let inner = if columns.is_empty() { Box::new(none::NoneSerde) } else { decoder(format, columns)? };
+    let inner = if columns.is_empty() {
+        Box::new(none::NoneSerde)
+    } else {
+        decoder(format, columns, RecordRole::Key)?
+    };
     Ok(match window {
         Some(window) => Box::new(windowed_key::WindowedKeyDecoder::new(inner, window)?),
         None => inner,
@@ -98,7 +103,7 @@ pub fn key_encoder(
 
 /// A decoder for the values of a topic.
 pub fn value_decoder(format: &FormatInfo, columns: &[Column]) -> Result<Box<dyn RowDecoder>, SerdeError> {
-    decoder(format, columns)
+    decoder(format, columns, RecordRole::Value)
 }
 
 /// An encoder for the values of a topic.
@@ -106,11 +111,15 @@ pub fn value_encoder(format: &FormatInfo, columns: &[Column]) -> Result<Box<dyn 
     encoder(format, columns)
 }
 
-fn decoder(format: &FormatInfo, columns: &[Column]) -> Result<Box<dyn RowDecoder>, SerdeError> {
+fn decoder(
+    format: &FormatInfo,
+    columns: &[Column],
+    role: RecordRole,
+) -> Result<Box<dyn RowDecoder>, SerdeError> {
     Ok(match format.format {
         Format::None => Box::new(none::NoneSerde::new(columns)?),
         Format::Kafka => Box::new(kafka::KafkaDecoder::new(columns)?),
-        Format::Json => Box::new(json::decode::JsonDecoder::new(columns, format.wrap_single)),
+        Format::Json => Box::new(JsonDecoder::new(columns, format.wrap_single).with_role(role)),
         Format::Delimited => Box::new(delimited::DelimitedDecoder::new(format, columns)?),
         other @ (Format::JsonSr | Format::Avro | Format::Protobuf | Format::ProtobufNosr) => {
             return Err(SerdeError::NotAvailable { format: other });

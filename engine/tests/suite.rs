@@ -3,5 +3,6 @@
 mod cut_invariance;
 mod driver_harness;
 mod driver_sql;
+mod null_values;
 mod rocksdb_store;
 mod runtime;

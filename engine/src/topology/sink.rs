@@ -14,7 +14,7 @@ use crate::serde::encoded::EncodedRows;
 use crate::serde::error::EncodeError;
 use crate::serde::windowed_key::bounds_bytes;
 use crate::serde::{RowEncoder, key_encoder, value_encoder};
-use crate::topology::timestamp::TimestampExtractor;
+use crate::topology::timestamp::{AbsentRows, TimestampExtractor};
 
 /// Records on their way to a topic. Shape: entry `i` of everything belongs to row `i` of `batch`; rows that could not be
 /// written are not among them.
@@ -69,7 +69,7 @@ impl SinkWriter {
     /// Rows that the formats cannot express are reported and left out.
     pub fn write(&mut self, batch: RowBatch) -> Result<SinkRecords> {
         let batch = match &self.timestamp {
-            Some(extractor) => extractor.apply(batch)?,
+            Some(extractor) => extractor.apply(batch, AbsentRows::KeepTheirTime)?,
             None => batch,
         };
         let records = self.encode(batch);

@@ -17,7 +17,7 @@ use crate::operator::BuildContext;
 use crate::processing_log::{ProcessingError, StepReporter};
 use crate::serde::error::DecodeError;
 use crate::serde::{Decoded, RowDecoder, key_decoder, value_decoder};
-use crate::topology::timestamp::TimestampExtractor;
+use crate::topology::timestamp::{AbsentRows, TimestampExtractor};
 
 /// Consecutive records of one partition. Shape: every slice has one entry per record.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +114,13 @@ impl SourceReader {
         let keep = BooleanBuffer::collect_bool(batch.len(), |i| !skip.contains(&i));
         let batch = if skip.is_empty() { batch } else { batch.filter(&keep)? };
         match &self.timestamp {
-            Some(extractor) => extractor.apply(batch),
+            Some(extractor) => extractor.apply(
+                batch,
+                match self.kind {
+                    ResultKind::Stream => AbsentRows::Invalid,
+                    ResultKind::Table => AbsentRows::KeepTheirTime,
+                },
+            ),
             None => self.drop_negative_times(batch),
         }
     }

@@ -16,6 +16,15 @@ use crate::operator::BuildContext;
 use crate::operator::evaluator::Evaluator;
 use crate::processing_log::StepReporter;
 
+/// Rows without a value, whose column holds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbsentRows {
+    /// They have no timestamp either. Source: ksqlDB, streams.
+    Invalid,
+    /// Tombstones of tables, which would otherwise delete nothing, and what queries write.
+    KeepTheirTime,
+}
+
 /// Replaces the timestamps of rows by the value of a BIGINT or TIMESTAMP column, or of a STRING column with a pattern.
 #[derive(Debug)]
 pub struct TimestampExtractor {
@@ -62,13 +71,14 @@ impl TimestampExtractor {
         })
     }
 
-    /// Rows without a timestamp, or with a negative one, are reported and dropped. Rows without a value keep theirs.
+    /// Rows without a timestamp, or with a negative one, are reported and dropped.
     ///
     /// Errors: such a row, if it is to stop the query.
-    pub fn apply(&self, batch: RowBatch) -> Result<RowBatch> {
+    pub fn apply(&self, batch: RowBatch, absent: AbsentRows) -> Result<RowBatch> {
         let column = self.value.evaluate(&batch)?.remove(0);
         let times = millis(&column)?;
-        let is_valid = |row: usize| batch.is_absent(row) || (column.is_valid(row) && times[row] >= 0);
+        let keeps_time = |row: usize| absent == AbsentRows::KeepTheirTime && batch.is_absent(row);
+        let is_valid = |row: usize| keeps_time(row) || (column.is_valid(row) && times[row] >= 0);
         let keep = BooleanBuffer::collect_bool(batch.len(), is_valid);
         let invalid = batch.len() - keep.count_set_bits();
         for _ in 0..invalid {
@@ -79,7 +89,7 @@ impl TimestampExtractor {
             return Err(EngineError::Timestamp { reason });
         }
         let rowtime: ScalarBuffer<i64> =
-            (0..batch.len()).map(|i| if batch.is_absent(i) { batch.rowtime[i] } else { times[i] }).collect();
+            (0..batch.len()).map(|i| if keeps_time(i) { batch.rowtime[i] } else { times[i] }).collect();
         RowBatch { rowtime, ..batch }.filter(&keep)
     }
 }

@@ -23,6 +23,15 @@ pub struct JsonDecoder {
     record: Record,
     columns: Vec<ColumnBuilder>,
     wrapped: bool,
+    role: RecordRole,
+}
+
+/// The side of a record that is read: they differ in what the text `null` is. A key is absent then. A value is not: it is a
+/// NULL in the one column that is not wrapped, and unreadable where an object is expected. Only Kafka's null is no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordRole {
+    Key,
+    Value,
 }
 
 /// The names of a record's fields, and what is below them. Shape: parallel to a list of column builders.
@@ -81,17 +90,30 @@ impl JsonDecoder {
             record: Record::new(columns.iter().map(|c| (c.name.as_str(), &c.sql_type))),
             columns: columns.iter().map(|c| ColumnBuilder::new(&c.sql_type)).collect(),
             wrapped: columns.len() != 1 || wrap_single,
+            role: RecordRole::Value,
         }
     }
 
-    /// Reads one record. False: it is JSON's null.
+    #[must_use]
+    pub fn with_role(self, role: RecordRole) -> JsonDecoder {
+        JsonDecoder { role, ..self }
+    }
+
+    /// Reads one record. False: it is the key NULL.
     fn decode_record(&mut self, bytes: &[u8], row: usize) -> Fallible<bool> {
         let text = std::str::from_utf8(bytes).map_err(|_| Fault::new("the record is not UTF-8 text"))?;
         let mut scanner = Scanner::new(text);
         if scanner.first()? == b'n' {
             scanner.literal("null")?;
             scanner.end()?;
-            return Ok(false);
+            return match (self.role, self.wrapped) {
+                (RecordRole::Key, _) => Ok(false),
+                (RecordRole::Value, true) => Err(Fault::new("expected a JSON object, found null")),
+                (RecordRole::Value, false) => {
+                    self.columns[0].push_null();
+                    Ok(true)
+                }
+            };
         }
         if self.wrapped {
             if scanner.first()? != b'{' {

@@ -1,8 +1,9 @@
+use arrow::array::Array;
 use weir_sql::schema::Column;
 use weir_sql::types::SqlType;
 
 use crate::serde::encoded::EncodedRows;
-use crate::serde::json::decode::JsonDecoder;
+use crate::serde::json::decode::{JsonDecoder, RecordRole};
 use crate::serde::json::encode::JsonEncoder;
 use crate::serde::{RowDecoder, RowEncoder};
 
@@ -227,7 +228,24 @@ fn a_failing_record_leaves_its_neighbours_alone() {
     assert_eq!(results[1], Err("cannot read INTEGER from a boolean, path $.S.F".to_owned()));
     assert_eq!(results[2], Ok(None));
     assert_eq!(results[3], Ok(Some(good.to_owned())));
-    assert_eq!(results[4], Ok(None));
+    assert!(
+        results[4].as_ref().is_err_and(|e| e.contains("expected a JSON object, found null")),
+        "{results:?}"
+    );
+}
+
+/// Only Kafka's null is no value; a key is absent either way.
+#[test]
+fn the_text_null_is_a_value() {
+    let string = columns(&[("K", SqlType::String)]);
+    let records = [Some(&b"null"[..]), None];
+    let bare = JsonDecoder::new(&string, false).decode(&records);
+    assert_eq!((bare.present.value(0), bare.present.value(1), bare.errors.len()), (true, false, 0));
+    assert_eq!(bare.columns[0].null_count(), 2);
+    let wrapped = JsonDecoder::new(&string, true).decode(&records);
+    assert_eq!((wrapped.present.count_set_bits(), wrapped.errors.len()), (0, 1));
+    let key = JsonDecoder::new(&string, false).with_role(RecordRole::Key).decode(&records);
+    assert_eq!((key.present.count_set_bits(), key.errors.len()), (0, 0));
 }
 
 #[test]

@@ -67,6 +67,11 @@ pub trait Operator: Send + fmt::Debug {
         out: &mut Output,
     ) -> Result<()>;
 
+    /// Rows that one input row may become, as far as that follows from the plan: input is cut accordingly.
+    fn rows_per_row(&self) -> usize {
+        1
+    }
+
     /// Called at each commit, upstream operators first: emits what was withheld and hands changed state to the store.
     fn flush(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         Ok(())

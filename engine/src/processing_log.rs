@@ -98,6 +98,11 @@ impl StepReporter {
         self.log.report(&self.logger, ProcessingError::RecordProcessing { message: message.into() });
     }
 
+    /// A row whose windows would end after the last timestamp there is; it is left out.
+    pub fn unwindowed_row(&self, time: i64) {
+        self.record_error(format!("the timestamp {time} is too large for a window: the row is left out"));
+    }
+
     /// Rows that closed windows did not take. `stream_time`: when they were closed, in ms since epoch.
     pub fn late_rows(&self, rows: u64, stream_time: i64) {
         if rows > 0 {

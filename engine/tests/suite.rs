@@ -3,6 +3,9 @@
 mod cut_invariance;
 mod driver_harness;
 mod driver_sql;
+mod final_windows;
+mod join_boundaries;
 mod null_values;
 mod rocksdb_store;
 mod runtime;
+mod time_range;

@@ -26,3 +26,12 @@ INSERT INTO s (k, colour) VALUES ('b', NULL);
 INSERT INTO s (k, colour) VALUES ('c', 'red');
 ASSERT VALUES t (colour, n) VALUES ('red', 1);
 ASSERT VALUES t (colour, n) VALUES ('red', 2);
+
+--@test: a hopping window of too many windows per row is refused
+--@expected.message: puts every row into 86400000 windows
+CREATE STREAM s (k STRING KEY, v BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
+CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW HOPPING (SIZE 1 DAY, ADVANCE BY 1 MILLISECOND) GROUP BY k;
+
+--@test: as many windows per row as are possible
+CREATE STREAM s (k STRING KEY, v BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
+CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s WINDOW HOPPING (SIZE 100 SECONDS, ADVANCE BY 1 MILLISECOND) GROUP BY k;

@@ -6,6 +6,7 @@ pub mod session;
 pub mod slots;
 pub mod table;
 pub mod time;
+pub mod time_windows;
 
 /// When an aggregation emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

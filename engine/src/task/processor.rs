@@ -77,6 +77,11 @@ pub trait Processor: Send + fmt::Debug {
     /// Rows of source `source`. Records that cannot be read are reported and left out.
     fn decode(&mut self, source: usize, records: RecordColumns<'_>) -> Result<SourceRows>;
 
+    /// Rows that one row may become, as far as that is known: [`Processor::process`] takes fewer rows at a time then.
+    fn rows_per_row(&self) -> usize {
+        1
+    }
+
     /// Processes rows of source `source`, which come in the order of the task.
     fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Output) -> Result<()>;
 

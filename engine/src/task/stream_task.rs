@@ -104,9 +104,10 @@ impl StreamTask {
     /// Processes up to about `rows_max` rows; gives how many.
     pub fn process(&mut self, rows_max: usize, out: &mut dyn Output) -> Result<usize> {
         let mut rows = 0;
+        let (decoded_max, rows_max) = (rows_max, (rows_max / self.processor.rows_per_row()).max(1));
         while rows < rows_max {
             for input in &mut self.inputs {
-                input.decode(self.processor.as_mut(), rows_max)?;
+                input.decode(self.processor.as_mut(), decoded_max)?;
             }
             let Some((next, limit)) = self.choose() else { break };
             let input = &mut self.inputs[next];

@@ -261,6 +261,10 @@ impl Processor for TopologyProcessor {
         Ok(SourceRows { rows, offsets })
     }
 
+    fn rows_per_row(&self) -> usize {
+        self.task.rows_per_row()
+    }
+
     fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Output) -> Result<()> {
         self.task.process_rows(source, rows, &mut Emitter { targets: &self.targets, out })
     }

@@ -38,7 +38,12 @@ pub struct TaskTopology {
 impl TaskTopology {
     pub fn new(topology: SubTopology, backend: Box<dyn StateBackend>) -> TaskTopology {
         let state = TaskState::new(topology.stores.clone(), backend);
-        TaskTopology { topology, state }
+        TaskTopology { topology, state, partition }
+    }
+
+    /// Rows that one input row may become, as far as that follows from the plan.
+    pub fn rows_per_row(&self) -> usize {
+        self.topology.nodes.iter().map(|n| n.operator.rows_per_row()).fold(1, usize::saturating_mul)
     }
 
     pub fn topology(&self) -> &SubTopology {

@@ -346,6 +346,22 @@ fn refuse_table_input(joined: &Joined, calls: &[ResolvedCall], query: &ast::quer
     ))
 }
 
+/// Hopping windows that one row may belong to: each is a group of its own, and a result for every row.
+const WINDOWS_PER_ROW_MAX: i64 = 100_000;
+
+fn too_many_windows(size_ms: i64, advance_ms: i64, span: Span) -> SqlError {
+    let windows = size_ms / advance_ms;
+    let least = size_ms / WINDOWS_PER_ROW_MAX + i64::from(size_ms % WINDOWS_PER_ROW_MAX != 0);
+    SqlError::analysis(
+        format!(
+            "A window of {size_ms} ms that advances by {advance_ms} ms puts every row into {windows} windows; \
+             {WINDOWS_PER_ROW_MAX} are possible."
+        ),
+        span,
+    )
+    .with_hint(format!("Use ADVANCE BY {least} MILLISECONDS or more."))
+}
+
 /// The WINDOW clause with its rules checked. None if there is none.
 fn window_spec(query: &ast::query::Query) -> Result<Option<WindowSpec>> {
     let Some(clause) = &query.window else { return Ok(None) };
@@ -367,6 +383,9 @@ fn window_spec(query: &ast::query::Query) -> Result<Option<WindowSpec>> {
                     ),
                     span,
                 ));
+            }
+            if size_ms / advance_ms > WINDOWS_PER_ROW_MAX {
+                return Err(too_many_windows(size_ms, advance_ms, span));
             }
             WindowBounds::Hopping { size_ms, advance_ms }
         }

@@ -21,8 +21,20 @@ use crate::state::task_state::{META_KEY, TaskState};
 pub struct SessionWindows {
     pub gap_ms: i64,
     pub grace_ms: i64,
-    /// Sessions are kept until stream time passes their end plus this.
+    /// Sessions are kept until stream time reaches their end plus this.
     pub retention_ms: i64,
+}
+
+impl SessionWindows {
+    /// Sessions that end before this take no more rows.
+    fn close_time(&self, stream_time: i64) -> i64 {
+        stream_time.saturating_sub(self.grace_ms).saturating_sub(self.gap_ms)
+    }
+
+    /// False if the session of the time alone would close after the last timestamp there is.
+    fn takes(&self, time: i64) -> bool {
+        time <= i64::MAX - self.gap_ms
+    }
 }
 
 /// Aggregates grouped rows of a stream. A row joins every session of its key that is no further away than the gap; they become
@@ -37,6 +49,9 @@ pub struct SessionAggregateOperator {
     observed_end: i64,
     /// Both as the store has them.
     stored: (i64, i64),
+    /// The final rows of sessions that end before this were emitted. What was stored with a stream time was emitted for that
+    /// stream time, so that a restart knows it.
+    emitted_end: i64,
     /// Sessions of each key, sorted by start. Keys are encoded key columns.
     sessions: HashMap<Box<[u8]>, Vec<u32>, foldhash::fast::FixedState>,
     /// Slots by the end of their session.
@@ -85,6 +100,7 @@ impl SessionAggregateOperator {
             config,
             stream_time: i64::MIN,
             stored: (i64::MIN, i64::MIN),
+            emitted_end: i64::MIN,
             observed_end: i64::MIN,
             sessions: HashMap::default(),
             by_end: BTreeMap::new(),
@@ -119,6 +135,7 @@ impl SessionAggregateOperator {
         })?;
         (self.stream_time, self.observed_end) = time.unwrap_or((i64::MIN, i64::MIN));
         self.stored = (self.stream_time, self.observed_end);
+        self.emitted_end = self.windows.close_time(self.stream_time);
         let (mut slots, mut rows) = (Vec::new(), Vec::new());
         for (key, start, end, bytes) in stored {
             slots.push(self.create(&key, start, end));
@@ -142,7 +159,10 @@ impl SessionAggregateOperator {
         let entry = self.slots.get(slot);
         let end = entry.window_end;
         if let Some(list) = self.sessions.get_mut(entry.key.as_ref()) {
-            list.retain(|s| *s != slot);
+            let from = list.partition_point(|s| self.slots.get(*s).window_start < entry.window_start);
+            if let Some(at) = list[from..].iter().position(|s| *s == slot) {
+                list.remove(from + at);
+            }
             if list.is_empty() {
                 self.sessions.remove(&entry.key);
             }
@@ -166,15 +186,11 @@ impl SessionAggregateOperator {
     fn neighbours(&self, key: &[u8], time: i64) -> Vec<u32> {
         let Some(list) = self.sessions.get(key) else { return Vec::new() };
         let expired = self.observed_end.saturating_sub(self.windows.retention_ms);
-        list.iter()
-            .copied()
-            .filter(|s| {
-                let entry = self.slots.get(*s);
-                entry.window_end > expired
-                    && entry.window_end >= time - self.windows.gap_ms
-                    && entry.window_start <= time + self.windows.gap_ms
-            })
-            .collect()
+        let earliest = time.saturating_sub(self.windows.gap_ms).max(expired.saturating_add(1));
+        let latest = time.saturating_add(self.windows.gap_ms);
+        // Sessions of a key do not overlap: their ends are sorted as well.
+        let from = list.partition_point(|s| self.slots.get(*s).window_end < earliest);
+        list[from..].iter().copied().take_while(|s| self.slots.get(*s).window_start <= latest).collect()
     }
 
     fn process_row(
@@ -186,8 +202,16 @@ impl SessionAggregateOperator {
         out: &mut Output,
     ) -> Result<()> {
         let time = batch.rowtime[row];
-        self.stream_time = self.stream_time.max(time);
-        let close_time = self.stream_time - self.windows.grace_ms - self.windows.gap_ms;
+        if !self.windows.takes(time) {
+            // Such a row does not move stream time: every later row would be late.
+            self.slots.calls.reporter().unwindowed_row(time);
+            return Ok(());
+        }
+        if time > self.stream_time {
+            self.stream_time = time;
+            self.emit_closed(batch, pending, out)?;
+        }
+        let close_time = self.windows.close_time(self.stream_time);
         let key = self.keys.get(row).to_vec();
         let joined = self.neighbours(&key, time);
         let bounds = joined.iter().map(|s| self.slots.get(*s)).map(|s| (s.window_start, s.window_end));
@@ -288,12 +312,16 @@ impl SessionAggregateOperator {
         Ok(())
     }
 
-    /// Emits and forgets sessions that ended before the close time.
-    fn emit_closed(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
-        let close_time =
-            self.stream_time.saturating_sub(self.windows.grace_ms).saturating_sub(self.windows.gap_ms);
-        let mut closed: Vec<u32> =
-            self.by_end.range(..close_time).flat_map(|(_, s)| s.iter().copied()).collect();
+    /// Emits the final rows of sessions that stream time has closed: at once, since a later row may still extend them. They stay
+    /// in the store until they expire.
+    fn emit_closed(&mut self, batch: &RowBatch, pending: &mut Pending, out: &mut Output) -> Result<()> {
+        let close_time = self.windows.close_time(self.stream_time);
+        if !matches!(self.config.emission, Emission::Final(_)) || close_time <= self.emitted_end {
+            return Ok(());
+        }
+        let ended = self.by_end.range(self.emitted_end..close_time);
+        let mut closed: Vec<u32> = ended.flat_map(|(_, s)| s.iter().copied()).collect();
+        self.emitted_end = close_time;
         closed.sort_by(|a, b| {
             let (a, b) = (self.slots.get(*a), self.slots.get(*b));
             (a.window_end, a.window_start, &a.key).cmp(&(b.window_end, b.window_start, &b.key))
@@ -301,6 +329,7 @@ impl SessionAggregateOperator {
         if closed.is_empty() {
             return Ok(());
         }
+        self.apply(batch, pending, out)?;
         let value = self.slots.calls.evaluate(&closed);
         let mut rows = self.slots.rows(&closed, value)?;
         if self.config.old_values {
@@ -310,13 +339,17 @@ impl SessionAggregateOperator {
                 Some(OldRows { value: old, absent: Some(arrow::buffer::BooleanBuffer::new_set(rows.len())) });
         }
         out.emit(rows);
-        closed.into_iter().for_each(|slot| self.forget(slot, context.state));
         Ok(())
     }
 
+    /// Forgets sessions beyond retention, but none whose final row is still to come.
     fn expire(&mut self, state: &mut TaskState) {
         let oldest = self.stream_time.saturating_sub(self.windows.retention_ms);
-        let expired: Vec<u32> = self.by_end.range(..oldest).flat_map(|(_, s)| s.iter().copied()).collect();
+        let oldest = match self.config.emission {
+            Emission::Final(_) => oldest.min(self.emitted_end.saturating_sub(1)),
+            Emission::EveryChange | Emission::OnCommit => oldest,
+        };
+        let expired: Vec<u32> = self.by_end.range(..=oldest).flat_map(|(_, s)| s.iter().copied()).collect();
         expired.into_iter().for_each(|slot| self.forget(slot, state));
     }
 }
@@ -388,10 +421,7 @@ impl Operator for SessionAggregateOperator {
         }
         self.apply(&batch, &mut pending, out)?;
         self.slots.calls.reporter().late_rows(pending.late, self.stream_time);
-        match self.config.emission {
-            Emission::Final(_) => self.emit_closed(context, out),
-            Emission::EveryChange | Emission::OnCommit => Ok(()),
-        }
+        Ok(())
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {

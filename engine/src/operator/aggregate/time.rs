@@ -1,7 +1,7 @@
 //! Aggregation without windows, and over tumbling and hopping windows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
@@ -13,6 +13,7 @@ use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
 use crate::error::Result;
 use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots, store_key};
+use crate::operator::aggregate::time_windows::TimeWindows;
 use crate::operator::aggregate::{Emission, EmissionConfig, ExpiredFinals};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::state::backend::KeyRange;
@@ -20,25 +21,8 @@ use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_arena::{NO_ROW, RowArena};
 use crate::state::task_state::{META_KEY, TaskState};
 
-/// Tumbling (`advance_ms` = `size_ms`) or hopping windows. Units: ms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeWindows {
-    pub size_ms: i64,
-    pub advance_ms: i64,
-    /// A window takes rows until stream time reaches its end plus this.
-    pub grace_ms: i64,
-    /// Windows are kept until stream time reaches their start plus this. At least size + grace.
-    pub retention_ms: i64,
-}
-
-impl TimeWindows {
-    /// Start of the first window that contains a time.
-    #[inline]
-    fn first_start(&self, time: i64) -> i64 {
-        let earliest = (time - self.size_ms + self.advance_ms).max(0);
-        earliest - earliest % self.advance_ms
-    }
-}
+/// Windows that the rows of one step are assigned to, about: larger batches are processed in pieces.
+const ASSIGNED_MAX: usize = 1 << 17;
 
 /// Aggregates grouped rows of a stream.
 #[derive(Debug)]
@@ -52,6 +36,9 @@ pub struct AggregateOperator {
     stream_time: i64,
     /// Stream time as the store has it.
     stored_time: i64,
+    /// The final rows of windows that start no later than this were emitted. What was stored with a stream time was emitted for
+    /// that stream time, so that a restart knows it.
+    emitted_start: i64,
     /// Windows by start: those in memory, and the store keys of those that are not.
     by_start: BTreeMap<i64, Vec<u32>>,
     evicted: BTreeMap<i64, BTreeSet<Vec<u8>>>,
@@ -85,6 +72,7 @@ impl AggregateOperator {
             config,
             stream_time: i64::MIN,
             stored_time: i64::MIN,
+            emitted_start: i64::MIN,
             by_start: BTreeMap::new(),
             evicted: BTreeMap::new(),
             complete: false,
@@ -114,6 +102,7 @@ impl AggregateOperator {
         {
             self.stream_time = i64::from_le_bytes(*bytes);
             self.stored_time = self.stream_time;
+            self.emitted_start = self.windows.map_or(i64::MIN, |w| w.last_closed_start(self.stream_time));
         }
         let mut groups = 0_usize;
         let windowed = self.windows.is_some();
@@ -156,19 +145,20 @@ impl AggregateOperator {
         for row in 0..rows {
             let assigned = assignment.rows.len();
             let time = batch.rowtime[row];
+            // Such a row does not move stream time: every later row would be late.
+            let Some(starts) = windows.starts(time) else {
+                self.slots.calls.reporter().unwindowed_row(time);
+                continue;
+            };
             let advanced = time > self.stream_time;
             self.stream_time = self.stream_time.max(time);
-            let close_time = self.stream_time - windows.grace_ms;
-            let mut start = windows.first_start(time);
+            let closed = windows.last_closed_start(self.stream_time);
             let key_hash = self.hasher.hash_one(self.keys.get(row));
-            while start <= time {
-                if start + windows.size_ms > close_time {
-                    assignment.rows.push(row as u32);
-                    assignment.starts.push(start);
-                    assignment.hashes.push(window_hash(key_hash, start));
-                    last_start = last_start.max(start);
-                }
-                start += windows.advance_ms;
+            for start in starts.filter(|start| *start > closed) {
+                assignment.rows.push(row as u32);
+                assignment.starts.push(start);
+                assignment.hashes.push(window_hash(key_hash, start));
+                last_start = last_start.max(start);
             }
             late += u64::from(assignment.rows.len() == assigned);
             if keep_advances && advanced {
@@ -190,7 +180,7 @@ impl AggregateOperator {
     }
 
     fn create(&mut self, hash: u64, key: &[u8], start: i64) -> u32 {
-        let end = self.windows.map_or(0, |w| start + w.size_ms);
+        let end = self.windows.map_or(0, |w| w.end(start));
         let slot = self.slots.create(hash, key, start, end);
         let slots = &self.slots;
         self.index.insert_unique(hash, slot, |s| slots.get(*s).hash);
@@ -276,7 +266,7 @@ impl AggregateOperator {
     ) -> Result<()> {
         let windows = self.windows.map(|w| WindowColumns {
             start: assignment.starts.clone().into(),
-            end: assignment.starts.iter().map(|s| s + w.size_ms).collect(),
+            end: assignment.starts.iter().map(|s| w.end(*s)).collect(),
             kind: WindowEnds::Fixed,
         });
         let prior = self.config.old_values.then(|| {
@@ -312,7 +302,7 @@ impl AggregateOperator {
         Ok(())
     }
 
-    /// Windows that stream time has closed, as final rows; they are forgotten.
+    /// Windows that stream time has closed, as final rows. They stay in the store until they expire.
     fn emit_closed(
         &mut self,
         advances: &[(i64, i64)],
@@ -321,20 +311,27 @@ impl AggregateOperator {
         out: &mut Output,
     ) -> Result<()> {
         let Some(windows) = self.windows else { return Ok(()) };
+        let last_start = windows.last_closed_start(self.stream_time);
+        if last_start <= self.emitted_start {
+            return Ok(());
+        }
+        let range = (Bound::Excluded(self.emitted_start), Bound::Included(last_start));
+        self.emitted_start = last_start;
+        self.load_evicted(range, context.state)?;
         let mut closed: Vec<u32> = Vec::new();
-        let last_start = self.stream_time.saturating_sub(windows.grace_ms).saturating_sub(windows.size_ms);
-        self.load_evicted(last_start, context.state)?;
-        while let Some(entry) = self.by_start.first_entry() {
-            if *entry.key() > last_start {
-                break;
+        let mut lost: Vec<i64> = Vec::new();
+        for (start, slots) in self.by_start.range(range) {
+            if lose && windows.is_lost(*start, advances) {
+                lost.push(*start);
+                continue;
             }
-            let start = *entry.key();
-            let mut slots = entry.remove();
-            let lost = lose && is_lost(&windows, start, advances);
-            slots.sort_by(|a, b| self.slots.get(*a).key.cmp(&self.slots.get(*b).key));
-            for slot in slots {
-                if lost { self.forget(slot, context.state) } else { closed.push(slot) }
-            }
+            let from = closed.len();
+            closed.extend_from_slice(slots);
+            closed[from..].sort_by(|a, b| self.slots.get(*a).key.cmp(&self.slots.get(*b).key));
+        }
+        for slot in lost.iter().filter_map(|start| self.by_start.remove(start)).flatten().collect::<Vec<_>>()
+        {
+            self.forget(slot, context.state);
         }
         if closed.is_empty() {
             return Ok(());
@@ -347,7 +344,6 @@ impl AggregateOperator {
             rows.old = Some(OldRows { value: old, absent: Some(BooleanBuffer::new_set(rows.len())) });
         }
         out.emit(rows);
-        closed.into_iter().for_each(|slot| self.forget(slot, context.state));
         Ok(())
     }
 
@@ -366,13 +362,11 @@ impl AggregateOperator {
         self.slots.release(slot);
     }
 
-    /// Reads windows that start no later than this back from the store.
-    fn load_evicted(&mut self, last_start: i64, state: &TaskState) -> Result<()> {
-        while let Some(entry) = self.evicted.first_entry() {
-            if *entry.key() > last_start {
-                break;
-            }
-            let (start, keys) = entry.remove_entry();
+    /// Reads windows of these starts back from the store.
+    fn load_evicted(&mut self, range: (Bound<i64>, Bound<i64>), state: &TaskState) -> Result<()> {
+        let starts: Vec<i64> = self.evicted.range(range).map(|(start, _)| *start).collect();
+        for start in starts {
+            let keys = self.evicted.remove(&start).unwrap_or_default();
             let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
             let found = state.multi_get(self.slots.store(), &asked)?;
             let (mut slots, mut rows) = (Vec::new(), Vec::new());
@@ -390,7 +384,7 @@ impl AggregateOperator {
     /// Drops windows beyond retention.
     fn expire(&mut self, state: &mut TaskState) {
         let Some(windows) = self.windows else { return };
-        let last_start = self.stream_time.saturating_sub(windows.retention_ms);
+        let last_start = windows.last_expired_start(self.stream_time);
         while let Some(entry) = self.by_start.first_entry() {
             if *entry.key() > last_start {
                 break;
@@ -409,7 +403,7 @@ impl AggregateOperator {
         }
     }
 
-    /// Forgets groups beyond the bound, oldest windows first. All are clean.
+    /// Forgets groups beyond the bounds, oldest windows first. All are clean.
     fn evict(&mut self) {
         if self.slots.len() <= self.resident_max {
             return;
@@ -478,21 +472,16 @@ fn old_rows(
     Ok(OldRows { value, absent: some_bits(absent.into_iter().collect()) })
 }
 
-/// True if a store of this retention would have dropped the window when stream time closed it.
-fn is_lost(windows: &TimeWindows, start: i64, advances: &[(i64, i64)]) -> bool {
-    let closes_at = start + windows.size_ms + windows.grace_ms;
-    advances
-        .iter()
-        .find(|(time, _)| *time >= closes_at)
-        .is_some_and(|(_, last_start)| start < last_start - windows.retention_ms)
-}
-
 #[inline]
 fn window_hash(key_hash: u64, start: i64) -> u64 {
     (key_hash ^ start as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
 }
 
 impl Operator for AggregateOperator {
+    fn rows_per_row(&self) -> usize {
+        self.windows.map_or(1, |w| w.per_row())
+    }
+
     fn process(
         &mut self,
         _port: usize,
@@ -501,6 +490,45 @@ impl Operator for AggregateOperator {
         out: &mut Output,
     ) -> Result<()> {
         self.open(context.state)?;
+        let rows_max = (ASSIGNED_MAX / self.rows_per_row()).max(1);
+        if batch.len() <= rows_max {
+            return self.process_piece(batch, context, out);
+        }
+        (0..batch.len()).step_by(rows_max).try_for_each(|at| {
+            self.process_piece(batch.slice(at, rows_max.min(batch.len() - at)), context, out)
+        })
+    }
+
+    fn flush(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
+        self.open(context.state)?;
+        if self.config.emission == Emission::OnCommit {
+            let dirty = self.slots.dirty();
+            let value = self.slots.calls.evaluate(&dirty);
+            let mut rows = self.slots.rows(&dirty, value)?;
+            if self.config.old_values {
+                rows.old = Some(self.take_old(&dirty, &rows.value)?);
+            }
+            out.emit(rows);
+        }
+        self.slots.flush(context.state)?;
+        if self.windows.is_some() && self.stream_time > self.stored_time {
+            self.stored_time = self.stream_time;
+            let meta = self.stream_time.to_le_bytes().to_vec();
+            context.state.put(self.slots.store(), META_KEY.to_vec(), Some(meta));
+        }
+        self.expire(context.state);
+        self.evict();
+        Ok(())
+    }
+}
+
+impl AggregateOperator {
+    fn process_piece(
+        &mut self,
+        batch: RowBatch,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<()> {
         self.keys.encode(&batch.key, batch.len())?;
         let assignment = self.assign(&batch);
         self.load_missing(&assignment, context.state)?;
@@ -529,30 +557,6 @@ impl Operator for AggregateOperator {
         }
     }
 
-    fn flush(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
-        self.open(context.state)?;
-        if self.config.emission == Emission::OnCommit {
-            let dirty = self.slots.dirty();
-            let value = self.slots.calls.evaluate(&dirty);
-            let mut rows = self.slots.rows(&dirty, value)?;
-            if self.config.old_values {
-                rows.old = Some(self.take_old(&dirty, &rows.value)?);
-            }
-            out.emit(rows);
-        }
-        self.slots.flush(context.state)?;
-        if self.windows.is_some() && self.stream_time > self.stored_time {
-            self.stored_time = self.stream_time;
-            let meta = self.stream_time.to_le_bytes().to_vec();
-            context.state.put(self.slots.store(), META_KEY.to_vec(), Some(meta));
-        }
-        self.expire(context.state);
-        self.evict();
-        Ok(())
-    }
-}
-
-impl AggregateOperator {
     fn take_old(&mut self, dirty: &[u32], value: &[ArrayRef]) -> Result<OldRows> {
         let rows: Vec<u32> = dirty.iter().map(|s| self.before.get(s).copied().unwrap_or(NO_ROW)).collect();
         let absent = rows.iter().map(|r| *r == NO_ROW).collect();

@@ -36,7 +36,18 @@ pub struct JoinWindow {
 impl JoinWindow {
     /// How long rows are kept.
     pub fn retention_ms(&self) -> i64 {
-        self.before_ms + self.after_ms + self.grace_ms.unwrap_or(DEFAULT_GRACE_MS)
+        let grace = self.grace_ms.unwrap_or(DEFAULT_GRACE_MS);
+        self.before_ms.saturating_add(self.after_ms).saturating_add(grace)
+    }
+
+    /// False if partners of a row of this time may come after the last timestamp there is.
+    fn takes(&self, time: i64) -> bool {
+        time <= i64::MAX - self.before_ms.max(self.after_ms).max(1)
+    }
+
+    /// True if stream time is past the time, the reach and the grace period: no partner can follow.
+    fn is_past(time: i64, reach_ms: i64, grace_ms: i64, stream_time: i64) -> bool {
+        time.saturating_add(reach_ms).saturating_add(grace_ms) < stream_time
     }
 
     /// How far before and after its own time a row of a side finds partners.
@@ -133,16 +144,17 @@ impl StreamStreamJoinOperator {
         let Some(grace) = self.window.grace_ms else { return };
         let closed = |row: &Unmatched| {
             let (_, after) = self.window.reach(row.is_primary);
-            row.time + after + grace < self.stream_time
+            JoinWindow::is_past(row.time, after, grace, self.stream_time)
         };
         let earliest = self.window.before_ms.min(self.window.after_ms);
-        if self.unmatched.first_time().is_none_or(|t| t + earliest + grace >= self.stream_time) {
+        let may_be_past = |time: i64| JoinWindow::is_past(time, earliest, grace, self.stream_time);
+        if !self.unmatched.first_time().is_some_and(may_be_past) {
             return;
         }
         let found: Vec<Unmatched> = self
             .unmatched
             .iter()
-            .take_while(|r| r.time + earliest + grace < self.stream_time)
+            .take_while(|r| may_be_past(r.time))
             .filter(|r| closed(r))
             .cloned()
             .collect();
@@ -177,7 +189,7 @@ impl StreamStreamJoinOperator {
         let key = self.keys.get(row);
         let is_buffered = self.buffers[port].push(key, time, window.1, slot);
         let (before, after) = self.window.reach(is_primary);
-        let (from, to) = ((time - before).max(0), (time + after).max(0));
+        let (from, to) = (time.saturating_sub(before).max(0), time.saturating_add(after).max(0));
         let matches = self.buffers[1 - port].matches(key, from, to);
         for other in matches {
             let mut slots = [slot; 2];
@@ -271,7 +283,11 @@ impl Operator for StreamStreamJoinOperator {
         let mut dropped = Vec::new();
         let mut late = 0;
         for (row, slot) in slots.into_iter().enumerate() {
-            if nulls.as_ref().is_some_and(|n| n.value(row)) {
+            if !self.window.takes(batch.rowtime[row]) {
+                // Such a row does not move stream time: every later row would be late.
+                self.reporter.unwindowed_row(batch.rowtime[row]);
+                dropped.push(slot);
+            } else if nulls.as_ref().is_some_and(|n| n.value(row)) {
                 self.stream_time = self.stream_time.max(batch.rowtime[row]);
                 if self.is_outer(port) {
                     let mut slots = [NO_ROW; 2];

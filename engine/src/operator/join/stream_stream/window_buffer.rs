@@ -1,6 +1,6 @@
 //! The rows of one stream that a row of the other may still join.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use arrow::array::ArrayRef;
@@ -114,7 +114,7 @@ impl WindowBuffer {
     /// The row of this time and sequence number.
     pub fn find(&self, key: &[u8], time: i64, sequence: i64) -> Option<BufferedRow> {
         let list = self.rows.get(key)?;
-        list.iter().find(|r| r.time == time && r.sequence == sequence).copied()
+        position(list, time, sequence).map(|at| list[at])
     }
 
     /// The number that the last pushed row got.
@@ -173,12 +173,14 @@ impl WindowBuffer {
                 let mut bytes = Vec::new();
                 encode_row(&readers, i, row.time, row.window_end, &mut bytes);
                 state.put(self.store, buffer_key(key, row.time, row.sequence), Some(bytes));
-                written.push(((*key).clone(), row.sequence));
+                written.push(((*key).clone(), row.time, row.sequence));
             }
         }
-        for (key, sequence) in written {
+        for (key, time, sequence) in written {
             let list = self.rows.get_mut(&key).expect("rows just written are buffered");
-            list.iter_mut().filter(|r| r.sequence == sequence).for_each(|r| r.stored = true);
+            if let Some(at) = position(list, time, sequence) {
+                list[at].stored = true;
+            }
         }
         if changed {
             let mut meta = self.observed.to_le_bytes().to_vec();
@@ -191,27 +193,31 @@ impl WindowBuffer {
 
     /// Forgets rows up to a time.
     fn expire(&mut self, expired: i64, state: &mut TaskState) {
-        while let Some(entry) = self.by_time.first_entry() {
-            let time = *entry.key();
-            if time > expired {
-                return;
-            }
-            for key in entry.remove() {
-                let Some(list) = self.rows.get_mut(&key) else { continue };
-                let expired = list.partition_point(|r| r.time <= time);
-                for row in list.drain(..expired) {
-                    self.arena.remove(row.slot);
-                    if !row.stored {
-                        continue;
-                    }
+        let later = match expired.checked_add(1) {
+            Some(first) => self.by_time.split_off(&first),
+            None => BTreeMap::new(),
+        };
+        let keys: BTreeSet<Box<[u8]>> =
+            std::mem::replace(&mut self.by_time, later).into_values().flatten().collect();
+        for key in keys {
+            let Some(list) = self.rows.get_mut(&key) else { continue };
+            let end = list.partition_point(|r| r.time <= expired);
+            for row in list.drain(..end) {
+                self.arena.remove(row.slot);
+                if row.stored {
                     state.put(self.store, buffer_key(&key, row.time, row.sequence), None);
                 }
-                if list.is_empty() {
-                    self.rows.remove(&key);
-                }
+            }
+            if list.is_empty() {
+                self.rows.remove(&key);
             }
         }
     }
+}
+
+/// Where the row of this time and sequence number is in a list of one key.
+fn position(list: &[BufferedRow], time: i64, sequence: i64) -> Option<usize> {
+    list.binary_search_by_key(&(time, sequence), |r| (r.time, r.sequence)).ok()
 }
 
 fn buffer_key(key: &[u8], time: i64, sequence: i64) -> Vec<u8> {

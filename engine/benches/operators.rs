@@ -68,10 +68,15 @@ fn run(name: &str, operator: &mut dyn Operator, batches: &[RowBatch], state: &mu
     for i in 0..BATCHES {
         let mut out = Output::default();
         operator
-            .process(0, batches[i % batches.len()].clone(), &mut OperatorContext { state }, &mut out)
+            .process(
+                0,
+                batches[i % batches.len()].clone(),
+                &mut OperatorContext { state, partition: 0 },
+                &mut out,
+            )
             .expect("processes");
         if (i + 1) % COMMIT_BATCHES == 0 {
-            operator.flush(&mut OperatorContext { state }, &mut out).expect("flushes");
+            operator.flush(&mut OperatorContext { state, partition: 0 }, &mut out).expect("flushes");
             state.commit(Vec::new()).expect("commits");
         }
         emitted += black_box(out.take()).iter().map(|(_, b)| b.len()).sum::<usize>();
@@ -126,7 +131,7 @@ fn main() {
         StepReporter { logger: "bench".into(), log: Arc::new(DiscardLog) },
     );
     for batch in &batches {
-        let mut context = OperatorContext { state: &mut state_of_run };
+        let mut context = OperatorContext { state: &mut state_of_run, partition: 0 };
         join.process(1, batch.clone(), &mut context, &mut Output::default()).expect("loads");
     }
     run("stream-table join", &mut join, &batches, &mut state_of_run);

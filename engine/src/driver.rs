@@ -1,5 +1,6 @@
 //! Runs queries over records in memory: no broker, no threads, a clock that is set by hand.
 
+mod delivery;
 pub mod query;
 pub mod topic_log;
 
@@ -39,9 +40,20 @@ pub enum TaskLayout {
     PerPartition,
 }
 
+/// When rows of internal topics reach their readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Before the query reads on. What is emitted is then the same for every cut into batches.
+    AtOnce,
+    /// At any time, in the order of their partition, drawn with this seed: as when tasks run beside each other. Only the final
+    /// state of what is emitted is then the same for every seed.
+    Drawn(u64),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverConfig {
     pub batch_rows: BatchRows,
+    pub delivery: Delivery,
     pub layout: TaskLayout,
     pub topology: TopologyConfig,
     /// Commit after so many input records. None: when a run ends.
@@ -54,6 +66,7 @@ impl Default for DriverConfig {
     fn default() -> DriverConfig {
         DriverConfig {
             batch_rows: BatchRows::Whole,
+            delivery: Delivery::AtOnce,
             layout: TaskLayout::Single,
             topology: TopologyConfig::default(),
             commit_records: None,
@@ -65,7 +78,7 @@ impl Default for DriverConfig {
 /// Topics, and queries that read and write them.
 ///
 /// Queries run one after another, in the order they were added, each over all records that are there. Within a query a run of
-/// records goes through all sub-topologies before the next.
+/// records goes through all sub-topologies before the next, unless [`Delivery`] says otherwise.
 #[derive(Debug)]
 pub struct TopologyDriver {
     config: DriverConfig,

@@ -29,6 +29,8 @@ use crate::state::task_state::TaskState;
 #[derive(Debug)]
 pub struct OperatorContext<'a> {
     pub state: &'a mut TaskState,
+    /// The partition that the task processes.
+    pub partition: i32,
 }
 
 /// Takes the batches that an operator emits, in order.
@@ -66,6 +68,12 @@ pub trait Operator: Send + fmt::Debug {
         context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()>;
+
+    /// Goes on with input that becomes too many rows for one batch, once what was emitted has been passed on. Called until it
+    /// gives false.
+    fn resume(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Rows that one input row may become, as far as that follows from the plan: input is cut accordingly.
     fn rows_per_row(&self) -> usize {

@@ -5,6 +5,7 @@ mod driver_harness;
 mod driver_sql;
 mod final_windows;
 mod join_boundaries;
+mod join_oracle;
 mod null_values;
 mod rocksdb_store;
 mod runtime;

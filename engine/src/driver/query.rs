@@ -1,16 +1,16 @@
 //! One query of the driver: its tasks, its internal topics, its changelogs.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::{RecordHeaders, RowBatch};
+use crate::driver::delivery::{InFlight, InternalRecord, Run};
 use crate::driver::topic_log::{DriverRecord, TopicLog, partition_for_key};
-use crate::driver::{BatchRows, DriverConfig, TaskLayout, split_mix};
+use crate::driver::{BatchRows, Delivery, DriverConfig, TaskLayout, split_mix};
 use crate::error::Result;
 use crate::operator::BuildContext;
-use crate::serde::encoded::EncodedRows;
 use crate::state::backend::StoreId;
 use crate::state::changelog::{ChangelogRecord, ChangelogSink};
 use crate::state::memory::MemoryBackend;
@@ -20,7 +20,7 @@ use crate::topology::builder::build;
 use crate::topology::sink::SinkRecords;
 use crate::topology::source::RecordSlice;
 use crate::topology::sub_topology::TopicName;
-use crate::topology::task_topology::{TaskOutput, TaskTopology};
+use crate::topology::task_topology::{InternalRecords, TaskOutput, TaskTopology};
 
 /// Sub-topology and partition.
 type TaskId = (usize, i32);
@@ -45,18 +45,8 @@ pub struct DriverQuery {
     batches: u64,
     since_commit: usize,
     keyless: usize,
+    in_flight: InFlight,
     results: Vec<RowBatch>,
-}
-
-/// A record on its way through an internal topic.
-#[derive(Debug)]
-struct InternalRecord {
-    topic: TopicName,
-    partition: i32,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    timestamp: i64,
-    headers: Option<Arc<RecordHeaders>>,
 }
 
 /// What a task emitted.
@@ -83,17 +73,12 @@ impl TaskOutput for Emitted {
         Ok(())
     }
 
-    fn internal(
-        &mut self,
-        topic: &TopicName,
-        keys: EncodedRows,
-        values: EncodedRows,
-        batch: RowBatch,
-    ) -> Result<()> {
+    fn internal(&mut self, topic: &TopicName, records: InternalRecords) -> Result<()> {
+        let InternalRecords { keys, values, partitions, batch } = records;
         for row in 0..batch.len() {
             self.internal.push(InternalRecord {
                 topic: topic.clone(),
-                partition: 0,
+                partition: partitions.as_ref().map(|p| p.value(row)),
                 key: keys.get(row).map(<[u8]>::to_vec),
                 value: values.get(row).map(<[u8]>::to_vec),
                 timestamp: batch.rowtime[row],
@@ -152,6 +137,7 @@ impl DriverQuery {
             batches: 0,
             since_commit: 0,
             keyless: 0,
+            in_flight: InFlight::new(config.delivery),
             results: Vec::new(),
         })
     }
@@ -193,14 +179,20 @@ impl DriverQuery {
                 self.commit(topics)?;
             }
         }
-        self.commit(topics)
+        loop {
+            self.deliver(usize::MAX, topics)?;
+            self.commit(topics)?;
+            if self.in_flight.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// How many of the next records are one batch.
     fn next_batch(&mut self, rest: &[usize], topics: &TopicLog) -> usize {
         self.batches += 1;
         let limit = match self.config.batch_rows {
-            _ if self.record_at_a_time => 1,
+            _ if self.record_at_a_time && self.config.delivery == Delivery::AtOnce => 1,
             BatchRows::Whole => usize::MAX,
             BatchRows::Rows(rows) => rows.max(1),
             BatchRows::Random(seed) => 1 + (split_mix(seed.wrapping_add(self.batches)) % 16) as usize,
@@ -249,48 +241,56 @@ impl DriverQuery {
         }
     }
 
-    /// Carries what was emitted to topics, and through internal topics until nothing is left.
+    /// Carries what was emitted to topics, and through internal topics what is due.
     fn settle(&mut self, emitted: Emitted, topics: &mut TopicLog) -> Result<()> {
-        let mut queue: VecDeque<InternalRecord> = VecDeque::new();
-        self.collect(emitted, &mut queue, topics);
-        while let Some(first) = queue.pop_front() {
-            let mut run = vec![first];
-            while let Some(next) =
-                queue.pop_front_if(|r| r.topic == run[0].topic && r.partition == run[0].partition)
-            {
-                run.push(next);
-            }
-            let Some((sub, source)) = self.internal.get(&run[0].topic).copied() else { continue };
-            let slice = RecordSlice {
-                partition: run[0].partition,
-                keys: run.iter().map(|r| r.key.as_deref()).collect(),
-                values: run.iter().map(|r| r.value.as_deref()).collect(),
-                timestamps: run.iter().map(|r| r.timestamp).collect(),
-                offsets: vec![0; run.len()],
-                headers: some_headers(run.iter().map(|r| r.headers.clone())),
-            };
-            let mut emitted = Emitted::default();
-            let partition = run[0].partition;
-            self.task((sub, partition))?.process(source, &slice, &mut emitted)?;
-            self.collect(emitted, &mut queue, topics);
+        self.collect(emitted, topics);
+        let due = self.in_flight.due();
+        self.deliver(due, topics)
+    }
+
+    /// Delivers runs of internal records, those that they lead to included.
+    fn deliver(&mut self, runs_max: usize, topics: &mut TopicLog) -> Result<()> {
+        for _ in 0..runs_max {
+            let Some(run) = self.in_flight.next_run() else { break };
+            let emitted = self.process_run(&run)?;
+            self.collect(emitted, topics);
         }
         Ok(())
     }
 
-    fn collect(&mut self, emitted: Emitted, queue: &mut VecDeque<InternalRecord>, topics: &mut TopicLog) {
+    fn process_run(&mut self, run: &Run) -> Result<Emitted> {
+        let mut emitted = Emitted::default();
+        let Some((sub, source)) = self.internal.get(&run.topic).copied() else { return Ok(emitted) };
+        let records = &run.records;
+        let slice = RecordSlice {
+            partition: run.partition,
+            keys: records.iter().map(|r| r.key.as_deref()).collect(),
+            values: records.iter().map(|r| r.value.as_deref()).collect(),
+            timestamps: records.iter().map(|r| r.timestamp).collect(),
+            offsets: vec![0; records.len()],
+            headers: some_headers(records.iter().map(|r| r.headers.clone())),
+        };
+        self.task((sub, run.partition))?.process(source, &slice, &mut emitted)?;
+        Ok(emitted)
+    }
+
+    fn collect(&mut self, emitted: Emitted, topics: &mut TopicLog) {
         for record in emitted.sink {
             topics.append(record, None);
         }
         self.results.extend(emitted.results);
-        for mut record in emitted.internal {
-            record.partition = self.internal_partition(&record, topics);
-            queue.push_back(record);
+        for record in emitted.internal {
+            let partition = self.internal_partition(&record, topics);
+            self.in_flight.push(partition, record);
         }
     }
 
     fn internal_partition(&mut self, record: &InternalRecord, topics: &TopicLog) -> i32 {
         if self.config.layout == TaskLayout::Single {
             return 0;
+        }
+        if let Some(partition) = record.partition {
+            return partition;
         }
         let partitions = self.internal_partitions(&record.topic, topics);
         match &record.key {
@@ -327,7 +327,7 @@ impl DriverQuery {
         let mut topology = self.build()?;
         let sub = topology.sub_topologies.swap_remove(id.0);
         let backend = MemoryBackend::new(sub.stores.len());
-        Ok(TaskTopology::new(sub, Box::new(backend)))
+        Ok(TaskTopology::new(sub, id.1, Box::new(backend)))
     }
 
     /// Ends the commit interval of every task.

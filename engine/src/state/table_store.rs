@@ -166,6 +166,20 @@ impl TableStore {
         old
     }
 
+    /// Changes the store's own number of a row that exists.
+    pub fn set_extra(&mut self, key: &[u8], extra: i64) {
+        let Some(position) = self.position(key) else { return };
+        let entry = self.entries[position as usize].as_mut().expect("indexed entries exist");
+        if !entry.row.exists() || entry.row.extra == extra {
+            return;
+        }
+        entry.row.extra = extra;
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(position);
+        }
+    }
+
     /// Value columns of rows. Shape: one row per entry of `slots`, NULLs for [`NO_ROW`].
     pub fn gather(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         self.arena.gather(slots)
@@ -210,7 +224,6 @@ impl TableStore {
         if self.index.len() <= self.resident_max {
             return Ok(());
         }
-        let target = self.resident_max - self.resident_max / 4;
         while self.index.len() > target {
             let position = self.evict_from % self.entries.len();
             self.evict_from = position + 1;

@@ -76,9 +76,17 @@ impl RecordCollector {
         TargetId(self.targets.len() - 1)
     }
 
-    /// Appends a record to the partition of its key; records without a key go to `fallback`.
+    /// Appends a record to the partition it names, else to that of its key; records without either go to `fallback`.
     pub fn append(&mut self, target: TargetId, fallback: i32, record: &OutputRecord<'_>) {
         let count = self.targets[target.0].partitions.len() as i32;
+        if let Some(partition) = record.partition {
+            if (0..count).contains(&partition) {
+                return self.append_to(target, partition, record);
+            }
+            let topic = &self.targets[target.0].topic;
+            self.failed = Some(format!("partition {partition} of {topic} does not exist"));
+            return;
+        }
         let partition = match record.key {
             Some(key) => partition_for_key(&key[..key.len().saturating_sub(record.window_bytes)], count),
             None => fallback.rem_euclid(count),
@@ -213,7 +221,7 @@ mod tests {
     use super::*;
 
     fn record<'a>(key: Option<&'a [u8]>, value: &'a [u8]) -> OutputRecord<'a> {
-        OutputRecord { timestamp: 5, key, window_bytes: 0, value: Some(value), headers: &[] }
+        OutputRecord { timestamp: 5, key, window_bytes: 0, partition: None, value: Some(value), headers: &[] }
     }
 
     #[test]
@@ -253,6 +261,24 @@ mod tests {
         wanted.sort_unstable();
         assert_eq!(values, wanted);
         assert_eq!(collector.bytes(), 0);
+    }
+
+    #[test]
+    fn records_go_to_the_partition_they_name() {
+        let mut collector = RecordCollector::new(Compression::None, 1 << 20);
+        let target = collector.target(&"t".into(), 3);
+        for partition in 0..3 {
+            collector.append(
+                target,
+                0,
+                &OutputRecord { partition: Some(partition), ..record(Some(b"21"), b"v") },
+            );
+        }
+        let batches = collector.take_all().expect("batches");
+        let partitions: Vec<i32> = batches.iter().map(|(partition, _)| partition.partition).collect();
+        assert_eq!(partitions, [0, 1, 2]);
+        collector.append(target, 0, &OutputRecord { partition: Some(3), ..record(Some(b"21"), b"v") });
+        assert!(collector.take_all().is_err(), "a partition that does not exist");
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct OutputRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Bytes at the end of the key that are a window's bounds: all windows of a key go to one partition.
     pub window_bytes: usize,
+    /// None: the key decides.
+    pub partition: Option<i32>,
     pub value: Option<&'a [u8]>,
     pub headers: &'a [Header<'a>],
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::Int32Array;
 use arrow::buffer::ScalarBuffer;
 use weir_broker::ids::Offset;
 use weir_broker::record::reader::{Header, Headers};
@@ -27,7 +28,7 @@ use crate::topology::materialization::{Materialization, MaterializedReader};
 use crate::topology::sink::SinkRecords;
 use crate::topology::source::RecordSlice;
 use crate::topology::sub_topology::{SubTopology, TopicName, TopicReader};
-use crate::topology::task_topology::{TaskOutput, TaskTopology};
+use crate::topology::task_topology::{InternalRecords, TaskOutput, TaskTopology};
 use crate::topology::{OutputCaching, Topology, TopologyConfig};
 
 /// What plans are compiled with.
@@ -109,7 +110,7 @@ impl ProcessorFactory for TopologyFactory {
     fn create(
         &self,
         sub_topology: u32,
-        _partition: i32,
+        partition: i32,
         backend: Box<dyn StateBackend>,
     ) -> Result<Box<dyn Processor>> {
         let mut topology = self.topology()?;
@@ -118,7 +119,7 @@ impl ProcessorFactory for TopologyFactory {
             return Err(EngineError::Plan { reason: format!("there is no sub-topology {index}") });
         }
         let sub = topology.sub_topologies.swap_remove(index);
-        Ok(Box::new(TopologyProcessor::new(sub, backend)))
+        Ok(Box::new(TopologyProcessor::new(sub, partition, backend)))
     }
 }
 
@@ -163,11 +164,19 @@ pub struct TopologyProcessor {
 }
 
 impl TopologyProcessor {
-    fn new(sub: SubTopology, backend: Box<dyn StateBackend>) -> TopologyProcessor {
+    fn new(sub: SubTopology, partition: i32, backend: Box<dyn StateBackend>) -> TopologyProcessor {
         let targets = sub.targets.iter().filter_map(|t| t.topic()).collect();
         let stateless = sub.stores.is_empty();
-        TopologyProcessor { task: TaskTopology::new(sub, backend), targets, stateless }
+        TopologyProcessor { task: TaskTopology::new(sub, partition, backend), targets, stateless }
     }
+}
+
+/// How records get their partitions.
+struct Placement {
+    /// Bytes at the end of each key that do not count.
+    window_bytes: usize,
+    /// One per record; None: the keys decide.
+    partitions: Option<Int32Array>,
 }
 
 /// Hands what operators emit to the task's collector.
@@ -183,7 +192,7 @@ impl Emitter<'_> {
         keys: &EncodedRows,
         values: &EncodedRows,
         batch: &RowBatch,
-        window_bytes: usize,
+        placement: &Placement,
     ) -> Result<()> {
         let target = self.targets.iter().position(|t| t == topic).ok_or_else(|| EngineError::Plan {
             reason: format!("{topic:?} is not a target of the sub-topology"),
@@ -200,7 +209,8 @@ impl Emitter<'_> {
                 OutputRecord {
                     timestamp: batch.rowtime[row],
                     key: keys.get(row),
-                    window_bytes,
+                    window_bytes: placement.window_bytes,
+                    partition: placement.partitions.as_ref().map(|p| p.value(row)),
                     value: values.get(row),
                     headers: &headers,
                 },
@@ -213,17 +223,13 @@ impl Emitter<'_> {
 impl TaskOutput for Emitter<'_> {
     fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()> {
         let topic = TopicName::External(topic.to_owned());
-        self.records(&topic, &records.keys, &records.values, &records.batch, records.window_bytes)
+        let placement = Placement { window_bytes: records.window_bytes, partitions: None };
+        self.records(&topic, &records.keys, &records.values, &records.batch, &placement)
     }
 
-    fn internal(
-        &mut self,
-        topic: &TopicName,
-        keys: EncodedRows,
-        values: EncodedRows,
-        batch: RowBatch,
-    ) -> Result<()> {
-        self.records(topic, &keys, &values, &batch, 0)
+    fn internal(&mut self, topic: &TopicName, records: InternalRecords) -> Result<()> {
+        let placement = Placement { window_bytes: 0, partitions: records.partitions };
+        self.records(topic, &records.keys, &records.values, &records.batch, &placement)
     }
 
     fn result(&mut self, batch: RowBatch) -> Result<()> {

@@ -25,7 +25,7 @@ use crate::topology::materialization::{Materialization, StoredRows};
 use crate::topology::sink::SinkWriter;
 use crate::topology::source::SourceReader;
 use crate::topology::sub_topology::{
-    Edge, InternalTarget, Node, SourceNode, SubTopology, Target, TopicName, TopicReader,
+    Edge, InternalTarget, Node, Partitioning, SourceNode, SubTopology, Target, TopicName, TopicReader,
 };
 use crate::topology::{Topology, TopologyConfig};
 
@@ -75,6 +75,17 @@ fn keeps_source_table(plan: &QueryPlan) -> bool {
 pub(crate) enum Outlet {
     Source(usize),
     Node { node: usize, output: usize },
+}
+
+/// An internal topic to add.
+#[derive(Debug)]
+pub(crate) struct InternalTopic<'a> {
+    /// Without `-repartition`.
+    pub(crate) name: &'a str,
+    pub(crate) key_format: &'a FormatInfo,
+    pub(crate) schema: &'a LogicalSchema,
+    pub(crate) old_values: OldValues,
+    pub(crate) partitioning: Partitioning,
 }
 
 /// The store of an aggregation, as pull queries could use it.
@@ -207,26 +218,35 @@ impl TopologyBuilder<'_> {
     fn build_repartition(&mut self, step: &RepartitionStep, sub: usize, old: bool) -> Result<Outlet> {
         let upstream = self.add_sub_topology();
         let from = self.build_step(&step.input, upstream, old)?;
-        let old = if old { OldValues::Carried } else { OldValues::Dropped };
-        self.add_internal_topic(&step.name, &step.key_format, &step.schema, old, (upstream, from), sub)
+        let old_values = if old { OldValues::Carried } else { OldValues::Dropped };
+        let topic = InternalTopic {
+            name: &step.name,
+            key_format: &step.key_format,
+            schema: &step.schema,
+            old_values,
+            partitioning: Partitioning::Key,
+        };
+        self.add_internal_topic(&topic, (upstream, from), sub)
     }
 
-    /// Sends rows through an internal topic into another sub-topology. `name` is without `-repartition`.
+    /// Sends rows through an internal topic into another sub-topology.
     pub(crate) fn add_internal_topic(
         &mut self,
-        name: &str,
-        key_format: &FormatInfo,
-        schema: &LogicalSchema,
-        old: OldValues,
+        spec: &InternalTopic<'_>,
         (upstream, from): (usize, Outlet),
         sub: usize,
     ) -> Result<Outlet> {
-        let name = format!("{}-repartition", self.unique_name(name));
-        let writer = InternalWriter::new(&name, key_format, schema)?;
+        let name = format!("{}-repartition", self.unique_name(spec.name));
+        let writer = InternalWriter::new(&name, spec.key_format, spec.schema)?;
         let topic = TopicName::Internal(name.clone());
-        let target = InternalTarget { topic: topic.clone(), writer, key_format: key_format.clone() };
+        let target = InternalTarget {
+            topic: topic.clone(),
+            writer,
+            key_format: spec.key_format.clone(),
+            partitioning: spec.partitioning,
+        };
         self.add_target(upstream, from, Target::Internal(target));
-        let reader = TopicReader::Internal(InternalReader::new(&name, schema, old));
+        let reader = TopicReader::Internal(InternalReader::new(&name, spec.schema, spec.old_values));
         Ok(self.add_source(sub, topic, reader))
     }
 

@@ -133,7 +133,12 @@ impl MaterializedReader {
         let mut current = batch;
         for operator in &mut self.suffix {
             let mut out = Output::default();
-            operator.process(0, current, &mut OperatorContext { state: &mut self.state }, &mut out)?;
+            operator.process(
+                0,
+                current,
+                &mut OperatorContext { state: &mut self.state, partition: 0 },
+                &mut out,
+            )?;
             let Some((_, batch)) = out.take().pop() else { return Ok(RowBatch::empty(&self.schema)) };
             current = match &batch.absent {
                 Some(absent) => {

@@ -31,9 +31,9 @@ use crate::operator::join::stream_table::StreamTableJoinOperator;
 use crate::operator::join::table_table::TableTableJoinOperator;
 use crate::operator::materialize::{MaterializeOperator, NeedlessTombstones};
 use crate::topology::OutputCaching;
-use crate::topology::builder::{AggregateStore, Outlet, TopologyBuilder, input_schema};
+use crate::topology::builder::{AggregateStore, InternalTopic, Outlet, TopologyBuilder, input_schema};
 use crate::topology::internal_topic::OldValues;
-use crate::topology::sub_topology::Edge;
+use crate::topology::sub_topology::{Edge, Partitioning};
 
 impl TopologyBuilder<'_> {
     pub(crate) fn build_aggregate(&mut self, step: &AggregateStep, sub: usize, old: bool) -> Result<Outlet> {
@@ -53,9 +53,14 @@ impl TopologyBuilder<'_> {
         let mut grouped = self.add_node(upstream, &format!("{name}-GroupBy"), Box::new(group), &[input]);
         if step.regroup {
             let old = if is_table { OldValues::Carried } else { OldValues::Dropped };
-            let (format, schema) = (&step.key_format, grouped_schema(step));
-            let topic = "Aggregate-GroupBy";
-            grouped = self.add_internal_topic(topic, format, &schema, old, (upstream, grouped), sub)?;
+            let topic = InternalTopic {
+                name: "Aggregate-GroupBy",
+                key_format: &step.key_format,
+                schema: &grouped_schema(step),
+                old_values: old,
+                partitioning: Partitioning::Key,
+            };
+            grouped = self.add_internal_topic(&topic, (upstream, grouped), sub)?;
         }
         let store = self.add_store(sub, "Aggregate-Aggregate-Materialize");
         self.aggregate = Some(AggregateStore { sub, store });
@@ -183,10 +188,14 @@ impl TopologyBuilder<'_> {
         let side = self.add_sub_topology();
         let schema = subscription_schema(left_schema, &step.foreign_key.sql_type);
         let outlet = Outlet::Node { node: subscriber, output: SUBSCRIPTIONS };
-        let topic = "KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION";
-        let format = key_format(&step.right);
-        let subscriptions =
-            self.add_internal_topic(topic, &format, &schema, OldValues::Dropped, (sub, outlet), side)?;
+        let topic = InternalTopic {
+            name: "KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION",
+            key_format: &key_format(&step.right),
+            schema: &schema,
+            old_values: OldValues::Dropped,
+            partitioning: Partitioning::Key,
+        };
+        let subscriptions = self.add_internal_topic(&topic, (sub, outlet), side)?;
         let right = self.build_step(&step.right, side, false)?;
         let subscription_store = self.add_store(side, "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE");
         let right_table = self.side_table(side, "KafkaTopic_Right-Reduce", right_schema);
@@ -195,10 +204,15 @@ impl TopologyBuilder<'_> {
         let answers = self.add_node(side, "LookUp", Box::new(look_up), &[subscriptions, right]);
 
         let schema = response_schema(left_schema, right_schema);
-        let topic = "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE";
-        let format = key_format(&step.left);
-        let responses =
-            self.add_internal_topic(topic, &format, &schema, OldValues::Dropped, (side, answers), sub)?;
+        // Producers of the left topic may use any partitioner: the partition of a row does not follow from its key.
+        let topic = InternalTopic {
+            name: "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE",
+            key_format: &key_format(&step.left),
+            schema: &schema,
+            old_values: OldValues::Dropped,
+            partitioning: Partitioning::Column(schema.value.len() - 1),
+        };
+        let responses = self.add_internal_topic(&topic, (side, answers), sub)?;
         self.connect(sub, responses, Edge::Node { node: subscriber, port: 1 });
         debug_assert!(matches!(step.kind, JoinKind::Inner | JoinKind::Left));
         if !old {

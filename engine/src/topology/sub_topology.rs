@@ -1,7 +1,11 @@
 //! A part of a query that runs in one task: between the topics it reads and the topics it writes.
 
+use arrow::array::{Array, AsArray, Int32Array};
+use arrow::datatypes::Int32Type;
 use weir_sql::format::FormatInfo;
 
+use crate::batch::RowBatch;
+use crate::error::{EngineError, Result};
 use crate::operator::Operator;
 use crate::state::backend::StoreSpec;
 use crate::topology::internal_topic::{InternalReader, InternalWriter};
@@ -76,6 +80,33 @@ pub struct InternalTarget {
     pub topic: TopicName,
     pub writer: InternalWriter,
     pub key_format: FormatInfo,
+    pub partitioning: Partitioning,
+}
+
+/// Which partition of an internal topic a row goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitioning {
+    /// That of its key.
+    Key,
+    /// The one that this value column, an INTEGER, names.
+    Column(usize),
+}
+
+impl InternalTarget {
+    /// The partition of each row, if the key does not decide.
+    ///
+    /// Errors: a row names none, since the row that it answers is of an older version.
+    pub fn partitions(&self, batch: &RowBatch) -> Result<Option<Int32Array>> {
+        let Partitioning::Column(column) = self.partitioning else { return Ok(None) };
+        let partitions = batch.value[column].as_primitive::<Int32Type>();
+        if partitions.null_count() > 0 {
+            return Err(EngineError::CorruptRow {
+                store: format!("{:?}", self.topic),
+                reason: "it names no partition to answer to".to_owned(),
+            });
+        }
+        Ok(Some(partitions.clone()))
+    }
 }
 
 impl Target {

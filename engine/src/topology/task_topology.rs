@@ -1,5 +1,7 @@
 //! A sub-topology at work in one task.
 
+use arrow::array::Int32Array;
+
 use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::operator::{OperatorContext, Output};
@@ -15,17 +17,21 @@ pub trait TaskOutput {
     /// Records for a topic of the user.
     fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()>;
 
-    /// Records for an internal topic. Shape: as many keys and values as `batch` has rows.
-    fn internal(
-        &mut self,
-        topic: &TopicName,
-        keys: EncodedRows,
-        values: EncodedRows,
-        batch: RowBatch,
-    ) -> Result<()>;
+    /// Records for an internal topic.
+    fn internal(&mut self, topic: &TopicName, records: InternalRecords) -> Result<()>;
 
     /// Rows of a transient query.
     fn result(&mut self, batch: RowBatch) -> Result<()>;
+}
+
+/// Rows on their way through an internal topic. Shape: as many keys, values and partitions as `batch` has rows.
+#[derive(Debug)]
+pub struct InternalRecords {
+    pub keys: EncodedRows,
+    pub values: EncodedRows,
+    /// None: the key decides.
+    pub partitions: Option<Int32Array>,
+    pub batch: RowBatch,
 }
 
 /// Operators with their state. Threads: one.
@@ -33,10 +39,11 @@ pub trait TaskOutput {
 pub struct TaskTopology {
     topology: SubTopology,
     state: TaskState,
+    partition: i32,
 }
 
 impl TaskTopology {
-    pub fn new(topology: SubTopology, backend: Box<dyn StateBackend>) -> TaskTopology {
+    pub fn new(topology: SubTopology, partition: i32, backend: Box<dyn StateBackend>) -> TaskTopology {
         let state = TaskState::new(topology.stores.clone(), backend);
         TaskTopology { topology, state, partition }
     }
@@ -93,7 +100,7 @@ impl TaskTopology {
     pub fn flush(&mut self, output: &mut dyn TaskOutput) -> Result<()> {
         for node in 0..self.topology.nodes.len() {
             let mut emitted = Output::default();
-            let mut context = OperatorContext { state: &mut self.state };
+            let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
             self.topology.nodes[node].operator.flush(&mut context, &mut emitted)?;
             self.forward(node, emitted, output)?;
         }
@@ -107,9 +114,17 @@ impl TaskTopology {
         match edge {
             Edge::Node { node, port } => {
                 let mut emitted = Output::default();
-                let mut context = OperatorContext { state: &mut self.state };
+                let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
                 self.topology.nodes[node].operator.process(port, batch, &mut context, &mut emitted)?;
-                self.forward(node, emitted, output)
+                self.forward(node, emitted, output)?;
+                loop {
+                    let mut emitted = Output::default();
+                    let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
+                    if !self.topology.nodes[node].operator.resume(&mut context, &mut emitted)? {
+                        return Ok(());
+                    }
+                    self.forward(node, emitted, output)?;
+                }
             }
             Edge::Target(target) => match &mut self.topology.targets[target] {
                 Target::Sink(sink) => {
@@ -118,7 +133,8 @@ impl TaskTopology {
                 }
                 Target::Internal(internal) => {
                     let (keys, values) = internal.writer.write(&batch)?;
-                    output.internal(&internal.topic, keys, values, batch)
+                    let partitions = internal.partitions(&batch)?;
+                    output.internal(&internal.topic, InternalRecords { keys, values, partitions, batch })
                 }
                 Target::Result => output.result(batch),
                 Target::Nowhere => Ok(()),

@@ -40,6 +40,7 @@ impl ChangelogSink for TaskChangelog<'_> {
         if let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) {
             let output = OutputRecord {
                 window_bytes: 0,
+                partition: None,
                 timestamp: self.timestamp,
                 key: Some(record.key),
                 value: record.value,

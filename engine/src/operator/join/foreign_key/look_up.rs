@@ -1,14 +1,14 @@
 //! The right side of a foreign-key join.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, UInt32Array};
 use arrow::datatypes::{Int32Type, Int64Type};
 use weir_sql::types::SqlType;
 
 use crate::batch::RowBatch;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::operator::join::foreign_key::Instruction;
 use crate::operator::join::side::{SideTable, side_columns};
 use crate::operator::keys::{batch_keys, null_keys};
@@ -21,13 +21,28 @@ use crate::state::row_arena::NO_ROW;
 
 /// Port 0 takes subscriptions, port 1 right changes; responses are emitted.
 ///
-/// Shape of the subscription store: key is the foreign key and then the left key, value the hash of the left row.
+/// Shape of the subscription store: key is the foreign key and then the left key, value a [`Subscription`].
 #[derive(Debug)]
 pub struct LookUpOperator {
     subscriptions: StoreId,
     left_key_types: Vec<SqlType>,
     right: SideTable,
     keys: EncodedKeys,
+    changes: Option<Changes>,
+}
+
+/// Responses emitted at a time: each has the columns of its right row.
+const RESPONSES_MAX: usize = 1_024;
+
+/// Changes of right rows whose subscribers are being answered. Shape: `slots` has one entry per row; rows before `row` are put
+/// and answered, that row only if `from` is set.
+#[derive(Debug)]
+struct Changes {
+    batch: RowBatch,
+    slots: Vec<u32>,
+    row: usize,
+    /// The next subscriber of the row.
+    from: Option<Vec<u8>>,
 }
 
 /// Responses to send. Shape: one entry per response.
@@ -35,14 +50,59 @@ pub struct LookUpOperator {
 struct Responses {
     /// The input row that brought it about.
     triggers: Vec<u32>,
-    hashes: Vec<i64>,
+    subscriptions: Vec<Subscription>,
     slots: Vec<u32>,
     rowtimes: Vec<i64>,
 }
 
+/// A subscription as the store has it.
+///
+/// | length | what |
+/// |---|---|
+/// | 1 | version, [`Subscription::VERSION`] |
+/// | 8 | hash of the left row, little-endian |
+/// | 4 | partition of the left row, little-endian |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Subscription {
+    hash: i64,
+    partition: i32,
+}
+
+impl Subscription {
+    /// Version 1 was the hash alone.
+    const VERSION: u8 = 2;
+
+    fn encode(self) -> Vec<u8> {
+        let mut bytes = vec![Subscription::VERSION];
+        bytes.extend_from_slice(&self.hash.to_le_bytes());
+        bytes.extend_from_slice(&self.partition.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Subscription> {
+        let fields = || -> Option<Subscription> {
+            let (version, rest) = bytes.split_first()?;
+            let (hash, rest) = rest.split_first_chunk::<8>()?;
+            let partition = <[u8; 4]>::try_from(rest).ok()?;
+            (*version == Subscription::VERSION).then(|| Subscription {
+                hash: i64::from_le_bytes(*hash),
+                partition: i32::from_le_bytes(partition),
+            })
+        };
+        fields().ok_or_else(|| corrupt("it is of another version: drop the query and create it again"))
+    }
+}
+
+fn corrupt(reason: &str) -> EngineError {
+    EngineError::CorruptRow {
+        store: "subscriptions of a foreign-key join".to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
 impl LookUpOperator {
     pub fn new(subscriptions: StoreId, left_key_types: Vec<SqlType>, right: SideTable) -> LookUpOperator {
-        LookUpOperator { subscriptions, left_key_types, right, keys: EncodedKeys::default() }
+        LookUpOperator { subscriptions, left_key_types, right, keys: EncodedKeys::default(), changes: None }
     }
 
     fn subscribe(
@@ -53,13 +113,19 @@ impl LookUpOperator {
     ) -> Result<()> {
         batch_keys(&batch, &mut self.keys)?;
         let found = self.right.look_up(&self.keys, |_| false, context.state)?;
-        let left_keys = batch.value.len() - 2;
+        let left_keys = batch.value.len() - 3;
         let readers = ColumnReader::all(&batch.value[..left_keys])?;
         let hashes = batch.value[left_keys].as_primitive::<Int64Type>();
         let codes = batch.value[left_keys + 1].as_primitive::<Int32Type>();
+        let partitions = batch.value[left_keys + 2].as_primitive::<Int32Type>();
+        if partitions.null_count() > 0 {
+            return Err(corrupt("it names no partition to answer to: drop the query and create it again"));
+        }
         let mut responses = Responses::default();
         for (row, right) in found.iter().enumerate() {
-            let Some(instruction) = Instruction::from_code(codes.value(row)) else { continue };
+            let instruction = Instruction::from_code(codes.value(row))
+                .ok_or_else(|| corrupt("its instruction is of another version"))?;
+            let subscription = Subscription { hash: hashes.value(row), partition: partitions.value(row) };
             let mut key = self.keys.get(row).to_vec();
             encode_key(&readers, row, &mut key)?;
             let slot = match instruction {
@@ -67,20 +133,14 @@ impl LookUpOperator {
                     context.state.put(self.subscriptions, key, None);
                     NO_ROW
                 }
-                Instruction::SubscribeAndAnswer | Instruction::SubscribeAndAnswerIfPresent => {
-                    let hash = hashes.value(row).to_le_bytes().to_vec();
-                    context.state.put(self.subscriptions, key, Some(hash));
+                Instruction::SubscribeAndAnswer => {
+                    context.state.put(self.subscriptions, key, Some(subscription.encode()));
                     right.slot
                 }
             };
-            let answers = match instruction {
-                Instruction::Unsubscribe => false,
-                Instruction::UnsubscribeAndAnswer | Instruction::SubscribeAndAnswer => true,
-                Instruction::SubscribeAndAnswerIfPresent => right.exists(),
-            };
-            if answers {
+            if instruction != Instruction::Unsubscribe {
                 responses.triggers.push(row as u32);
-                responses.hashes.push(hashes.value(row));
+                responses.subscriptions.push(subscription);
                 responses.slots.push(slot);
                 responses.rowtimes.push(batch.rowtime[row].max(right.rowtime));
             }
@@ -92,7 +152,7 @@ impl LookUpOperator {
         self.emit(&batch, key, responses, out)
     }
 
-    /// Tells every subscriber of the changed rows.
+    /// Puts right rows one after another and answers the subscribers of each.
     fn change(&mut self, batch: RowBatch, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
         let batch = match null_keys(&batch) {
             Some(nulls) => batch.filter(&!&nulls)?,
@@ -102,30 +162,60 @@ impl LookUpOperator {
         self.right.rows.load(&self.keys, |_| false, context.state)?;
         let columns = RowBatch { value: side_columns(&batch), old: None, ..batch.clone() };
         let slots = add_values(&mut self.right.rows, &columns)?;
+        self.changes = Some(Changes { batch, slots, row: 0, from: None });
+        self.answer_changes(context, out)?;
+        Ok(())
+    }
+
+    /// Answers some subscribers of changed rows. False: there are none left.
+    fn answer_changes(&mut self, context: &OperatorContext<'_>, out: &mut Output) -> Result<bool> {
+        let Some(mut changes) = self.changes.take() else { return Ok(false) };
         let mut responses = Responses::default();
         let mut left_keys = KeyDecoder::new(&self.left_key_types);
-        for row in 0..batch.len() {
-            let key = self.keys.get(row);
-            self.right.rows.replace(key, table_row(&batch, &slots, row));
+        while changes.row < changes.batch.len() && responses.triggers.len() < RESPONSES_MAX {
+            let (row, key) = (changes.row, self.keys.get(changes.row));
+            let range = match changes.from.take() {
+                None => {
+                    self.right.rows.replace(key, table_row(&changes.batch, &changes.slots, row));
+                    KeyRange::prefix(key)
+                }
+                Some(from) => KeyRange { from: Bound::Included(from), ..KeyRange::prefix(key) },
+            };
             let mut failed = None;
-            context.state.scan(self.subscriptions, &KeyRange::prefix(key), &mut |subscription, hash| {
-                if let Err(error) = left_keys.push(&subscription[key.len()..]) {
-                    failed = Some(error);
+            context.state.scan(self.subscriptions, &range, &mut |subscriber, bytes| {
+                if responses.triggers.len() == RESPONSES_MAX {
+                    changes.from = Some(subscriber.to_vec());
                     return ControlFlow::Break(());
                 }
+                let pushed = left_keys.push(&subscriber[key.len()..]);
+                let subscription = match pushed.and_then(|_| Subscription::decode(bytes)) {
+                    Ok(subscription) => subscription,
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                };
                 responses.triggers.push(row as u32);
-                responses.hashes.push(hash.first_chunk::<8>().map_or(0, |h| i64::from_le_bytes(*h)));
-                responses.slots.push(slots[row]);
-                responses.rowtimes.push(batch.rowtime[row]);
+                responses.subscriptions.push(subscription);
+                responses.slots.push(changes.slots[row]);
+                responses.rowtimes.push(changes.batch.rowtime[row]);
                 ControlFlow::Continue(())
             })?;
             if let Some(error) = failed {
                 return Err(error);
             }
+            if changes.from.is_none() {
+                changes.row += 1;
+            }
         }
         let key = left_keys.finish();
-        self.emit(&batch, key, responses, out)?;
-        self.right.rows.release()
+        self.emit(&changes.batch, key, responses, out)?;
+        if changes.row < changes.batch.len() {
+            self.changes = Some(changes);
+            return Ok(true);
+        }
+        self.right.rows.release()?;
+        Ok(true)
     }
 
     fn emit(
@@ -137,8 +227,10 @@ impl LookUpOperator {
     ) -> Result<()> {
         let mut value = self.right.rows.gather(&responses.slots)?;
         let found: BooleanArray = responses.slots.iter().map(|s| Some(*s != NO_ROW)).collect();
-        value.push(Arc::new(Int64Array::from(responses.hashes)));
+        let subscriptions = &responses.subscriptions;
+        value.push(Arc::new(subscriptions.iter().map(|s| s.hash).collect::<Int64Array>()));
         value.push(Arc::new(found));
+        value.push(Arc::new(subscriptions.iter().map(|s| s.partition).collect::<Int32Array>()));
         debug_assert!(key.iter().all(|k| k.len() == responses.triggers.len()));
         out.emit(RowBatch {
             key,
@@ -166,6 +258,10 @@ impl Operator for LookUpOperator {
             0 => self.subscribe(batch, context, out),
             _ => self.change(batch, context, out),
         }
+    }
+
+    fn resume(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<bool> {
+        self.answer_changes(context, out)
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {

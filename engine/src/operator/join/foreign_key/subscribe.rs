@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, UInt32Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Int64Type};
 use foldhash::fast::FixedState;
 use weir_sql::plan::physical::JoinKind;
@@ -13,14 +14,14 @@ use crate::error::Result;
 use crate::operator::evaluator::Evaluator;
 use crate::operator::join::foreign_key::Instruction;
 use crate::operator::keys::batch_keys;
-use crate::operator::materialize::put_changes;
+use crate::operator::materialize::{add_values, table_row};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::processing_log::StepReporter;
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::{EncodedKeys, encode_key};
 use crate::state::row_arena::NO_ROW;
 use crate::state::row_codec::encode_row;
-use crate::state::table_store::TableStore;
+use crate::state::table_store::{TableRow, TableStore};
 
 /// Output for subscriptions; results are on 0.
 pub const SUBSCRIPTIONS: usize = 1;
@@ -29,6 +30,11 @@ pub const SUBSCRIPTIONS: usize = 1;
 const NO_HASH: i64 = 0;
 
 /// Port 0 takes left changes, port 1 the responses.
+///
+/// A result must not outlive its rows, although a response to an older version of the left row is dropped. Therefore every
+/// version with a foreign key is answered, and the result of an inner join is taken back here, at once, when its left row
+/// goes or loses its foreign key. Left rows of an inner join remember in the store's own number whether they have a result
+/// (0: no; else the time at which it came to exist, plus 1), so that answers without a right row take back results only.
 #[derive(Debug)]
 pub struct SubscribeOperator {
     kind: JoinKind,
@@ -40,22 +46,63 @@ pub struct SubscribeOperator {
     keys: EncodedKeys,
 }
 
+/// The number of a left row without a result.
+const NO_RESULT: i64 = 0;
+
+/// A change of a left row. `new` and `old`: None if there is no row, else whether its foreign key is not NULL.
+struct Change {
+    row: usize,
+    new: Option<bool>,
+    old: Option<bool>,
+    /// Both foreign keys are there and equal.
+    same: bool,
+    hash: i64,
+    had_result: bool,
+}
+
+/// The foreign key that a subscription goes under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Old,
+    New,
+}
+
 /// Subscriptions to send. Shape: one entry per record.
 #[derive(Default)]
 struct Subscriptions {
     rows: Vec<u32>,
-    /// True: under the foreign key of the old row.
-    old_key: Vec<bool>,
+    keys: Vec<Key>,
     hashes: Vec<i64>,
     instructions: Vec<i32>,
 }
 
 impl Subscriptions {
-    fn push(&mut self, row: usize, old_key: bool, hash: i64, instruction: Instruction) {
-        self.rows.push(row as u32);
-        self.old_key.push(old_key);
-        self.hashes.push(hash);
+    fn push(&mut self, change: &Change, key: Key, instruction: Instruction) {
+        self.rows.push(change.row as u32);
+        self.keys.push(key);
+        self.hashes.push(change.hash);
         self.instructions.push(instruction.code());
+    }
+}
+
+/// The result of a left row that has no right side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LocalRow {
+    AsItIs,
+    Tombstone,
+}
+
+/// Results that do not depend on the right side. Shape: one entry per row.
+#[derive(Default)]
+struct LocalRows {
+    rows: Vec<u32>,
+    kinds: Vec<LocalRow>,
+}
+
+impl LocalRows {
+    fn push(&mut self, row: usize, kind: LocalRow) {
+        self.rows.push(row as u32);
+        self.kinds.push(kind);
     }
 }
 
@@ -89,26 +136,50 @@ impl SubscribeOperator {
         };
         batch_keys(&batch, &mut self.keys)?;
         self.left.load(&self.keys, |_| false, context.state)?;
-        let olds = put_changes(&mut self.left, &self.keys, &batch)?;
+        let new_key = self.foreign_key.evaluate(&batch)?.remove(0);
+        let olds = self.put(&batch, &new_key)?;
         let slots: Vec<u32> = olds.iter().map(|o| o.slot).collect();
         let old = OldRows {
             value: self.left.gather(&slots)?,
             absent: some_bits(olds.iter().map(|o| !o.exists()).collect()),
         };
         let batch = RowBatch { old: Some(old), ..batch };
-        let new_key = self.foreign_key.evaluate(&batch)?.remove(0);
         let old_key = self.foreign_key.evaluate_old(&batch)?.map(|mut c| c.remove(0));
         let old_key =
             old_key.unwrap_or_else(|| arrow::array::new_null_array(new_key.data_type(), batch.len()));
-        self.send(&batch, &new_key, &old_key, out)?;
+        let results: Vec<i64> = olds.iter().map(|o| o.extra).collect();
+        self.send(&batch, &new_key, &old_key, &results, context.partition, out)?;
         self.left.release()
     }
 
-    fn send(&self, batch: &RowBatch, new_key: &ArrayRef, old_key: &ArrayRef, out: &mut Output) -> Result<()> {
+    /// Puts left rows in order and gives what each replaced. A row takes over the result of the row it replaces, unless that
+    /// is taken back.
+    fn put(&mut self, batch: &RowBatch, new_key: &ArrayRef) -> Result<Vec<TableRow>> {
+        let slots = add_values(&mut self.left, batch)?;
+        let mut olds = Vec::with_capacity(batch.len());
+        for row in 0..batch.len() {
+            let key = self.keys.get(row);
+            let result = if new_key.is_null(row) { NO_RESULT } else { self.left.find(key).extra };
+            let new = TableRow { extra: result, ..table_row(batch, &slots, row) };
+            olds.push(self.left.replace(key, if new.exists() { new } else { TableRow::ABSENT }));
+        }
+        Ok(olds)
+    }
+
+    /// Shape: `results` has the number of each old row.
+    fn send(
+        &self,
+        batch: &RowBatch,
+        new_key: &ArrayRef,
+        old_key: &ArrayRef,
+        results: &[i64],
+        partition: i32,
+        out: &mut Output,
+    ) -> Result<()> {
         let hashes = row_hashes(batch)?;
         let (new_reader, old_reader) = (ColumnReader::new(new_key)?, ColumnReader::new(old_key)?);
         let mut subscriptions = Subscriptions::default();
-        let mut local = Vec::new();
+        let mut local = LocalRows::default();
         for (row, row_hash) in hashes.iter().enumerate() {
             let new = (!batch.is_absent(row)).then(|| !new_key.is_null(row));
             let old = (!batch.is_old_absent(row)).then(|| !old_key.is_null(row));
@@ -119,19 +190,27 @@ impl SubscribeOperator {
                 Ok(a == b)
             };
             let same = new == Some(true) && old == Some(true) && same()?;
-            self.decide(row, new, old, same, *row_hash, &mut subscriptions, &mut local);
+            let change =
+                Change { row, new, old, same, hash: *row_hash, had_result: results[row] != NO_RESULT };
+            match self.kind {
+                JoinKind::Inner => self.decide_inner(&change, &mut subscriptions, &mut local),
+                JoinKind::Left | JoinKind::Right | JoinKind::Outer => {
+                    decide_left(&change, &mut subscriptions, &mut local)
+                }
+            }
         }
-        self.emit_local(batch, &local, out)?;
+        self.emit_local(batch, &local, results, out)?;
         let keys: Vec<u32> = subscriptions
             .rows
             .iter()
-            .zip(&subscriptions.old_key)
-            .map(|(row, old)| if *old { row + batch.len() as u32 } else { *row })
+            .zip(&subscriptions.keys)
+            .map(|(row, key)| if *key == Key::Old { row + batch.len() as u32 } else { *row })
             .collect();
         let both = arrow::compute::concat(&[new_key.as_ref(), old_key.as_ref()])?;
         let mut value = take_columns(&batch.key, &UInt32Array::from(subscriptions.rows.clone()))?;
         value.push(Arc::new(Int64Array::from(subscriptions.hashes)));
         value.push(Arc::new(Int32Array::from(subscriptions.instructions)));
+        value.push(Arc::new(Int32Array::from(vec![partition; subscriptions.rows.len()])));
         let sent = RowBatch {
             key: take_columns(&[both], &UInt32Array::from(keys))?,
             value,
@@ -144,55 +223,44 @@ impl SubscribeOperator {
         Ok(())
     }
 
-    /// `new` and `old`: None if there is no row, else whether its foreign key is not NULL. Rows whose result does not depend on the
-    /// right side are pushed to `local`.
-    #[allow(clippy::too_many_arguments)]
-    fn decide(
-        &self,
-        row: usize,
-        new: Option<bool>,
-        old: Option<bool>,
-        same: bool,
-        hash: i64,
-        subscriptions: &mut Subscriptions,
-        local: &mut Vec<u32>,
-    ) {
-        let is_left = self.kind == JoinKind::Left;
-        let answer =
-            if is_left { Instruction::SubscribeAndAnswer } else { Instruction::SubscribeAndAnswerIfPresent };
-        match (old, new) {
-            (None, None) => {}
-            (Some(true), Some(true)) if same => subscriptions.push(row, false, hash, answer),
-            (Some(true), Some(true)) => {
-                subscriptions.push(row, true, hash, Instruction::Unsubscribe);
-                subscriptions.push(row, false, hash, Instruction::SubscribeAndAnswer);
-            }
-            (None | Some(false), Some(true)) => subscriptions.push(row, false, hash, answer),
-            (Some(true), Some(false)) if is_left => {
-                subscriptions.push(row, true, hash, Instruction::Unsubscribe);
-                local.push(row as u32);
-            }
-            (Some(true), Some(false)) => {
-                subscriptions.push(row, true, hash, Instruction::UnsubscribeAndAnswer);
-            }
-            (Some(true), None) => subscriptions.push(row, true, NO_HASH, Instruction::UnsubscribeAndAnswer),
-            (None | Some(false), Some(false)) if is_left => local.push(row as u32),
-            (None | Some(false), Some(false)) => {
-                self.reporter.record_error("the foreign key is NULL: the row is left out");
-            }
-            (Some(false), None) if is_left => local.push(row as u32),
-            (Some(false), None) => {}
+    fn decide_inner(&self, change: &Change, subscriptions: &mut Subscriptions, local: &mut LocalRows) {
+        if change.old == Some(true) && !change.same {
+            subscriptions.push(change, Key::Old, Instruction::Unsubscribe);
+        }
+        match change.new {
+            Some(true) => subscriptions.push(change, Key::New, Instruction::SubscribeAndAnswer),
+            // As ksqlDB does, also if there was no result.
+            None if change.old == Some(true) => local.push(change.row, LocalRow::Tombstone),
+            Some(false) | None if change.had_result => local.push(change.row, LocalRow::Tombstone),
+            Some(false) | None => {}
+        }
+        if change.new == Some(false) {
+            self.reporter.record_error("the foreign key is NULL: the row is left out");
         }
     }
 
-    /// Left rows without a right side, and their tombstones.
-    fn emit_local(&self, batch: &RowBatch, rows: &[u32], out: &mut Output) -> Result<()> {
-        if rows.is_empty() {
+    /// Rows whose result does not depend on the right side.
+    fn emit_local(
+        &self,
+        batch: &RowBatch,
+        local: &LocalRows,
+        results: &[i64],
+        out: &mut Output,
+    ) -> Result<()> {
+        if local.rows.is_empty() {
             return Ok(());
         }
-        let mut taken = RowBatch { old: None, ..batch.clone() }.take(rows)?;
-        taken.value.extend(self.right_types.iter().map(|t| arrow::array::new_null_array(t, rows.len())));
-        out.emit(RowBatch { origin: None, ..taken });
+        let mut taken = RowBatch { old: None, ..batch.clone() }.take(&local.rows)?;
+        taken
+            .value
+            .extend(self.right_types.iter().map(|t| arrow::array::new_null_array(t, local.rows.len())));
+        let gone = |at: usize| local.kinds[at] == LocalRow::Tombstone || taken.is_absent(at);
+        let absent = BooleanBuffer::collect_bool(taken.len(), gone);
+        // A tombstone is no older than the result it takes back.
+        let result_time = |row: u32| results[row as usize].saturating_sub(1);
+        let rowtime = taken.rowtime.iter().zip(&local.rows).map(|(time, row)| (*time).max(result_time(*row)));
+        let rowtime = rowtime.collect();
+        out.emit(RowBatch { origin: None, absent: some_bits(absent), rowtime, ..taken });
         Ok(())
     }
 
@@ -209,16 +277,22 @@ impl SubscribeOperator {
         let hashes = row_hashes(&left)?;
         let asked = batch.value[self.right_columns].as_primitive::<Int64Type>();
         let found = batch.value[self.right_columns + 1].as_boolean();
-        let keep: Vec<u32> = (0..batch.len() as u32)
-            .filter(|row| asked.value(*row as usize) == hashes[*row as usize])
-            .collect();
-        let gone: Vec<bool> = keep
-            .iter()
-            .map(|row| {
-                let row = *row as usize;
-                left.is_absent(row) || (self.kind == JoinKind::Inner && !found.value(row))
-            })
-            .collect();
+        let (mut keep, mut gone) = (Vec::new(), Vec::new());
+        for row in 0..batch.len() {
+            if asked.value(row) != hashes[row] {
+                continue;
+            }
+            let is_gone = match self.kind {
+                JoinKind::Inner => match self.note_result(row, found.value(row), batch.rowtime[row]) {
+                    Noted::NoResult => continue,
+                    Noted::TakenBack => true,
+                    Noted::Result => false,
+                },
+                JoinKind::Left | JoinKind::Right | JoinKind::Outer => left.is_absent(row),
+            };
+            keep.push(row as u32);
+            gone.push(is_gone);
+        }
         let indices = UInt32Array::from(keep.clone());
         let mut value = take_columns(&left.value, &indices)?;
         value.extend(take_columns(&batch.value[..self.right_columns], &indices)?);
@@ -230,6 +304,48 @@ impl SubscribeOperator {
             ..batch.take_side(&keep)
         });
         self.left.release()
+    }
+
+    /// Notes with the left row of an answer whether it has a result now.
+    fn note_result(&mut self, row: usize, found: bool, time: i64) -> Noted {
+        let key = self.keys.get(row);
+        let had_result = self.left.find(key).extra != NO_RESULT;
+        match (had_result, found) {
+            (false, false) => Noted::NoResult,
+            (true, true) => Noted::Result,
+            (false, true) => {
+                self.left.set_extra(key, time.max(0).saturating_add(1));
+                Noted::Result
+            }
+            (true, false) => {
+                self.left.set_extra(key, NO_RESULT);
+                Noted::TakenBack
+            }
+        }
+    }
+}
+
+/// The result of a left row after an answer.
+enum Noted {
+    Result,
+    TakenBack,
+    /// There was none and is none.
+    NoResult,
+}
+
+fn decide_left(change: &Change, subscriptions: &mut Subscriptions, local: &mut LocalRows) {
+    let (old, new) = (change.old, change.new);
+    match (old, new) {
+        (Some(true), None) => subscriptions.push(change, Key::Old, Instruction::UnsubscribeAndAnswer),
+        (Some(true), Some(_)) if !change.same => {
+            subscriptions.push(change, Key::Old, Instruction::Unsubscribe)
+        }
+        (None | Some(_), None | Some(_)) => {}
+    }
+    match (old, new) {
+        (_, Some(true)) => subscriptions.push(change, Key::New, Instruction::SubscribeAndAnswer),
+        (_, Some(false)) | (Some(false), None) => local.push(change.row, LocalRow::AsItIs),
+        (Some(true) | None, None) => {}
     }
 }
 

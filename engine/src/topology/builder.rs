@@ -406,7 +406,7 @@ pub(crate) fn stateless_operator(
                 let arguments = Evaluator::new(&call.arguments, input_schema(&s.input), "FlatMap", context)?;
                 calls.push(TableCall { kernel, arguments, return_type: call.output.sql_type.clone() });
             }
-            ("FlatMap", Box::new(FlatMapOperator { calls, reporter: context.reporter("FlatMap") }))
+            ("FlatMap", Box::new(FlatMapOperator::new(calls, context.reporter("FlatMap"))))
         }
         Step::PartitionBy(s) => {
             let schema = input_schema(&s.input);

@@ -258,3 +258,93 @@ fn window_range(key: &[u8], start: &ColumnBounds) -> KeyRange {
     let high = exact.map(|e| e.1).or(bigint(&start.high)).unwrap_or(i64::MAX);
     KeyRange { from: Bound::Included(with_start(low)), to: Bound::Included(with_start(high)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"\x03key";
+
+    fn window_key(key: &[u8], start: i64) -> Vec<u8> {
+        let mut bytes = key.to_vec();
+        encode_window_start(start, &mut bytes);
+        bytes
+    }
+
+    fn bounds(conditions: &[(CompareOp, i64)]) -> ColumnBounds {
+        let mut bounds = ColumnBounds::default();
+        conditions.iter().for_each(|(op, at)| bounds.compare(*op, SqlValue::Bigint(*at)));
+        bounds
+    }
+
+    fn is_true(op: CompareOp, start: i64, at: i64) -> bool {
+        match op {
+            CompareOp::Equal => start == at,
+            CompareOp::NotEqual => start != at,
+            CompareOp::Less => start < at,
+            CompareOp::LessOrEqual => start <= at,
+            CompareOp::Greater => start > at,
+            CompareOp::GreaterOrEqual => start >= at,
+        }
+    }
+
+    const OPS: [CompareOp; 6] = [
+        CompareOp::Equal,
+        CompareOp::NotEqual,
+        CompareOp::Less,
+        CompareOp::LessOrEqual,
+        CompareOp::Greater,
+        CompareOp::GreaterOrEqual,
+    ];
+    const STARTS: [i64; 9] = [i64::MIN, i64::MIN + 1, -1, 0, 1, 2, 3, i64::MAX - 1, i64::MAX];
+
+    #[test]
+    fn a_window_range_holds_every_start_that_its_bounds_allow() {
+        for first in OPS {
+            for second in OPS {
+                for a in STARTS {
+                    for b in STARTS {
+                        let range = window_range(KEY, &bounds(&[(first, a), (second, b)]));
+                        for start in STARTS {
+                            let allowed = is_true(first, start, a) && is_true(second, start, b);
+                            let found = range.contains(&window_key(KEY, start));
+                            assert!(found || !allowed, "{start} {first:?} {a} and {second:?} {b}: {range:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_window_range_are_read_and_nothing_beyond_them() {
+        let found = |conditions: &[(CompareOp, i64)]| -> Vec<i64> {
+            let range = window_range(KEY, &bounds(conditions));
+            STARTS.into_iter().filter(|start| range.contains(&window_key(KEY, *start))).collect()
+        };
+        assert_eq!(found(&[]), STARTS);
+        assert_eq!(found(&[(CompareOp::Equal, 2)]), [2]);
+        assert_eq!(found(&[(CompareOp::GreaterOrEqual, 1), (CompareOp::LessOrEqual, 3)]), [1, 2, 3]);
+        assert_eq!(found(&[(CompareOp::GreaterOrEqual, 2)]), [2, 3, i64::MAX - 1, i64::MAX]);
+        assert_eq!(found(&[(CompareOp::LessOrEqual, 0)]), [i64::MIN, i64::MIN + 1, -1, 0]);
+        assert_eq!(found(&[(CompareOp::GreaterOrEqual, i64::MAX)]), [i64::MAX]);
+        assert_eq!(found(&[(CompareOp::LessOrEqual, i64::MIN)]), [i64::MIN]);
+        assert_eq!(found(&[(CompareOp::NotEqual, 2)]), STARTS);
+        assert_eq!(found(&[(CompareOp::Equal, 1), (CompareOp::Equal, 2)]), [] as [i64; 0]);
+        let mut some = ColumnBounds::default();
+        some.restrict(vec![SqlValue::Bigint(3), SqlValue::Bigint(1)]);
+        let range = window_range(KEY, &some);
+        let read: Vec<i64> = STARTS.into_iter().filter(|s| range.contains(&window_key(KEY, *s))).collect();
+        assert_eq!(read, [1, 2, 3], "from the first to the last of a list");
+    }
+
+    #[test]
+    fn a_window_range_is_that_of_its_key() {
+        let range = window_range(KEY, &ColumnBounds::default());
+        for other in [&b"\x03kex"[..], b"\x03kez", b"\x02key", b"\x04key"] {
+            for start in STARTS {
+                assert!(!range.contains(&window_key(other, start)), "{other:?} {start}");
+            }
+        }
+    }
+}

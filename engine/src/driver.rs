@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::operator::BuildContext;
 use crate::processing_log::MemoryLog;
 use crate::query::settings::QuerySettings;
+use crate::state::resident_budget::{RESIDENT_BYTES_MAX, ResidentBudget};
 use crate::state::task_state::TaskState;
 use crate::topology::{Topology, TopologyConfig};
 
@@ -56,6 +57,8 @@ pub struct DriverConfig {
     pub delivery: Delivery,
     pub layout: TaskLayout,
     pub topology: TopologyConfig,
+    /// Bytes of state that all queries keep decoded after a commit, about.
+    pub resident_bytes_max: usize,
     /// Commit after so many input records. None: when a run ends.
     pub commit_records: Option<usize>,
     /// After each commit drop all state and restore it from the changelogs. The outcome does not depend on it.
@@ -69,6 +72,7 @@ impl Default for DriverConfig {
             delivery: Delivery::AtOnce,
             layout: TaskLayout::Single,
             topology: TopologyConfig::default(),
+            resident_bytes_max: RESIDENT_BYTES_MAX,
             commit_records: None,
             restart_on_commit: false,
         }
@@ -87,6 +91,7 @@ pub struct TopologyDriver {
     queries: Vec<DriverQuery>,
     now_ms: Arc<AtomicI64>,
     random: Arc<AtomicU64>,
+    resident: Arc<ResidentBudget>,
 }
 
 impl TopologyDriver {
@@ -98,6 +103,7 @@ impl TopologyDriver {
             queries: Vec::new(),
             now_ms: Arc::new(AtomicI64::new(0)),
             random: Arc::new(AtomicU64::new(1)),
+            resident: Arc::new(ResidentBudget::new(config.resident_bytes_max)),
         }
     }
 
@@ -173,6 +179,11 @@ impl TopologyDriver {
             .unwrap_or_default()
     }
 
+    /// Bytes of state that all queries keep decoded, about.
+    pub fn resident_bytes(&self) -> usize {
+        self.resident.used_bytes()
+    }
+
     /// What was reported to the processing log.
     pub fn log(&self) -> &MemoryLog {
         &self.log
@@ -194,6 +205,7 @@ impl TopologyDriver {
             query_id: query_id.to_owned(),
             settings,
             registry: FunctionRegistry::standard(),
+            resident: self.resident.clone(),
             log: self.log.clone(),
             now_ms: Arc::new(move || now.load(Ordering::Relaxed)),
             random: Arc::new(move || split_mix(random.fetch_add(1, Ordering::Relaxed))),

@@ -23,6 +23,7 @@ use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::processing_log::{ProcessingLog, StepReporter};
 use crate::query::settings::QuerySettings;
+use crate::state::resident_budget::ResidentBudget;
 use crate::state::task_state::TaskState;
 
 /// What an operator may touch besides its own memory.
@@ -92,6 +93,8 @@ pub struct BuildContext {
     pub query_id: String,
     pub settings: QuerySettings,
     pub registry: &'static FunctionRegistry,
+    /// The memory budget that the stores of all queries share.
+    pub resident: Arc<ResidentBudget>,
     pub log: Arc<dyn ProcessingLog>,
     /// Units: ms since epoch, UTC.
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,

@@ -11,6 +11,7 @@ pub mod key_codec;
 pub mod memory;
 pub(crate) mod opening;
 pub mod pending;
+pub mod resident_budget;
 pub mod rocksdb;
 pub mod row_arena;
 pub mod row_codec;

@@ -8,6 +8,7 @@ mod join_boundaries;
 mod join_oracle;
 mod large_expansions;
 mod null_values;
+mod resident_memory;
 mod rocksdb_store;
 mod runtime;
 mod time_range;

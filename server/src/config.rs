@@ -12,6 +12,7 @@ use weir_broker::auth::config::SecurityConfig;
 use weir_broker::log::config::Durability;
 use weir_broker::net::config::ListenerConfig;
 use weir_broker::net::tls::TlsServer;
+use weir_engine::state::resident_budget::RESIDENT_BYTES_MAX;
 use weir_engine::topology::OutputCaching;
 use weir_sql::session::Session;
 
@@ -39,6 +40,9 @@ pub struct NodeConfig {
     pub worker_threads: Option<usize>,
     /// The longest time between two commits of a busy query. Units: ms.
     pub commit_interval_ms: u64,
+    /// Bytes of state that all queries together keep decoded in memory after a commit, about; the rest is read back when it is
+    /// needed.
+    pub state_cache_bytes: usize,
     /// Push queries at a time (`ksql.max.push.queries`).
     pub push_queries_max: usize,
     /// Kafka's `auto.create.topics.enable`.
@@ -180,6 +184,7 @@ impl NodeConfig {
             service_id: "default_".to_owned(),
             worker_threads: None,
             commit_interval_ms: 100,
+            state_cache_bytes: RESIDENT_BYTES_MAX,
             push_queries_max: 100,
             auto_create_topics: false,
             accept_copied_data: false,

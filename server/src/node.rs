@@ -48,6 +48,7 @@ use weir_engine::query::settings::QuerySettings;
 use weir_engine::query::status::{QueryState, QueryStatus};
 use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::DiskStorage;
+use weir_engine::state::resident_budget::ResidentBudget;
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
 use weir_sql::functions::registry::FunctionRegistry;
@@ -189,7 +190,7 @@ impl RunningNode {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (processing_log, reports) = QueuedLog::new(&config.processing_log, Arc::clone(&clock));
         let processing_log = Arc::new(processing_log);
-        let build = build_context(&clock, &processing_log);
+        let build = build_context(&clock, &processing_log, config.state_cache_bytes);
         let io = EngineIo {
             transport: Arc::clone(&transport),
             fetch_transport: Arc::clone(&transport),
@@ -202,6 +203,7 @@ impl RunningNode {
             )),
             compiler: Arc::new(TopologyCompiler {
                 config: TopologyConfig { caching: config.output_caching, ..TopologyConfig::default() },
+                resident: Arc::clone(&build.resident),
                 log: Arc::clone(&build.log),
                 now_ms: Arc::clone(&build.now_ms),
                 random: Arc::clone(&build.random),
@@ -307,13 +309,14 @@ async fn open_commands(
 }
 
 /// What functions see of the world, in queries of every kind.
-fn build_context(clock: &Arc<dyn Clock>, log: &Arc<QueuedLog>) -> BuildContext {
+fn build_context(clock: &Arc<dyn Clock>, log: &Arc<QueuedLog>, state_cache_bytes: usize) -> BuildContext {
     let clock = Arc::clone(clock);
     let rng = SystemRng;
     BuildContext {
         query_id: "pull".to_owned(),
         settings: QuerySettings::default(),
         registry: FunctionRegistry::standard(),
+        resident: Arc::new(ResidentBudget::new(state_cache_bytes)),
         log: Arc::<QueuedLog>::clone(log),
         now_ms: Arc::new(move || clock.now_ms()),
         random: Arc::new(move || rng.next_u64()),

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::state::backend::{KeyRange, StoreId, StoreWrite};
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::EncodedKeys;
+use crate::state::resident_budget::ResidentShare;
 use crate::state::row_arena::{NO_ROW, RowArena};
 use crate::state::row_codec::{RowDecoder, encode_row};
 use crate::state::task_state::{META_KEY, TaskState};
@@ -63,7 +64,13 @@ pub struct TableStore {
     opened: bool,
     resident_max: usize,
     evict_from: usize,
+    /// Bytes of the keys in memory.
+    key_bytes: usize,
+    share: ResidentShare,
 }
+
+/// Bytes of a row besides its key and its columns: its entry and its place in the index. It stays when the row is forgotten.
+const ENTRY_BYTES: usize = 96;
 
 impl TableStore {
     pub fn new(store: StoreId, types: Vec<SqlType>) -> TableStore {
@@ -82,7 +89,15 @@ impl TableStore {
             opened: false,
             resident_max: RESIDENT_ROWS_MAX,
             evict_from: 0,
+            key_bytes: 0,
+            share: ResidentShare::default(),
         }
+    }
+
+    /// Shares a bound of memory with other stores.
+    #[must_use]
+    pub fn with_share(self, share: ResidentShare) -> TableStore {
+        TableStore { share, ..self }
     }
 
     /// Bounds the number of rows kept decoded after a commit.
@@ -221,7 +236,11 @@ impl TableStore {
     }
 
     fn evict(&mut self) -> Result<()> {
-        if self.index.len() <= self.resident_max {
+        let rows = self.index.len();
+        self.share.hold(self.entries.len() * ENTRY_BYTES + self.key_bytes + self.arena.memory_bytes());
+        let target = if rows > self.resident_max { self.resident_max - self.resident_max / 4 } else { rows };
+        let target = target.min(self.share.entries_max(rows));
+        if target == rows {
             return Ok(());
         }
         while self.index.len() > target {
@@ -234,10 +253,13 @@ impl TableStore {
             if entry.row.exists() {
                 self.arena.remove(entry.row.slot);
             }
+            self.key_bytes -= entry.key.len();
             self.free.push(position as u32);
         }
         self.complete = false;
-        self.arena.compact()
+        self.arena.compact()?;
+        self.share.hold(self.entries.len() * ENTRY_BYTES + self.key_bytes + self.arena.memory_bytes());
+        Ok(())
     }
 
     fn open(&mut self, state: &TaskState) -> Result<()> {
@@ -270,6 +292,7 @@ impl TableStore {
     fn insert(&mut self, key: &[u8], row: TableRow, dirty: bool) {
         let hash = self.hasher.hash_one(key);
         let entry = Some(Entry { hash, key: key.into(), row, dirty });
+        self.key_bytes += key.len();
         let position = match self.free.pop() {
             Some(position) => {
                 self.entries[position as usize] = entry;

@@ -17,6 +17,7 @@ use crate::query::naming::changelog_topic;
 use crate::serde::encoded::EncodedRows;
 use crate::state::backend::{StateBackend, StateReader, StoreId};
 use crate::state::changelog::ChangelogSink;
+use crate::state::resident_budget::ResidentBudget;
 use crate::task::processor::{
     ChangelogTopic, CompileRequest, Output, OutputRecord, PlanCompiler, Processor, ProcessorFactory,
     SourceRows, SourceTopic, SubTopologySpec, TargetTopic,
@@ -35,6 +36,8 @@ use crate::topology::{OutputCaching, Topology, TopologyConfig};
 #[derive(Clone)]
 pub struct TopologyCompiler {
     pub config: TopologyConfig,
+    /// The memory budget that the stores of all queries share.
+    pub resident: Arc<ResidentBudget>,
     pub log: Arc<dyn ProcessingLog>,
     /// Units: ms since epoch, UTC.
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
@@ -54,6 +57,7 @@ impl PlanCompiler for TopologyCompiler {
             query_id: plan.query_id.clone(),
             settings: *settings,
             registry: FunctionRegistry::standard(),
+            resident: self.resident.clone(),
             log: Arc::new(CountingLog { metrics: metrics.clone(), log: self.log.clone() }),
             now_ms: self.now_ms.clone(),
             random: self.random.clone(),

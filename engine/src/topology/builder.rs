@@ -269,7 +269,9 @@ impl TopologyBuilder<'_> {
     }
 
     pub(crate) fn table_store(&self, store: StoreId, types: Vec<SqlType>) -> TableStore {
-        TableStore::new(store, types).with_resident_max(self.config.resident_rows_max)
+        TableStore::new(store, types)
+            .with_resident_max(self.config.resident_rows_max)
+            .with_share(self.context.resident.share())
     }
 
     fn add_source(&mut self, sub: usize, topic: TopicName, reader: TopicReader) -> Outlet {

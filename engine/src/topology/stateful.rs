@@ -66,7 +66,8 @@ impl TopologyBuilder<'_> {
         self.aggregate = Some(AggregateStore { sub, store });
         let calls = AggregateCalls::build(&step.calls, &name, self.context)?;
         let key_types = step.schema.key.iter().map(|c| c.sql_type.clone()).collect();
-        let slots = Slots::new(store, step.window.is_some(), key_types, calls);
+        let slots = Slots::new(store, step.window.is_some(), key_types, calls)
+            .with_share(self.context.resident.share());
         let operator: Box<dyn Operator> = match (&step.window, is_table) {
             (_, true) => Box::new(
                 TableAggregateOperator::new(slots, old).with_resident_max(self.config.resident_rows_max),
@@ -123,6 +124,7 @@ impl TopologyBuilder<'_> {
         let retention = window.retention_ms();
         let buffer = |builder: &mut Self, name: &str, schema: &LogicalSchema| {
             WindowBuffer::new(builder.add_store(sub, name), side_types(schema), retention)
+                .with_share(builder.context.resident.share())
         };
         let buffers = [
             buffer(self, "KSTREAM-JOINTHIS-store", step.left.schema()),

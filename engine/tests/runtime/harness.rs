@@ -52,6 +52,7 @@ fn storage(dir: &Path) -> Arc<dyn StateStorage> {
 fn engine(dir: &Path, transport: &Arc<dyn Transport>, workers: usize) -> Engine {
     let clock = Arc::new(SystemClock::new());
     let compiler = TopologyCompiler {
+        resident: Arc::default(),
         config: TopologyConfig::default(),
         log: Arc::new(DiscardLog),
         now_ms: Arc::new(|| 0),

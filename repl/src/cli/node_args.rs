@@ -38,6 +38,9 @@ pub struct NodeArgs {
     /// Longest time between two commits of a busy query
     #[arg(long, value_name = "MS", default_value_t = 100, env = "WEIR_COMMIT_INTERVAL_MS")]
     pub commit_interval_ms: u64,
+    /// Bytes of state that all queries together keep decoded in memory
+    #[arg(long, value_name = "BYTES", default_value_t = 268_435_456, env = "WEIR_STATE_CACHE_BYTES")]
+    pub state_cache_bytes: usize,
     /// Threads that run queries; default: one per core
     #[arg(long, value_name = "N", env = "WEIR_WORKER_THREADS")]
     pub worker_threads: Option<usize>,

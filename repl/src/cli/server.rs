@@ -156,6 +156,7 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     }
     config.durability = args.durability.into();
     config.commit_interval_ms = args.commit_interval_ms;
+    config.state_cache_bytes = args.state_cache_bytes;
     config.worker_threads = args.worker_threads;
     config.auto_create_topics = args.auto_create_topics;
     config.accept_copied_data = args.accept_copied_data;

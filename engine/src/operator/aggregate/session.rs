@@ -16,6 +16,9 @@ use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_codec::row_header;
 use crate::state::task_state::{META_KEY, TaskState};
 
+/// Bytes of a session in the indexes by key and by end, about.
+const SESSION_BYTES: usize = 96;
+
 /// Units: ms. Session bounds are both inclusive: the times of the first and the last row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionWindows {
@@ -436,6 +439,8 @@ impl Operator for SessionAggregateOperator {
             context.state.put(self.slots.store(), META_KEY.to_vec(), Some(meta));
         }
         self.expire(context.state);
+        // Sessions stay in memory whatever they take: gaps and closing need all of them.
+        self.slots.hold(self.slots.len() * SESSION_BYTES);
         Ok(())
     }
 }

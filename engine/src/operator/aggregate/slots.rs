@@ -12,6 +12,7 @@ use crate::operator::aggregate::calls::AggregateCalls;
 use crate::state::backend::{StoreId, StoreWrite};
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::{KeyDecoder, encode_window_start};
+use crate::state::resident_budget::ResidentShare;
 use crate::state::row_codec::{RowDecoder, encode_row};
 use crate::state::task_state::TaskState;
 
@@ -29,9 +30,17 @@ pub struct Slot {
     pub window_end: i64,
     /// Largest timestamp of the rows in the group.
     pub rowtime: i64,
+    /// Bytes of the key and, as of the last commit, of the state.
+    bytes: u32,
     live: bool,
     dirty: bool,
 }
+
+/// Bytes of a slot besides its key and its state: with its place in the index and in the accumulators. It stays when the slot is
+/// released.
+const SLOT_BYTES: usize = 128;
+/// Decoded states are about so many times as large as their bytes in the store.
+const DECODED_FACTOR: usize = 3;
 
 /// Slots with the accumulators they address.
 #[derive(Debug)]
@@ -44,6 +53,9 @@ pub struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
     dirty: Vec<u32>,
+    /// The sum of [`Slot::bytes`].
+    bytes: usize,
+    share: ResidentShare,
 }
 
 impl Slots {
@@ -57,7 +69,29 @@ impl Slots {
             slots: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
+            bytes: 0,
+            share: ResidentShare::default(),
         }
+    }
+
+    /// Shares a bound of memory with other stores.
+    #[must_use]
+    pub fn with_share(self, share: ResidentShare) -> Slots {
+        Slots { share, ..self }
+    }
+
+    /// Notes what the groups hold, and `others` bytes with them.
+    pub fn hold(&mut self, others: usize) {
+        self.share.hold(self.slots.len() * SLOT_BYTES + self.bytes + others);
+    }
+
+    /// Notes the same, and gives how many groups are to stay in memory, if that is not all:
+    /// there are more than `groups_max`, or the stores of the node hold too much.
+    pub fn groups_kept(&mut self, groups_max: usize, others: usize) -> Option<usize> {
+        self.hold(others);
+        let groups = self.len();
+        let kept = if groups > groups_max { groups_max - groups_max / 4 } else { groups };
+        Some(kept.min(self.share.entries_max(groups))).filter(|kept| *kept < groups)
     }
 
     /// For sessions, whose ends grow.
@@ -106,9 +140,11 @@ impl Slots {
             window_start,
             window_end,
             rowtime: i64::MIN,
+            bytes: u32::try_from(key.len()).unwrap_or(u32::MAX),
             live: true,
             dirty: false,
         };
+        self.bytes += slot.bytes as usize;
         match self.free.pop() {
             Some(id) => {
                 self.slots[id as usize] = slot;
@@ -128,6 +164,7 @@ impl Slots {
         debug_assert!(entry.live);
         entry.live = false;
         entry.dirty = false;
+        self.bytes -= entry.bytes as usize;
         entry.key = Box::default();
         self.calls.reset(slot);
         self.free.push(slot);
@@ -174,6 +211,9 @@ impl Slots {
             entry.dirty = false;
             let mut bytes = Vec::new();
             encode_row(&readers, row, entry.rowtime, entry.window_end, &mut bytes);
+            self.bytes -= entry.bytes as usize;
+            entry.bytes = slot_bytes(entry.key.len(), bytes.len());
+            self.bytes += entry.bytes as usize;
             let key = store_key(&entry.key, self.windowed.then_some(entry.window_start));
             writes.push((key, Some(bytes)));
         }
@@ -190,6 +230,9 @@ impl Slots {
         self.calls.load(slots, &decoded.columns);
         for (i, slot) in slots.iter().enumerate() {
             let entry = &mut self.slots[*slot as usize];
+            self.bytes -= entry.bytes as usize;
+            entry.bytes = slot_bytes(entry.key.len(), rows[i].len());
+            self.bytes += entry.bytes as usize;
             entry.rowtime = decoded.rowtimes[i];
             entry.window_end = decoded.extras[i];
         }
@@ -239,6 +282,10 @@ impl Slots {
             kind: self.window_ends,
         }
     }
+}
+
+fn slot_bytes(key: usize, state: usize) -> u32 {
+    u32::try_from(key + DECODED_FACTOR * state).unwrap_or(u32::MAX)
 }
 
 /// Encoded key columns and the window start, if there is one.

@@ -44,10 +44,8 @@ impl TableAggregateOperator {
 
     /// Forgets groups beyond the bound. All are clean.
     fn evict(&mut self) {
-        if self.slots.len() <= self.resident_max {
-            return;
-        }
-        let excess = self.slots.len() - (self.resident_max - self.resident_max / 4);
+        let Some(kept) = self.slots.groups_kept(self.resident_max, 0) else { return };
+        let excess = self.slots.len() - kept;
         let victims: Vec<u32> = self.slots.live().take(excess).collect();
         for slot in victims {
             let hash = self.slots.get(slot).hash;
@@ -56,6 +54,7 @@ impl TableAggregateOperator {
             }
             self.slots.release(slot);
         }
+        self.slots.hold(0);
     }
 
     fn find(&self, key: &[u8]) -> Option<u32> {

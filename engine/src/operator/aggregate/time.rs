@@ -21,6 +21,9 @@ use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_arena::{NO_ROW, RowArena};
 use crate::state::task_state::{META_KEY, TaskState};
 
+/// Bytes of the key of a window that is not in memory, about.
+const EVICTED_BYTES: usize = 96;
+
 /// Windows that the rows of one step are assigned to, about: larger batches are processed in pieces.
 const ASSIGNED_MAX: usize = 1 << 17;
 
@@ -405,16 +408,21 @@ impl AggregateOperator {
 
     /// Forgets groups beyond the bounds, oldest windows first. All are clean.
     fn evict(&mut self) {
-        if self.slots.len() <= self.resident_max {
-            return;
-        }
-        let mut excess = self.slots.len() - (self.resident_max - self.resident_max / 4);
+        let evicted_bytes = self.evicted_bytes();
+        let Some(kept) = self.slots.groups_kept(self.resident_max, evicted_bytes) else { return };
         self.complete = false;
-        if self.windows.is_none() {
-            let victims: Vec<u32> = self.slots.live().take(excess).collect();
-            victims.into_iter().for_each(|slot| self.unlink(slot));
-            return;
+        let excess = self.slots.len() - kept;
+        match self.windows {
+            None => {
+                let victims: Vec<u32> = self.slots.live().take(excess).collect();
+                victims.into_iter().for_each(|slot| self.unlink(slot));
+            }
+            Some(_) => self.evict_windows(excess),
         }
+        self.slots.hold(self.evicted_bytes());
+    }
+
+    fn evict_windows(&mut self, mut excess: usize) {
         while excess > 0 {
             let Some((start, slots)) = self.by_start.pop_first() else { return };
             excess = excess.saturating_sub(slots.len());
@@ -424,6 +432,11 @@ impl AggregateOperator {
                 self.unlink(slot);
             }
         }
+    }
+
+    /// Bytes of the keys of windows that are not in memory.
+    fn evicted_bytes(&self) -> usize {
+        self.evicted.values().map(BTreeSet::len).sum::<usize>() * EVICTED_BYTES
     }
 }
 

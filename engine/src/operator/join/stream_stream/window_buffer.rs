@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::state::backend::{KeyRange, StoreId};
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::{encode_window_start, split_window_start};
+use crate::state::resident_budget::ResidentShare;
 use crate::state::row_arena::RowArena;
 use crate::state::row_codec::{RowDecoder, encode_row};
 use crate::state::task_state::{META_KEY, TaskState};
@@ -42,7 +43,11 @@ pub struct WindowBuffer {
     /// Largest time buffered.
     observed: i64,
     sequence: i64,
+    share: ResidentShare,
 }
+
+/// Bytes of a buffered row besides its columns: its key, twice, and its places in the indexes.
+const BUFFERED_BYTES: usize = 160;
 
 impl WindowBuffer {
     pub fn new(store: StoreId, types: Vec<SqlType>, retention_ms: i64) -> WindowBuffer {
@@ -57,7 +62,14 @@ impl WindowBuffer {
             added: Vec::new(),
             observed: i64::MIN,
             sequence: 0,
+            share: ResidentShare::default(),
         }
+    }
+
+    /// Shares a bound of memory with other stores.
+    #[must_use]
+    pub fn with_share(self, share: ResidentShare) -> WindowBuffer {
+        WindowBuffer { share, ..self }
     }
 
     pub fn store(&self) -> StoreId {
@@ -188,7 +200,10 @@ impl WindowBuffer {
             state.put(self.store, META_KEY.to_vec(), Some(meta));
         }
         self.expire(expired, state);
-        self.arena.compact()
+        self.arena.compact()?;
+        // Buffered rows stay in memory whatever they take; they count.
+        self.share.hold(self.arena.memory_bytes() + self.arena.len() * BUFFERED_BYTES);
+        Ok(())
     }
 
     /// Forgets rows up to a time.

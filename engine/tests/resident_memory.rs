@@ -1,0 +1,64 @@
+//! What the queries of a node keep decoded in memory is bounded in bytes, for all of them together, and what was forgotten is read
+//! back as it was.
+
+use crate::driver_harness::{Fixture, Input, input};
+use weir_engine::driver::DriverConfig;
+
+const BUDGET_BYTES: usize = 300 << 10;
+
+const STATEMENTS: &str = "
+    CREATE STREAM s (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='DELIMITED', partitions=1);
+    CREATE TABLE t (k STRING PRIMARY KEY, w STRING) WITH (kafka_topic='tab', value_format='DELIMITED', partitions=1);
+    CREATE TABLE counts AS SELECT k, COUNT(*) AS n, LATEST_BY_OFFSET(w) AS w FROM s GROUP BY k;
+    CREATE TABLE windows AS SELECT k, COUNT(*) AS n FROM s
+        WINDOW TUMBLING (SIZE 20 MILLISECONDS, GRACE PERIOD 0 MILLISECONDS) GROUP BY k;
+    CREATE TABLE kept AS SELECT k, UCASE(w) AS w FROM t;
+    CREATE STREAM joined AS SELECT s.k AS k, v, t.w AS w FROM s LEFT JOIN t ON s.k = t.k;";
+
+fn inputs(round: i64) -> Vec<Input> {
+    let wide = "x".repeat(100);
+    let mut inputs = Vec::new();
+    for n in 0..400_i64 {
+        // Every third key comes again in later rounds.
+        let key = if n % 3 == 0 { format!("again-{n}") } else { format!("once-{round}-{n}") };
+        inputs.push(input("tab", &key, &wide, round * 10));
+        inputs.push(input("in", &key, &format!("{n},{wide}"), round * 10));
+    }
+    inputs
+}
+
+/// The outputs, and the largest number of bytes held after a commit.
+fn run(config: DriverConfig) -> (Vec<Vec<String>>, usize) {
+    let mut fixture = Fixture::new(STATEMENTS, config);
+    let mut most = 0;
+    for round in 0..12 {
+        fixture.produce(&inputs(round));
+        fixture.driver.run().expect("queries run");
+        most = most.max(fixture.driver.resident_bytes());
+    }
+    (["COUNTS", "WINDOWS", "KEPT", "JOINED"].map(|topic| fixture.outputs(topic)).to_vec(), most)
+}
+
+#[test]
+fn decoded_state_of_all_queries_is_bounded_in_bytes() {
+    let (expected, unbounded) = run(DriverConfig::default());
+    assert!(unbounded > 4 * BUDGET_BYTES, "the test needs more: {unbounded}");
+    let (actual, most) = run(DriverConfig { resident_bytes_max: BUDGET_BYTES, ..DriverConfig::default() });
+    assert!(actual == expected, "results depend on memory");
+    // Rows that changed since the last commit, and the places of those that were forgotten, come on top.
+    assert!(most < 3 * BUDGET_BYTES, "{most} of {BUDGET_BYTES}");
+    let (actual, _) = run(DriverConfig { resident_bytes_max: 1, ..DriverConfig::default() });
+    assert!(actual == expected, "results depend on memory");
+}
+
+#[test]
+fn queries_that_end_give_back_their_part() {
+    let mut fixture = Fixture::new(STATEMENTS, DriverConfig::default());
+    fixture.produce(&inputs(0));
+    fixture.driver.run().expect("queries run");
+    assert!(fixture.driver.resident_bytes() > 0);
+    for id in fixture.query_ids().to_vec() {
+        fixture.driver.remove_query(&id);
+    }
+    assert_eq!(fixture.driver.resident_bytes(), 0);
+}

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use uuid::Uuid;
 use weir_broker::broker::{Broker, Effects};
 use weir_broker::client::admin::Admin;
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
+use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::env::storage::memory::MemoryStorage;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::protocol::messages::produce::{
@@ -22,8 +22,7 @@ use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 const HOUR_MS: i64 = 3_600_000;
 
 pub(crate) fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since_epoch.as_millis()).expect("a date")
+    SystemClock::new().now_ms()
 }
 
 async fn produce(

@@ -38,7 +38,11 @@ fn check_end(kind: &str, within: &str, side: &'static str, reach: i64) {
     let end = input(other, "z", "time", last_partner + GRACE_MS);
     assert_eq!(of_key(run(std::slice::from_ref(&end))), Vec::<String>::new(), "{case}: too early");
     let partner = input(other, "a", "partner", last_partner);
-    assert_eq!(of_key(run(&[end.clone(), partner.clone()])), [pair.clone()], "{case}: the last partner");
+    assert_eq!(
+        of_key(run(&[end.clone(), partner.clone()])),
+        std::slice::from_ref(&pair),
+        "{case}: the last partner"
+    );
     let far = input(other, "z", "time", 500);
     assert_eq!(of_key(run(&[end, partner.clone(), far])), [pair], "{case}: a row that has a partner");
     // One millisecond later it comes out.

@@ -237,7 +237,11 @@ fn a_server_that_is_none_is_told_apart() -> Result<()> {
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("cannot reach the server at http://127.0.0.1:1"), "{}", refused.err);
     let scheme = weir(&["-s", "ftp://localhost:8088", "-e", "SHOW STREAMS;"])?;
-    assert!(scheme.err.contains("is not a server address: only http is served"), "{}", scheme.err);
+    assert!(
+        scheme.err.contains("is not a server address: the scheme is neither http nor https"),
+        "{}",
+        scheme.err
+    );
     let kafka = weir(&["-s", &server.kafka, "-e", "SHOW STREAMS;"])?;
     assert_eq!(kafka.code, Some(1));
     assert!(kafka.err.contains(&server.kafka), "{}", kafka.err);

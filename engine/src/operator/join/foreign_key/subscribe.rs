@@ -278,8 +278,8 @@ impl SubscribeOperator {
         let asked = batch.value[self.right_columns].as_primitive::<Int64Type>();
         let found = batch.value[self.right_columns + 1].as_boolean();
         let (mut keep, mut gone) = (Vec::new(), Vec::new());
-        for row in 0..batch.len() {
-            if asked.value(row) != hashes[row] {
+        for (row, hash) in hashes.iter().enumerate() {
+            if asked.value(row) != *hash {
                 continue;
             }
             let is_gone = match self.kind {

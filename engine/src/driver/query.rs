@@ -334,16 +334,20 @@ impl DriverQuery {
     fn commit(&mut self, topics: &mut TopicLog) -> Result<()> {
         self.since_commit = 0;
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
-        // What a flush emits may reach tasks that were flushed already: repeat until nothing moves any more.
+        // What a flush emits may reach tasks that were flushed already: repeat until nothing moves any more. If deliveries are
+        // drawn it stays in flight instead: a task that got rows after its flush would commit without them.
         for _ in 0..=ids.len() {
             let mut moved = false;
             for id in self.tasks.keys().copied().collect::<Vec<_>>() {
                 let mut emitted = Emitted::default();
                 self.task(id)?.flush(&mut emitted)?;
                 moved |= !emitted.internal.is_empty();
-                self.settle(emitted, topics)?;
+                self.collect(emitted, topics);
+                if self.config.delivery == Delivery::AtOnce {
+                    self.deliver(usize::MAX, topics)?;
+                }
             }
-            if !moved {
+            if !moved || self.config.delivery != Delivery::AtOnce {
                 break;
             }
         }

@@ -7,7 +7,7 @@ use weir_engine::driver::DriverConfig;
 const BUDGET_BYTES: usize = 300 << 10;
 
 const STATEMENTS: &str = "
-    CREATE STREAM s (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='DELIMITED', partitions=1);
+    CREATE STREAM s (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='JSON', partitions=1);
     CREATE TABLE t (k STRING PRIMARY KEY, w STRING) WITH (kafka_topic='tab', value_format='DELIMITED', partitions=1);
     CREATE TABLE counts AS SELECT k, COUNT(*) AS n, LATEST_BY_OFFSET(w) AS w FROM s GROUP BY k;
     CREATE TABLE windows AS SELECT k, COUNT(*) AS n FROM s
@@ -22,7 +22,7 @@ fn inputs(round: i64) -> Vec<Input> {
         // Every third key comes again in later rounds.
         let key = if n % 3 == 0 { format!("again-{n}") } else { format!("once-{round}-{n}") };
         inputs.push(input("tab", &key, &wide, round * 10));
-        inputs.push(input("in", &key, &format!("{n},{wide}"), round * 10));
+        inputs.push(input("in", &key, &format!(r#"{{"V":{n},"W":"{wide}"}}"#), round * 10));
     }
     inputs
 }

@@ -174,8 +174,11 @@ async fn a_transaction_is_visible_as_a_whole_or_not_at_all() {
         };
 
         producer.produce(both("a0", "a1")).await.expect("handed over");
-        let position =
-            |offset| GroupPosition { group_id: format!("{topic}-g"), offsets: vec![(p0.clone(), offset)] };
+        let position = |offset| GroupPosition {
+            group_id: format!("{topic}-g"),
+            offsets: vec![(p0.clone(), offset)],
+            ..GroupPosition::default()
+        };
         let produced = producer.commit(Some(&position(10))).await.expect("committed");
         assert_eq!(produced.len(), 2);
 

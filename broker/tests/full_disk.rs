@@ -413,6 +413,7 @@ async fn the_producer_of_the_engine_gets_through_a_full_disk() {
         let offset = |offset| GroupPosition {
             group_id: "g".to_owned(),
             offsets: vec![(TopicPartition::new("t", 0), offset)],
+            ..GroupPosition::default()
         };
         producer.produce(everywhere("a")).await.expect("produced");
         producer.commit(Some(&offset(1))).await.expect("committed");

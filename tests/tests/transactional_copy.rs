@@ -139,7 +139,8 @@ async fn copy(kafka: String, progress: Arc<Progress>, stop: watch::Receiver<bool
             producer.abort().await?;
             positions = before;
         } else if count > 0 {
-            let position = GroupPosition { group_id: COPIER.to_owned(), offsets: positions.clone() };
+            let (group_id, offsets) = (COPIER.to_owned(), positions.clone());
+            let position = GroupPosition { group_id, offsets, ..GroupPosition::default() };
             producer.commit(Some(&position)).await?;
             progress.copied.fetch_add(count, Ordering::SeqCst);
         }

@@ -180,20 +180,36 @@ impl Admin {
 
     /// One topic; `None` if it does not exist.
     pub async fn describe_topic(&self, name: &str) -> Result<Option<TopicDescription>> {
-        match self.metadata(Some(name)).await?.pop() {
+        match self.metadata(Some(&[name])).await?.pop() {
             Some((_, Ok(topic))) => Ok(Some(topic)),
             Some((_, Err(ErrorCode::UnknownTopicOrPartition))) | None => Ok(None),
             Some((_, Err(code))) => Err(unknown(name, code)),
         }
     }
 
+    /// Topics in one request; those that do not exist are left out.
+    pub async fn describe_topics(&self, names: &[&str]) -> Result<Vec<TopicDescription>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::with_capacity(names.len());
+        for (name, outcome) in self.metadata(Some(names)).await? {
+            match outcome {
+                Ok(topic) => found.push(topic),
+                Err(ErrorCode::UnknownTopicOrPartition) => {}
+                Err(code) => return Err(unknown(&name, code)),
+            }
+        }
+        Ok(found)
+    }
+
     async fn metadata(
         &self,
-        name: Option<&str>,
+        names: Option<&[&str]>,
     ) -> Result<Vec<(String, std::result::Result<TopicDescription, ErrorCode>)>> {
         let wanted = |name: &str| MetadataRequestTopic { topic_id: Uuid::nil(), name: Some(name.to_owned()) };
         let request = MetadataRequest {
-            topics: name.map(|name| vec![wanted(name)]),
+            topics: names.map(|names| names.iter().copied().map(wanted).collect()),
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
@@ -233,6 +249,37 @@ impl Admin {
                 .extend(result.configs.into_iter().filter_map(|config| Some((config.name, config.value?))));
         }
         Ok(configs)
+    }
+
+    /// Some settings of several topics, defaults included, by topic. A topic that does not exist is left out.
+    pub async fn describe_settings(
+        &self,
+        topics: &[&str],
+        keys: &[&str],
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        let resource = |name: &&str| DescribeConfigsResource {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: (*name).to_owned(),
+            configuration_keys: Some(keys.clone()),
+        };
+        let resources = topics.iter().map(resource).collect();
+        let request = DescribeConfigsRequest { resources, ..DescribeConfigsRequest::default() };
+        let response = call!(self.transport.as_ref(), DescribeConfigs, request)?;
+        let mut settings = BTreeMap::new();
+        for result in response.results {
+            if result.error_code == ErrorCode::UnknownTopicOrPartition {
+                continue;
+            }
+            let name = topic_named(&result.resource_name);
+            check(ApiKey::DescribeConfigs, &name, result.error_code, result.error_message)?;
+            let values = result.configs.into_iter().filter_map(|config| Some((config.name, config.value?)));
+            settings.insert(result.resource_name, values.collect());
+        }
+        Ok(settings)
     }
 
     /// Sets settings of a topic and leaves the others as they are. `None` returns a setting to its default.

@@ -17,11 +17,28 @@ use crate::protocol::messages::offset_commit::{
 };
 use crate::protocol::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
 
+/// An offset that a group has committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommittedOffset {
+    pub offset: Offset,
+    /// The client's own note; empty if there is none.
+    pub metadata: String,
+}
+
 /// All offsets a group has committed. Waits for open transactions that are about to change them.
 pub async fn fetch(
     transport: &Arc<dyn Transport>,
     group_id: &str,
 ) -> Result<BTreeMap<TopicPartition, Offset>> {
+    let committed = fetch_committed(transport, group_id).await?;
+    Ok(committed.into_iter().map(|(partition, committed)| (partition, committed.offset)).collect())
+}
+
+/// As [`fetch`], with what the group has noted about them.
+pub async fn fetch_committed(
+    transport: &Arc<dyn Transport>,
+    group_id: &str,
+) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
     let mut backoff = Backoff::default();
     loop {
         match fetch_once(transport, group_id).await {
@@ -34,7 +51,7 @@ pub async fn fetch(
 async fn fetch_once(
     transport: &Arc<dyn Transport>,
     group_id: &str,
-) -> Result<BTreeMap<TopicPartition, Offset>> {
+) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
     let group =
         OffsetFetchRequestGroup { group_id: group_id.to_owned(), ..OffsetFetchRequestGroup::default() };
     let request = OffsetFetchRequest {
@@ -54,10 +71,11 @@ async fn fetch_once(
         for partition in topic.partitions {
             check(ApiKey::OffsetFetch, &named(group_id), partition.error_code, None)?;
             if partition.committed_offset >= 0 {
-                offsets.insert(
-                    TopicPartition::new(name.clone(), partition.partition_index),
-                    partition.committed_offset,
-                );
+                let committed = CommittedOffset {
+                    offset: partition.committed_offset,
+                    metadata: partition.metadata.unwrap_or_default(),
+                };
+                offsets.insert(TopicPartition::new(name.clone(), partition.partition_index), committed);
             }
         }
     }

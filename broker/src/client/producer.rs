@@ -1,5 +1,6 @@
 //! Producing whole record batches: idempotent or in transactions.
 
+pub mod careful;
 pub mod idempotent;
 pub mod partitioner;
 pub mod pipeline;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::client::call::call;
 use crate::client::error::{ClientError, Result};
 use crate::client::transport::Transport;
-use crate::ids::{Offset, ProducerId, TopicPartition};
+use crate::ids::{Offset, ProducerId, TopicId, TopicPartition};
 use crate::log::access::Isolation;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -61,6 +61,15 @@ pub struct PartitionRecords {
     pub log_start_offset: Offset,
 }
 
+/// A partition to read, of the topic with this id, from an offset.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FetchPosition {
+    /// Nil if it is not known.
+    pub topic_id: TopicId,
+    pub partition: TopicPartition,
+    pub offset: Offset,
+}
+
 /// An outcome for every partition asked for.
 pub type FetchedPartitions = Vec<(TopicPartition, Result<PartitionRecords>)>;
 
@@ -91,33 +100,57 @@ impl Reader {
         assignments: &[(TopicPartition, Offset)],
         options: &FetchOptions,
     ) -> Result<FetchedPartitions> {
-        let response = call!(self.transport.as_ref(), Fetch, request_of(assignments, options))?;
+        let by_name = |(partition, offset): &(TopicPartition, Offset)| FetchPosition {
+            topic_id: TopicId(Uuid::nil()),
+            partition: partition.clone(),
+            offset: *offset,
+        };
+        let positions: Vec<FetchPosition> = assignments.iter().map(by_name).collect();
+        self.fetch_by_id(&positions, options).await
+    }
+
+    /// As [`Reader::fetch`], of topics with these ids: a topic that was deleted is refused with `UnknownTopicId`, also
+    /// when there is one of the same name again. If one of the ids is nil, all topics are read by name.
+    ///
+    /// Shape: an outcome for each position, in their order.
+    pub async fn fetch_by_id(
+        &self,
+        positions: &[FetchPosition],
+        options: &FetchOptions,
+    ) -> Result<FetchedPartitions> {
+        let response = call!(self.transport.as_ref(), Fetch, request_of(positions, options))?;
         if response.error_code != ErrorCode::None {
             return Err(ClientError::refused(ApiKey::Fetch, "records", response.error_code));
         }
-        let mut answers: HashMap<(String, i32), PartitionData> = HashMap::new();
+        let by_id = positions.iter().all(|position| !position.topic_id.0.is_nil());
+        // Topics of the answer have a name or an id, as those of the request.
+        let mut answers: HashMap<(String, Uuid, i32), PartitionData> = HashMap::new();
         for topic in response.responses {
-            let name = topic.topic;
+            let (name, id) = if by_id { (String::new(), topic.topic_id) } else { (topic.topic, Uuid::nil()) };
             answers.extend(
-                topic.partitions.into_iter().map(|data| ((name.clone(), data.partition_index), data)),
+                topic.partitions.into_iter().map(|data| ((name.clone(), id, data.partition_index), data)),
             );
         }
-        let take = |(partition, offset): &(TopicPartition, Offset)| {
-            let answer = answers.remove(&(partition.topic.to_string(), partition.partition));
+        let take = |FetchPosition { topic_id, partition, offset }: &FetchPosition| {
+            let (name, id) = match by_id {
+                true => (String::new(), topic_id.0),
+                false => (partition.topic.to_string(), Uuid::nil()),
+            };
+            let answer = answers.remove(&(name, id, partition.partition));
             let missing = || ClientError::Incomplete { api: ApiKey::Fetch, missing: partition.to_string() };
             let outcome = answer
                 .ok_or_else(missing)
                 .and_then(|data| records_of(partition, *offset, data, options.isolation));
             (partition.clone(), outcome)
         };
-        Ok(assignments.iter().map(take).collect())
+        Ok(positions.iter().map(take).collect())
     }
 }
 
-fn request_of(assignments: &[(TopicPartition, Offset)], options: &FetchOptions) -> FetchRequest {
+fn request_of(positions: &[FetchPosition], options: &FetchOptions) -> FetchRequest {
     let bytes = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let mut topics: Vec<FetchTopic> = Vec::new();
-    for (partition, offset) in assignments {
+    for FetchPosition { topic_id, partition, offset } in positions {
         let wanted = FetchPartition {
             partition: partition.partition,
             fetch_offset: *offset,
@@ -125,10 +158,12 @@ fn request_of(assignments: &[(TopicPartition, Offset)], options: &FetchOptions) 
             ..FetchPartition::default()
         };
         match topics.last_mut() {
-            Some(topic) if *topic.topic == *partition.topic => topic.partitions.push(wanted),
+            Some(topic) if *topic.topic == *partition.topic && topic.topic_id == topic_id.0 => {
+                topic.partitions.push(wanted);
+            }
             _ => topics.push(FetchTopic {
                 topic: partition.topic.to_string(),
-                topic_id: Uuid::nil(),
+                topic_id: topic_id.0,
                 partitions: vec![wanted],
             }),
         }

@@ -143,7 +143,8 @@ pub(super) async fn copy(kafka: String, mut stop: Stop) -> u64 {
                 }
             }
             if count > 0 {
-                let position = GroupPosition { group_id: COPIER.to_owned(), offsets: positions.clone() };
+                let (group_id, offsets) = (COPIER.to_owned(), positions.clone());
+                let position = GroupPosition { group_id, offsets, ..GroupPosition::default() };
                 producer.commit(Some(&position)).await?;
                 copied += count;
             }

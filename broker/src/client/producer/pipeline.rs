@@ -10,11 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::careful::{Refusal, is_about_records};
 use super::stamp::{Membership, stamp_producer};
 use crate::client::call::Backoff;
 use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::{Answer, Transport, TransportError};
-use crate::ids::{Offset, TopicPartition};
+use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::produce::{
@@ -59,6 +60,8 @@ struct InFlight {
 pub(crate) struct Pipeline {
     transport: Arc<dyn Transport>,
     transactional_id: Option<String>,
+    /// Ids of the topics that are written, so that records never go to another topic of the same name.
+    topic_ids: HashMap<Arc<str>, TopicId>,
     sequences: HashMap<TopicPartition, i32>,
     in_flight: VecDeque<InFlight>,
     settled: Vec<ProducedBatch>,
@@ -80,11 +83,18 @@ impl Pipeline {
         Self {
             transport,
             transactional_id,
+            topic_ids: HashMap::new(),
             sequences: HashMap::new(),
             in_flight: VecDeque::new(),
             settled: Vec::new(),
             disturbed: false,
         }
+    }
+
+    /// Topics are written by these ids, if every topic of a request has one: a topic that was deleted is refused with
+    /// `UnknownTopicId`, also when there is one of the same name again.
+    pub(crate) fn set_topic_ids(&mut self, ids: impl IntoIterator<Item = (Arc<str>, TopicId)>) {
+        self.topic_ids = ids.into_iter().filter(|(_, id)| !id.0.is_nil()).collect();
     }
 
     /// A new epoch counts its sequences from 0.
@@ -114,10 +124,33 @@ impl Pipeline {
             if self.in_flight.len() >= IN_FLIGHT_MAX {
                 self.settle_one().await?;
             }
-            let answer = start(&self.transport, self.transactional_id.clone(), &batches).await;
+            let answer = self.start(&batches).await;
             self.in_flight.push_back(InFlight { batches, answer });
         }
         Ok(())
+    }
+
+    /// Sends one batch and waits for its answer. A batch that is refused for what is in it has no effect.
+    ///
+    /// Precondition: nothing is under way.
+    pub(crate) async fn push_alone(
+        &mut self,
+        by: ProducerIdentity,
+        partition: &TopicPartition,
+        batch: Bytes,
+    ) -> Result<Option<Refusal>> {
+        let sequence = self.sequences.get(partition).copied().unwrap_or(0);
+        self.push(by, vec![(partition.clone(), vec![batch])]).await?;
+        while !self.in_flight.is_empty() {
+            match self.settle_one().await {
+                Err(ClientError::Refused { code, message, .. }) if is_about_records(code) => {
+                    self.sequences.insert(partition.clone(), sequence);
+                    return Ok(Some(Refusal { code, message }));
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(None)
     }
 
     /// Waits for everything under way and gives where the batches since the last call ended up.
@@ -157,7 +190,7 @@ impl Pipeline {
                 let partition = left[0].partition.to_string();
                 return Err(ClientError::refused(ApiKey::Produce, partition, ErrorCode::RequestTimedOut));
             }
-            answer = start(&self.transport, self.transactional_id.clone(), &left).await.await;
+            answer = self.start(&left).await.await;
         }
     }
 
@@ -176,7 +209,7 @@ impl Pipeline {
             Err(error) if error.is_retriable() => return Ok(batches),
             Err(error) => return Err(error.into()),
         };
-        let mut answers = by_partition(response);
+        let mut answers = self.by_partition(response);
         let mut again = Vec::new();
         for batch in batches {
             let key = (batch.partition.topic.to_string(), batch.partition.partition);
@@ -191,7 +224,8 @@ impl Pipeline {
                     base_offset: answer.base_offset,
                     next_offset: answer.base_offset + batch.offsets,
                 }),
-                code if may_retry(code) => again.push(batch),
+                // The id came from the broker, and a topic that was deleted does not come back.
+                code if may_retry(code) && code != ErrorCode::UnknownTopicId => again.push(batch),
                 ErrorCode::OutOfOrderSequenceNumber if self.disturbed => again.push(batch),
                 code => {
                     return Err(ClientError::Refused {
@@ -205,18 +239,42 @@ impl Pipeline {
         }
         Ok(again)
     }
-}
 
-/// Sends a request: after this the transport has it, in order.
-async fn start(transport: &Arc<dyn Transport>, transactional_id: Option<String>, batches: &[Sent]) -> Answer {
-    let request = Request::Produce(request_of(transactional_id, batches));
-    match transport.hand_over(request).await {
-        Ok(answer) => answer,
-        Err(error) => Box::pin(std::future::ready(Err(error))),
+    /// Sends a request: when this resolves the transport has it, in order.
+    fn start(&self, batches: &[Sent]) -> impl Future<Output = Answer> + Send + use<> {
+        let request = request_of(self.transactional_id.clone(), &self.topic_ids, batches);
+        let transport = Arc::clone(&self.transport);
+        async move {
+            match transport.hand_over(Request::Produce(request)).await {
+                Ok(answer) => answer,
+                Err(error) => Box::pin(std::future::ready(Err(error))) as Answer,
+            }
+        }
+    }
+
+    fn by_partition(&self, response: ProduceResponse) -> HashMap<(String, i32), PartitionProduceResponse> {
+        let mut answers = HashMap::new();
+        for topic in response.responses {
+            // Versions with ids have no names.
+            let named = self.topic_ids.iter().find(|(_, id)| id.0 == topic.topic_id);
+            let name = match named {
+                Some((name, _)) if topic.name.is_empty() => name.to_string(),
+                Some(_) | None => topic.name,
+            };
+            for answer in topic.partition_responses {
+                answers.insert((name.clone(), answer.index), answer);
+            }
+        }
+        answers
     }
 }
 
-fn request_of(transactional_id: Option<String>, batches: &[Sent]) -> ProduceRequest {
+fn request_of(
+    transactional_id: Option<String>,
+    topic_ids: &HashMap<Arc<str>, TopicId>,
+    batches: &[Sent],
+) -> ProduceRequest {
+    let by_id = batches.iter().all(|batch| topic_ids.contains_key(&batch.partition.topic));
     let mut topics: Vec<TopicProduceData> = Vec::new();
     for batch in batches {
         let data =
@@ -225,20 +283,13 @@ fn request_of(transactional_id: Option<String>, batches: &[Sent]) -> ProduceRequ
             Some(topic) => topic.partition_data.push(data),
             None => topics.push(TopicProduceData {
                 name: batch.partition.topic.to_string(),
-                topic_id: Uuid::nil(),
+                topic_id: match topic_ids.get(&batch.partition.topic) {
+                    Some(id) if by_id => id.0,
+                    Some(_) | None => Uuid::nil(),
+                },
                 partition_data: vec![data],
             }),
         }
     }
     ProduceRequest { transactional_id, acks: ALL_ACKS, timeout_ms: TIMEOUT_MS, topic_data: topics }
-}
-
-fn by_partition(response: ProduceResponse) -> HashMap<(String, i32), PartitionProduceResponse> {
-    let mut answers = HashMap::new();
-    for topic in response.responses {
-        for answer in topic.partition_responses {
-            answers.insert((topic.name.clone(), answer.index), answer);
-        }
-    }
-    answers
 }

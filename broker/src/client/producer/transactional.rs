@@ -8,13 +8,15 @@
 //!                            failed ---abort----+      fenced: make a new producer, or stop
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::careful::{Refusal, RefusedRecord, one_by_one};
 use super::pipeline::{PartitionBatches, Pipeline, ProducedBatch};
 use crate::client::call::{Backoff, call, check};
 use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::Transport;
-use crate::ids::{Offset, TopicPartition};
+use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
@@ -32,10 +34,12 @@ const END_TXN_V2: i16 = 5;
 const CLIENT_NAME: &str = "weir";
 
 /// Offsets to commit with a transaction: for each partition the next offset to read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct GroupPosition {
     pub group_id: String,
     pub offsets: Vec<(TopicPartition, Offset)>,
+    /// By topic: kept with the offsets of its partitions. A topic that is not named has none.
+    pub metadata: Arc<BTreeMap<Arc<str>, String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +99,14 @@ impl TransactionalProducer {
         })
     }
 
+    /// Topics are written by these ids: records never go to another topic of the same name, which is refused with
+    /// `UnknownTopicId`.
+    #[must_use]
+    pub fn with_topic_ids(mut self, ids: impl IntoIterator<Item = (Arc<str>, TopicId)>) -> Self {
+        self.pipeline.set_topic_ids(ids);
+        self
+    }
+
     /// Hands encoded batches over as part of the transaction, without waiting for the answers.
     ///
     /// After an error the transaction can only be aborted.
@@ -107,6 +119,37 @@ impl TransactionalProducer {
         }
         let pushed = self.pipeline.push(self.identity, batches).await;
         self.note(pushed)
+    }
+
+    /// As [`TransactionalProducer::produce`], batch by batch: waits for each answer. Records that the broker refuses for good
+    /// are left out and returned, if `may_leave_out` says so of their topic.
+    pub async fn produce_carefully(
+        &mut self,
+        batches: PartitionBatches,
+        may_leave_out: impl Fn(&str) -> bool,
+    ) -> Result<Vec<RefusedRecord>> {
+        self.require_healthy()?;
+        self.phase = Phase::Open;
+        if self.version == TxnVersion::V1 {
+            let added = self.add_partitions(&batches).await;
+            self.note(added)?;
+        }
+        let mut refused = Vec::new();
+        for (partition, mut remaining) in one_by_one(batches) {
+            while let Some(batch) = remaining.next() {
+                let pushed = self.pipeline.push_alone(self.identity, &partition, batch.clone()).await;
+                let Some(refusal) = self.note(pushed)? else { continue };
+                if !may_leave_out(&partition.topic) {
+                    let Refusal { code, message } = refusal;
+                    let resource = format!("records for partition \"{partition}\"");
+                    let error = ClientError::Refused { api: ApiKey::Produce, resource, code, message };
+                    return self.note(Err(error));
+                }
+                let split = remaining.split(&partition, batch, refusal);
+                refused.extend(self.note(split)?);
+            }
+        }
+        Ok(refused)
     }
 
     /// Commits what was produced since the last end, together with offsets. Durable when this returns.
@@ -306,7 +349,7 @@ impl OffsetSender<'_> {
                 partition_index: name.partition,
                 committed_offset: *offset,
                 committed_leader_epoch: -1,
-                committed_metadata: Some(String::new()),
+                committed_metadata: Some(position.metadata.get(&name.topic).cloned().unwrap_or_default()),
             }],
         };
         let request = TxnOffsetCommitRequest {

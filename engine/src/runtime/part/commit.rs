@@ -92,7 +92,8 @@ impl Part {
         self.output_bytes = 0;
         self.committed_records = self.collector.records();
         crash_point!("engine.commit.before_transaction");
-        let position = GroupPosition { group_id: self.query.application_id.clone(), offsets };
+        let group_id = self.query.application_id.clone();
+        let position = GroupPosition { group_id, offsets, ..GroupPosition::default() };
         if let Some(transaction) = &self.transaction {
             // If the loop has ended its reason is on the way.
             let _ = transaction.produce(batches) && transaction.commit(position);

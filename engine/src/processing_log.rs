@@ -1,27 +1,39 @@
 //! Where failing rows are reported.
 
+pub mod origin;
+
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use weir_sql::expr::compile::ErrorReporter;
 
+use crate::batch::RowBatch;
+use crate::processing_log::origin::RecordOrigin;
 use crate::query::metrics::QueryMetrics;
 
 /// What happened to a row. Source: the `TYPE` field of the processing log, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessingError {
     /// A record could not be read; it is skipped.
-    Deserialization { topic: String, is_key: bool, message: String, record: Option<Vec<u8>> },
+    Deserialization { origin: RecordOrigin, is_key: bool, message: String, record: Option<Vec<u8>> },
     /// An expression, an aggregate or a rule about keys failed for the row.
-    RecordProcessing { message: String },
-    /// A record could not be produced.
-    Production { topic: String, message: String },
+    RecordProcessing { message: String, origin: Option<RecordOrigin> },
+    /// A record could not be produced; it is left out.
+    Production {
+        topic: String,
+        partition: i32,
+        /// Units: ms since epoch.
+        timestamp: i64,
+        /// The first bytes of the record's key.
+        key: Option<Vec<u8>>,
+        message: String,
+    },
     /// A row could not be written in the sink's format; it is skipped.
     Serialization { topic: String, is_key: bool, message: String },
     /// Rows came when every window they belong to was closed; they are dropped. Source: Kafka Streams counts them as
     /// `dropped-records`; in the processing log their type is that of a record that could not be processed.
-    LateRows { rows: u64, message: String },
+    LateRows { rows: u64, message: String, origin: Option<RecordOrigin> },
 }
 
 impl ProcessingError {
@@ -95,7 +107,14 @@ pub struct StepReporter {
 
 impl StepReporter {
     pub fn record_error(&self, message: impl Into<String>) {
-        self.log.report(&self.logger, ProcessingError::RecordProcessing { message: message.into() });
+        let error = ProcessingError::RecordProcessing { message: message.into(), origin: origin::current() };
+        self.log.report(&self.logger, error);
+    }
+
+    /// A failure of one row of a batch.
+    pub fn row_error(&self, message: impl Into<String>, batch: &RowBatch, row: usize) {
+        let origin = origin::of_row(batch, row);
+        self.log.report(&self.logger, ProcessingError::RecordProcessing { message: message.into(), origin });
     }
 
     /// A row whose windows would end after the last timestamp there is; it is left out.
@@ -109,7 +128,8 @@ impl StepReporter {
             let message = format!(
                 "skipping record for expired window: {rows} rows came after their windows had closed, stream time is {stream_time}"
             );
-            self.log.report(&self.logger, ProcessingError::LateRows { rows, message });
+            self.log
+                .report(&self.logger, ProcessingError::LateRows { rows, message, origin: origin::current() });
         }
     }
 }

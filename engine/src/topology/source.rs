@@ -14,6 +14,7 @@ use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{Origin, RecordHeaders, RowBatch, some_bits};
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
+use crate::processing_log::origin::{Processing, RecordOrigin};
 use crate::processing_log::{ProcessingError, StepReporter};
 use crate::serde::error::DecodeError;
 use crate::serde::{Decoded, RowDecoder, key_decoder, value_decoder};
@@ -107,12 +108,17 @@ impl SourceReader {
             for row in null_keys {
                 // Unreadable keys count as NULL, and have been reported.
                 if skip.insert(row) {
-                    self.reporter.record_error("a row of a table has no key: it is left out");
+                    let error = ProcessingError::RecordProcessing {
+                        message: "a row of a table has no key: it is left out".to_owned(),
+                        origin: Some(self.origin(records, row)),
+                    };
+                    self.reporter.log.report(&self.reporter.logger, error);
                 }
             }
         }
         let keep = BooleanBuffer::collect_bool(batch.len(), |i| !skip.contains(&i));
         let batch = if skip.is_empty() { batch } else { batch.filter(&keep)? };
+        let _processing = Processing::rows(&self.topic, &batch);
         match &self.timestamp {
             Some(extractor) => extractor.apply(
                 batch,
@@ -130,8 +136,8 @@ impl SourceReader {
             return Ok(batch);
         }
         let keep = BooleanBuffer::collect_bool(batch.len(), |i| batch.rowtime[i] >= 0);
-        for _ in 0..batch.len() - keep.count_set_bits() {
-            self.reporter.record_error("the record has a negative timestamp");
+        for row in (0..batch.len()).filter(|row| batch.rowtime[*row] < 0) {
+            self.reporter.row_error("the record has a negative timestamp", &batch, row);
         }
         batch.filter(&keep)
     }
@@ -148,13 +154,23 @@ impl SourceReader {
             self.reporter.log.report(
                 &self.reporter.logger,
                 ProcessingError::Deserialization {
-                    topic: self.topic.clone(),
+                    origin: self.origin(records, error.row),
                     is_key,
                     message: error.to_string(),
                     record: bytes.map(<[u8]>::to_vec),
                 },
             );
             skip.insert(error.row);
+        }
+    }
+
+    fn origin(&self, records: &RecordSlice<'_>, row: usize) -> RecordOrigin {
+        let offset = records.offsets[row];
+        RecordOrigin {
+            topic: self.topic.as_str().into(),
+            partition: records.partition,
+            first_offset: offset,
+            last_offset: offset,
         }
     }
 

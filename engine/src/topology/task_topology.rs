@@ -5,6 +5,7 @@ use arrow::array::Int32Array;
 use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::operator::{OperatorContext, Output};
+use crate::processing_log::origin::Processing;
 use crate::serde::encoded::EncodedRows;
 use crate::state::backend::StateBackend;
 use crate::state::task_state::TaskState;
@@ -91,7 +92,12 @@ impl TaskTopology {
         batch: RowBatch,
         output: &mut dyn TaskOutput,
     ) -> Result<()> {
-        let edge = self.topology.sources[source].edge;
+        let source = &self.topology.sources[source];
+        let edge = source.edge;
+        let _processing = match &source.topic {
+            TopicName::External(topic) => Some(Processing::rows(topic, &batch)),
+            TopicName::Internal(_) => None,
+        };
         self.route(edge, batch, output)
     }
 

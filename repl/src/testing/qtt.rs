@@ -152,7 +152,7 @@ fn describe(error: &ProcessingError) -> String {
         ProcessingError::Deserialization { message, .. } => {
             format!("Unable to deserialize record: {message}")
         }
-        ProcessingError::RecordProcessing { message } | ProcessingError::LateRows { message, .. } => {
+        ProcessingError::RecordProcessing { message, .. } | ProcessingError::LateRows { message, .. } => {
             message.clone()
         }
         ProcessingError::Production { message, .. } => format!("Unable to produce record: {message}"),

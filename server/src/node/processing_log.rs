@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn failure() -> ProcessingError {
-        ProcessingError::RecordProcessing { message: "division by zero".to_owned() }
+        ProcessingError::RecordProcessing { message: "division by zero".to_owned(), origin: None }
     }
 
     #[test]

@@ -51,19 +51,19 @@ impl GroupByOperator {
         let key = self.keys.evaluate(&batch)?;
         let value = self.arguments.evaluate(&batch)?;
         let nulls = rows_with_null(&key, batch.len());
+        if let Some(nulls) = &nulls {
+            self.report_nulls(nulls, &batch);
+        }
         let grouped = RowBatch { key, value, old: None, ..ungrouped(batch) };
         match nulls {
             None => Ok(grouped),
-            Some(nulls) => {
-                self.report_nulls(&nulls);
-                grouped.filter(&!&nulls)
-            }
+            Some(nulls) => grouped.filter(&!&nulls),
         }
     }
 
-    fn report_nulls(&self, nulls: &BooleanBuffer) {
-        for _ in nulls.set_indices() {
-            self.reporter.record_error("a grouping expression is NULL: the row is left out");
+    fn report_nulls(&self, nulls: &BooleanBuffer, batch: &RowBatch) {
+        for row in nulls.set_indices() {
+            self.reporter.row_error("a grouping expression is NULL: the row is left out", batch, row);
         }
     }
 
@@ -88,7 +88,7 @@ impl GroupByOperator {
         let rows = batch.len();
         let (new_in, new_nulls) = new.groupable(rows);
         if let Some(nulls) = &new_nulls {
-            self.report_nulls(nulls);
+            self.report_nulls(nulls, &batch);
         }
         let Some(old) = old else {
             let absent = some_bits(!&new_in);

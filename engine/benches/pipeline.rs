@@ -2,6 +2,9 @@
 //!
 //! `cargo bench -p weir-engine --bench pipeline -- [rows] [workers]`
 
+#[path = "../tests/runtime/faults.rs"]
+#[expect(dead_code, reason = "shared with the tests of the runtime")]
+mod faults;
 #[path = "../tests/runtime/harness.rs"]
 #[expect(dead_code, reason = "shared with the tests of the runtime")]
 mod harness;

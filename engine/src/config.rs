@@ -43,6 +43,13 @@ pub struct EngineConfig {
     /// First pause before a failed query is started again; doubles with each failure in a row.
     pub restart_backoff_ms: u64,
     pub restart_backoff_max_ms: u64,
+    /// A step of a task that runs for longer is reported in the log, in the health of the engine and in its metrics.
+    pub task_step_max_ms: u64,
+    /// The longest time that the end of a query waits for its last commit, and for a task that does not return from a step.
+    /// What is not committed then is processed again by the next start.
+    pub stop_timeout_ms: u64,
+    /// How often the ids and partition counts of the topics of all queries are compared with those that the queries use.
+    pub topic_check_interval_ms: u64,
     /// Batches of rows that wait for the reader of a push query. Policy when full: the query waits.
     pub push_queue_batches: usize,
     /// Memory of RocksDB's block cache, for all tasks together.
@@ -74,6 +81,9 @@ impl EngineConfig {
             transaction_timeout_ms: 60_000,
             restart_backoff_ms: 50,
             restart_backoff_max_ms: 30_000,
+            task_step_max_ms: 30_000,
+            stop_timeout_ms: 5_000,
+            topic_check_interval_ms: 1_000,
             push_queue_batches: 64,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,

@@ -1,30 +1,30 @@
 //! The engine: starts, watches and stops queries.
 
+mod stop;
 pub mod trial;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use weir_broker::client::admin::Admin;
-use weir_broker::client::group_offsets;
 use weir_broker::client::transport::Transport;
 use weir_broker::env::clock::Clock;
-use weir_broker::env::spawn;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::OffsetSpec;
-use weir_broker::protocol::error_code::ErrorCode;
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::config::EngineConfig;
+use crate::engine::watchdog::Watchdog;
 use crate::push::subscription::{PushSubscription, channel};
-use crate::query::handle::{CompiledQuery, Predecessors, QueryHandle};
+use crate::query::condition::QueryCondition;
+use crate::query::handle::{CompiledQuery, Predecessors, QueryHandle, QueryRegistry};
 use crate::query::metrics::QueryMetrics;
 use crate::query::naming::{application_id, transactional_id, transient_application_id};
 use crate::query::options::{OffsetReset, QueryOptions};
@@ -32,10 +32,11 @@ use crate::query::settings::QuerySettings;
 use crate::query::status::QueryStatus;
 use crate::query::topics;
 use crate::runtime::error::{Result, RuntimeError};
+use crate::runtime::health::EngineHealth;
 use crate::runtime::messages::{Assignment, Mode, TransientMode, WorkerMessage};
-use crate::runtime::part::PartContext;
+use crate::runtime::pool::{WorkerIo, WorkerPool};
 use crate::runtime::storage::StateStorage;
-use crate::runtime::worker::Worker;
+use crate::runtime::topic_monitor::TopicMonitor;
 use crate::runtime::{prepare, transaction};
 use crate::task::processor::{CompileRequest, PlanCompiler, ProcessorFactory};
 use crate::task::stream_task::TaskId;
@@ -68,19 +69,17 @@ pub enum StopMode {
     Delete,
 }
 
-#[derive(Debug)]
-struct WorkerThread {
-    inbox: Sender<WorkerMessage>,
-    thread: JoinHandle<()>,
-}
-
 /// Runs queries. Dropping it without [`Engine::shutdown`] is like a crash: uncommitted work is redone by the next engine.
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<EngineConfig>,
     io: EngineIo,
-    workers: Mutex<Vec<WorkerThread>>,
-    queries: RwLock<BTreeMap<String, Arc<QueryHandle>>>,
+    workers: Arc<WorkerPool>,
+    queries: Arc<QueryRegistry>,
+    _watchdog: Watchdog,
+    monitor: AbortHandle,
+    /// The engine is being shut down.
+    closing: AtomicBool,
     /// The most workers that ever ran on this state directory: their transactions are taken over.
     workers_ever: usize,
     next_transient: AtomicUsize,
@@ -92,29 +91,33 @@ impl Engine {
         let count = config.worker_threads.max(1);
         let workers_ever = remember_workers(&config, count)?;
         let config = Arc::new(config);
-        let mut workers = Vec::new();
-        for worker in 0..count {
-            let (inbox, messages) = crossbeam_channel::unbounded();
-            let context = PartContext {
-                config: config.clone(),
-                worker,
-                transport: io.transport.clone(),
-                runtime: io.runtime.clone(),
-                inbox: inbox.clone(),
-                clock: io.clock.clone(),
-                storage: io.storage.clone(),
-            };
-            let runner = Worker::new(context, messages, io.fetch_transport.clone());
-            let name = format!("weir-worker-{worker}");
-            let thread = spawn::thread(name.clone(), move || runner.run())
-                .map_err(|source| RuntimeError::Thread { name, source })?;
-            workers.push(WorkerThread { inbox, thread });
-        }
+        let worker_io = WorkerIo {
+            transport: io.transport.clone(),
+            fetch_transport: io.fetch_transport.clone(),
+            clock: io.clock.clone(),
+            runtime: io.runtime.clone(),
+            storage: io.storage.clone(),
+        };
+        let workers = Arc::new(WorkerPool::start(config.clone(), worker_io, count)?);
+        let queries: Arc<QueryRegistry> = Arc::default();
+        let (weak_workers, weak_queries) = (Arc::downgrade(&workers), Arc::downgrade(&queries));
+        let watchdog = Watchdog::start(weak_workers.clone(), weak_queries.clone(), io.clock.clone())?;
+        let monitor = TopicMonitor {
+            queries: weak_queries,
+            workers: weak_workers,
+            admin: Admin::new(io.transport.clone()),
+            clock: io.clock.clone(),
+            interval: Duration::from_millis(config.topic_check_interval_ms.max(1)),
+        };
+        let monitor = io.runtime.spawn(monitor.run()).abort_handle();
         Ok(Engine {
             config,
             io,
-            workers: Mutex::new(workers),
-            queries: RwLock::default(),
+            workers,
+            queries,
+            _watchdog: watchdog,
+            monitor,
+            closing: AtomicBool::new(false),
             workers_ever,
             next_transient: AtomicUsize::new(0),
         })
@@ -131,22 +134,7 @@ impl Engine {
         if self.queries.read().contains_key(&plan.query_id) {
             return Err(RuntimeError::QueryExists { query_id: plan.query_id });
         }
-        let application_id = application_id(&self.config.service_id, &plan.query_id);
-        let compiled = self.compile(&plan, &application_id, &options)?;
-        let admin = Admin::new(self.io.transport.clone());
-        let (partitions, predecessors) = futures::try_join!(
-            topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref()),
-            self.fence_predecessors(&application_id),
-        )?;
-        tracing::debug!(query_id = %plan.query_id, "topics made");
-        let first_offsets = match predecessors {
-            Predecessors::None => {
-                self.latest_offsets(compiled.factory.as_ref(), &partitions, &options).await?
-            }
-            Predecessors::Possible => BTreeMap::new(),
-        };
-        let query = QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions);
-        let query = Arc::new(query.with_start(predecessors, first_offsets));
+        let query = Arc::new(self.prepare_query(Arc::new(plan), options, Arc::default()).await?);
         {
             let mut queries = self.queries.write();
             if queries.contains_key(&query.query_id) {
@@ -154,13 +142,44 @@ impl Engine {
             }
             queries.insert(query.query_id.clone(), query.clone());
         }
-        let workers = self.inboxes();
-        for (worker, tasks) in assign(&query, workers.len()) {
+        self.run(&query)?;
+        tracing::info!(query_id = %query.query_id, "query started");
+        Ok(query)
+    }
+
+    /// Builds a query and makes its topics; nothing of it runs yet.
+    async fn prepare_query(
+        &self,
+        plan: Arc<QueryPlan>,
+        options: QueryOptions,
+        metrics: Arc<QueryMetrics>,
+    ) -> Result<QueryHandle> {
+        let application_id = application_id(&self.config.service_id, &plan.query_id);
+        let compiled = self.compile(&plan, &application_id, &options, metrics)?;
+        let admin = Admin::new(self.io.transport.clone());
+        let (topics, predecessors) = futures::try_join!(
+            topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref()),
+            self.fence_predecessors(&application_id),
+        )?;
+        tracing::debug!(query_id = %plan.query_id, "topics made");
+        let first_offsets = match predecessors {
+            Predecessors::None => {
+                self.latest_offsets(compiled.factory.as_ref(), &topics.partitions, &options).await?
+            }
+            Predecessors::Possible => BTreeMap::new(),
+        };
+        let query = QueryHandle::new(plan, application_id, options, compiled, topics);
+        Ok(query.with_start(predecessors, first_offsets))
+    }
+
+    /// Gives the parts of a query to the workers.
+    fn run(&self, query: &Arc<QueryHandle>) -> Result<()> {
+        let workers = self.workers.inboxes();
+        for (worker, tasks) in assign(query, workers.len()) {
             let assignment = Assignment { query: query.clone(), tasks, mode: Mode::Persistent };
             send(&workers[worker], WorkerMessage::Start(assignment))?;
         }
-        tracing::info!(query_id = %query.query_id, "query started");
-        Ok(query)
+        Ok(())
     }
 
     /// Where a new query begins that reads from the latest record on: the ends of its streams before its start is reported, so
@@ -217,14 +236,16 @@ impl Engine {
         plan.query_id = format!("{}_{number}", plan.query_id);
         let now_ms = self.io.clock.now_ms();
         let application_id = transient_application_id(&self.config.service_id, &plan.query_id, now_ms);
-        let compiled = self.compile(&plan, &application_id, &options)?;
+        let compiled = self.compile(&plan, &application_id, &options, Arc::default())?;
         let specs = compiled.factory.sub_topologies();
-        let partitions = self.transient_partitions(&plan.query_id, compiled.factory.as_ref()).await?;
+        // Nothing is made: repartitioned rows stay in the process.
+        let admin = Admin::new(self.io.transport.clone());
+        let topics = topics::describe(&admin, &plan.query_id, compiled.factory.as_ref()).await?;
         let (mut starts, mut sources) = (Vec::new(), Vec::new());
         for source in specs.iter().flat_map(|s| &s.sources).filter(|s| !s.internal) {
             let latest = !source.table && options.auto_offset_reset == OffsetReset::Latest;
             let spec = if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest };
-            for partition in 0..partitions.get(&source.topic).copied().unwrap_or(0) {
+            for partition in 0..topics.partitions.get(&source.topic).copied().unwrap_or(0) {
                 let partition = TopicPartition::new(source.topic.clone(), partition);
                 starts.push((partition.clone(), spec));
                 sources.push((partition, OffsetSpec::Latest));
@@ -235,23 +256,14 @@ impl Engine {
             Ending::Never => None,
             Ending::AtCurrentEnd => Some(prepare::list(&self.io.transport, sources).await?),
         };
-        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, compiled, partitions));
+        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, compiled, topics));
         let (sender, receiver) = channel(self.config.push_queue_batches);
-        let workers = self.inboxes();
-        let worker = workers[number % workers.len()].clone();
+        let workers = self.workers.inboxes();
+        let worker = workers.get(number % workers.len().max(1)).cloned().ok_or(RuntimeError::ShutDown)?;
         let tasks = all_tasks(&query);
         let mode = Mode::Transient(Box::new(TransientMode { sender, from, to }));
         send(&worker, WorkerMessage::Start(Assignment { query: query.clone(), tasks, mode }))?;
         Ok(PushSubscription::new(query, receiver, worker, limit))
-    }
-
-    /// As [`topics::ensure`], but nothing is made: repartitioned rows stay in the process.
-    async fn transient_partitions(
-        &self,
-        query_id: &str,
-        factory: &dyn ProcessorFactory,
-    ) -> Result<BTreeMap<Arc<str>, i32>> {
-        topics::describe(&Admin::new(self.io.transport.clone()), query_id, factory).await
     }
 
     fn compile(
@@ -259,9 +271,9 @@ impl Engine {
         plan: &QueryPlan,
         application_id: &str,
         options: &QueryOptions,
+        metrics: Arc<QueryMetrics>,
     ) -> Result<CompiledQuery> {
         let settings = QuerySettings::from_properties(&options.properties)?;
-        let metrics = Arc::new(QueryMetrics::default());
         let request = CompileRequest { plan, application_id, settings, metrics: metrics.clone() };
         let factory = self.io.compiler.compile(&request).map_err(RuntimeError::task("build the topology"))?;
         Ok(CompiledQuery { factory, settings, metrics })
@@ -272,7 +284,7 @@ impl Engine {
     /// Errors: the plan cannot be built.
     pub fn describe(&self, plan: &QueryPlan) -> Result<String> {
         let application_id = application_id(&self.config.service_id, &plan.query_id);
-        let compiled = self.compile(plan, &application_id, &QueryOptions::default())?;
+        let compiled = self.compile(plan, &application_id, &QueryOptions::default(), Arc::default())?;
         compiled.factory.describe().map_err(RuntimeError::task("describe the topology"))
     }
 
@@ -295,63 +307,45 @@ impl Engine {
         Ok(if known.is_empty() { Predecessors::None } else { Predecessors::Possible })
     }
 
-    /// Commits what is done and ends the query.
-    pub async fn stop_query(&self, query_id: &str, mode: StopMode) -> Result<()> {
-        let query = self.queries.read().get(query_id).cloned();
-        let query = query.ok_or_else(|| RuntimeError::UnknownQuery { query_id: query_id.to_owned() })?;
-        let (done, mut stopped) = mpsc::channel(1);
-        for inbox in self.inboxes() {
-            send(&inbox, WorkerMessage::Stop { query_id: query_id.to_owned(), done: done.clone() })?;
-        }
-        drop(done);
-        // Ends when every worker has dropped its sender.
-        while stopped.recv().await.is_some() {}
-        self.queries.write().remove(query_id);
-        match mode {
-            StopMode::Keep => {
-                let (storage, id) = (self.io.storage.clone(), query.application_id.clone());
-                let released = self.io.runtime.spawn_blocking(move || storage.release(&id)).await;
-                released.unwrap_or(Err(RuntimeError::ShutDown))
-            }
-            StopMode::Delete => self.delete_state(&query).await,
-        }
-    }
-
-    async fn delete_state(&self, query: &QueryHandle) -> Result<()> {
-        let specs = query.factory.sub_topologies();
-        let internal = topics::internal_topics(specs);
-        let changelogs = specs.iter().flat_map(|s| &s.changelogs).filter(|c| c.owned).map(|c| &c.topic);
-        let admin = Admin::new(self.io.transport.clone());
-        for topic in internal.iter().chain(changelogs) {
-            match admin.delete_topics(&[topic]).await {
-                Err(error) if error.code() != Some(ErrorCode::UnknownTopicOrPartition) => {
-                    return Err(RuntimeError::client("delete an internal topic")(error));
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        group_offsets::delete(&self.io.transport, &query.application_id)
-            .await
-            .map_err(RuntimeError::client("delete committed offsets"))?;
-        let (storage, id) = (self.io.storage.clone(), query.application_id.clone());
-        let deleted = self.io.runtime.spawn_blocking(move || storage.delete(&id)).await;
-        deleted.unwrap_or(Err(RuntimeError::ShutDown))
-    }
-
     /// Stops processing but keeps state, which can still be queried.
     pub fn pause(&self, query_id: &str) -> Result<()> {
         self.set_paused(query_id, true)
     }
 
-    pub fn resume(&self, query_id: &str) -> Result<()> {
-        self.set_paused(query_id, false)
+    /// Goes on processing. A query that has failed for good is started again, with its topics as they are now.
+    ///
+    /// Errors: as [`Engine::start_query`]; the query then stays in ERROR.
+    pub async fn resume(&self, query_id: &str) -> Result<()> {
+        match self.query(query_id).filter(|query| query.is_failed()) {
+            Some(failed) => self.restart(&failed).await,
+            None => self.set_paused(query_id, false),
+        }
+    }
+
+    async fn restart(&self, failed: &Arc<QueryHandle>) -> Result<()> {
+        self.stop_parts(failed).await;
+        self.release(failed).await?;
+        let options = QueryOptions { paused: false, ..failed.options.clone() };
+        let prepared = self.prepare_query(failed.plan.clone(), options, failed.metrics.clone()).await;
+        let query = match prepared {
+            Ok(query) => Arc::new(query.following(failed)),
+            Err(error) => {
+                failed.fail(&error, self.io.clock.now_ms(), true);
+                return Err(error);
+            }
+        };
+        self.queries.write().insert(query.query_id.clone(), query.clone());
+        self.run(&query)?;
+        tracing::info!(query_id = %query.query_id, "query started again");
+        Ok(())
     }
 
     fn set_paused(&self, query_id: &str, paused: bool) -> Result<()> {
         let query = self.query(query_id);
         let query = query.ok_or_else(|| RuntimeError::UnknownQuery { query_id: query_id.to_owned() })?;
         query.set_paused(paused);
-        self.inboxes().iter().try_for_each(|inbox| send(inbox, WorkerMessage::Wake))
+        self.workers.wake();
+        Ok(())
     }
 
     /// A persistent query that was started and not stopped.
@@ -380,37 +374,39 @@ impl Engine {
 
     /// All persistent queries in figures, by id.
     pub fn queries(&self) -> Vec<QueryStatus> {
-        self.queries.read().values().map(|q| q.status()).collect()
-    }
-
-    /// Commits what is done and ends all queries and workers. Queries go on with the next engine.
-    pub async fn shutdown(&self) -> Result<()> {
-        let ids: Vec<String> = self.queries.read().keys().cloned().collect();
-        for id in ids {
-            self.stop_query(&id, StopMode::Keep).await?;
+        watchdog::fail_queries_of_dead_workers(&self.workers, &self.queries, self.io.clock.as_ref());
+        let mut queries: Vec<QueryStatus> = self.queries.read().values().map(|q| q.status()).collect();
+        let now_ms = self.io.clock.now_ms();
+        for step in self.workers.health().overdue_steps {
+            let age_ms = i64::try_from(step.running_for.as_millis()).unwrap_or(i64::MAX);
+            let since_ms = now_ms.saturating_sub(age_ms);
+            if let Some(query) = queries.iter_mut().find(|q| q.query_id == step.query_id) {
+                query.conditions.push(QueryCondition::StepOverdue { since_ms });
+            }
         }
-        self.end_workers();
-        let workers = std::mem::take(&mut *self.workers.lock());
-        let joined = self.io.runtime.spawn_blocking(move || join(workers));
-        joined.await.map_err(|_| RuntimeError::ShutDown)
+        queries
     }
 
-    fn end_workers(&self) {
-        for inbox in self.inboxes() {
-            let _ = inbox.send(WorkerMessage::ShutDown);
-        }
+    /// Threads of the engine: panics, restarts, steps that do not return.
+    pub fn health(&self) -> EngineHealth {
+        self.workers.health()
     }
 
-    fn inboxes(&self) -> Vec<Sender<WorkerMessage>> {
-        self.workers.lock().iter().map(|w| w.inbox.clone()).collect()
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.monitor.abort();
     }
 }
 
 impl Drop for Engine {
     /// Workers end at once, without committing. They are waited for: none may hold a store while the process ends.
     fn drop(&mut self) {
-        self.end_workers();
-        join(std::mem::take(&mut *self.workers.lock()));
+        self.close();
+        self.workers.end(Duration::from_millis(self.config.stop_timeout_ms));
     }
 }
 
@@ -418,14 +414,6 @@ impl Drop for Engine {
 enum Ending {
     Never,
     AtCurrentEnd,
-}
-
-fn join(workers: Vec<WorkerThread>) {
-    for worker in workers {
-        if worker.thread.join().is_err() {
-            tracing::error!("worker panicked");
-        }
-    }
 }
 
 fn send(inbox: &Sender<WorkerMessage>, message: WorkerMessage) -> Result<()> {
@@ -436,7 +424,7 @@ fn all_tasks(query: &QueryHandle) -> Vec<TaskId> {
     let specs = query.factory.sub_topologies();
     let mut tasks = Vec::new();
     for sub_topology in 0..specs.len() {
-        let partitions = topics::task_partitions(specs, sub_topology, &query.partitions);
+        let partitions = topics::task_partitions(specs, sub_topology, &query.topics.partitions);
         tasks
             .extend((0..partitions).map(|partition| TaskId { sub_topology: sub_topology as u32, partition }));
     }

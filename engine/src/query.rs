@@ -1,5 +1,6 @@
 //! Queries: their names, their topics, what they report, how they start and end.
 
+pub mod condition;
 pub mod handle;
 pub mod metrics;
 pub mod naming;
@@ -7,4 +8,5 @@ pub mod options;
 pub(crate) mod progress;
 pub mod settings;
 pub mod status;
+pub(crate) mod topic_notes;
 pub(crate) mod topics;

@@ -5,10 +5,15 @@
 
 pub mod error;
 pub(crate) mod fetcher;
+pub mod health;
 pub(crate) mod messages;
 pub(crate) mod part;
+pub(crate) mod pool;
 pub(crate) mod prepare;
 pub(crate) mod restore;
 pub mod storage;
+pub(crate) mod supervise;
+pub(crate) mod topic_limits;
+pub(crate) mod topic_monitor;
 pub(crate) mod transaction;
 pub(crate) mod worker;

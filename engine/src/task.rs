@@ -1,5 +1,6 @@
 //! Tasks: one sub-topology for one partition, with its inputs, outputs and stores.
 
+pub mod cancellation;
 pub mod collector;
 pub mod input;
 pub mod processor;

@@ -1,6 +1,12 @@
 //! Queries through a real broker: to the end, through crashes, and to clients.
 
+mod faults;
 mod harness;
+mod old_state;
+mod panics;
+mod refused_records;
+mod stuck_tasks;
+mod topic_changes;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod clients;
+pub mod engine;
 pub mod http;
 pub mod process;
 pub mod query;
@@ -18,6 +19,7 @@ pub fn render(node: &Node) -> String {
     page.family("weir_build_info", "gauge", "The version that runs.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     query::write(node, &mut page);
+    engine::write(node, &mut page);
     broker::write(node, &mut page);
     node.http_metrics().write(&mut page);
     process::write(node, &mut page);

@@ -12,7 +12,7 @@ use crate::driver::{BatchRows, Delivery, DriverConfig, TaskLayout, split_mix};
 use crate::error::Result;
 use crate::operator::BuildContext;
 use crate::state::backend::StoreId;
-use crate::state::changelog::{ChangelogRecord, ChangelogSink};
+use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
 use crate::state::memory::MemoryBackend;
 use crate::state::task_state::TaskState;
 use crate::topology::Topology;
@@ -102,10 +102,10 @@ struct Collector<'a> {
 }
 
 impl ChangelogSink for Collector<'_> {
-    fn append(&mut self, record: ChangelogRecord<'_>) -> Result<()> {
+    fn append(&mut self, record: ChangelogRecord<'_>) -> Result<Logged> {
         let entry = (record.key.to_vec(), record.value.map(<[u8]>::to_vec));
         self.changelogs.entry((self.task, record.store)).or_default().push(entry);
-        Ok(())
+        Ok(Logged::Yes)
     }
 }
 

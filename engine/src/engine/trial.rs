@@ -1,6 +1,5 @@
 //! Queries that are checked before they are started, and traces of queries that did not start.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_sql::plan::physical::QueryPlan;
@@ -9,6 +8,7 @@ use crate::engine::Engine;
 use crate::query::handle::QueryHandle;
 use crate::query::naming::application_id;
 use crate::query::options::QueryOptions;
+use crate::query::topic_notes::QueryTopics;
 use crate::runtime::error::{Result, RuntimeError};
 
 impl Engine {
@@ -17,7 +17,7 @@ impl Engine {
     /// Errors: a property has an invalid value, the plan cannot be built.
     pub fn check_query(&self, plan: &QueryPlan, options: &QueryOptions) -> Result<()> {
         let application_id = application_id(&self.config.service_id, &plan.query_id);
-        let compiled = self.compile(plan, &application_id, options)?;
+        let compiled = self.compile(plan, &application_id, options, Arc::default())?;
         compiled.factory.describe().map(drop).map_err(RuntimeError::task("build the topology"))
     }
 
@@ -29,9 +29,9 @@ impl Engine {
             return Err(RuntimeError::QueryExists { query_id: plan.query_id.clone() });
         }
         let application_id = application_id(&self.config.service_id, &plan.query_id);
-        let compiled = self.compile(plan, &application_id, &options)?;
-        let query =
-            QueryHandle::new(Arc::new(plan.clone()), application_id, options, compiled, BTreeMap::new());
+        let compiled = self.compile(plan, &application_id, &options, Arc::default())?;
+        let topics = QueryTopics::default();
+        let query = QueryHandle::new(Arc::new(plan.clone()), application_id, options, compiled, topics);
         self.delete_state(&query).await
     }
 }

@@ -9,25 +9,32 @@ use parking_lot::{Mutex, RwLock};
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_sql::plan::physical::QueryPlan;
 
+use crate::query::condition::QueryCondition;
 use crate::query::metrics::QueryMetrics;
 use crate::query::options::QueryOptions;
 use crate::query::progress::Progress;
 use crate::query::settings::QuerySettings;
 use crate::query::status::{QueryError, QueryState, QueryStatus, TaskStatus};
+use crate::query::topic_notes::QueryTopics;
 use crate::query::topics;
-use crate::runtime::error::RuntimeError;
+use crate::runtime::error::{RuntimeError, TopicChange, TopicRemedy};
 use crate::state::backend::StateReader;
+use crate::task::cancellation::Cancellation;
 use crate::task::processor::ProcessorFactory;
 use crate::task::stream_task::TaskId;
 
 /// Failures that are remembered. Source: `ksql.query.error.max.queue.size`.
 const ERRORS_MAX: usize = 10;
 
+/// Persistent queries by id.
+pub(crate) type QueryRegistry = RwLock<BTreeMap<String, Arc<QueryHandle>>>;
+
 /// The part of a query on one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct PartStatus {
     pub(crate) state: QueryState,
     pub(crate) tasks: Vec<TaskStatus>,
+    pub(crate) conditions: Vec<QueryCondition>,
 }
 
 /// A query that was started. Threads: any.
@@ -44,14 +51,16 @@ pub struct QueryHandle {
     /// Where a new query begins, of inputs that it does not read from their beginning.
     pub(crate) first_offsets: BTreeMap<TopicPartition, Offset>,
     pub(crate) progress: Progress,
-    /// Partitions of every topic the query touches.
-    pub(crate) partitions: BTreeMap<Arc<str>, i32>,
+    /// Every topic the query touches.
+    pub(crate) topics: QueryTopics,
     /// By worker.
     parts: Mutex<BTreeMap<usize, PartStatus>>,
     errors: Mutex<VecDeque<QueryError>>,
     /// A worker found that the query cannot go on; the others stop as well.
     failed: AtomicBool,
     paused: AtomicBool,
+    /// The query is being stopped.
+    cancellation: Cancellation,
     readers: RwLock<BTreeMap<TaskId, Arc<dyn StateReader>>>,
 }
 
@@ -85,7 +94,7 @@ impl QueryHandle {
         application_id: String,
         options: QueryOptions,
         compiled: CompiledQuery,
-        partitions: BTreeMap<Arc<str>, i32>,
+        topics: QueryTopics,
     ) -> QueryHandle {
         QueryHandle {
             query_id: plan.query_id.clone(),
@@ -99,10 +108,11 @@ impl QueryHandle {
             predecessors: Predecessors::Possible,
             first_offsets: BTreeMap::new(),
             progress: Progress::default(),
-            partitions,
+            topics,
             parts: Mutex::default(),
             errors: Mutex::default(),
             failed: AtomicBool::new(false),
+            cancellation: Cancellation::default(),
             readers: RwLock::default(),
         }
     }
@@ -113,6 +123,40 @@ impl QueryHandle {
         first_offsets: BTreeMap<TopicPartition, Offset>,
     ) -> QueryHandle {
         QueryHandle { predecessors, first_offsets, ..self }
+    }
+
+    /// Goes on counting failures where an earlier start of the query has ended, and begins where that would have, in topics
+    /// that are still the same.
+    pub(crate) fn following(mut self, predecessor: &QueryHandle) -> QueryHandle {
+        let topics = &self.topics;
+        let is_same = |partition: &TopicPartition| {
+            predecessor.topics.id(&partition.topic) == topics.id(&partition.topic)
+        };
+        let first = predecessor.first_offsets.iter().filter(|(partition, _)| is_same(partition));
+        self.first_offsets.extend(first.map(|(partition, offset)| (partition.clone(), *offset)));
+        *self.errors.lock() = predecessor.errors.lock().clone();
+        self
+    }
+
+    /// Long steps of tasks end early from now on.
+    pub(crate) fn cancel(&self) {
+        self.cancellation.cancel();
+    }
+
+    pub(crate) fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+
+    /// True if some sub-topology keeps state.
+    pub(crate) fn is_stateful(&self) -> bool {
+        self.factory.sub_topologies().iter().any(|spec| !spec.stores.is_empty())
+    }
+
+    /// What can be done about a topic that has changed.
+    pub(crate) fn topic_changed(&self, topic: &str, change: TopicChange) -> RuntimeError {
+        let remedy = if self.is_stateful() { TopicRemedy::CreateAgain } else { TopicRemedy::Resume };
+        let (query_id, topic) = (self.query_id.clone(), topic.to_owned());
+        RuntimeError::TopicChanged { query_id, topic, change, remedy }
     }
 
     pub(crate) fn is_failed(&self) -> bool {
@@ -140,6 +184,11 @@ impl QueryHandle {
         }
     }
 
+    /// True if a part of the query was on this worker.
+    pub(crate) fn has_part(&self, worker: usize) -> bool {
+        self.parts.lock().contains_key(&worker)
+    }
+
     pub(crate) fn set_part(&self, worker: usize, status: PartStatus) {
         self.parts.lock().insert(worker, status);
     }
@@ -162,13 +211,13 @@ impl QueryHandle {
 
     /// The partitions of a topic that the query reads or writes.
     pub fn partition_count(&self, topic: &str) -> Option<i32> {
-        self.partitions.get(topic).copied()
+        self.topics.partitions.get(topic).copied()
     }
 
     /// How many tasks a sub-topology has, on all workers.
     pub fn task_count(&self, sub_topology: u32) -> usize {
         let specs = self.factory.sub_topologies();
-        let partitions = topics::task_partitions(specs, sub_topology as usize, &self.partitions);
+        let partitions = topics::task_partitions(specs, sub_topology as usize, &self.topics.partitions);
         usize::try_from(partitions).unwrap_or(0)
     }
 
@@ -180,13 +229,17 @@ impl QueryHandle {
     }
 
     pub fn status(&self) -> QueryStatus {
-        let tasks = self.parts.lock().values().flat_map(|p| p.tasks.clone()).collect();
+        let parts = self.parts.lock();
+        let tasks = parts.values().flat_map(|p| p.tasks.clone()).collect();
+        let conditions = parts.values().flat_map(|p| p.conditions.clone()).collect();
+        drop(parts);
         QueryStatus {
             query_id: self.query_id.clone(),
             application_id: self.application_id.clone(),
             sink: self.plan.sink.clone(),
             state: self.state(),
             errors: self.errors.lock().iter().cloned().collect(),
+            conditions,
             tasks,
             metrics: self.metrics.snapshot(),
         }

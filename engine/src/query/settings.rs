@@ -28,6 +28,9 @@ pub struct QuerySettings {
     pub fail_on_invalid_timestamp: bool,
     /// `ksql.fail.on.deserialization.error`: a record that cannot be read stops the query.
     pub fail_on_unreadable_record: bool,
+    /// `ksql.fail.on.production.error`: a record that can never be written stops the query. Otherwise it is reported and
+    /// left out.
+    pub fail_on_production_error: bool,
     /// `ksql.functions.<aggregate>.limit`
     pub aggregates: AggregateOptions,
 }
@@ -64,6 +67,7 @@ impl QuerySettings {
             "processing.guarantee" => guarantee(name, value)?,
             "ksql.timestamp.throw.on.invalid" => self.fail_on_invalid_timestamp = boolean(name, value)?,
             "ksql.fail.on.deserialization.error" => self.fail_on_unreadable_record = boolean(name, value)?,
+            "ksql.fail.on.production.error" => self.fail_on_production_error = boolean(name, value)?,
             "ksql.functions.collect_list.limit" => self.aggregates.collect_list_limit = limit(name, value)?,
             "ksql.functions.collect_set.limit" => self.aggregates.collect_set_limit = limit(name, value)?,
             _ => return Ok(false),
@@ -134,6 +138,7 @@ mod tests {
             cache_bytes: Some(0),
             fail_on_invalid_timestamp: true,
             fail_on_unreadable_record: false,
+            fail_on_production_error: false,
             aggregates: AggregateOptions { collect_list_limit: Some(3), collect_set_limit: None },
         };
         assert_eq!(settings, expected);

@@ -9,6 +9,7 @@
 //!                  +--> Error <--+        one that will not, or the query is stopped
 //! ```
 
+use crate::query::condition::QueryCondition;
 use crate::runtime::error::Fault;
 use crate::task::stream_task::TaskId;
 
@@ -55,6 +56,10 @@ pub struct InputStatus {
     pub position: i64,
     /// Records after it that can be read. None: not known yet.
     pub lag: Option<i64>,
+    /// The next offset to process after a restart.
+    pub committed: i64,
+    /// Records after that.
+    pub committed_lag: Option<i64>,
 }
 
 /// A task in figures.
@@ -74,6 +79,8 @@ pub struct QueryStatus {
     pub state: QueryState,
     /// The last failures, newest last.
     pub errors: Vec<QueryError>,
+    /// What keeps the query from its work now, whatever its state.
+    pub conditions: Vec<QueryCondition>,
     pub tasks: Vec<TaskStatus>,
     pub metrics: crate::query::metrics::MetricsSnapshot,
 }

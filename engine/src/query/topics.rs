@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_broker::client::admin::{Admin, NewTopic};
+use weir_broker::client::admin::{Admin, NewTopic, TopicDescription};
+use weir_broker::ids::TopicId;
 use weir_broker::protocol::error_code::ErrorCode;
 
-use crate::runtime::error::{Result, RuntimeError};
+use crate::query::topic_notes::QueryTopics;
+use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::task::processor::{ProcessorFactory, SubTopologySpec};
 
-/// Partition counts of every topic a query touches, internal ones made if missing.
+/// Every topic a query touches, internal ones made if missing.
 ///
 /// The partitions of an internal topic are as many as its readers' other inputs have, or, if it is their only one, as many as its
 /// writers' inputs have.
@@ -17,9 +19,9 @@ pub(crate) async fn ensure(
     admin: &Admin,
     query_id: &str,
     factory: &dyn ProcessorFactory,
-) -> Result<BTreeMap<Arc<str>, i32>> {
+) -> Result<QueryTopics> {
     let specs = factory.sub_topologies();
-    let mut partitions = describe(admin, query_id, factory).await?;
+    let QueryTopics { mut partitions, mut ids } = describe(admin, query_id, factory).await?;
     let mut wanted = Vec::new();
     for topic in &internal_topics(specs) {
         let count = partitions.get(topic).copied().unwrap_or(1);
@@ -29,42 +31,58 @@ pub(crate) async fn ensure(
         let count = task_partitions(specs, at, &partitions);
         for changelog in &spec.changelogs {
             partitions.insert(changelog.topic.clone(), count);
-            if changelog.owned {
-                let name = changelog.topic.to_string();
-                wanted.push(NewTopic { name, partitions: count, configs: changelog_configs() });
-            }
+            let name = changelog.topic.to_string();
+            wanted.push(NewTopic { name, partitions: count, configs: changelog_configs() });
         }
     }
-    create(admin, &wanted).await?;
-    Ok(partitions)
+    ids.extend(create(admin, query_id, &wanted).await?);
+    Ok(QueryTopics { partitions, ids })
 }
 
-/// Partition counts of every topic a query touches but changelogs; those of internal topics are what they should be.
+/// Every topic a query touches but changelogs; the partitions of internal topics are what they should be.
 pub(crate) async fn describe(
     admin: &Admin,
     query_id: &str,
     factory: &dyn ProcessorFactory,
-) -> Result<BTreeMap<Arc<str>, i32>> {
+) -> Result<QueryTopics> {
     let specs = factory.sub_topologies();
     let internal = internal_topics(specs);
-    let mut partitions = BTreeMap::new();
-    for topic in external_topics(specs, &internal) {
-        let description =
-            admin.describe_topic(&topic).await.map_err(RuntimeError::client("describe a topic"))?;
-        let Some(description) = description else {
+    let (mut partitions, mut ids) = (BTreeMap::new(), BTreeMap::new());
+    let external = external_topics(specs, &internal);
+    let names: Vec<&str> = external.iter().map(|topic| &**topic).collect();
+    let found = admin.describe_topics(&names).await.map_err(RuntimeError::client("describe topics"))?;
+    for topic in external {
+        let Some(description) = found.iter().find(|d| *d.name == *topic) else {
             return Err(RuntimeError::TopicMissing {
                 query_id: query_id.to_owned(),
                 topic: topic.to_string(),
             });
         };
-        partitions.insert(topic, description.partitions);
+        partitions.insert(topic.clone(), description.partitions);
+        ids.insert(topic, description.id);
     }
     settle_internal(specs, &internal, &mut partitions);
     check_co_partitioned(query_id, specs, &partitions)?;
     for topic in internal {
         partitions.entry(topic).or_insert(1);
     }
-    Ok(partitions)
+    Ok(QueryTopics { partitions, ids })
+}
+
+/// The first topic of a query that has changed since the query was started.
+pub(crate) fn change(query: &QueryTopics, now: &[TopicDescription]) -> Option<(Arc<str>, TopicChange)> {
+    query.ids.iter().find_map(|(topic, id)| {
+        let before = query.partitions.get(topic).copied().unwrap_or(0);
+        let change = match now.iter().find(|d| *d.name == **topic) {
+            None => TopicChange::Deleted,
+            Some(found) if found.id != *id => TopicChange::Recreated,
+            Some(found) if found.partitions > before => {
+                TopicChange::PartitionsAdded { before, now: found.partitions }
+            }
+            Some(_) => return None,
+        };
+        Some((topic.clone(), change))
+    })
 }
 
 /// How many tasks a sub-topology has: the partitions of its inputs.
@@ -148,43 +166,52 @@ fn check_co_partitioned(
     Ok(())
 }
 
-/// Makes the topics that are missing; those that exist must have as many partitions.
-async fn create(admin: &Admin, wanted: &[NewTopic]) -> Result<()> {
+/// Makes the topics that are missing; those that exist must have as many partitions. Gives the ids of all.
+async fn create(admin: &Admin, query_id: &str, wanted: &[NewTopic]) -> Result<BTreeMap<Arc<str>, TopicId>> {
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let failed = RuntimeError::client("create an internal topic");
     let outcomes = admin.create_topics(wanted).await.map_err(failed)?;
     for (topic, outcome) in wanted.iter().zip(outcomes) {
         match outcome {
-            Ok(()) => {}
-            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
-                let known = admin.describe_topic(&topic.name).await;
-                let known = known.map_err(RuntimeError::client("describe a topic"))?;
-                let actual = known.map_or(0, |t| t.partitions);
-                if actual != topic.partitions {
-                    let (topic, expected) = (topic.name.clone(), topic.partitions);
-                    return Err(RuntimeError::PartitionCount { topic, actual, expected });
-                }
-            }
+            Ok(()) => tracing::debug!(topic = topic.name, "topic made"),
+            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {}
             Err(error) => return Err(RuntimeError::client("create an internal topic")(error)),
         }
     }
-    Ok(())
+    let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
+    let found = admin.describe_topics(&names).await.map_err(RuntimeError::client("describe topics"))?;
+    let mut ids = BTreeMap::new();
+    for topic in wanted {
+        let Some(known) = found.iter().find(|d| d.name == topic.name) else {
+            let (query_id, topic) = (query_id.to_owned(), topic.name.clone());
+            return Err(RuntimeError::TopicMissing { query_id, topic });
+        };
+        if known.partitions != topic.partitions {
+            let (topic, actual, expected) = (topic.name.clone(), known.partitions, topic.partitions);
+            return Err(RuntimeError::PartitionCount { topic, actual, expected });
+        }
+        ids.insert(topic.name.as_str().into(), known.id);
+    }
+    Ok(ids)
 }
-
-/// Rows keep the time they have, however far ahead: the broker's limit is for producers.
-const ANY_TIMESTAMP: (&str, &str) = ("message.timestamp.after.max.ms", "9223372036854775807");
 
 /// Records are deleted once they are processed, never by age.
 fn repartition_configs() -> BTreeMap<String, String> {
-    let forever = ("retention.ms", "-1");
-    configs(&[("cleanup.policy", "delete"), forever, ("segment.bytes", "52428800"), ANY_TIMESTAMP])
+    let policy = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("segment.bytes", "52428800")];
+    configs(&[&policy[..], &ANY_TIMESTAMP].concat())
 }
 
 fn changelog_configs() -> BTreeMap<String, String> {
-    configs(&[("cleanup.policy", "compact"), ANY_TIMESTAMP])
+    configs(&[&[("cleanup.policy", "compact")][..], &ANY_TIMESTAMP].concat())
 }
+
+/// Rows keep their timestamps on their way through internal topics, whatever they are.
+const ANY_TIMESTAMP: [(&str, &str); 2] = [
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.after.max.ms", "9223372036854775807"),
+];
 
 fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -1,5 +1,7 @@
 //! Why a query does not run.
 
+use std::fmt;
+
 use weir_broker::client::error::ClientError;
 use weir_broker::protocol::error_code::ErrorCode;
 
@@ -21,6 +23,54 @@ pub enum Retry {
     Backoff,
 }
 
+/// A change of a topic that a query cannot go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicChange {
+    Deleted,
+    /// There is another topic of the same name.
+    Recreated,
+    /// One of the two above.
+    Gone,
+    PartitionsAdded {
+        before: i32,
+        now: i32,
+    },
+    /// The changelog is empty though the query has state.
+    Emptied,
+}
+
+impl fmt::Display for TopicChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TopicChange::Deleted => f.write_str("was deleted"),
+            TopicChange::Recreated => f.write_str("was deleted and created again"),
+            TopicChange::Gone => f.write_str("was deleted, or deleted and created again"),
+            TopicChange::PartitionsAdded { before, now } => {
+                write!(f, "has {now} partitions now, {before} when the query was started")
+            }
+            TopicChange::Emptied => f.write_str("is empty though the query has state"),
+        }
+    }
+}
+
+/// The way out of a [`TopicChange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicRemedy {
+    /// The query keeps no state: it may go on with the topic as it is.
+    Resume,
+    /// State and topics no longer belong together.
+    CreateAgain,
+}
+
+impl fmt::Display for TopicRemedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TopicRemedy::Resume => "Use RESUME to go on with the topic as it is now",
+            TopicRemedy::CreateAgain => "Drop the query and create it again to build its result anew",
+        })
+    }
+}
+
 /// A failure of a query, or of a request to the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -28,6 +78,10 @@ pub enum RuntimeError {
     Property(#[from] PropertyError),
     #[error("topic \"{topic}\" of query {query_id} does not exist")]
     TopicMissing { query_id: String, topic: String },
+    #[error("topic \"{topic}\" of query {query_id} {change}. {remedy}")]
+    TopicChanged { query_id: String, topic: String, change: TopicChange, remedy: TopicRemedy },
+    #[error("a record for topic \"{topic}\" cannot be produced: {reason}")]
+    Production { topic: String, reason: String },
     #[error(
         "topics of query {query_id} are not co-partitioned: \"{left}\" has {left_partitions} partitions, \"{right}\" has {right_partitions}"
     )]
@@ -46,6 +100,8 @@ pub enum RuntimeError {
     Task { action: &'static str, source: EngineError },
     #[error("records of partition \"{partition}\" cannot be read")]
     Records { partition: String, source: weir_broker::error::Error },
+    #[error("no offset is known to begin at in partition \"{partition}\"")]
+    OffsetUnknown { partition: String },
     #[error("state directory \"{path}\" cannot be used: {reason}")]
     StateDir { path: String, reason: String },
     #[error("query {query_id} does not exist")]
@@ -54,6 +110,8 @@ pub enum RuntimeError {
     QueryExists { query_id: String },
     #[error("query {query_id} panicked: {message}")]
     Panicked { query_id: String, message: String },
+    #[error("{name} panicked: {message}")]
+    LoopPanicked { name: String, message: String },
     #[error("operating system has no thread left for {name}")]
     Thread { name: String, source: std::io::Error },
     #[error("engine is shut down")]
@@ -75,17 +133,22 @@ impl RuntimeError {
         match self {
             RuntimeError::Property(_)
             | RuntimeError::TopicMissing { .. }
+            | RuntimeError::TopicChanged { .. }
+            | RuntimeError::Production { .. }
             | RuntimeError::NotCoPartitioned { .. }
             | RuntimeError::PartitionCount { .. }
             | RuntimeError::UnknownQuery { .. }
             | RuntimeError::QueryExists { .. } => Fault::User,
             RuntimeError::Client { .. }
             | RuntimeError::Records { .. }
+            | RuntimeError::OffsetUnknown { .. }
             | RuntimeError::StateDir { .. }
             | RuntimeError::Thread { .. }
             | RuntimeError::ShutDown => Fault::External,
             RuntimeError::Task { source, .. } if source.is_about_records() => Fault::User,
-            RuntimeError::Task { .. } | RuntimeError::Panicked { .. } => Fault::Internal,
+            RuntimeError::Task { .. } | RuntimeError::Panicked { .. } | RuntimeError::LoopPanicked { .. } => {
+                Fault::Internal
+            }
         }
     }
 
@@ -101,15 +164,23 @@ impl RuntimeError {
                         | ErrorCode::UnknownProducerId
                         | ErrorCode::InvalidProducerIdMapping
                         | ErrorCode::InvalidTxnState
-                        | ErrorCode::OffsetOutOfRange,
+                        | ErrorCode::OffsetOutOfRange
+                        | ErrorCode::MessageTooLarge
+                        | ErrorCode::RecordListTooLarge
+                        | ErrorCode::InvalidTimestamp
+                        | ErrorCode::InvalidRecord,
                     ) => Retry::Backoff,
                     _ => Retry::Never,
                 },
             },
             RuntimeError::TopicMissing { .. }
             | RuntimeError::StateDir { .. }
+            | RuntimeError::OffsetUnknown { .. }
+            | RuntimeError::LoopPanicked { .. }
             | RuntimeError::Task { source: EngineError::Store { .. }, .. } => Retry::Backoff,
             RuntimeError::Property(_)
+            | RuntimeError::TopicChanged { .. }
+            | RuntimeError::Production { .. }
             | RuntimeError::NotCoPartitioned { .. }
             | RuntimeError::PartitionCount { .. }
             | RuntimeError::Task { .. }
@@ -120,6 +191,12 @@ impl RuntimeError {
             | RuntimeError::Thread { .. }
             | RuntimeError::ShutDown => Retry::Never,
         }
+    }
+
+    /// True if the broker refused some record of a batch for good. The next attempt finds it and leaves it out.
+    pub(crate) fn is_refused_record(&self) -> bool {
+        let RuntimeError::Client { source, .. } = self else { return false };
+        source.code().is_some_and(weir_broker::client::producer::careful::is_about_records)
     }
 
     /// The message with its causes, as users see it.

@@ -12,11 +12,11 @@ use crossbeam_channel::Sender;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use weir_broker::client::error::ClientError;
-use weir_broker::client::reader::{FetchOptions, FetchedPartitions, Reader};
+use weir_broker::client::reader::{FetchOptions, FetchPosition, FetchedPartitions, Reader};
 use weir_broker::client::transport::Transport;
-use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::runtime::messages::{AttemptId, WorkerMessage};
+use crate::runtime::supervise::{Waiting, supervised};
 
 /// How long a request may take before it counts as waiting for news.
 const ANSWER_SOON: Duration = Duration::from_millis(1);
@@ -24,12 +24,13 @@ const ANSWER_SOON: Duration = Duration::from_millis(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A partition from an offset.
-pub(crate) type Wanted = (TopicPartition, Offset);
+pub(crate) type Wanted = FetchPosition;
 
 #[derive(Debug)]
 struct InFlight {
     id: u64,
-    wanted: HashSet<Wanted>,
+    /// Shape: in the order of the request, which is that of the answers.
+    wanted: Vec<Wanted>,
     since: Duration,
     abort: AbortHandle,
 }
@@ -37,8 +38,9 @@ struct InFlight {
 impl InFlight {
     /// True if the answer serves this wish, or must come before it can be served: it reads the partition at or before the
     /// offset, and is late only if there is nothing to read at the offset either.
-    fn covers(&self, (partition, offset): &Wanted) -> bool {
-        self.wanted.iter().any(|(p, o)| o <= offset && p == partition)
+    fn covers(&self, wanted: &Wanted) -> bool {
+        let same = |w: &Wanted| w.topic_id == wanted.topic_id && w.partition == wanted.partition;
+        self.wanted.iter().any(|w| w.offset <= wanted.offset && same(w))
     }
 }
 
@@ -105,14 +107,15 @@ impl Fetcher {
     fn send(&mut self, wanted: HashSet<Wanted>, now: Duration) {
         self.next_id += 1;
         let id = self.next_id;
-        let assignments = one_offset_each(&wanted);
-        let asked = assignments.iter().cloned().collect();
+        let assignments = one_offset_each(wanted.into_iter().collect());
+        let asked = assignments.clone();
         let (reader, inbox, options) = (self.reader.clone(), self.inbox.clone(), self.options.clone());
-        let task = self.runtime.spawn(async move {
-            let outcome = reader.fetch(&assignments, &options).await;
+        let work = async move {
+            let outcome = reader.fetch_by_id(&assignments, &options).await;
             tracing::trace!(partitions = assignments.len(), "fetched");
             let _ = inbox.send(WorkerMessage::Fetched { fetch: id, outcome });
-        });
+        };
+        let task = self.runtime.spawn(supervised("fetch", Waiting::Fetch(id), self.inbox.clone(), work));
         self.in_flight = Some(InFlight { id, wanted: asked, since: now, abort: task.abort_handle() });
     }
 
@@ -130,15 +133,16 @@ impl Fetcher {
                 Some(Err(error))
             }
             Ok(partitions) => {
-                let asked = |partition: &TopicPartition| {
-                    in_flight.wanted.iter().find(|(p, _)| p == partition).map(|(_, offset)| *offset)
-                };
-                let answers = partitions.into_iter().filter_map(|(partition, outcome)| {
-                    let offset = asked(&partition)?;
-                    Some(((partition, offset), outcome))
-                });
-                Some(Ok(answers.collect()))
+                let answers = in_flight.wanted.into_iter().zip(partitions);
+                Some(Ok(answers.map(|(wanted, (_, outcome))| (wanted, outcome)).collect()))
             }
+        }
+    }
+
+    /// The request is gone without an answer: it is repeated.
+    pub(crate) fn lost(&mut self, id: u64, now: Duration) {
+        if self.in_flight.take_if(|f| f.id == id).is_some() {
+            self.pause_until = now + RETRY_PAUSE;
         }
     }
 
@@ -153,11 +157,10 @@ impl Fetcher {
 pub(crate) type FetchedPartition = Result<weir_broker::client::reader::PartitionRecords, ClientError>;
 
 /// A request asks for a partition once: of several offsets the lowest goes first, the others wait for their turn.
-fn one_offset_each(wanted: &HashSet<Wanted>) -> Vec<Wanted> {
-    let mut sorted: Vec<Wanted> = wanted.iter().cloned().collect();
-    sorted.sort_unstable();
-    sorted.dedup_by(|b, a| a.0 == b.0);
-    sorted
+pub(crate) fn one_offset_each(mut wanted: Vec<Wanted>) -> Vec<Wanted> {
+    wanted.sort_unstable();
+    wanted.dedup_by(|b, a| a.topic_id == b.topic_id && a.partition == b.partition);
+    wanted
 }
 
 /// Reads changelogs for an attempt that restores. The answer is [`WorkerMessage::ChangelogFetched`].
@@ -169,8 +172,10 @@ pub(crate) fn fetch_changelogs(
     wanted: Vec<Wanted>,
     options: FetchOptions,
 ) {
-    runtime.spawn(async move {
-        let outcome = Reader::new(transport).fetch(&wanted, &options).await;
+    let worker = inbox.clone();
+    let work = async move {
+        let outcome = Reader::new(transport).fetch_by_id(&wanted, &options).await;
         let _ = inbox.send(WorkerMessage::ChangelogFetched { attempt, outcome });
-    });
+    };
+    runtime.spawn(supervised("changelog fetch", Waiting::Attempt(attempt), worker, work));
 }

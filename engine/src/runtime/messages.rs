@@ -1,16 +1,19 @@
 //! What a worker is told, and what comes back from the broker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use weir_broker::client::error::ClientError;
-use weir_broker::client::producer::pipeline::ProducedBatch;
 use weir_broker::client::reader::FetchedPartitions;
 use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::push::subscription::PushSender;
 use crate::query::handle::QueryHandle;
 use crate::runtime::error::RuntimeError;
+use crate::runtime::supervise::Waiting;
+use crate::runtime::topic_limits::TopicLimits;
+use crate::runtime::transaction::CommittedTransaction;
 use crate::task::stream_task::TaskId;
 
 /// One start of one part of a query on one worker. Answers to earlier starts carry other ids and are ignored.
@@ -53,6 +56,8 @@ pub(crate) struct Prepared {
     pub(crate) from: Vec<(TopicPartition, Offset)>,
     /// First and end offset of every changelog partition.
     pub(crate) changelogs: Vec<(TopicPartition, Offset, Offset)>,
+    /// Of the topics that the query writes.
+    pub(crate) limits: BTreeMap<Arc<str>, TopicLimits>,
     pub(crate) transaction: Option<crate::runtime::transaction::TransactionSender>,
 }
 
@@ -80,13 +85,19 @@ pub(crate) enum WorkerMessage {
     },
     Committed {
         attempt: AttemptId,
-        outcome: Result<Vec<ProducedBatch>, ClientError>,
+        outcome: Result<CommittedTransaction, ClientError>,
     },
     /// Where to go on in a partition whose records at the wanted offset are gone.
     Found {
         attempt: AttemptId,
         partition: TopicPartition,
         outcome: Result<Offset, RuntimeError>,
+    },
+    /// A loop beside the worker is gone.
+    LoopPanicked {
+        name: &'static str,
+        waiting: Waiting,
+        message: String,
     },
     /// Something changed that the worker should look at: a query was paused or failed, a client made room.
     Wake,

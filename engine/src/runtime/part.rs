@@ -11,10 +11,12 @@
 mod commit;
 mod lost;
 mod pace;
+mod refused;
 mod transient;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -25,16 +27,20 @@ use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::batch::RowBatch;
 use crate::config::EngineConfig;
+use crate::query::condition::QueryCondition;
 use crate::query::handle::{PartStatus, Predecessors, QueryHandle};
 use crate::query::metrics::QueryMetrics;
 use crate::query::status::{InputStatus, QueryState, TaskStatus};
 use crate::runtime::error::{Result, Retry, RuntimeError};
+use crate::runtime::health::{HealthRecorder, StepClock};
 use crate::runtime::messages::{Assignment, AttemptId, Mode, Prepared, Stopped, WorkerMessage};
 use crate::runtime::part::pace::Pace;
 use crate::runtime::prepare::{self, Preparation};
 use crate::runtime::restore::Restore;
 use crate::runtime::storage::StateStorage;
-use crate::runtime::transaction::TransactionSender;
+use crate::runtime::supervise::{Waiting, supervised};
+use crate::runtime::topic_limits::TopicLimits;
+use crate::runtime::transaction::{Refusals, TransactionSender};
 use crate::state::backend::StateReader;
 use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
 use crate::task::input::PartitionInput;
@@ -42,6 +48,9 @@ use crate::task::stream_task::{StreamTask, TaskId};
 
 /// How often status is published while rows flow.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A commit that has not been answered for as long is shown.
+const SLOW_COMMIT: Duration = Duration::from_secs(5);
 
 /// What parts share on a worker.
 #[derive(Clone)]
@@ -53,6 +62,11 @@ pub(crate) struct PartContext {
     pub(crate) inbox: Sender<WorkerMessage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) storage: Arc<dyn StateStorage>,
+    pub(crate) health: Arc<HealthRecorder>,
+    /// The step that the worker is in.
+    pub(crate) step: Arc<StepClock>,
+    /// The worker was replaced: it must not touch what its successor uses.
+    pub(crate) abandoned: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -68,18 +82,10 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct PendingCommit {
     since: Duration,
-    tasks: Vec<CommittingTask>,
+    /// Tasks whose state waits for the commit, by index.
+    tasks: Vec<usize>,
     /// By sub-topology: where the inputs of its tasks were read to.
     read: Vec<(u32, Vec<(TopicPartition, Offset)>)>,
-}
-
-/// A task whose state waits for a commit.
-#[derive(Debug)]
-pub(crate) struct CommittingTask {
-    /// By index.
-    task: usize,
-    /// Where its sources were read to when the commit was asked for.
-    positions: Vec<(TopicPartition, Offset)>,
 }
 
 pub(crate) struct Part {
@@ -111,8 +117,19 @@ pub(crate) struct Part {
     has_committed: bool,
     /// Failures since the last success.
     failures: u32,
+    /// The last failure, while it is waited out.
+    back_off: Option<QueryCondition>,
     /// Told when the part has ended.
     stopping: Vec<Stopped>,
+    /// When the first of them came.
+    stopping_since: Duration,
+    refusals: Refusals,
+    /// Tasks hold updates that their stores do not take.
+    diverged: bool,
+    /// Tasks begin anew from their stores: to others the part has been running all the time.
+    reloading: bool,
+    /// By source topic: notes that go with its offsets.
+    notes: Arc<BTreeMap<Arc<str>, String>>,
     /// Bytes handed to the transaction since the last commit was asked for.
     output_bytes: usize,
     /// Rows processed since then.
@@ -147,6 +164,7 @@ impl Part {
             Mode::Transient(_) => collector.with_local_offsets(),
         };
         let predecessors = assignment.query.predecessors;
+        let notes = assignment.query.topics.notes(assignment.query.factory.sub_topologies());
         Part {
             query: assignment.query,
             predecessors,
@@ -168,7 +186,13 @@ impl Part {
             last_publish: Duration::ZERO,
             has_committed: false,
             failures: 0,
+            back_off: None,
             stopping: Vec::new(),
+            stopping_since: Duration::ZERO,
+            refusals: Refusals::Fail,
+            diverged: false,
+            reloading: false,
+            notes: Arc::new(notes),
             output_bytes: 0,
             uncommitted_rows: 0,
             committed_records: 0,
@@ -188,12 +212,11 @@ impl Part {
                     worker: context.worker,
                     transaction_timeout_ms: context.config.transaction_timeout_ms,
                     predecessors: std::mem::replace(&mut self.predecessors, Predecessors::Possible),
+                    refusals: self.refusals.clone(),
                 };
-                context.runtime.spawn(prepare::run(
-                    preparation,
-                    context.transport.clone(),
-                    context.inbox.clone(),
-                ));
+                let work = prepare::run(preparation, context.transport.clone(), context.inbox.clone());
+                let waiting = Waiting::Attempt(attempt);
+                context.runtime.spawn(supervised("start of a query", waiting, context.inbox.clone(), work));
             }
             Mode::Transient(_) => {
                 if let Err(error) = self.start_transient(context) {
@@ -207,9 +230,9 @@ impl Part {
     /// Everything about the beginning is known: opens the stores and begins to restore them.
     pub(crate) fn prepared(&mut self, outcome: Result<Box<Prepared>>, context: &PartContext) {
         let begun = outcome.and_then(|prepared| {
-            self.create_tasks(context)?;
-            let specs = self.query.factory.sub_topologies();
-            let restore = Restore::plan(&mut self.tasks, specs, &prepared.changelogs)?;
+            self.create_tasks(&prepared.limits, context)?;
+            let now_ms = context.clock.now_ms();
+            let restore = Restore::plan(&mut self.tasks, &self.query, &prepared, now_ms)?;
             QueryMetrics::add(&self.query.metrics.restore_remaining, restore.remaining());
             self.phase = Phase::Restoring { restore, prepared, fetching: false };
             Ok(())
@@ -220,7 +243,11 @@ impl Part {
         self.publish(context);
     }
 
-    fn create_tasks(&mut self, context: &PartContext) -> Result<()> {
+    fn create_tasks(
+        &mut self,
+        limits: &BTreeMap<Arc<str>, TopicLimits>,
+        context: &PartContext,
+    ) -> Result<()> {
         let query = self.query.clone();
         self.tasks.clear();
         for id in &self.task_ids {
@@ -235,11 +262,16 @@ impl Part {
                 .map_err(RuntimeError::task("build a task"))?;
             self.tasks.push(StreamTask::new(*id, processor, Vec::new()));
             let width = |topic: &Arc<str>| query.partition_count(topic).unwrap_or(1);
-            let targets =
-                spec.targets.iter().map(|t| self.collector.target(&t.topic, width(&t.topic))).collect();
+            let mut target = |topic: &Arc<str>| {
+                let target = self.collector.target(topic, width(topic));
+                let bytes_max = limits.get(topic).map_or(usize::MAX, |limits| limits.batch_bytes_max);
+                self.collector.set_batch_bytes_max(target, bytes_max);
+                target
+            };
+            let targets = spec.targets.iter().map(|t| target(&t.topic)).collect();
             self.targets.insert(id.sub_topology, targets);
-            for changelog in spec.changelogs.iter().filter(|c| c.owned) {
-                let target = self.collector.target(&changelog.topic, width(&changelog.topic));
+            for changelog in &spec.changelogs {
+                let target = target(&changelog.topic);
                 self.changelogs.insert((id.sub_topology, changelog.store.0), target);
             }
         }
@@ -255,10 +287,15 @@ impl Part {
             let sources = &query.factory.sub_topologies()[id.sub_topology as usize].sources;
             let inputs = sources.iter().enumerate().map(|(at, source)| {
                 let partition = TopicPartition::new(source.topic.clone(), id.partition);
-                let offset = from.get(&partition).copied().unwrap_or(0);
-                PartitionInput::new(at, source.table, partition, offset)
+                match from.get(&partition) {
+                    Some(offset) => {
+                        let id = query.topics.id(&source.topic);
+                        Ok(PartitionInput::new(at, source.table, partition, *offset).of_topic(id))
+                    }
+                    None => Err(RuntimeError::OffsetUnknown { partition: partition.to_string() }),
+                }
             });
-            task.set_inputs(inputs.collect());
+            task.set_inputs(inputs.collect::<Result<_>>()?);
             query.progress.note_read(id.sub_topology, &task.source_positions());
             task.processor_mut().restored().map_err(RuntimeError::task("restore a task"))?;
         }
@@ -270,6 +307,7 @@ impl Part {
         self.last_commit = context.clock.monotonic();
         self.pace = Pace::new();
         self.has_committed = false;
+        self.reloading = false;
         query.progress.announce();
         self.phase = Phase::Running;
         tracing::debug!(query_id = %query.query_id, worker = context.worker, "processing begins");
@@ -294,7 +332,7 @@ impl Part {
             Phase::Ended => Ok(Next::Wait(None)),
         };
         match next {
-            Ok(Next::Done) => {
+            Ok(Next::Done) if !context.is_abandoned() => {
                 self.release();
                 Next::Done
             }
@@ -375,12 +413,22 @@ impl Part {
         let mut rows = 0;
         if self.may_process(context) {
             rows = self.process(context)?;
+            if context.is_abandoned() {
+                // A successor does this work again.
+                return Ok(Next::Done);
+            }
             self.send_ahead()?;
         }
         let ending = !self.stopping.is_empty() || self.query.is_paused();
         let needs_commit = self.tasks.iter().any(StreamTask::needs_commit);
-        if !needs_commit && self.commit.is_none() && !self.stopping.is_empty() {
-            return Ok(Next::Done);
+        if !self.stopping.is_empty() {
+            let out_of_patience = now >= self.stopping_since + context.stop_timeout();
+            if out_of_patience {
+                tracing::warn!(query_id = %self.query.query_id, "query stopped without its last commit");
+            }
+            if out_of_patience || (!needs_commit && self.commit.is_none()) {
+                return Ok(Next::Done);
+            }
         }
         let longest = self.commit_interval(context);
         let interval = if self.has_output() { self.pace.interval(longest) } else { longest };
@@ -407,7 +455,9 @@ impl Part {
             return Ok(Next::Again);
         }
         let commit_at = may_commit.then(|| self.last_commit + interval);
-        Ok(Next::Wait(commit_at))
+        let slow_at = self.commit.as_ref().map(|c| c.since + SLOW_COMMIT).filter(|at| *at > now);
+        let give_up_at = (!self.stopping.is_empty()).then(|| self.stopping_since + context.stop_timeout());
+        Ok(Next::Wait([commit_at, slow_at, give_up_at].into_iter().flatten().min()))
     }
 
     /// The longest time between two commits.
@@ -452,8 +502,9 @@ impl Part {
                 partition: task.id.partition,
                 rows: &mut self.rows,
             };
-            rows += task.process(rows_max, &mut out)?;
+            rows += task.process(rows_max, self.query.cancellation(), &mut out)?;
         }
+        self.report_oversized()?;
         if rows > 0 {
             if self.uncommitted_rows == 0 && !self.has_committed {
                 tracing::debug!(query_id = %self.query.query_id, worker = context.worker, rows, "first rows processed");
@@ -508,10 +559,20 @@ impl Part {
 
     /// A failure: everything uncommitted is dropped, and tried again later if that can help.
     pub(crate) fn fail(&mut self, error: RuntimeError, context: &PartContext) {
+        if context.is_abandoned() || matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        let is_refused = error.is_refused_record();
+        let is_left_out = self.refusals != Refusals::Fail || self.query.settings.fail_on_production_error;
         let retry = match (&self.mode, error.retry()) {
+            (Mode::Persistent, _) if is_refused && is_left_out => Retry::Never,
             (Mode::Persistent, retry) => retry,
             (Mode::Transient(_), _) => Retry::Never,
         };
+        self.reloading = false;
+        if is_refused {
+            self.leave_out_refused();
+        }
         self.query.fail(&error, context.clock.now_ms(), retry == Retry::Never);
         let query_id = &self.query.query_id;
         match retry {
@@ -526,13 +587,34 @@ impl Part {
                 self.drop_tasks();
                 QueryMetrics::add(&self.query.metrics.restarts, 1);
                 self.phase = Phase::Waiting { until: context.clock.monotonic() + pause };
+                let now_ms = context.clock.now_ms();
+                self.back_off = Some(QueryCondition::BackOff {
+                    failures: self.failures,
+                    cause: error.chain(),
+                    since_ms: now_ms,
+                    retry_at_ms: now_ms.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)),
+                });
                 self.publish(context);
             }
         }
     }
 
+    /// As a fatal [`Part::fail`] that logs nothing.
+    pub(crate) fn give_up(&mut self, error: &RuntimeError, at_ms: i64, context: &PartContext) {
+        if !self.query.is_failed() {
+            self.query.fail(error, at_ms, true);
+        }
+        self.phase = Phase::Ended;
+        let status = PartStatus { state: QueryState::Error, tasks: Vec::new(), conditions: Vec::new() };
+        self.query.set_part(context.worker, status);
+        self.drop_tasks();
+    }
+
     /// Nothing of the query runs here any more.
     fn end(&mut self, context: &PartContext) {
+        if context.is_abandoned() {
+            return;
+        }
         self.drop_tasks();
         self.phase = Phase::Ended;
         if let Mode::Transient(mode) = &mut self.mode {
@@ -543,12 +625,24 @@ impl Part {
 
     fn drop_tasks(&mut self) {
         self.query.remove_readers(self.task_ids.iter().copied());
+        self.discard();
+    }
+
+    /// Builds the tasks anew from their stores, which can be read meanwhile.
+    fn reload(&mut self, now: Duration) {
+        self.discard();
+        self.reloading = true;
+        self.phase = Phase::Waiting { until: now };
+    }
+
+    fn discard(&mut self) {
         self.readers.clear();
         // Uncommitted state goes with the tasks, what was produced is aborted when the sender is dropped.
         self.transaction = None;
         self.commit = None;
         self.tasks.clear();
         self.rows.clear();
+        self.diverged = false;
         self.collector.discard();
         self.output_bytes = 0;
         self.uncommitted_rows = 0;
@@ -559,14 +653,39 @@ impl Part {
         self.stopping.clear();
     }
 
-    pub(crate) fn stop(&mut self, done: Stopped) {
+    pub(crate) fn stop(&mut self, done: Stopped, now: Duration) {
+        if self.stopping.is_empty() {
+            self.stopping_since = now;
+        }
         self.stopping.push(done);
+    }
+
+    fn conditions(&self, context: &PartContext) -> Vec<QueryCondition> {
+        let mut conditions = Vec::new();
+        if let (Phase::Waiting { .. } | Phase::Preparing | Phase::Restoring { .. }, Some(back_off)) =
+            (&self.phase, &self.back_off)
+        {
+            conditions.push(back_off.clone());
+        }
+        let pending = self.commit.as_ref().map(|c| self.last_publish.saturating_sub(c.since));
+        if let Some(pending) = pending.filter(|pending| *pending >= SLOW_COMMIT) {
+            let pending_ms = i64::try_from(pending.as_millis()).unwrap_or(i64::MAX);
+            let since_ms = context.clock.now_ms().saturating_sub(pending_ms);
+            conditions.push(QueryCondition::CommitPending { since_ms });
+        }
+        conditions
     }
 
     /// Makes state and positions visible to others.
     pub(crate) fn publish(&mut self, context: &PartContext) {
+        if context.is_abandoned() {
+            return;
+        }
         self.last_publish = context.clock.monotonic();
         let state = match &self.phase {
+            Phase::Preparing | Phase::Restoring { .. } | Phase::Waiting { .. } if self.reloading => {
+                QueryState::Running
+            }
             Phase::Preparing => QueryState::Starting,
             Phase::Restoring { .. } => QueryState::Restoring,
             Phase::Running if self.query.is_paused() => QueryState::Paused,
@@ -582,6 +701,8 @@ impl Part {
                 partition: i.partition().partition,
                 position: i.position(),
                 lag: i.lag(),
+                committed: i.committed(),
+                committed_lag: i.committed_lag(),
             };
             task.inputs().iter().map(input).collect()
         };
@@ -590,11 +711,20 @@ impl Part {
             .iter()
             .map(|t| TaskStatus { id: t.id, worker: context.worker, inputs: inputs(t) })
             .collect();
-        self.query.set_part(context.worker, PartStatus { state, tasks });
+        let conditions = self.conditions(context);
+        self.query.set_part(context.worker, PartStatus { state, tasks, conditions });
     }
 }
 
 impl PartContext {
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    fn stop_timeout(&self) -> Duration {
+        Duration::from_millis(self.config.stop_timeout_ms)
+    }
+
     pub(crate) fn fetch_options(&self) -> weir_broker::client::reader::FetchOptions {
         weir_broker::client::reader::FetchOptions {
             bytes_max: self.config.fetch_bytes_max,

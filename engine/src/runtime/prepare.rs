@@ -1,11 +1,11 @@
 //! What is found out from the broker before tasks can run, beside the worker's thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use weir_broker::client::admin::Admin;
-use weir_broker::client::group_offsets;
+use weir_broker::client::admin::{Admin, ListedOffset};
+use weir_broker::client::group_offsets::{self, CommittedOffset};
 use weir_broker::client::transport::Transport;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
@@ -13,9 +13,11 @@ use weir_broker::log::access::{Isolation, OffsetSpec};
 use crate::query::handle::{Predecessors, QueryHandle};
 use crate::query::naming::transactional_id;
 use crate::query::options::OffsetReset;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::runtime::messages::{AttemptId, Prepared, WorkerMessage};
-use crate::runtime::transaction;
+use crate::runtime::topic_limits;
+use crate::runtime::transaction::{self, Refusals};
+use crate::task::processor::SourceTopic;
 use crate::task::stream_task::TaskId;
 
 /// A start that is being prepared.
@@ -27,6 +29,7 @@ pub(crate) struct Preparation {
     pub(crate) worker: usize,
     pub(crate) transaction_timeout_ms: i32,
     pub(crate) predecessors: Predecessors,
+    pub(crate) refusals: Refusals,
 }
 
 /// Takes over the transactional id, which aborts what a predecessor left open, and then looks up where to begin; at the same
@@ -50,17 +53,26 @@ async fn prepare(
     let id = transactional_id(&query.application_id, preparation.worker);
     let timeout_ms = preparation.transaction_timeout_ms;
     let (io, (attempt, inbox)) = (transport.clone(), (preparation.attempt, inbox.clone()));
-    let init = async move { transaction::init(io, &id, timeout_ms).await };
+    let ids = query.topics.ids.clone();
+    let init = async move {
+        let producer = transaction::init(io, &id, timeout_ms).await?;
+        Ok(producer.with_topic_ids(ids))
+    };
+    let refusals = preparation.refusals;
     let transaction = match preparation.predecessors {
-        Predecessors::None => transaction::start(init, attempt, inbox),
+        Predecessors::None => transaction::start(init, refusals, attempt, inbox),
         Predecessors::Possible => {
             let producer = init.await.map_err(RuntimeError::client("start transactions"))?;
-            transaction::start(std::future::ready(Ok(producer)), attempt, inbox)
+            transaction::start(std::future::ready(Ok(producer)), refusals, attempt, inbox)
         }
     };
-    let from = first_offsets(query, &preparation.tasks, &transport).await?;
-    let changelogs = changelog_ends(query, &preparation.tasks, &transport).await?;
-    Ok(Prepared { from, changelogs, transaction: Some(transaction) })
+    let admin = Admin::new(transport.clone());
+    let (from, changelogs, limits) = futures::try_join!(
+        first_offsets(query, &preparation.tasks, &transport),
+        changelog_ends(query, &preparation.tasks, &transport),
+        topic_limits::look_up(&admin, query),
+    )?;
+    Ok(Prepared { from, changelogs, limits, transaction: Some(transaction) })
 }
 
 async fn first_offsets(
@@ -68,26 +80,64 @@ async fn first_offsets(
     tasks: &[TaskId],
     transport: &Arc<dyn Transport>,
 ) -> Result<Vec<(TopicPartition, Offset)>> {
-    let committed = group_offsets::fetch(transport, &query.application_id)
+    let committed = group_offsets::fetch_committed(transport, &query.application_id)
         .await
         .map_err(RuntimeError::client("read committed offsets"))?;
+    let new_partitions = changed_topics(query, &committed)?;
     let mut known = Vec::new();
     let mut wanted = Vec::new();
     for task in tasks {
         for source in &query.factory.sub_topologies()[task.sub_topology as usize].sources {
             let partition = TopicPartition::new(source.topic.clone(), task.partition);
-            let latest =
-                !source.table && !source.internal && query.options.auto_offset_reset == OffsetReset::Latest;
-            match committed.get(&partition).or_else(|| query.first_offsets.get(&partition)) {
-                Some(offset) => known.push((partition, *offset)),
-                None => {
-                    wanted.push((partition, if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest }))
+            match committed.get(&partition) {
+                Some(committed) if !is_of_another_topic(query, &source.topic, committed) => {
+                    known.push((partition, committed.offset));
                 }
+                // All of the topic, or of the partition, is newer than the query.
+                Some(_) => wanted.push((partition, OffsetSpec::Earliest)),
+                None if new_partitions.contains(&partition) => {
+                    wanted.push((partition, OffsetSpec::Earliest));
+                }
+                None => match query.first_offsets.get(&partition) {
+                    Some(offset) => known.push((partition, *offset)),
+                    None => wanted.push((partition, first_of(query, source))),
+                },
             }
         }
     }
     known.extend(list(transport, wanted).await?);
     Ok(known)
+}
+
+fn first_of(query: &QueryHandle, source: &SourceTopic) -> OffsetSpec {
+    let latest = !source.table && !source.internal && query.options.auto_offset_reset == OffsetReset::Latest;
+    if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest }
+}
+
+fn is_of_another_topic(query: &QueryHandle, topic: &str, committed: &CommittedOffset) -> bool {
+    let changes = query.topics.changes_since(&committed.metadata);
+    changes.iter().any(|(changed, change)| **changed == *topic && *change == TopicChange::Recreated)
+}
+
+/// Partitions that topics were given since the query has committed.
+///
+/// Errors: the query keeps state, and a topic has changed since: state and topic no longer belong together.
+fn changed_topics(
+    query: &QueryHandle,
+    committed: &BTreeMap<TopicPartition, CommittedOffset>,
+) -> Result<BTreeSet<TopicPartition>> {
+    let notes: BTreeSet<&str> = committed.values().map(|c| c.metadata.as_str()).collect();
+    let mut new = BTreeSet::new();
+    for (topic, change) in notes.into_iter().flat_map(|note| query.topics.changes_since(note)) {
+        if query.is_stateful() {
+            return Err(query.topic_changed(&topic, change));
+        }
+        tracing::warn!(query_id = %query.query_id, %topic, %change, "topic has changed, going on with it");
+        if let TopicChange::PartitionsAdded { before, now } = change {
+            new.extend((before..now).map(|partition| TopicPartition::new(topic.clone(), partition)));
+        }
+    }
+    Ok(new)
 }
 
 async fn changelog_ends(
@@ -125,5 +175,9 @@ pub(crate) async fn list(
         .list_offsets(&wanted, Isolation::ReadCommitted)
         .await
         .map_err(RuntimeError::client("look up offsets"))?;
-    Ok(wanted.into_iter().zip(listed).map(|((partition, _), l)| (partition, l.offset.unwrap_or(0))).collect())
+    let offset = |((partition, _), listed): ((TopicPartition, _), ListedOffset)| match listed.offset {
+        Some(offset) => Ok((partition, offset)),
+        None => Err(RuntimeError::OffsetUnknown { partition: partition.to_string() }),
+    };
+    wanted.into_iter().zip(listed).map(offset).collect()
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use weir_broker::client::reader::FetchedPartitions;
-use weir_broker::ids::{Offset, TopicPartition};
+use weir_broker::ids::{Offset, TopicId, TopicPartition};
 use weir_broker::record::compression::DecompressBuf;
 
-use crate::runtime::error::{Result, RuntimeError};
-use crate::runtime::fetcher::Wanted;
+use crate::query::handle::QueryHandle;
+use crate::runtime::error::{Result, RuntimeError, TopicChange};
+use crate::runtime::fetcher::{Wanted, one_offset_each};
+use crate::runtime::messages::Prepared;
 use crate::state::backend::StoreId;
-use crate::task::processor::SubTopologySpec;
 use crate::task::records::RecordColumns;
 use crate::task::stream_task::StreamTask;
 
@@ -17,6 +18,7 @@ use crate::task::stream_task::StreamTask;
 struct RestoringStore {
     task: usize,
     store: StoreId,
+    topic_id: TopicId,
     partition: TopicPartition,
     next: Offset,
     end: Offset,
@@ -31,34 +33,50 @@ pub(crate) struct Restore {
 
 impl Restore {
     /// Compares stores with their changelogs. A store that is not part of its changelog's history (older than its first record,
-    /// or ahead of its end) is emptied and restored from the beginning.
+    /// or ahead of its end) is emptied and restored from the beginning; so is one that lags behind and is so old that
+    /// compaction may have removed the tombstones it has not seen (KIP-1259).
+    ///
+    /// Errors: a changelog is empty and a store is not. To restore it would be to begin at zero.
     pub(crate) fn plan(
         tasks: &mut [StreamTask],
-        specs: &[SubTopologySpec],
-        changelogs: &[(TopicPartition, Offset, Offset)],
+        query: &QueryHandle,
+        prepared: &Prepared,
+        now_ms: i64,
     ) -> Result<Restore> {
+        let specs = query.factory.sub_topologies();
         let bounds: BTreeMap<&TopicPartition, (Offset, Offset)> =
-            changelogs.iter().map(|(partition, start, end)| (partition, (*start, *end))).collect();
+            prepared.changelogs.iter().map(|(partition, start, end)| (partition, (*start, *end))).collect();
         let mut stores = Vec::new();
         for (at, task) in tasks.iter_mut().enumerate() {
             for changelog in &specs[task.id.sub_topology as usize].changelogs {
                 let partition = TopicPartition::new(changelog.topic.clone(), task.id.partition);
                 let Some(&(start, end)) = bounds.get(&partition) else { continue };
                 let processor = task.processor_mut();
-                let position = processor
-                    .position(changelog.store)
-                    .map_err(RuntimeError::task("read a store's position"))?;
+                let read = RuntimeError::task("read a store's position");
+                let position = processor.position(changelog.store).map_err(read)?;
+                let read = RuntimeError::task("read a store's age");
+                let age_ms =
+                    processor.written_at_ms().map_err(read)?.map_or(0, |at| now_ms.saturating_sub(at));
+                let retention_ms = prepared
+                    .limits
+                    .get(&changelog.topic)
+                    .map_or(i64::MAX, |limits| limits.delete_retention_ms);
+                if end == 0 && position.is_some_and(|position| position > 0) {
+                    return Err(query.topic_changed(&changelog.topic, TopicChange::Emptied));
+                }
                 let next = match position {
-                    Some(position) if (start..=end).contains(&position) => position,
+                    Some(position) if position == end => end,
+                    Some(position) if (start..end).contains(&position) && age_ms < retention_ms => position,
                     Some(position) => {
-                        tracing::warn!(%partition, position, start, end, "store does not fit its changelog, rebuilding it");
+                        tracing::warn!(%partition, position, start, end, age_ms, "store does not fit its changelog, rebuilding it");
                         processor.clear(changelog.store).map_err(RuntimeError::task("empty a store"))?;
                         start
                     }
                     None => start,
                 };
                 if next < end {
-                    stores.push(RestoringStore { task: at, store: changelog.store, partition, next, end });
+                    let (store, topic_id) = (changelog.store, query.topics.id(&changelog.topic));
+                    stores.push(RestoringStore { task: at, store, topic_id, partition, next, end });
                 }
             }
         }
@@ -75,10 +93,12 @@ impl Restore {
     }
 
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
-        let mut wanted: Vec<Wanted> = self.stores.iter().map(|s| (s.partition.clone(), s.next)).collect();
-        wanted.sort_unstable();
-        wanted.dedup_by(|b, a| a.0 == b.0);
-        wanted
+        let wanted = |s: &RestoringStore| Wanted {
+            topic_id: s.topic_id,
+            partition: s.partition.clone(),
+            offset: s.next,
+        };
+        one_offset_each(self.stores.iter().map(wanted).collect())
     }
 
     /// Applies what was fetched; gives the number of records.

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use weir_broker::env::clock::Clock;
 
 use crate::error::EngineError;
 use crate::runtime::error::{Result, RuntimeError};
@@ -66,6 +68,12 @@ impl DiskStorage {
     pub fn new(dir: impl Into<PathBuf>, block_cache_bytes: usize, write_buffer_bytes: usize) -> DiskStorage {
         let memory = RocksMemory::new(block_cache_bytes + write_buffer_bytes, write_buffer_bytes);
         DiskStorage { dir: dir.into(), memory, open: Mutex::default(), damaged: Mutex::default() }
+    }
+
+    /// Stores note when they were written; by this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> DiskStorage {
+        DiskStorage { memory: self.memory.with_clock(clock), ..self }
     }
 
     fn take(&self, application_id: &str) -> Vec<OpeningBackend> {

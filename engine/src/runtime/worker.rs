@@ -9,10 +9,18 @@ use weir_broker::client::error::ClientError;
 use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::query::metrics::QueryMetrics;
-use crate::runtime::error::RuntimeError;
+use crate::runtime::error::{RuntimeError, TopicChange};
 use crate::runtime::fetcher::{FetchedPartition, Fetcher, Wanted};
+use crate::runtime::health::panic_message;
 use crate::runtime::messages::{AttemptId, WorkerMessage};
 use crate::runtime::part::{Next, Part, PartContext};
+use crate::runtime::pool::thread_name;
+use crate::runtime::supervise::Waiting;
+
+/// Panics in a row after which the queries of a worker end.
+const PANICS_MAX: u32 = 10;
+/// Panics further apart are not in a row.
+const CALM: Duration = Duration::from_secs(60);
 
 /// When a worker wants to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +40,8 @@ pub(crate) struct Worker {
     fetcher: Fetcher,
     attempts: u64,
     shut_down: bool,
+    /// Monotonic time of the last panic outside the parts.
+    last_panic: Option<Duration>,
 }
 
 impl Worker {
@@ -46,11 +56,31 @@ impl Worker {
             context.inbox.clone(),
             context.fetch_options(),
         );
-        Worker { context, inbox, parts: BTreeMap::new(), fetcher, attempts: 0, shut_down: false }
+        Worker {
+            context,
+            inbox,
+            parts: BTreeMap::new(),
+            fetcher,
+            attempts: 0,
+            shut_down: false,
+            last_panic: None,
+        }
     }
 
-    /// Runs until told to shut down.
+    /// Runs until told to shut down. A panic outside the parts restarts the loop, and with it the parts.
     pub(crate) fn run(mut self) {
+        let mut panics = 0;
+        loop {
+            let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_rounds())) else { return };
+            if self.context.is_abandoned() {
+                return;
+            }
+            panics = if self.is_calm() { 1 } else { panics + 1 };
+            self.recover(&panic_message(panic.as_ref()), panics);
+        }
+    }
+
+    fn run_rounds(&mut self) {
         loop {
             let message = match self.run_once() {
                 Pace::Again => continue,
@@ -69,6 +99,33 @@ impl Worker {
         }
     }
 
+    /// True if the last panic is long ago.
+    fn is_calm(&mut self) -> bool {
+        let now = catch_unwind(AssertUnwindSafe(|| self.context.clock.monotonic())).ok();
+        let last = std::mem::replace(&mut self.last_panic, now);
+        matches!((now, last), (Some(now), Some(last)) if now.saturating_sub(last) > CALM)
+    }
+
+    /// After a panic: every part starts again, or ends if there were too many panics in a row.
+    fn recover(&mut self, message: &str, panics: u32) {
+        let (name, context) = (thread_name(self.context.worker), &self.context);
+        context.step.end();
+        context.health.panicked(&name, message, now_ms(context));
+        context.health.restarted();
+        let _ = catch_unwind(|| tracing::error!(thread = name, message, panics, "worker panicked"));
+        self.fetcher.cancel();
+        for part in self.parts.values_mut() {
+            let (name, message) = (name.clone(), message.to_owned());
+            let error = match panics <= PANICS_MAX {
+                true => RuntimeError::LoopPanicked { name, message },
+                false => RuntimeError::Panicked { query_id: part.query.query_id.clone(), message },
+            };
+            fail(part, error, &self.context);
+        }
+        let pause = Duration::from_millis(10_u64 << panics.min(7));
+        let _ = crossbeam_channel::after(pause).recv();
+    }
+
     /// Handles what has arrived, gives every part a turn, and asks for what inputs want.
     pub(crate) fn run_once(&mut self) -> Pace {
         while let Ok(message) = self.inbox.try_recv() {
@@ -85,9 +142,15 @@ impl Worker {
         for (query_id, part) in &mut self.parts {
             if part.is_due(now) {
                 self.attempts += 1;
-                part.start(AttemptId(self.attempts), &self.context);
+                let attempt = AttemptId(self.attempts);
+                guarded(part, &self.context, |part, context| part.start(attempt, context));
             }
-            let next = advance(part, now, &self.context);
+            // After a panic there is a failed part to look at.
+            let next = guarded(part, &self.context, |part, context| part.advance(now, context));
+            if self.context.is_abandoned() {
+                return Pace::ShutDown;
+            }
+            let next = next.unwrap_or(Next::Again);
             pace = sooner(pace, next);
             if next == Next::Done {
                 done.push(query_id.clone());
@@ -114,7 +177,11 @@ impl Worker {
             };
             let inputs = part.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut());
             let wanting = inputs.filter(|i| i.wants_fetch(bytes_max));
-            wanted.extend(wanting.map(|i| (i.partition().clone(), i.fetch_offset())));
+            wanted.extend(wanting.map(|i| Wanted {
+                topic_id: i.topic_id(),
+                partition: i.partition().clone(),
+                offset: i.fetch_offset(),
+            }));
         }
         wanted
     }
@@ -129,6 +196,11 @@ impl Worker {
     }
 
     fn handle(&mut self, message: WorkerMessage) {
+        if self.context.is_abandoned() {
+            // A successor has the queries, and writes their stores.
+            self.shut_down = true;
+            return;
+        }
         match message {
             WorkerMessage::Start(assignment) => {
                 let query_id = assignment.query.query_id.clone();
@@ -137,27 +209,27 @@ impl Worker {
             }
             WorkerMessage::Stop { query_id, done } => {
                 if let Some(part) = self.parts.get_mut(&query_id) {
-                    part.stop(done);
+                    part.stop(done, self.context.clock.monotonic());
                 }
             }
             WorkerMessage::Prepared { attempt, outcome } => {
                 if let Some(part) = part_of(&mut self.parts, attempt) {
-                    part.prepared(outcome, &self.context);
+                    guarded(part, &self.context, |part, context| part.prepared(outcome, context));
                 }
             }
             WorkerMessage::ChangelogFetched { attempt, outcome } => {
                 if let Some(part) = part_of(&mut self.parts, attempt) {
-                    part.changelog_fetched(outcome, &self.context);
+                    guarded(part, &self.context, |part, context| part.changelog_fetched(outcome, context));
                 }
             }
             WorkerMessage::Committed { attempt, outcome } => {
                 if let Some(part) = part_of(&mut self.parts, attempt) {
-                    part.committed(outcome, &self.context);
+                    guarded(part, &self.context, |part, context| part.committed(outcome, context));
                 }
             }
             WorkerMessage::Found { attempt, partition, outcome } => {
                 if let Some(part) = part_of(&mut self.parts, attempt) {
-                    part.found(&partition, outcome, &self.context);
+                    guarded(part, &self.context, |part, context| part.found(&partition, outcome, context));
                 }
             }
             WorkerMessage::Fetched { fetch, outcome } => {
@@ -170,6 +242,9 @@ impl Worker {
                     None => {}
                 }
             }
+            WorkerMessage::LoopPanicked { name, waiting, message } => {
+                self.loop_panicked(name, waiting, message)
+            }
             WorkerMessage::Wake => {
                 for part in self.parts.values_mut() {
                     part.publish(&self.context);
@@ -180,12 +255,14 @@ impl Worker {
     }
 
     /// Distributes what was read from a partition to everybody who stands where it begins.
-    fn fetched(&mut self, (partition, offset): &Wanted, answer: FetchedPartition) {
+    fn fetched(&mut self, wanted: &Wanted, answer: FetchedPartition) {
+        let Wanted { topic_id, partition, offset } = wanted;
         for part in self.parts.values_mut() {
             let (mut failure, mut lost) = (None, None);
             let metrics_owner = part.query.clone();
             for input in part.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut()) {
-                if input.partition() != partition || input.fetch_offset() != *offset {
+                let reads_it = input.topic_id() == *topic_id && input.partition() == partition;
+                if !reads_it || input.fetch_offset() != *offset {
                     continue;
                 }
                 match &answer {
@@ -211,34 +288,78 @@ impl Worker {
                         query_id: part.query.query_id.clone(),
                         topic: partition.topic.to_string(),
                     },
+                    Some(ErrorCode::UnknownTopicId) => {
+                        part.query.topic_changed(&partition.topic, TopicChange::Gone)
+                    }
                     _ => RuntimeError::Client { action: "read records", source },
                 };
-                part.fail(error, &self.context);
+                fail(part, error, &self.context);
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// A loop beside the worker is gone: the part that waits for it starts again.
+    fn loop_panicked(&mut self, name: &'static str, waiting: Waiting, message: String) {
+        self.context.health.panicked(name, &message, now_ms(&self.context));
+        match waiting {
+            Waiting::Fetch(id) => {
+                self.fetcher.lost(id, self.context.clock.monotonic());
+                tracing::error!(message, "fetch panicked, trying again");
+            }
+            Waiting::Attempt(attempt) => {
+                if let Some(part) = part_of(&mut self.parts, attempt) {
+                    fail(part, RuntimeError::LoopPanicked { name: name.to_owned(), message }, &self.context);
+                }
             }
         }
     }
 }
 
 fn is_passing(error: &ClientError) -> bool {
-    error.is_retriable() && error.code() != Some(ErrorCode::UnknownTopicOrPartition)
+    let is_gone = |code| matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
+    error.is_retriable() && !error.code().is_some_and(is_gone)
 }
 
 fn part_of(parts: &mut BTreeMap<String, Part>, attempt: AttemptId) -> Option<&mut Part> {
     parts.values_mut().find(|p| p.attempt == attempt)
 }
 
-/// A panic ends its query, not the worker.
-fn advance(part: &mut Part, now: Duration, context: &PartContext) -> Next {
-    match catch_unwind(AssertUnwindSafe(|| part.advance(now, context))) {
-        Ok(next) => next,
+/// Lets a part work. A panic ends its query, not the worker.
+fn guarded<T>(
+    part: &mut Part,
+    context: &PartContext,
+    work: impl FnOnce(&mut Part, &PartContext) -> T,
+) -> Option<T> {
+    context.step.begin(&part.query, context.clock.monotonic());
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(part, context)));
+    context.step.end();
+    match outcome {
+        Ok(done) => Some(done),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let message = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            let message = panic_message(panic.as_ref());
+            context.health.panicked(&thread_name(context.worker), &message, now_ms(context));
             let query_id = part.query.query_id.clone();
-            part.fail(RuntimeError::Panicked { query_id, message }, context);
-            Next::Again
+            fail(part, RuntimeError::Panicked { query_id, message }, context);
+            None
         }
     }
+}
+
+/// A failure is recorded even if to report it panics, too.
+fn fail(part: &mut Part, error: RuntimeError, context: &PartContext) {
+    let message = error.to_string();
+    if catch_unwind(AssertUnwindSafe(|| part.fail(error, context))).is_err() {
+        let query_id = part.query.query_id.clone();
+        let error = RuntimeError::Panicked { query_id, message };
+        let _ = catch_unwind(AssertUnwindSafe(|| part.give_up(&error, now_ms(context), context)));
+    }
+}
+
+/// The wall clock; the epoch, if it panics.
+fn now_ms(context: &PartContext) -> i64 {
+    catch_unwind(AssertUnwindSafe(|| context.clock.now_ms())).unwrap_or(0)
 }
 
 fn sooner(pace: Pace, next: Next) -> Pace {

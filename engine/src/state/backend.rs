@@ -116,5 +116,10 @@ pub trait StateBackend: StateReader {
     /// Forgets the content and position of a store (its changelog is behind, or was truncated).
     fn clear(&mut self, store: StoreId) -> Result<()>;
 
+    /// Wall-clock time of the last commit that is here. Units: ms since epoch. None: not known.
+    fn written_at_ms(&self) -> Result<Option<i64>> {
+        Ok(None)
+    }
+
     fn reader(&self) -> Arc<dyn StateReader>;
 }

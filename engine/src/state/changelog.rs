@@ -18,7 +18,15 @@ pub struct ChangelogRecord<'a> {
 
 /// Takes the updates of a commit, store by store and sorted by key within a store, as part of the commit's transaction.
 pub trait ChangelogSink: fmt::Debug {
-    fn append(&mut self, record: ChangelogRecord<'_>) -> Result<()>;
+    fn append(&mut self, record: ChangelogRecord<'_>) -> Result<Logged>;
+}
+
+/// Whether an update is in the changelog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logged {
+    Yes,
+    /// The topic cannot take it: the store must not take it either.
+    Refused,
 }
 
 /// For stores that are not logged.
@@ -26,7 +34,7 @@ pub trait ChangelogSink: fmt::Debug {
 pub struct NoChangelog;
 
 impl ChangelogSink for NoChangelog {
-    fn append(&mut self, _record: ChangelogRecord<'_>) -> Result<()> {
-        Ok(())
+    fn append(&mut self, _record: ChangelogRecord<'_>) -> Result<Logged> {
+        Ok(Logged::Yes)
     }
 }

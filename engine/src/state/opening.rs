@@ -104,6 +104,13 @@ impl StateBackend for OpeningBackend {
         }
     }
 
+    fn written_at_ms(&self) -> Result<Option<i64>> {
+        match self.content()? {
+            Some(backend) => backend.written_at_ms(),
+            None => Ok(None),
+        }
+    }
+
     fn reader(&self) -> Arc<dyn StateReader> {
         Arc::new(self.clone())
     }

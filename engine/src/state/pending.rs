@@ -39,6 +39,14 @@ impl PendingWrites {
         self.single.insert(key, value);
     }
 
+    /// Forgets the updates of a key.
+    pub fn remove(&mut self, key: &[u8]) {
+        self.single.remove(key);
+        if let Ok(found) = self.run.binary_search_by(|(k, _)| k.as_slice().cmp(key)) {
+            self.run.remove(found);
+        }
+    }
+
     /// Puts many updates at once, sorted by key, keys unique.
     pub fn put_run(&mut self, writes: Vec<StoreWrite>) {
         debug_assert!(writes.is_sorted_by(|a, b| a.0 < b.0));
@@ -125,8 +133,10 @@ mod tests {
         let range = KeyRange { from: Bound::Included(b"a".to_vec()), to: Bound::Excluded(b"c".to_vec()) };
         let keys: Vec<&[u8]> = pending.range(&range).map(|(k, _)| k).collect();
         assert_eq!(keys, [b"a", b"b"]);
+        pending.remove(b"x");
+        pending.remove(b"c");
         let all: Vec<Vec<u8>> = pending.take().into_iter().map(|(k, _)| k).collect();
-        assert_eq!(all, [b"a", b"b", b"c", b"x"]);
+        assert_eq!(all, [b"a", b"b"]);
         assert!(pending.is_empty());
     }
 }

@@ -14,17 +14,22 @@ use rocksdb::{
     ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use weir_broker::env::clock::{Clock, SystemClock};
+
 use crate::error::{EngineError, Result};
 use crate::state::backend::{CommitBatch, KeyRange, StateBackend, StateReader, StoreId, StoreSpec, Visit};
 
 /// Holds the changelog position of each store under the store's name, 8 bytes little-endian.
 const POSITIONS: &str = "changelog-positions";
+/// Key in [`POSITIONS`] of the wall-clock time of the last commit, 8 bytes little-endian. No store has this name.
+const WRITTEN_AT: &[u8] = b"\0written-at-ms";
 
 /// Memory that all stores of a node share.
 #[derive(Clone)]
 pub struct RocksMemory {
     block_cache: Cache,
     write_buffers: WriteBufferManager,
+    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for RocksMemory {
@@ -42,13 +47,22 @@ impl RocksMemory {
             false,
             block_cache.clone(),
         );
-        RocksMemory { block_cache, write_buffers }
+        RocksMemory { block_cache, write_buffers, clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// Stores note when they were written; by this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> RocksMemory {
+        RocksMemory { clock, ..self }
     }
 }
 
 /// An open database. Shared between the task that writes and pull queries that read.
 struct Database {
     db: DB,
+    clock: Arc<dyn Clock>,
+    /// Something was written since the last flush.
+    dirty: AtomicBool,
     path: PathBuf,
     names: Vec<String>,
     /// Something could not be read or written.
@@ -102,10 +116,16 @@ impl RocksBackend {
         let descriptors =
             families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, family_options(memory)));
         let db = DB::open_cf_descriptors(&options, path, descriptors).map_err(failed)?;
-        let (failed, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(RocksBackend {
-            database: Arc::new(Database { db, path: path.to_owned(), names, failed, damaged }),
-        })
+        let database = Database {
+            db,
+            clock: memory.clock.clone(),
+            dirty: AtomicBool::new(false),
+            path: path.to_owned(),
+            names,
+            failed: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+        };
+        Ok(RocksBackend { database: Arc::new(database) })
     }
 
     /// Whether a read or write has failed. Whoever failed, the task or a pull query, it concerns both.
@@ -120,6 +140,9 @@ impl RocksBackend {
 
     /// Makes everything committed so far survive a crash. Not needed for correctness: it bounds what a restart replays.
     pub fn checkpoint(&self) -> Result<()> {
+        if !self.database.dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
         let families: Vec<&ColumnFamily> = self
             .database
             .names
@@ -265,6 +288,8 @@ impl StateBackend for RocksBackend {
         for (store, position) in &batch.positions {
             writes.put_cf(positions, &database.names[store.index()], position.to_le_bytes());
         }
+        writes.put_cf(positions, WRITTEN_AT, database.clock.now_ms().to_le_bytes());
+        database.dirty.store(true, Ordering::Release);
         drop(weir_broker::failpoint!("rocksdb.write.before"));
         let written = database.db.write_opt(writes, &unlogged()).map_err(|e| database.failed(POSITIONS, e));
         drop(weir_broker::failpoint!("rocksdb.write.after"));
@@ -283,7 +308,15 @@ impl StateBackend for RocksBackend {
             writes.delete_cf(family, &last);
         }
         writes.delete_cf(database.family(POSITIONS)?, name);
+        database.dirty.store(true, Ordering::Release);
         database.db.write_opt(writes, &unlogged()).map_err(|e| database.failed(name, e))
+    }
+
+    fn written_at_ms(&self) -> Result<Option<i64>> {
+        let database = &self.database;
+        let found = database.db.get_cf(database.family(POSITIONS)?, WRITTEN_AT);
+        let found = found.map_err(|e| database.failed(POSITIONS, e))?;
+        Ok(found.and_then(|bytes| Some(i64::from_le_bytes(bytes.as_slice().try_into().ok()?))))
     }
 
     fn reader(&self) -> Arc<dyn StateReader> {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::state::backend::{
     CommitBatch, KeyRange, StateBackend, StateReader, StoreId, StoreSpec, StoreWrite, Visit,
 };
-use crate::state::changelog::{ChangelogRecord, ChangelogSink};
+use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
 use crate::state::pending::PendingWrites;
 
 /// Key under which an operator keeps what is not a row (stream time, sequence numbers). No encoded key is equal to it or
@@ -121,7 +121,8 @@ impl TaskState {
         [&self.pending[store.index()], committing]
     }
 
-    /// Begins a commit: hands every update since the last one of a logged store to the changelog, sorted.
+    /// Begins a commit: hands every update since the last one of a logged store to the changelog, sorted. An update that the
+    /// changelog refuses is lost: the store keeps the old value.
     ///
     /// # Panics
     /// If the commit before has neither succeeded nor been given up.
@@ -129,11 +130,15 @@ impl TaskState {
         assert!(self.committing.is_none(), "a task commits one transaction at a time");
         let changes = std::mem::replace(&mut self.pending, no_writes(self.specs.len()));
         let changes = self.committing.insert(changes);
-        for (i, changes) in changes.iter().enumerate().filter(|(i, _)| self.specs[*i].changelog) {
+        for (i, changes) in changes.iter_mut().enumerate().filter(|(i, _)| self.specs[*i].changelog) {
             let store = StoreId(i as u32);
+            let mut refused = Vec::new();
             for (key, value) in changes.range(&KeyRange::all()) {
-                sink.append(ChangelogRecord { store, key, value })?;
+                if sink.append(ChangelogRecord { store, key, value })? == Logged::Refused {
+                    refused.push(key.to_vec());
+                }
             }
+            refused.iter().for_each(|key| changes.remove(key));
         }
         Ok(())
     }
@@ -158,6 +163,11 @@ impl TaskState {
     /// Offset in the changelog from which a store must be restored.
     pub fn position(&self, store: StoreId) -> Result<Option<i64>> {
         self.backend.position(store)
+    }
+
+    /// Wall-clock time of the last commit. Units: ms since epoch. None: not known.
+    pub fn written_at_ms(&self) -> Result<Option<i64>> {
+        self.backend.written_at_ms()
     }
 
     /// Applies changelog records, as a restoring or standby task does. `position` is the offset after the last of them.
@@ -238,13 +248,35 @@ mod tests {
     }
 
     #[derive(Debug, Default)]
-    struct Logged(Vec<(u8, Option<u8>)>);
+    struct Collected(Vec<(u8, Option<u8>)>);
 
-    impl ChangelogSink for Logged {
-        fn append(&mut self, record: ChangelogRecord<'_>) -> Result<()> {
-            self.0.push((record.key[0], record.value.map(|v| v[0])));
-            Ok(())
+    /// A value that the log does not take.
+    const TOO_LARGE: u8 = 99;
+
+    impl ChangelogSink for Collected {
+        fn append(&mut self, record: ChangelogRecord<'_>) -> Result<Logged> {
+            let value = record.value.map(|v| v[0]);
+            if value == Some(TOO_LARGE) {
+                return Ok(Logged::Refused);
+            }
+            self.0.push((record.key[0], value));
+            Ok(Logged::Yes)
         }
+    }
+
+    #[test]
+    fn an_update_that_the_changelog_refuses_leaves_the_old_value() {
+        let mut state = state();
+        put(&mut state, 1, Some(10));
+        state.log_changes(&mut NoChangelog).expect("logged");
+        state.commit(Vec::new()).expect("committed");
+        put(&mut state, 1, Some(TOO_LARGE));
+        put(&mut state, 2, Some(20));
+        let mut logged = Collected::default();
+        state.log_changes(&mut logged).expect("logged");
+        state.commit(Vec::new()).expect("committed");
+        assert_eq!(logged.0, [(2, Some(20))]);
+        assert_eq!(scan(&state), [(1, 10), (2, 20)]);
     }
 
     #[test]
@@ -259,7 +291,7 @@ mod tests {
         put(&mut state, 2, Some(10));
         put(&mut state, 3, None);
         put(&mut state, 5, Some(10));
-        let mut first = Logged::default();
+        let mut first = Collected::default();
         state.log_changes(&mut first).expect("logged");
         assert_eq!(first.0, [(2, Some(10)), (3, None), (5, Some(10))]);
 
@@ -280,7 +312,7 @@ mod tests {
         assert_eq!(committed, [Some(0), Some(10), None, Some(0), Some(10), None], "the first commit only");
         assert_eq!(scan(&state), seen);
 
-        let mut second = Logged::default();
+        let mut second = Collected::default();
         state.log_changes(&mut second).expect("logged");
         assert_eq!(second.0, [(2, None), (3, Some(20)), (4, Some(20))]);
         state.commit(Vec::new()).expect("committed");

@@ -21,8 +21,39 @@ pub struct TargetId(pub usize);
 #[derive(Debug)]
 struct Target {
     topic: Arc<str>,
+    /// `max.message.bytes` of the topic.
+    batch_bytes_max: usize,
     partitions: Vec<Open>,
 }
+
+/// A record that the topic cannot take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OversizedRecord {
+    pub partition: TopicPartition,
+    /// The first bytes of its key.
+    pub key: Option<Vec<u8>>,
+    /// Units: ms since epoch.
+    pub timestamp: i64,
+    pub bytes: usize,
+    pub bytes_max: usize,
+}
+
+/// The outcome of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    Taken,
+    /// The record is larger than its topic takes. It is in [`RecordCollector::take_oversized`].
+    Oversized,
+}
+
+/// Bytes of a key that are kept for a report.
+const KEY_BYTES_MAX: usize = 256;
+/// Bytes of a batch without records.
+const BATCH_BYTES_MIN: usize = 61;
+/// The most that a record takes beside its key, its value and its headers: lengths, offset, timestamp, attributes.
+const RECORD_BYTES_MIN: usize = 40;
+/// The most that a header takes beside its key and value.
+const HEADER_BYTES_MIN: usize = 10;
 
 /// The batch of one partition that is being filled, and full ones before it.
 #[derive(Debug, Default)]
@@ -44,6 +75,7 @@ pub struct RecordCollector {
     bytes: usize,
     full_batches: usize,
     records: u64,
+    oversized: Vec<OversizedRecord>,
     failed: Option<String>,
 }
 
@@ -57,6 +89,7 @@ impl RecordCollector {
             bytes: 0,
             full_batches: 0,
             records: 0,
+            oversized: Vec::new(),
             failed: None,
         }
     }
@@ -72,12 +105,22 @@ impl RecordCollector {
             return TargetId(at);
         }
         let partitions = (0..partitions).map(|_| Open::default()).collect();
-        self.targets.push(Target { topic: topic.clone(), partitions });
+        self.targets.push(Target { topic: topic.clone(), batch_bytes_max: usize::MAX, partitions });
         TargetId(self.targets.len() - 1)
     }
 
+    /// Bounds the batches of a topic, and with them its records.
+    pub fn set_batch_bytes_max(&mut self, target: TargetId, bytes: usize) {
+        self.targets[target.0].batch_bytes_max = bytes;
+    }
+
+    /// Records that were too large since the last call.
+    pub fn take_oversized(&mut self) -> Vec<OversizedRecord> {
+        mem::take(&mut self.oversized)
+    }
+
     /// Appends a record to the partition it names, else to that of its key; records without either go to `fallback`.
-    pub fn append(&mut self, target: TargetId, fallback: i32, record: &OutputRecord<'_>) {
+    pub fn append(&mut self, target: TargetId, fallback: i32, record: &OutputRecord<'_>) -> Appended {
         let count = self.targets[target.0].partitions.len() as i32;
         if let Some(partition) = record.partition {
             if (0..count).contains(&partition) {
@@ -85,17 +128,26 @@ impl RecordCollector {
             }
             let topic = &self.targets[target.0].topic;
             self.failed = Some(format!("partition {partition} of {topic} does not exist"));
-            return;
+            return Appended::Taken;
         }
         let partition = match record.key {
             Some(key) => partition_for_key(&key[..key.len().saturating_sub(record.window_bytes)], count),
             None => fallback.rem_euclid(count),
         };
-        self.append_to(target, partition, record);
+        self.append_to(target, partition, record)
     }
 
     /// Appends a record to a given partition.
-    pub fn append_to(&mut self, target: TargetId, partition: i32, record: &OutputRecord<'_>) {
+    pub fn append_to(&mut self, target: TargetId, partition: i32, record: &OutputRecord<'_>) -> Appended {
+        let batch_bytes_max = self.targets[target.0].batch_bytes_max;
+        let record_bytes = record_bytes_max(record);
+        if BATCH_BYTES_MIN + record_bytes > batch_bytes_max {
+            return self.append_alone(target, partition, record);
+        }
+        let open = &self.targets[target.0].partitions[partition as usize];
+        if open.builder.as_ref().is_some_and(|b| b.size_bytes() + record_bytes > batch_bytes_max) {
+            self.close(target, partition);
+        }
         let open = &mut self.targets[target.0].partitions[partition as usize];
         let compression = self.compression;
         let base_offset = if self.local_offsets { open.appended } else { 0 };
@@ -108,15 +160,55 @@ impl RecordCollector {
         let after = builder.size_bytes();
         self.bytes += after - before;
         self.records += 1;
-        if after >= self.batch_bytes
-            && let Some(builder) = open.builder.take()
-        {
-            match builder.build() {
-                Ok(bytes) => {
-                    self.full_batches += 1;
-                    open.full.push(bytes);
-                }
-                Err(error) => self.failed = Some(error.to_string()),
+        if after >= self.batch_bytes {
+            self.close(target, partition);
+        }
+        Appended::Taken
+    }
+
+    /// Ends the batch of a partition that is being filled.
+    fn close(&mut self, target: TargetId, partition: i32) {
+        let open = &mut self.targets[target.0].partitions[partition as usize];
+        let Some(builder) = open.builder.take() else { return };
+        match builder.build() {
+            Ok(bytes) => {
+                self.full_batches += 1;
+                open.full.push(bytes);
+            }
+            Err(error) => self.failed = Some(error.to_string()),
+        }
+    }
+
+    /// A record that may be too large for its topic: its batch is built at once, for its size as it is sent.
+    fn append_alone(&mut self, target: TargetId, partition: i32, record: &OutputRecord<'_>) -> Appended {
+        self.close(target, partition);
+        let Target { topic, batch_bytes_max, partitions } = &mut self.targets[target.0];
+        let options = BatchOptions { compression: self.compression, ..BatchOptions::default() };
+        let mut builder = RecordBatchBuilder::new(options);
+        builder.append(record.timestamp, record.key, record.value, record.headers);
+        match builder.build() {
+            Ok(bytes) if bytes.len() <= *batch_bytes_max => {
+                let open = &mut partitions[partition as usize];
+                open.appended += 1;
+                self.bytes += bytes.len();
+                self.records += 1;
+                self.full_batches += 1;
+                open.full.push(bytes);
+                Appended::Taken
+            }
+            Ok(bytes) => {
+                self.oversized.push(OversizedRecord {
+                    partition: TopicPartition::new(topic.clone(), partition),
+                    key: record.key.map(|key| key[..key.len().min(KEY_BYTES_MAX)].to_vec()),
+                    timestamp: record.timestamp,
+                    bytes: bytes.len(),
+                    bytes_max: *batch_bytes_max,
+                });
+                Appended::Oversized
+            }
+            Err(error) => {
+                self.failed = Some(error.to_string());
+                Appended::Taken
             }
         }
     }
@@ -177,6 +269,7 @@ impl RecordCollector {
         }
         self.bytes = 0;
         self.full_batches = 0;
+        self.oversized.clear();
         self.failed = None;
     }
 
@@ -186,6 +279,13 @@ impl RecordCollector {
             Some(reason) => Err(output_error("record batch", reason)),
         }
     }
+}
+
+/// No record is encoded in more bytes.
+fn record_bytes_max(record: &OutputRecord<'_>) -> usize {
+    let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter().map(|h| h.key.len() + of(h.value) + HEADER_BYTES_MIN);
+    RECORD_BYTES_MIN + of(record.key) + of(record.value) + headers.sum::<usize>()
 }
 
 fn output_error(target: &str, reason: String) -> EngineError {
@@ -206,7 +306,8 @@ pub struct TaskOutput<'a> {
 
 impl Output for TaskOutput<'_> {
     fn record(&mut self, target: usize, record: OutputRecord<'_>) {
-        self.collector.append(self.targets[target], self.partition, &record);
+        // What is too large is reported by the part.
+        let _ = self.collector.append(self.targets[target], self.partition, &record);
     }
 
     fn rows(&mut self, batch: RowBatch) {
@@ -279,6 +380,46 @@ mod tests {
         assert_eq!(partitions, [0, 1, 2]);
         collector.append(target, 0, &OutputRecord { partition: Some(3), ..record(Some(b"21"), b"v") });
         assert!(collector.take_all().is_err(), "a partition that does not exist");
+    }
+
+    #[test]
+    fn a_record_that_its_topic_cannot_take_is_left_out_alone() {
+        for compression in [Compression::None, Compression::Lz4] {
+            let mut collector = RecordCollector::new(compression, 1 << 20);
+            let target = collector.target(&"t".into(), 1);
+            collector.set_batch_bytes_max(target, 1_000);
+            let mut seed = 1_u32;
+            let next = || {
+                seed ^= seed << 13;
+                seed ^= seed >> 17;
+                seed ^= seed << 5;
+                seed as u8
+            };
+            let random: Vec<u8> = std::iter::repeat_with(next).take(1_500).collect();
+            let mut taken = Vec::new();
+            for size in [1, 400, 500, 899, 1_500, 2] {
+                taken.push(collector.append(target, 0, &record(Some(b"k"), &random[..size])));
+            }
+            let mut expected = [Appended::Taken; 6];
+            expected[4] = Appended::Oversized;
+            assert_eq!(taken, expected);
+            let oversized = collector.take_oversized();
+            assert_eq!(oversized.len(), 1);
+            assert_eq!((oversized[0].key.as_deref(), oversized[0].bytes_max), (Some(&b"k"[..]), 1_000));
+            assert_eq!(collector.records(), 5);
+            let mut sizes = Vec::new();
+            for batch in collector.take_all().expect("built").into_iter().flat_map(|(_, batches)| batches) {
+                assert!(batch.len() <= 1_000, "{}", batch.len());
+                let mut scratch = weir_broker::record::compression::DecompressBuf::default();
+                let parsed = BatchIter::new(batch).next().expect("a batch").expect("valid");
+                let records = parsed.records(&mut scratch).expect("readable");
+                sizes.extend(records.map(|r| r.expect("valid").value.expect("a value").len()));
+            }
+            assert_eq!(sizes, [1, 400, 500, 899, 2]);
+            // Zeros are compressed to little.
+            let appended = collector.append(target, 0, &record(None, &[0; 5_000]));
+            assert_eq!(appended == Appended::Taken, compression == Compression::Lz4);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use weir_broker::client::reader::PartitionRecords;
-use weir_broker::ids::{Offset, TopicPartition};
+use weir_broker::ids::{Offset, TopicId, TopicPartition};
 use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::DecompressBuf;
 
@@ -31,11 +31,15 @@ pub struct PartitionInput {
     pub table: bool,
     local: bool,
     partition: TopicPartition,
+    topic_id: TopicId,
     queue: VecDeque<RecordBatch>,
     queued_bytes: usize,
     fetch_offset: Offset,
     position: Offset,
+    /// The position of the last commit that was asked for.
     committed: Offset,
+    /// The position of the last commit that succeeded.
+    durable: Offset,
     head: Option<Head>,
     /// What can be read ends here, as the last fetch said.
     stable_end: Option<Offset>,
@@ -53,11 +57,13 @@ impl PartitionInput {
             table,
             local: false,
             partition,
+            topic_id: TopicId::NONE,
             queue: VecDeque::new(),
             queued_bytes: 0,
             fetch_offset: from,
             position: from,
             committed: from,
+            durable: from,
             head: None,
             stable_end: None,
             stop_at: Offset::MAX,
@@ -75,6 +81,12 @@ impl PartitionInput {
         }
     }
 
+    /// The same input, of the topic with this id.
+    pub fn of_topic(mut self, id: TopicId) -> PartitionInput {
+        self.topic_id = id;
+        self
+    }
+
     /// The same input, ending before `end`.
     pub fn stopping_at(mut self, end: Offset) -> PartitionInput {
         self.stop_at = end;
@@ -83,6 +95,25 @@ impl PartitionInput {
 
     pub fn partition(&self) -> &TopicPartition {
         &self.partition
+    }
+
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    /// Everything before it is processed and committed.
+    pub fn committed(&self) -> Offset {
+        self.durable
+    }
+
+    /// Records that could be read and are not committed, as far as known.
+    pub fn committed_lag(&self) -> Option<i64> {
+        self.stable_end.map(|end| (end - self.durable).max(0))
+    }
+
+    /// The commit that was asked for has succeeded.
+    pub fn confirm_commit(&mut self) {
+        self.durable = self.committed;
     }
 
     /// Where to fetch from.

@@ -10,6 +10,7 @@ use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::RowBatch;
 use crate::error::Result;
+use crate::processing_log::ProcessingLog;
 use crate::query::metrics::QueryMetrics;
 use crate::query::settings::QuerySettings;
 use crate::state::backend::{StateBackend, StateReader, StoreId, StoreSpec};
@@ -35,13 +36,11 @@ pub struct TargetTopic {
     pub internal: bool,
 }
 
-/// A store that is restored from a topic.
+/// A topic that holds the updates of a store, from which it is restored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangelogTopic {
     pub store: StoreId,
     pub topic: Arc<str>,
-    /// False if the topic is the source of a table, which is not the query's to write.
-    pub owned: bool,
 }
 
 /// One record on its way to a topic.
@@ -102,6 +101,9 @@ pub trait Processor: Send + fmt::Debug {
     /// Offset from which a store must be restored. None: from the beginning.
     fn position(&self, store: StoreId) -> Result<Option<Offset>>;
 
+    /// Wall-clock time of the last commit in the stores. Units: ms since epoch. None: not known.
+    fn written_at_ms(&self) -> Result<Option<i64>>;
+
     /// Applies changelog records; `next` is the offset after the last of them.
     fn restore(&mut self, store: StoreId, records: &RecordColumns<'_>, next: Offset) -> Result<()>;
 
@@ -128,6 +130,9 @@ pub struct SubTopologySpec {
 pub trait ProcessorFactory: Send + Sync + fmt::Debug {
     /// Topic names are complete: those of internal topics begin with the application id.
     fn sub_topologies(&self) -> &[SubTopologySpec];
+
+    /// Where the query reports rows that fail.
+    fn processing_log(&self) -> Arc<dyn ProcessingLog>;
 
     /// The topology as text.
     fn describe(&self) -> Result<String>;

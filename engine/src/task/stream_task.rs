@@ -5,6 +5,7 @@ use std::fmt;
 use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::runtime::error::{Result, RuntimeError};
+use crate::task::cancellation::Cancellation;
 use crate::task::input::PartitionInput;
 use crate::task::processor::{Output, Processor};
 
@@ -78,6 +79,11 @@ impl StreamTask {
         self.dirty || self.inputs.iter().any(PartitionInput::has_uncommitted)
     }
 
+    /// The commit that was asked for has succeeded.
+    pub fn confirm_commit(&mut self) {
+        self.inputs.iter_mut().for_each(PartitionInput::confirm_commit);
+    }
+
     /// True if rows of a stream were processed since the last commit was asked for: rows of a table alone may be no more than
     /// the other side of a join.
     pub fn is_fed(&self) -> bool {
@@ -101,8 +107,13 @@ impl StreamTask {
         self.inputs.iter().all(PartitionInput::is_finished)
     }
 
-    /// Processes up to about `rows_max` rows; gives how many.
-    pub fn process(&mut self, rows_max: usize, out: &mut dyn Output) -> Result<usize> {
+    /// Processes up to about `rows_max` rows, fewer if it is cancelled; gives how many.
+    pub fn process(
+        &mut self,
+        rows_max: usize,
+        cancellation: &Cancellation,
+        out: &mut dyn Output,
+    ) -> Result<usize> {
         let mut rows = 0;
         let (decoded_max, rows_max) = (rows_max, (rows_max / self.processor.rows_per_row()).max(1));
         while rows < rows_max {
@@ -118,6 +129,10 @@ impl StreamTask {
             self.fed |= !input.table;
             self.stream_time = run.rowtime.iter().fold(self.stream_time, |time, t| time.max(*t));
             self.processor.process(source, run, out).map_err(RuntimeError::task("process rows"))?;
+            // At least one run, so that inputs get to where they can be committed.
+            if cancellation.is_cancelled() {
+                break;
+            }
         }
         Ok(rows)
     }
@@ -157,3 +172,6 @@ impl StreamTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,10 @@ impl ProcessorFactory for TopologyFactory {
         &self.specs
     }
 
+    fn processing_log(&self) -> Arc<dyn ProcessingLog> {
+        self.context.log.clone()
+    }
+
     fn describe(&self) -> Result<String> {
         Ok(describe(&self.topology()?))
     }
@@ -148,7 +152,6 @@ fn spec(sub: &SubTopology, application_id: &str) -> SubTopologySpec {
         sub.stores.iter().enumerate().filter(|(_, s)| s.changelog).map(|(at, store)| ChangelogTopic {
             store: StoreId(at as u32),
             topic: changelog_topic(application_id, &store.name).into(),
-            owned: true,
         });
     SubTopologySpec {
         sources: sources.collect(),
@@ -297,6 +300,10 @@ impl Processor for TopologyProcessor {
 
     fn position(&self, store: StoreId) -> Result<Option<Offset>> {
         self.task.state().position(store)
+    }
+
+    fn written_at_ms(&self) -> Result<Option<i64>> {
+        self.task.state().written_at_ms()
     }
 
     fn restore(&mut self, store: StoreId, records: &RecordColumns<'_>, next: Offset) -> Result<()> {

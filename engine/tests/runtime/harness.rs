@@ -12,15 +12,16 @@ use weir_broker::client::producer::partitioner::partition_for_key;
 use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
-use weir_broker::env::clock::SystemClock;
+use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::ids::TopicPartition;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 use weir_broker::record::compression::DecompressBuf;
 use weir_engine::config::EngineConfig;
 use weir_engine::engine::{Engine, EngineIo};
-use weir_engine::processing_log::DiscardLog;
+use weir_engine::processing_log::{DiscardLog, ProcessingLog};
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::query::status::QueryState;
+use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::{DiskStorage, StateStorage};
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
@@ -29,6 +30,8 @@ use weir_sql::metastore::Metastore;
 use weir_sql::plan::statement::{PreparedStatement, PushQuery};
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
+
+use super::faults::{Faults, FaultyTransport};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -40,44 +43,75 @@ pub(crate) struct Node {
     topics: MemoryTopics,
     commands: u64,
     dir: PathBuf,
+    world: World,
 }
 
 /// A record as tests see it: key, value.
 pub(crate) type Seen = (Option<String>, Option<String>);
 
+/// What an engine is given beside its broker.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: Arc<dyn ProcessingLog>,
+    /// What functions see as the time.
+    pub(crate) now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Comes between the engine and the broker.
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) tune: fn(&mut EngineConfig),
+}
+
+impl Default for World {
+    fn default() -> World {
+        World {
+            clock: Arc::new(SystemClock::new()),
+            log: Arc::new(DiscardLog),
+            now_ms: Arc::new(|| 0),
+            faults: Arc::default(),
+            tune: |_| {},
+        }
+    }
+}
+
 fn storage(dir: &Path) -> Arc<dyn StateStorage> {
     Arc::new(DiskStorage::new(dir.join("state"), 8 << 20, 8 << 20))
 }
 
-fn engine(dir: &Path, transport: &Arc<dyn Transport>, workers: usize) -> Engine {
-    let clock = Arc::new(SystemClock::new());
+fn engine(dir: &Path, transport: &Arc<dyn Transport>, workers: usize, world: &World) -> Engine {
     let compiler = TopologyCompiler {
         resident: Arc::default(),
         config: TopologyConfig::default(),
-        log: Arc::new(DiscardLog),
-        now_ms: Arc::new(|| 0),
+        log: world.log.clone(),
+        now_ms: world.now_ms.clone(),
         random: Arc::new(|| 4),
     };
+    let transport: Arc<dyn Transport> =
+        Arc::new(FaultyTransport { inner: transport.clone(), faults: world.faults.clone() });
     let io = EngineIo {
         transport: transport.clone(),
-        fetch_transport: transport.clone(),
-        clock,
+        fetch_transport: transport,
+        clock: world.clock.clone(),
         runtime: tokio::runtime::Handle::current(),
         storage: storage(dir),
         compiler: Arc::new(compiler),
     };
     let mut config = EngineConfig::new(dir.join("state"), "default_");
     config.worker_threads = workers;
+    (world.tune)(&mut config);
     Engine::start(config, io).expect("the engine starts")
 }
 
 impl Node {
     pub(crate) async fn start(dir: &Path, workers: usize) -> Node {
+        Node::start_in(dir, workers, World::default()).await
+    }
+
+    pub(crate) async fn start_in(dir: &Path, workers: usize, world: World) -> Node {
         let mut config = BrokerConfig::new(dir.join("broker"));
         config.listeners.clear();
         let broker = Broker::start(config).await.expect("the broker starts");
         let transport = broker.transport();
-        let engine = engine(dir, &transport, workers);
+        let engine = engine(dir, &transport, workers, &world);
         Node {
             _broker: broker,
             transport,
@@ -86,6 +120,7 @@ impl Node {
             topics: MemoryTopics::default(),
             commands: 0,
             dir: dir.to_path_buf(),
+            world,
         }
     }
 
@@ -97,11 +132,21 @@ impl Node {
 
     /// The engine dies, a new one starts the same queries.
     pub(crate) async fn crash(&mut self, workers: usize) {
+        self.start_again(workers)
+            .await
+            .into_iter()
+            .for_each(|started| started.expect("the query starts again"));
+    }
+
+    /// A new engine starts the same queries, which may fail.
+    pub(crate) async fn start_again(&mut self, workers: usize) -> Vec<Result<(), RuntimeError>> {
         let plans: Vec<_> = self.metastore.queries().map(|q| q.plan.clone()).collect();
-        self.engine = engine(&self.dir, &self.transport, workers);
+        self.engine = engine(&self.dir, &self.transport, workers, &self.world);
+        let mut started = Vec::new();
         for plan in plans {
-            self.engine.start_query(plan, earliest()).await.expect("the query starts again");
+            started.push(self.engine.start_query(plan, earliest()).await.map(drop));
         }
+        started
     }
 
     fn prepare(&self, sql: &str) -> Vec<PreparedStatement> {
@@ -221,6 +266,30 @@ impl Node {
             quiet = if seen.len() >= count && seen.len() == before { quiet + 1 } else { 0 };
         }
         seen
+    }
+
+    /// Waits until a condition holds.
+    pub(crate) async fn await_that(&self, what: &str, mut holds: impl FnMut(&Engine) -> bool) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !holds(&self.engine) {
+            let queries = self.engine.queries();
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{what}: {:?}, {queries:?}",
+                self.engine.health()
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The last failure of a query.
+    pub(crate) fn failure(&self, query_id: &str) -> String {
+        let mut status = self.engine.query(query_id).expect("the query exists").status();
+        status.errors.pop().map(|e| e.message).unwrap_or_default()
+    }
+
+    pub(crate) fn admin(&self) -> Admin {
+        Admin::new(self.transport.clone())
     }
 
     /// Waits until a query is in a state.

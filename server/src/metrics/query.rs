@@ -93,6 +93,7 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
             }
         }
     }
+    committed_lag(&queries, page);
     page.family("weir_push_queries", "gauge", "Push queries that run now.")
         .sample(&[], node.push_query_count());
     let counters = node.report_counters();
@@ -107,6 +108,24 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         "Reports dropped: too many in a second, or the topic could not be written.",
     )
     .sample(&[], load(&counters.dropped));
+}
+
+fn committed_lag(queries: &[QueryStatus], page: &mut Page) {
+    let mut lag = page.family(
+        "weir_query_committed_lag_records",
+        "gauge",
+        "Records of a partition whose results the query has still to commit.",
+    );
+    for query in queries {
+        for input in query.tasks.iter().flat_map(|t| &t.inputs) {
+            if let Some(records) = input.committed_lag {
+                let partition = input.partition.to_string();
+                let labels =
+                    [("query", query.query_id.as_str()), ("topic", &input.topic), ("partition", &partition)];
+                lag.sample(&labels, records);
+            }
+        }
+    }
 }
 
 /// A state set: 1 for the state that a query is in. A query that should run and does not is in error.

@@ -209,7 +209,7 @@ impl Node {
     /// A query that did not start when the node did is tried again.
     async fn resume(&self, id: &str, changes: &mut Vec<Change>) -> Result<(), ApiError> {
         let before = self.query_status(id).is_some_and(|status| status.state == QueryState::Paused);
-        match self.engine().resume(id) {
+        match self.engine().resume(id).await {
             Ok(()) => {
                 changes.push(Change::Paused { id: id.to_owned(), before });
                 Ok(())
@@ -244,7 +244,8 @@ impl Node {
                     }
                 }
                 Change::Paused { id, before } => {
-                    let back = if before { self.engine().pause(&id) } else { self.engine().resume(&id) };
+                    let back =
+                        if before { self.engine().pause(&id) } else { self.engine().resume(&id).await };
                     if let Err(error) = back {
                         tracing::error!(query_id = id, error = %error.chain(), "the query's state is not as before");
                     }

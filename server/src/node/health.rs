@@ -16,13 +16,15 @@ impl Node {
     pub(crate) fn check_health(&self) -> Answer {
         let broker = self.check_broker();
         let running = self.shared.broker.read().is_some();
-        let healthy = broker.is_ok() && self.degradation().is_none();
+        let engine = self.engine().health().check();
+        let healthy = broker.is_ok() && engine.is_ok() && self.degradation().is_none();
         let body = json!({
             "isHealthy": healthy,
             "details": {
                 "metastore": {"isHealthy": self.degradation().is_none_or(|d| d.held_back == 0 && d.offset.is_some())},
                 "kafka": part(&broker),
                 "commandRunner": self.command_runner(),
+                "engine": part(&engine),
                 "queries": self.queries_health(),
             },
             "serverState": if running { "READY" } else { "TERMINATING" },

@@ -12,11 +12,13 @@ use weir_broker::ids::{Offset, TopicPartition};
 use crate::error::Result as EngineResult;
 use crate::query::metrics::QueryMetrics;
 use crate::runtime::error::{Result, RuntimeError};
-use crate::runtime::part::{CommittingTask, Part, PartContext, PendingCommit};
+use crate::runtime::part::{Part, PartContext, PendingCommit};
+use crate::runtime::transaction::CommittedTransaction;
 use crate::state::backend::StoreId;
-use crate::state::changelog::{ChangelogRecord, ChangelogSink};
-use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
+use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
+use crate::task::collector::{Appended, RecordCollector, TargetId, TaskOutput};
 use crate::task::processor::OutputRecord;
+use crate::task::stream_task::StreamTask;
 
 /// Places where a test may end the process; they have no failure to report.
 macro_rules! crash_point {
@@ -33,22 +35,30 @@ struct TaskChangelog<'a> {
     sub_topology: u32,
     partition: i32,
     timestamp: i64,
+    /// Set if an update was refused.
+    refused: &'a mut bool,
 }
 
 impl ChangelogSink for TaskChangelog<'_> {
-    fn append(&mut self, record: ChangelogRecord<'_>) -> EngineResult<()> {
-        if let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) {
-            let output = OutputRecord {
-                window_bytes: 0,
-                partition: None,
-                timestamp: self.timestamp,
-                key: Some(record.key),
-                value: record.value,
-                headers: &[],
-            };
-            self.collector.append_to(*target, self.partition, &output);
-        }
-        Ok(())
+    fn append(&mut self, record: ChangelogRecord<'_>) -> EngineResult<Logged> {
+        let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) else {
+            return Ok(Logged::Yes);
+        };
+        let output = OutputRecord {
+            window_bytes: 0,
+            partition: None,
+            timestamp: self.timestamp,
+            key: Some(record.key),
+            value: record.value,
+            headers: &[],
+        };
+        Ok(match self.collector.append_to(*target, self.partition, &output) {
+            Appended::Taken => Logged::Yes,
+            Appended::Oversized => {
+                *self.refused = true;
+                Logged::Refused
+            }
+        })
     }
 }
 
@@ -76,15 +86,17 @@ impl Part {
                     sub_topology: task.id.sub_topology,
                     partition: task.id.partition,
                     timestamp: task.stream_time(),
+                    refused: &mut self.diverged,
                 };
                 task.processor_mut()
                     .log_changes(&mut changelog)
                     .map_err(RuntimeError::task("log changes of state"))?;
-                waiting.push(CommittingTask { task: at, positions: task.source_positions() });
+                waiting.push(at);
             }
             read.push((task.id.sub_topology, task.source_positions()));
             task.take_offsets(&mut offsets);
         }
+        self.report_oversized()?;
         let metrics = &self.query.metrics;
         QueryMetrics::add(&metrics.records_out, self.collector.records() - before);
         QueryMetrics::add(&metrics.bytes_out, (self.output_bytes + self.collector.bytes()) as u64);
@@ -92,8 +104,8 @@ impl Part {
         self.output_bytes = 0;
         self.committed_records = self.collector.records();
         crash_point!("engine.commit.before_transaction");
-        let group_id = self.query.application_id.clone();
-        let position = GroupPosition { group_id, offsets, ..GroupPosition::default() };
+        let (group_id, metadata) = (self.query.application_id.clone(), self.notes.clone());
+        let position = GroupPosition { group_id, offsets, metadata };
         if let Some(transaction) = &self.transaction {
             // If the loop has ended its reason is on the way.
             let _ = transaction.produce(batches) && transaction.commit(position);
@@ -105,10 +117,11 @@ impl Part {
     /// The transaction has ended, one way or the other.
     pub(crate) fn committed(
         &mut self,
-        outcome: std::result::Result<Vec<ProducedBatch>, ClientError>,
+        outcome: std::result::Result<CommittedTransaction, ClientError>,
         context: &PartContext,
     ) {
-        let applied = outcome.map_err(RuntimeError::client("commit")).and_then(|produced| {
+        let failed = |error: ClientError| self.commit_failed(error);
+        let applied = outcome.map_err(failed).and_then(|CommittedTransaction { produced, refused }| {
             let Some(commit) = self.commit.take() else { return Ok(()) };
             crash_point!("engine.commit.after_transaction");
             self.apply_commit(&commit, &produced)?;
@@ -119,11 +132,19 @@ impl Part {
             }
             progress.announce();
             crash_point!("engine.commit.after_state");
+            self.tasks.iter_mut().for_each(StreamTask::confirm_commit);
+            self.report_refused(&refused);
             let now = context.clock.monotonic();
             self.failures = 0;
+            self.back_off = None;
             self.has_committed = true;
             tracing::debug!(query_id = %self.query.query_id, worker = context.worker, took = ?now.saturating_sub(commit.since), "committed");
             self.query.metrics.committed(now.saturating_sub(commit.since).as_micros() as u64);
+            if std::mem::take(&mut self.diverged) {
+                // Tasks hold the values that the stores do not have: they are built anew from the stores.
+                tracing::debug!(query_id = %self.query.query_id, "tasks begin anew from their stores");
+                self.reload(now);
+            }
             Ok(())
         });
         if let Err(error) = applied {
@@ -138,19 +159,14 @@ impl Part {
             *end = (*end).max(batch.next_offset);
         }
         let specs = self.query.factory.sub_topologies();
-        for CommittingTask { task, positions: sources } in &commit.tasks {
+        for task in &commit.tasks {
             let task = &mut self.tasks[*task];
             let changelogs = &specs[task.id.sub_topology as usize].changelogs;
             let positions: Vec<(StoreId, Offset)> = changelogs
                 .iter()
                 .filter_map(|c| {
                     let partition = TopicPartition::new(c.topic.clone(), task.id.partition);
-                    let end = if c.owned {
-                        ends.get(&partition).copied()
-                    } else {
-                        sources.iter().find(|(p, _)| *p == partition).map(|(_, offset)| *offset)
-                    };
-                    Some((c.store, end?))
+                    Some((c.store, ends.get(&partition).copied()?))
                 })
                 .collect();
             task.processor_mut().committed(positions).map_err(RuntimeError::task("write committed state"))?;

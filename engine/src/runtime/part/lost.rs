@@ -4,10 +4,11 @@ use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::OffsetSpec;
 
 use crate::query::options::OffsetReset;
-use crate::runtime::error::Result;
+use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::WorkerMessage;
 use crate::runtime::part::{Part, PartContext};
 use crate::runtime::prepare;
+use crate::runtime::supervise::{Waiting, supervised};
 
 impl Part {
     /// Asks where to go on instead of at `offset`: as `auto.offset.reset` says; tables go on with what there is. The answer is
@@ -28,11 +29,16 @@ impl Part {
         tracing::warn!(%query_id, %partition, offset, ?spec, "records are gone, going on elsewhere");
         let (transport, inbox) = (context.transport.clone(), context.inbox.clone());
         let (attempt, partition) = (self.attempt, partition.clone());
-        context.runtime.spawn(async move {
+        let worker = context.inbox.clone();
+        let work = async move {
             let listed = prepare::list(&transport, vec![(partition.clone(), spec)]).await;
-            let outcome = listed.map(|found| found.first().map_or(0, |(_, offset)| *offset));
+            let outcome = listed.and_then(|found| {
+                let first = found.first().map(|(_, offset)| *offset);
+                first.ok_or(RuntimeError::OffsetUnknown { partition: partition.to_string() })
+            });
             let _ = inbox.send(WorkerMessage::Found { attempt, partition, outcome });
-        });
+        };
+        context.runtime.spawn(supervised("offset look-up", Waiting::Attempt(attempt), worker, work));
     }
 
     pub(crate) fn found(

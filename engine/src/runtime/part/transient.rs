@@ -17,27 +17,31 @@ use crate::task::stream_task::StreamTask;
 
 impl Part {
     pub(super) fn start_transient(&mut self, context: &PartContext) -> Result<()> {
-        self.create_tasks(context)?;
+        self.create_tasks(&BTreeMap::new(), context)?;
         let Mode::Transient(mode) = &self.mode else { return Ok(()) };
         let from: BTreeMap<_, _> = mode.from.iter().cloned().collect();
         let to: Option<BTreeMap<_, _>> = mode.to.as_ref().map(|to| to.iter().cloned().collect());
         let specs = self.query.factory.sub_topologies();
+        let topics = &self.query.topics;
         for task in &mut self.tasks {
             let id = task.id;
             let inputs = specs[id.sub_topology as usize].sources.iter().enumerate().map(|(at, source)| {
                 let partition = TopicPartition::new(source.topic.clone(), id.partition);
                 if source.internal {
-                    return PartitionInput::local(at, source.table, partition);
+                    return Ok(PartitionInput::local(at, source.table, partition));
                 }
-                let offset = from.get(&partition).copied().unwrap_or(0);
-                let end = to.as_ref().map(|to| to.get(&partition).copied().unwrap_or(0));
+                let unknown = || RuntimeError::OffsetUnknown { partition: partition.to_string() };
+                let offset = from.get(&partition).copied().ok_or_else(unknown)?;
+                let end =
+                    to.as_ref().map(|to| to.get(&partition).copied().ok_or_else(unknown)).transpose()?;
                 let input = PartitionInput::new(at, source.table, partition, offset);
-                match end {
+                let input = input.of_topic(topics.id(&source.topic));
+                Ok(match end {
                     Some(end) => input.stopping_at(end),
                     None => input,
-                }
+                })
             });
-            task.set_inputs(inputs.collect());
+            task.set_inputs(inputs.collect::<Result<_>>()?);
             task.processor_mut().restored().map_err(RuntimeError::task("start a task"))?;
         }
         self.phase = Phase::Running;

@@ -80,8 +80,8 @@ async fn definitions_hold_within_their_request() -> Result<()> {
     let sql = server.sql();
     sql.execute(STREAM).await?;
     let body = json!({
-        "ksql": "DEFINE topic = 'other'; CREATE STREAM ${name} (n INT) \
-                 WITH (KAFKA_TOPIC='${topic}', PARTITIONS=1, VALUE_FORMAT='JSON'); UNDEFINE name;\
+        "ksql": "DEFINE place = 'other'; CREATE STREAM ${name} (n INT) \
+                 WITH (KAFKA_TOPIC='${place}', PARTITIONS=1, VALUE_FORMAT='JSON'); UNDEFINE name;\
                  UNDEFINE unknown; DESCRIBE renamed;",
         "sessionVariables": {"name": "renamed"},
     });

@@ -701,7 +701,7 @@ impl Part {
                 partition: i.partition().partition,
                 position: i.position(),
                 lag: i.lag(),
-                committed: i.committed(),
+                committed: i.durable(),
                 committed_lag: i.committed_lag(),
             };
             task.inputs().iter().map(input).collect()

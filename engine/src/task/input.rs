@@ -102,7 +102,7 @@ impl PartitionInput {
     }
 
     /// Everything before it is processed and committed.
-    pub fn committed(&self) -> Offset {
+    pub fn durable(&self) -> Offset {
         self.durable
     }
 

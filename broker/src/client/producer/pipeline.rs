@@ -241,6 +241,7 @@ impl Pipeline {
     }
 
     /// Sends a request: when this resolves the transport has it, in order.
+    #[expect(clippy::async_yields_async, reason = "handing over and being answered are two steps")]
     fn start(&self, batches: &[Sent]) -> impl Future<Output = Answer> + Send + use<> {
         let request = request_of(self.transactional_id.clone(), &self.topic_ids, batches);
         let transport = Arc::clone(&self.transport);

@@ -1,7 +1,8 @@
 //! The topics that a query used when it committed, noted with its offsets (the `metadata` of an offset commit).
 //!
 //! An offset means nothing in another topic of the same name, and state means nothing without the changelog it was logged to. So
-//! the note of a source names the source, and what its rows are written to, by their ids.
+//! the note of a source names what its rows are written to by ids, and all sources of the query: the offsets of a
+//! topic are deleted with it, so only the notes of other topics show that it was deleted.
 //!
 //! ```text
 //! note  = "1" *( " " hash "=" id ":" partitions )
@@ -58,10 +59,13 @@ impl QueryTopics {
     /// By source topic: the note that goes with its offsets.
     pub(crate) fn notes(&self, specs: &[SubTopologySpec]) -> BTreeMap<Arc<str>, String> {
         let mut noted: BTreeMap<Arc<str>, Vec<&Arc<str>>> = BTreeMap::new();
+        let all_sources: Vec<&Arc<str>> =
+            specs.iter().flat_map(|spec| &spec.sources).map(|source| &source.topic).collect();
         for spec in specs {
             let sources = spec.sources.iter().map(|s| &s.topic);
-            let used: Vec<&Arc<str>> = sources
-                .clone()
+            let used: Vec<&Arc<str>> = all_sources
+                .iter()
+                .copied()
                 .chain(spec.targets.iter().map(|t| &t.topic))
                 .chain(spec.changelogs.iter().map(|c| &c.topic))
                 .collect();

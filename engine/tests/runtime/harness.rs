@@ -314,7 +314,8 @@ impl Node {
     /// Waits until a pull query finds so many rows.
     pub(crate) async fn await_rows(&self, sql: &str, count: usize) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
-        while self.pull(sql).await.len() != count {
+        // State cannot be read while a query starts again.
+        while !self.try_pull(sql).await.is_ok_and(|rows| rows.len() == count) {
             assert!(tokio::time::Instant::now() < deadline, "{sql} does not find {count} rows");
             tokio::task::yield_now().await;
         }
@@ -322,6 +323,10 @@ impl Node {
 
     /// Runs a pull query; gives its rows as text, column by column.
     pub(crate) async fn pull(&self, sql: &str) -> Vec<Vec<String>> {
+        self.try_pull(sql).await.expect("rows")
+    }
+
+    async fn try_pull(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
         use futures::StreamExt;
 
         let PreparedStatement::Pull(plan) = self.prepare(sql).remove(0) else { panic!("not a pull query") };
@@ -335,7 +340,7 @@ impl Node {
         let mut stream = executor.run(&plan, &self.engine, &self.metastore).await.expect("the query runs");
         let mut rows = Vec::new();
         while let Some(batch) = stream.next().await {
-            let batch = batch.expect("rows");
+            let batch = batch.map_err(|error| format!("{error:?}"))?;
             for row in 0..batch.num_rows() {
                 let cell = |c: &arrow::array::ArrayRef| {
                     arrow::util::display::array_value_to_string(c, row).expect("a value")
@@ -344,6 +349,6 @@ impl Node {
             }
         }
         println!("{:?} for {sql}", begun.elapsed());
-        rows
+        Ok(rows)
     }
 }

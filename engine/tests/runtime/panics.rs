@@ -67,7 +67,7 @@ async fn a_panic_in_the_report_of_a_panic_ends_the_query_and_resume_starts_it_ag
     node.execute(STREAM).await;
     let other = node.execute(COUNTS).await.expect("a query");
     let id =
-        node.execute("CREATE STREAM c AS SELECT k, v, UNIX_TIMESTAMP() AS at FROM s;").await.expect("one");
+        node.execute("CREATE STREAM c AS SELECT k, v, UNIX_TIMESTAMP() AS made FROM s;").await.expect("one");
     node.produce("s", 2, 0, &rows(0, 50)).await;
     node.read("C", 2, 50).await;
     function.store(true, Ordering::SeqCst);

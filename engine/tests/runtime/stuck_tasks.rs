@@ -60,7 +60,7 @@ async fn stuck_node(dir: &std::path::Path) -> (Node, String, String, Release) {
     let counts = "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;";
     let other = node.execute(counts).await.expect("a query");
     let id =
-        node.execute("CREATE STREAM c AS SELECT k, v, UNIX_TIMESTAMP() AS at FROM s;").await.expect("one");
+        node.execute("CREATE STREAM c AS SELECT k, v, UNIX_TIMESTAMP() AS made FROM s;").await.expect("one");
     node.produce("s", 2, 0, &rows(0, 70)).await;
     node.read("C", 2, 70).await;
     node.await_rows("SELECT k FROM t WHERE n = 10;", 7).await;

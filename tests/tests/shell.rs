@@ -103,7 +103,7 @@ fn tab_offers_what_can_stand_there() -> Result<()> {
         ("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='DEL", "VALUE_FORMAT='DELIMITED"),
         ("SET 'auto.off", "SET 'auto.offset.reset"),
         ("SET 'auto.offset.reset' = 'e", "= 'earliest"),
-        ("PRINT 'cli", "PRINT 'clicks"),
+        ("PRINT 'clic", "PRINT 'clicks"),
     ] {
         // Several candidates are listed at the second Tab, and the line is drawn again below them.
         let listed = expected.starts_with('\n');

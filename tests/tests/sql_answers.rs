@@ -214,9 +214,17 @@ async fn explained_statements_have_the_members_of_running_queries() -> Result<()
     let members = |description: &Value| -> Vec<String> {
         description.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
     };
-    let running = sql.execute("SHOW QUERIES EXTENDED;").await?;
-    let running = &running[0]["queryDescriptions"][0];
-    assert_eq!(running["tasksMetadata"].as_array().map(Vec::len), Some(2), "{running}");
+    let started = std::time::Instant::now();
+    let running = loop {
+        let shown = sql.execute("SHOW QUERIES EXTENDED;").await?;
+        let running = shown[0]["queryDescriptions"][0].clone();
+        if running["tasksMetadata"].as_array().is_some_and(|tasks| tasks.len() == 2) {
+            break running;
+        }
+        // Tasks are there once the query runs.
+        assert!(started.elapsed() < std::time::Duration::from_secs(120), "{running}");
+    };
+    let running = &running;
     let id = running["id"].as_str().context("an id")?;
     assert_eq!(
         sql.execute(&format!("EXPLAIN {};", id.to_lowercase())).await?[0]["queryDescription"]["id"],

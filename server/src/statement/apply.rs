@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_sql::ast::statement::{CreateAsSelect, CreateSource, SourceKind, Statement};
+use weir_sql::metastore::Metastore;
 use weir_sql::parser::ParsedStatement;
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::ResultKind;
@@ -37,7 +38,7 @@ pub async fn run_command(
         PreparedStatement::Command(command) => {
             let id = command_id(&parsed.statement, &command);
             let query_id = command.query.as_ref().map(|q| q.plan.query_id.clone());
-            let message = message(&parsed.statement, query_id.as_deref());
+            let message = message(&parsed.statement, &command, query_id.as_deref(), &sandbox.metastore);
             (id, message, query_id, actions(*command, &parsed.text, scope))
         }
         PreparedStatement::Queries { action, ids } => {
@@ -118,19 +119,19 @@ fn create_topic(topic: TopicSpec) -> Action {
     }
 }
 
-/// ksqlDB's command id: "stream/`S`/create".
+/// ksqlDB's command id: "stream/`S`/create", "table/T/drop". An INSERT INTO … SELECT creates, too.
 fn command_id(statement: &Statement, command: &PreparedCommand) -> String {
     match &command.ddl {
         Some(DdlCommand::CreateSource(create)) => {
             let kind = if create.kind == ResultKind::Stream { "stream" } else { "table" };
             format!("{kind}/`{}`/create", create.name)
         }
-        Some(DdlCommand::DropSource { name }) => format!("{}/`{name}`/drop", drop_kind(statement)),
-        Some(DdlCommand::AlterSource { name, .. }) => format!("{}/`{name}`/alter", drop_kind(statement)),
+        Some(DdlCommand::DropSource { name }) => format!("{}/{name}/drop", drop_kind(statement)),
+        Some(DdlCommand::AlterSource { name, .. }) => format!("{}/{name}/alter", drop_kind(statement)),
         Some(DdlCommand::RegisterType { name, .. }) => format!("type/{name}/create"),
         Some(DdlCommand::DropType { name }) => format!("type/{name}/drop"),
         None => match &command.query {
-            Some(query) => format!("stream/`{}`/execute", query.plan.sink.as_deref().unwrap_or_default()),
+            Some(query) => format!("stream/`{}`/create", query.plan.sink.as_deref().unwrap_or_default()),
             None => "statement/none/execute".to_owned(),
         },
     }
@@ -147,7 +148,7 @@ fn drop_kind(statement: &Statement) -> &'static str {
 
 fn skipped_id(statement: &Statement) -> String {
     match statement {
-        Statement::DropSource(drop) => format!("{}/`{}`/drop", drop_kind(statement), drop.name.name),
+        Statement::DropSource(drop) => format!("{}/{}/drop", drop_kind(statement), drop.name.name),
         Statement::CreateSource(CreateSource { kind, name, .. })
         | Statement::CreateAsSelect(CreateAsSelect { kind, name, .. }) => {
             let kind = if *kind == SourceKind::Stream { "stream" } else { "table" };
@@ -159,22 +160,34 @@ fn skipped_id(statement: &Statement) -> String {
     }
 }
 
-fn message(statement: &Statement, query_id: Option<&str>) -> String {
+/// ksqlDB's message of a command that was carried out. `before`: the metastore without the command.
+fn message(
+    statement: &Statement,
+    command: &PreparedCommand,
+    query_id: Option<&str>,
+    before: &Metastore,
+) -> String {
     match (statement, query_id) {
         (_, Some(id)) => format!("Created query with ID {id}"),
         (Statement::CreateSource(create), None) => match create.kind {
             SourceKind::Stream => "Stream created".to_owned(),
             SourceKind::Table => "Table created".to_owned(),
         },
-        (Statement::DropSource(drop), None) => format!("Source `{}` was dropped.", drop.name.name),
-        (Statement::AlterSource(alter), None) => match alter.kind {
-            SourceKind::Stream => format!("Stream `{}` altered", alter.name.name),
-            SourceKind::Table => format!("Table `{}` altered", alter.name.name),
-        },
-        (Statement::CreateType { name, .. }, None) => {
-            format!("Registered custom type with name '{}'", name.name)
+        (Statement::DropSource(drop), None) => {
+            let topic = before.source(&drop.name.name).map(|source| source.topic.as_str());
+            format!("Source `{}` (topic: {}) was dropped.", drop.name.name, topic.unwrap_or_default())
         }
-        (Statement::DropType { name, .. }, None) => format!("Type '{}' was dropped", name.name),
+        (Statement::AlterSource(alter), None) => match alter.kind {
+            SourceKind::Stream => format!("Stream {} altered.", alter.name.name),
+            SourceKind::Table => format!("Table {} altered.", alter.name.name),
+        },
+        (Statement::CreateType { name, .. }, None) => match &command.ddl {
+            Some(DdlCommand::RegisterType { sql_type, .. }) => {
+                format!("Registered custom type with name '{}' and SQL type {sql_type}", name.name)
+            }
+            _ => format!("Registered custom type with name '{}'", name.name),
+        },
+        (Statement::DropType { name, .. }, None) => format!("Dropped type '{}'", name.name),
         _ => "Statement executed".to_owned(),
     }
 }

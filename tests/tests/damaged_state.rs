@@ -128,7 +128,16 @@ async fn await_rows(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_state_is_rebuilt() -> Result<()> {
-    let seed = seed::announce("damaged_state");
+    damage_and_restart(seed::announce("damaged_state")).await
+}
+
+/// A flipped bit of a MANIFEST once kept a query restoring for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_state_of_a_seed_that_failed_is_rebuilt() -> Result<()> {
+    damage_and_restart(15_699_398_082_453_797_277).await
+}
+
+async fn damage_and_restart(seed: u64) -> Result<()> {
     let mut random = seed::random(seed);
     let dir = tempfile::tempdir()?;
     let (data, image) = (dir.path().join("data"), dir.path().join("image"));

@@ -1,4 +1,4 @@
-//! Where clients are told to connect to.
+//! The addresses that a broker advertises to its clients.
 
 use weir_broker::broker::{Broker, StartError};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
@@ -26,11 +26,11 @@ async fn start(
 }
 
 /// The addresses in the answers to Metadata, DescribeCluster and FindCoordinator.
-async fn told(address: String) -> Vec<(String, i32)> {
+async fn advertised(address: String) -> Vec<(String, i32)> {
     let transport = TcpTransport::new(address, TcpTransportConfig::default());
     let group = FindCoordinatorRequest { coordinator_keys: vec!["g".to_owned()], ..Default::default() };
     let cluster = DescribeClusterRequest { endpoint_type: 1, ..DescribeClusterRequest::default() };
-    let mut told = Vec::new();
+    let mut addresses = Vec::new();
     for request in [
         Request::Metadata(MetadataRequest::default()),
         Request::DescribeCluster(cluster),
@@ -38,18 +38,18 @@ async fn told(address: String) -> Vec<(String, i32)> {
     ] {
         match transport.send(request).await.expect("answered") {
             Response::Metadata(answer) => {
-                told.extend(answer.brokers.into_iter().map(|broker| (broker.host, broker.port)));
+                addresses.extend(answer.brokers.into_iter().map(|broker| (broker.host, broker.port)));
             }
             Response::DescribeCluster(answer) => {
-                told.extend(answer.brokers.into_iter().map(|broker| (broker.host, broker.port)));
+                addresses.extend(answer.brokers.into_iter().map(|broker| (broker.host, broker.port)));
             }
             Response::FindCoordinator(answer) => {
-                told.extend(answer.coordinators.into_iter().map(|broker| (broker.host, broker.port)));
+                addresses.extend(answer.coordinators.into_iter().map(|broker| (broker.host, broker.port)));
             }
             other => panic!("{other:?}"),
         }
     }
-    told
+    addresses
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,14 +58,14 @@ async fn a_client_of_a_wildcard_listener_is_given_the_address_it_connected_to() 
     let broker = start(dir.path(), "0.0.0.0:0", None).await.expect("starts");
     let port = broker.local_addr().expect("bound").port();
     for host in ["127.0.0.1", "127.0.0.2"] {
-        assert_eq!(told(format!("{host}:{port}")).await, vec![(host.to_owned(), i32::from(port)); 3]);
+        assert_eq!(advertised(format!("{host}:{port}")).await, vec![(host.to_owned(), i32::from(port)); 3]);
     }
     broker.shutdown().await.expect("stops");
 
     let broker = start(dir.path(), "0.0.0.0:0", Some(("broker.example", 0))).await.expect("starts");
     let port = broker.local_addr().expect("bound").port();
     let expected = vec![("broker.example".to_owned(), i32::from(port)); 3];
-    assert_eq!(told(format!("127.0.0.2:{port}")).await, expected);
+    assert_eq!(advertised(format!("127.0.0.2:{port}")).await, expected);
     broker.shutdown().await.expect("stops");
 }
 

@@ -160,7 +160,7 @@ impl Access {
         self.may(operation, ResourceType::Cluster, CLUSTER_NAME)
     }
 
-    /// May the client write idempotently? Whoever may write to some topic may (KIP-679).
+    /// Permission to write idempotently: that of a client that may write to some topic (KIP-679).
     pub(crate) fn idempotent_write(&self) -> bool {
         let allowed = self.decide(Operation::IdempotentWrite, ResourceType::Cluster, CLUSTER_NAME)
             || self.any(Operation::Write, ResourceType::Topic);

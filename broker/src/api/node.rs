@@ -107,7 +107,7 @@ impl Node {
         self.parts.config.broker_id.0
     }
 
-    /// Fixes where clients are told to connect to, once the listener is bound.
+    /// Fixes the advertised address once the listener is bound.
     pub fn advertise(&self, host: String, port: u16) {
         // Other listeners tell their clients their own address.
         drop(self.advertised.set((host, port)));

@@ -66,7 +66,7 @@ impl RunMarker {
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
             {
-                tracing::warn!(%error, path = %path.display(), "a copy of the data directory cannot be told from it");
+                tracing::warn!(%error, path = %path.display(), "a copy of the data directory cannot be distinguished from it");
             }
             outcome => outcome.map_err(|error| Error::io("write", &path, error))?,
         }

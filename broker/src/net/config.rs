@@ -13,7 +13,7 @@ pub struct ListenerConfig {
     pub name: String,
     /// Host and port to bind; port 0 takes a free one.
     pub address: String,
-    /// Host and port clients are told to connect to (`advertised.listeners`). By default the address the listener is
+    /// Host and port that clients connect to (`advertised.listeners`). By default the address the listener is
     /// bound to or, if that is all addresses, the one that the client has connected to. Port 0 stands for the port
     /// that is bound; a wildcard address is refused.
     pub advertised: Option<(String, u16)>,

@@ -128,7 +128,7 @@ impl GroupService {
         let (ticket, receiver) = self.register();
         let mut waiting = Waiting { service: self, group_id, ticket, done: false };
         let now = self.now();
-        self.step(self.shard(group_id), |state| state.join(group_id, ticket, request, now));
+        drop(self.step(self.shard(group_id), |state| state.join(group_id, ticket, request, now)));
         let reply = receiver.await;
         waiting.done = true;
         match reply {
@@ -142,7 +142,7 @@ impl GroupService {
         let (ticket, receiver) = self.register();
         let mut waiting = Waiting { service: self, group_id, ticket, done: false };
         let now = self.now();
-        self.step(self.shard(group_id), |state| state.sync(group_id, ticket, request, now));
+        drop(self.step(self.shard(group_id), |state| state.sync(group_id, ticket, request, now)));
         let reply = receiver.await;
         waiting.done = true;
         match reply {
@@ -151,34 +151,39 @@ impl GroupService {
         }
     }
 
-    /// Takes a step, appends its records, and sees to it that its answers are sent when they are durable.
-    fn step(&self, shard: &Shard, act: impl FnOnce(&mut GroupCoordinator) -> Step) {
+    /// Takes a step, appends its records, and sees to it that its answers are sent when they are
+    /// durable. Gives the outcome of the append; None: there is nothing to append.
+    fn step(
+        &self,
+        shard: &Shard,
+        act: impl FnOnce(&mut GroupCoordinator) -> Step,
+    ) -> Option<oneshot::Receiver<Result<(), ErrorCode>>> {
         let mut state = self.lock(shard);
         let step = act(&mut state);
         if step.records.is_empty() {
             drop(state);
             self.deliver(step.replies);
-            return;
+            return None;
         }
         let appended = shard.log.append(&step.records, None);
         drop(state);
         let service = self.clone();
+        let (stored, outcome) = oneshot::channel();
         // On its own, because the request that caused the step may go away while others wait for their answers.
         spawn::task("group-reply", async move {
-            let outcome = match appended {
+            let appended = match appended {
                 Ok(durable) => durable.wait().await,
                 Err(error) => Err(error),
             };
-            match outcome {
+            let appended = appended.map_err(|error| storage_code(&error));
+            match appended {
                 Ok(()) => service.deliver(step.replies),
-                Err(error) => {
-                    if let Some(suppressed) = NOT_WRITTEN.pass() {
-                        tracing::error!(%error, suppressed, "group not stored");
-                    }
-                    service.deliver(step.replies.into_iter().map(fail).collect());
-                }
+                Err(_) => service.deliver(step.replies.into_iter().map(fail).collect()),
             }
+            // Only LeaveGroup waits for it.
+            let _ = stored.send(appended);
         });
+        Some(outcome)
     }
 
     fn deliver(&self, replies: Vec<(Ticket, Reply)>) {
@@ -240,7 +245,7 @@ impl GroupService {
         self.shard(group_id).state.lock().check_fetch(group_id, member_id, member_epoch)
     }
 
-    /// LeaveGroup: a code for each member, in order.
+    /// LeaveGroup: a code for each member, in order, once what it changed is durable.
     pub async fn leave(
         &self,
         group_id: &str,
@@ -248,7 +253,7 @@ impl GroupService {
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
         let now = self.now();
         let mut outcome = Ok(Vec::new());
-        self.step(self.shard(group_id), |state| match state.leave(group_id, members, now) {
+        let stored = self.step(self.shard(group_id), |state| match state.leave(group_id, members, now) {
             Ok((errors, step)) => {
                 outcome = Ok(errors);
                 step
@@ -258,6 +263,9 @@ impl GroupService {
                 Step::default()
             }
         });
+        if let Some(stored) = stored {
+            stored.await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))?;
+        }
         outcome
     }
 
@@ -432,7 +440,7 @@ impl GroupService {
                 state.next_deadline().is_some_and(|deadline| deadline <= now)
             };
             if due {
-                self.step(shard, |state| state.expire(now));
+                drop(self.step(shard, |state| state.expire(now)));
             }
         }
     }

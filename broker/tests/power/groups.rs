@@ -10,7 +10,10 @@ use weir_broker::protocol::messages::consumer_group_describe::ConsumerGroupDescr
 use weir_broker::protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use weir_broker::protocol::messages::delete_groups::DeleteGroupsRequest;
 use weir_broker::protocol::messages::describe_groups::DescribeGroupsRequest;
-use weir_broker::protocol::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
+use weir_broker::protocol::messages::join_group::{
+    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
+};
+use weir_broker::protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use weir_broker::protocol::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -95,9 +98,8 @@ async fn positions_in_a_deleted_topic_stay_deleted() {
     assert_eq!(offsets(&after).await, BTreeMap::new());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_assignment_that_a_member_was_given_survives() {
-    let node = Node::with_topic("t", 1).await;
+/// A member of a classic group, and the request by which it gives itself everything.
+async fn joined(node: &Node) -> (JoinGroupResponse, SyncGroupRequest) {
     let protocol = JoinGroupRequestProtocol { name: "range".to_owned(), metadata: Bytes::from_static(b"m") };
     let mut join = JoinGroupRequest {
         group_id: "g".to_owned(),
@@ -118,7 +120,7 @@ async fn an_assignment_that_a_member_was_given_survives() {
         member_id: joined.member_id.clone(),
         assignment: Bytes::from_static(b"everything"),
     };
-    let request = SyncGroupRequest {
+    let sync = SyncGroupRequest {
         group_id: "g".to_owned(),
         generation_id: joined.generation_id,
         member_id: joined.member_id.clone(),
@@ -127,6 +129,30 @@ async fn an_assignment_that_a_member_was_given_survives() {
         assignments: vec![assignment],
         ..SyncGroupRequest::default()
     };
+    (joined, sync)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_has_left_is_gone() {
+    let node = Node::with_topic("t", 1).await;
+    let (joined, sync) = joined(&node).await;
+    assert_eq!(call!(node.transport, SyncGroup, sync).error_code, ErrorCode::None);
+    let member = MemberIdentity { member_id: joined.member_id, group_instance_id: None, reason: None };
+    let request =
+        LeaveGroupRequest { group_id: "g".to_owned(), members: vec![member], ..LeaveGroupRequest::default() };
+    let (answer, after) = node.acknowledged(Request::LeaveGroup(request)).await;
+    let Response::LeaveGroup(answer) = answer else { panic!("{answer:?}") };
+    assert_eq!((answer.error_code, answer.members[0].error_code), (ErrorCode::None, ErrorCode::None));
+    let request =
+        DescribeGroupsRequest { groups: vec!["g".to_owned()], include_authorized_operations: false };
+    let described = call!(after.transport, DescribeGroups, request).groups.remove(0);
+    assert_eq!((&*described.group_state, described.members.len()), ("Empty", 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assignment_that_a_member_was_given_survives() {
+    let node = Node::with_topic("t", 1).await;
+    let (joined, request) = joined(&node).await;
     let (answer, after) = node.acknowledged(Request::SyncGroup(request)).await;
     let Response::SyncGroup(answer) = answer else { panic!("{answer:?}") };
     assert_eq!((answer.error_code, &answer.assignment[..]), (ErrorCode::None, &b"everything"[..]));

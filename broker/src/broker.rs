@@ -3,7 +3,7 @@
 //! Start: logs → metadata → topics → groups → transactions → listener. Nobody is answered before the last decided
 //! transaction is finished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::cluster::short_uuid;
 use crate::api::dispatcher::Dispatcher;
+use crate::api::group_admin;
 use crate::api::node::{Node, NodeParts};
 use crate::api::security::Security;
 use crate::api::users;
@@ -117,6 +118,14 @@ pub struct GroupLag {
     pub committed: Offset,
     /// Records between the committed offset and the high watermark.
     pub lag: i64,
+}
+
+/// A member of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConsumer {
+    pub group_id: String,
+    /// Topics of its assigned partitions.
+    pub topics: BTreeSet<String>,
 }
 
 /// A running broker. Dropping it without [`Broker::shutdown`] is like a crash: nothing acknowledged is lost.
@@ -260,6 +269,13 @@ impl Broker {
             }
         });
         lags
+    }
+
+    /// The members of all consumer groups.
+    #[must_use]
+    pub fn group_consumers(&self) -> Vec<GroupConsumer> {
+        let consumers = group_admin::consumers(&self.node).into_iter();
+        consumers.map(|(group_id, topics)| GroupConsumer { group_id, topics }).collect()
     }
 
     /// How many consumer groups are in each state, by Kafka's names.

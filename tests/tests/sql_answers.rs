@@ -5,7 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use weir_broker::client::transport::Transport;
+use weir_broker::protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
+use weir_broker::protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use weir_broker::protocol::request::Request;
 use weir_tests::http::SqlClient;
+use weir_tests::log_reader::transport;
 use weir_tests::server::ServerProcess;
 
 const STREAM: &str =
@@ -197,10 +204,52 @@ async fn sources_are_described_with_figures() -> Result<()> {
         ensure!(started.elapsed() < Duration::from_secs(60), "{extended}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(readers(&sql).await?, (json!(1), json!(2)), "one query of two tasks");
+    // Offsets in both partitions without a member, then a member with both partitions.
+    let kafka = transport(&server.kafka);
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_leader_epoch: -1,
+        committed_metadata: Some(String::new()),
+        ..OffsetCommitRequestPartition::default()
+    };
+    let topics = vec![OffsetCommitRequestTopic {
+        name: "s".to_owned(),
+        partitions: vec![partition(0), partition(1)],
+        ..OffsetCommitRequestTopic::default()
+    }];
+    let request =
+        OffsetCommitRequest { group_id: "offsets".to_owned(), topics, ..OffsetCommitRequest::default() };
+    kafka.send(Request::OffsetCommit(request)).await?;
+    assert_eq!(readers(&sql).await?, (json!(2), json!(2)));
+    let started = Instant::now();
+    while readers(&sql).await? != (json!(3), json!(3)) {
+        heartbeat(kafka.as_ref()).await?;
+        ensure!(started.elapsed() < Duration::from_secs(60), "{:?}", readers(&sql).await?);
+    }
+    Ok(())
+}
+
+/// Groups and consumers of the topic `s`.
+async fn readers(sql: &SqlClient) -> Result<(Value, Value)> {
     let topics = sql.execute("SHOW TOPICS EXTENDED;").await?;
     let topics = topics[0]["topics"].as_array().context("topics")?;
     let read = topics.iter().find(|t| t["name"] == "s").context("topic s")?;
-    assert_eq!((&read["consumerGroupCount"], &read["consumerCount"]), (&json!(1), &json!(2)));
+    Ok((read["consumerGroupCount"].clone(), read["consumerCount"].clone()))
+}
+
+/// The only member of a group joins it.
+async fn heartbeat(kafka: &dyn Transport) -> Result<()> {
+    let request = ConsumerGroupHeartbeatRequest {
+        group_id: "members".to_owned(),
+        member_id: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
+        member_epoch: 0,
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec!["s".to_owned()]),
+        topic_partitions: Some(Vec::new()),
+        ..ConsumerGroupHeartbeatRequest::default()
+    };
+    kafka.send(Request::ConsumerGroupHeartbeat(request)).await?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! ListGroups, DescribeGroups and DeleteGroups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use crate::api::node::Node;
 use crate::group::consumer::state::{ConsumerGroup, ConsumerMember, PartitionSet};
@@ -8,6 +10,7 @@ use crate::group::kind::GroupKind;
 use crate::group::state::{Group, GroupState};
 use crate::ids::TopicId;
 use crate::metadata::image::MetadataImage;
+use crate::protocol::consumer_protocol::ConsumerAssignment;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::consumer_group_describe::{
     Assignment, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
@@ -152,6 +155,36 @@ fn describe_consumer_group(image: &MetadataImage, group: &ConsumerGroup) -> Desc
         members: group.members().map(member).collect(),
         ..DescribedConsumerGroup::default()
     }
+}
+
+/// The group of each consumer and the topics of its assigned partitions. Members with assignments
+/// of their own kind, such as Connect's workers, have none.
+pub(crate) fn consumers(node: &Node) -> Vec<(String, BTreeSet<String>)> {
+    let image = node.metadata().image();
+    let consumer = |group_id: &str, topics: BTreeSet<String>| (group_id.to_owned(), topics);
+    let of_group = |group: &GroupKind| -> Vec<(String, BTreeSet<String>)> {
+        match group {
+            GroupKind::Classic(group) => {
+                let assigned = |assignment: Bytes| {
+                    let decoded = ConsumerAssignment::decode(assignment).unwrap_or_default();
+                    let topics = decoded.assigned_partitions.into_iter();
+                    topics.filter(|topic| !topic.partitions.is_empty()).map(|topic| topic.topic).collect()
+                };
+                let members = group.members();
+                members
+                    .map(|member| consumer(group.group_id(), assigned(member.assignment.clone())))
+                    .collect()
+            }
+            GroupKind::Consumer(group) => {
+                let assigned = |member: &ConsumerMember| {
+                    let assignment = describe_partitions(&image, Some(&member.assigned));
+                    assignment.topic_partitions.into_iter().map(|topic| topic.topic_name).collect()
+                };
+                group.members().map(|member| consumer(group.group_id(), assigned(member))).collect()
+            }
+        }
+    };
+    node.groups().list(of_group).into_iter().flatten().collect()
 }
 
 /// Partitions of topics that exist, by topic.

@@ -145,15 +145,15 @@ async fn topics(
     Ok(entity(kind, text, json!({"topics": rows})))
 }
 
-/// The groups that have committed offsets in a topic, and the consumers that read it.
+/// The groups that have committed offsets in a topic or read it, and the consumers that read it.
 #[derive(Debug, Default)]
 struct TopicReaders {
     groups: BTreeSet<String>,
     consumers: usize,
 }
 
-/// By topic. A group of Kafka clients counts as one consumer for each partition that it has committed an offset in, a query
-/// as one for each of its tasks.
+/// By topic. The consumers of a group are its members with an assigned partition of the topic,
+/// those of a query its tasks.
 fn topic_readers(node: &Node) -> BTreeMap<String, TopicReaders> {
     let mut readers: BTreeMap<String, TopicReaders> = BTreeMap::new();
     let queries = node.engine().queries();
@@ -164,12 +164,19 @@ fn topic_readers(node: &Node) -> BTreeMap<String, TopicReaders> {
             readers.consumers += tasks;
         }
     }
-    let mut lags = Vec::new();
-    node.with_broker(|broker| lags = broker.group_lags());
-    for lag in lags.into_iter().filter(|lag| queries.iter().all(|q| q.application_id != lag.group_id)) {
+    let (mut lags, mut consumers) = (Vec::new(), Vec::new());
+    node.with_broker(|broker| (lags, consumers) = (broker.group_lags(), broker.group_consumers()));
+    let applications: BTreeSet<&str> = queries.iter().map(|query| query.application_id.as_str()).collect();
+    for lag in lags.into_iter().filter(|lag| !applications.contains(lag.group_id.as_str())) {
         let readers = readers.entry(lag.partition.topic.to_string()).or_default();
         readers.groups.insert(lag.group_id);
-        readers.consumers += 1;
+    }
+    for consumer in consumers {
+        for topic in consumer.topics {
+            let readers = readers.entry(topic).or_default();
+            readers.groups.insert(consumer.group_id.clone());
+            readers.consumers += 1;
+        }
     }
     readers
 }

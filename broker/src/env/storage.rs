@@ -72,6 +72,11 @@ pub trait Storage: Debug + Send + Sync {
     }
 }
 
+/// True if there was no room: a state, not a defect. What did not fit can be cut off, and later writes may succeed.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// An open file. Threads: any; positions are explicit, so there is no shared cursor.
 pub trait StorageFile: Debug + Send + Sync {
     /// Reads up to `buf.len()` bytes at `position`; 0 at the end of the file.

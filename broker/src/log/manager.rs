@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::env::clock::{Clock, PatientTime};
 use crate::env::spawn;
-use crate::env::storage::{OpenMode, Storage, StorageFile, StorageLock};
+use crate::env::storage::{OpenMode, Storage, StorageFile, StorageLock, is_full};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{TopicId, TopicPartition, validate_topic_name};
@@ -116,6 +116,30 @@ pub struct LogManager {
 struct LogEntry {
     log: Arc<Log>,
     topic_id: TopicId,
+}
+
+/// What became of the directory of a deleted log.
+#[derive(Debug)]
+enum Doom {
+    /// It has this name until its files are removed.
+    Renamed(PathBuf),
+    Removed,
+}
+
+/// A log that is open, as one that is offline.
+fn offline_log(tp: &TopicPartition, entry: &LogEntry, error: Error) -> OfflineLog {
+    let offsets = entry.log.offsets();
+    OfflineLog {
+        partition: tp.clone(),
+        dir: entry.log.dir().to_path_buf(),
+        topic_id: entry.topic_id,
+        error,
+        checkpoints: KeptCheckpoints {
+            recovery_point: offsets.durable,
+            log_start: offsets.log_start,
+            high_watermark: offsets.high_watermark,
+        },
+    }
 }
 
 #[derive(Debug, Default)]
@@ -253,19 +277,9 @@ impl LogManager {
     pub fn take_offline(&self, tp: &TopicPartition, error: Error) {
         let _changing = self.changing.lock();
         let Some(entry) = self.logs.write().remove(tp) else { return };
-        let offsets = entry.log.offsets();
+        let damaged = offline_log(tp, &entry, error);
         entry.log.abandon();
-        self.offline.insert(OfflineLog {
-            partition: tp.clone(),
-            dir: entry.log.dir().to_path_buf(),
-            topic_id: entry.topic_id,
-            error,
-            checkpoints: KeptCheckpoints {
-                recovery_point: offsets.durable,
-                log_start: offsets.log_start,
-                high_watermark: offsets.high_watermark,
-            },
-        });
+        self.offline.insert(damaged);
     }
 
     /// Gives a log whose `partition.metadata` is lost its topic id again.
@@ -303,19 +317,24 @@ impl LogManager {
     /// # Errors
     /// [`Error::Io`]; what had been renamed by then is gone at the next start.
     pub fn delete_all(&self, tps: &[TopicPartition]) -> Result<()> {
-        let doomed = {
+        let doomed: Vec<PathBuf> = {
             let _changing = self.changing.lock();
-            let mut doomed = Vec::new();
+            let mut gone = Vec::new();
             for tp in tps {
-                doomed.extend(self.doom(tp)?);
+                gone.extend(self.doom(tp)?);
             }
-            if doomed.is_empty() {
+            if gone.is_empty() {
                 return Ok(());
             }
             let data_dir = &self.config.data_dir;
             let synced = self.context.storage().sync_dir(data_dir);
             synced.map_err(|error| Error::io("sync directory", data_dir, error))?;
-            doomed
+            gone.into_iter()
+                .filter_map(|doom| match doom {
+                    Doom::Renamed(dir) => Some(dir),
+                    Doom::Removed => None,
+                })
+                .collect()
         };
         failpoint!("log.delete.after_rename")?;
         self.remove(doomed)
@@ -333,14 +352,18 @@ impl LogManager {
     }
 
     /// Takes a log out of use and renames its directory; `None` if there is none.
-    fn doom(&self, tp: &TopicPartition) -> Result<Option<PathBuf>> {
+    ///
+    /// A full disk may have no block for the new name. Then the files are removed under the old one: the topic is deleted already,
+    /// and what a crash leaves of them is removed when the next start finishes the deletion.
+    fn doom(&self, tp: &TopicPartition) -> Result<Option<Doom>> {
         let entry = self.logs.write().remove(tp);
-        let dir = match (&entry, self.offline.remove(tp)) {
+        let damaged = self.offline.remove(tp);
+        let dir = match (&entry, &damaged) {
             (Some(entry), _) => {
                 entry.log.abandon();
                 entry.log.dir().to_path_buf()
             }
-            (None, Some(damaged)) => damaged.dir,
+            (None, Some(damaged)) => damaged.dir.clone(),
             (None, None) => return Ok(None),
         };
         let number = self.deletions.fetch_add(1, Ordering::Relaxed);
@@ -348,8 +371,16 @@ impl LogManager {
             self.config.data_dir.join(format!("{}.{number}{DELETE_SUFFIX}", self.context.clock.now_ms()));
         let storage = self.context.storage();
         failpoint!("log.delete.before_rename")?;
-        storage.rename(&dir, &doomed).map_err(|error| Error::io("rename", &dir, error))?;
-        Ok(Some(doomed))
+        let outcome = match storage.rename(&dir, &doomed) {
+            Ok(()) => Ok(Doom::Renamed(doomed)),
+            Err(error) if is_full(&error) => doomed::remove(storage, &dir).map(|()| Doom::Removed),
+            Err(error) => Err(Error::io("rename", &dir, error)),
+        };
+        outcome.map(Some).inspect_err(|error| {
+            // So that the next attempt finds it.
+            let known = damaged.or_else(|| entry.map(|entry| offline_log(tp, &entry, error.clone())));
+            known.into_iter().for_each(|log| self.offline.insert(log));
+        })
     }
 
     /// # Errors

@@ -26,7 +26,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
 use crate::env::clock::Clock;
-use crate::env::storage::{OpenMode, Storage, StorageFile};
+use crate::env::storage::{OpenMode, Storage, StorageFile, is_full};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicPartition};
@@ -411,9 +411,8 @@ impl Log {
     }
 
     fn write_failed(&self, segment: &Segment, error: io::Error) -> Error {
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let full = is_full(&error);
         let error = Error::io("append to", segment.path(), error);
-        // A full disk is a state, not a defect: what did not fit is cut off, and later appends may succeed.
         if full && segment.cut_unpublished().is_ok() {
             return error;
         }

@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::env::storage::{OpenMode, Storage};
+use crate::env::storage::{OpenMode, Storage, is_full};
 use crate::error::{Error, Result};
 
 const FILE_NAME: &str = "running";
@@ -63,9 +63,7 @@ impl RunMarker {
             storage.sync_dir(dir)
         };
         match write() {
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
-            {
+            Err(error) if is_full(&error) => {
                 tracing::warn!(%error, path = %path.display(), "a copy of the data directory cannot be distinguished from it");
             }
             outcome => outcome.map_err(|error| Error::io("write", &path, error))?,

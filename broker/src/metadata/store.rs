@@ -12,7 +12,6 @@
 //! acknowledged and is cut off. Any other damage is refused.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ use uuid::Uuid;
 
 use super::image::MetadataImage;
 use super::record::MetadataRecord;
-use crate::env::storage::{OpenMode, Storage, StorageFile};
+use crate::env::storage::{OpenMode, Storage, StorageFile, is_full};
 use crate::error::{Error, Result};
 use crate::failpoint;
 
@@ -226,11 +225,10 @@ fn keep_reserve(storage: &dyn Storage, dir: &Path) -> bool {
     write().or_else(|error| storage.remove_file(&path).and(Err(error))).is_ok()
 }
 
-/// A full disk is a state, not a defect: what did not fit is cut off, and later changes may succeed.
+/// Cuts off what did not fit on a full disk.
 fn cut_back(writer: &Writer, error: &Error) -> bool {
-    let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     match error {
-        Error::Io { source, action: "write" | "create", .. } if full(source.kind()) => {
+        Error::Io { source, action: "write" | "create", .. } if is_full(source) => {
             writer.file.set_len(writer.bytes).is_ok()
         }
         _ => false,

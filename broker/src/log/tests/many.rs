@@ -1,5 +1,6 @@
 //! What many partitions cost. Operations are counted and compared, because each takes as long as the disk likes.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::{Crash, DATA_DIR, NOW_MS, batch, manager_config};
 use crate::env::clock::ManualClock;
 use crate::env::storage::Storage;
 use crate::env::storage::memory::{MemoryStorage, Operation, Verdict};
+use crate::error::Error;
 use crate::ids::{LeaderEpoch, TopicId, TopicPartition};
 use crate::log::access::{AppendOrigin, Isolation, ReadRequest};
 use crate::log::config::LogConfig;
@@ -200,6 +202,45 @@ fn deleting_many_waits_for_the_disk_once() {
     assert!(manager.logs().is_empty());
     let names = storage.read_dir(Path::new(DATA_DIR)).expect("list");
     assert!(names.iter().all(|entry| !entry.is_dir), "{names:?}");
+}
+
+fn directories(storage: &MemoryStorage) -> usize {
+    let entries = storage.read_dir(Path::new(DATA_DIR)).expect("list");
+    entries.iter().filter(|entry| entry.is_dir).count()
+}
+
+/// On ext4 the directory may need a block for the new name.
+#[test]
+fn a_log_is_deleted_on_a_disk_that_is_too_full_to_rename_it() {
+    let storage = MemoryStorage::new();
+    let manager = open(&storage);
+    create(&manager, 2);
+    append_to_all(&manager, 2);
+    storage.inject(|operation, _| match operation {
+        Operation::Rename => Verdict::Fail(ErrorKind::StorageFull),
+        _ => Verdict::Proceed,
+    });
+    manager.delete(&partition(0)).expect("deleted");
+    storage.heal();
+    assert_eq!((manager.logs().len(), directories(&storage)), (1, 1));
+    assert_eq!(open(&storage_after_power_cut(&storage, manager)).logs().len(), 1);
+}
+
+#[test]
+fn a_log_that_could_not_be_deleted_is_found_by_the_next_attempt() {
+    let storage = MemoryStorage::new();
+    let manager = open(&storage);
+    create(&manager, 2);
+    append_to_all(&manager, 2);
+    storage.inject(|operation, _| match operation {
+        Operation::Rename => Verdict::Fail(ErrorKind::PermissionDenied),
+        _ => Verdict::Proceed,
+    });
+    assert!(matches!(manager.delete(&partition(0)), Err(Error::Io { action: "rename", .. })));
+    storage.heal();
+    assert_eq!(directories(&storage), 2);
+    manager.delete(&partition(0)).expect("deleted");
+    assert_eq!((manager.logs().len(), manager.offline().len(), directories(&storage)), (1, 0, 1));
 }
 
 #[test]

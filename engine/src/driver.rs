@@ -1,25 +1,27 @@
-//! Runs queries over records in memory: no broker, no threads, a clock that is set by hand.
+//! Runs queries over records in memory: no broker, no threads, a clock that is set by hand. Their tasks are those of the runtime.
 
-mod delivery;
+mod in_flight;
 pub mod query;
 pub mod topic_log;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::RowBatch;
 use crate::driver::query::DriverQuery;
 use crate::driver::topic_log::{DriverRecord, TopicLog};
 use crate::error::Result;
-use crate::operator::BuildContext;
 use crate::processing_log::MemoryLog;
+use crate::query::metrics::QueryMetrics;
 use crate::query::settings::QuerySettings;
+use crate::runtime::error::RuntimeError;
+use crate::state::backend::{StateReader, StoreSpec};
 use crate::state::resident_budget::{RESIDENT_BYTES_MAX, ResidentBudget};
-use crate::state::task_state::TaskState;
-use crate::topology::{Topology, TopologyConfig};
+use crate::task::processor::{CompileRequest, PlanCompiler};
+use crate::task::topology_processor::TopologyCompiler;
+use crate::topology::TopologyConfig;
 
 /// How input is cut into batches. The outcome does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,17 @@ pub enum Delivery {
     Drawn(u64),
 }
 
+/// What happens after a commit. The outcome does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// The tasks go on.
+    Never,
+    /// New tasks go on over the same stores.
+    KeepState,
+    /// New tasks go on over empty stores, which are restored from the changelogs.
+    DiscardState,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverConfig {
     pub batch_rows: BatchRows,
@@ -61,8 +74,7 @@ pub struct DriverConfig {
     pub resident_bytes_max: usize,
     /// Commit after so many input records. None: when a run ends.
     pub commit_records: Option<usize>,
-    /// After each commit drop all state and restore it from the changelogs. The outcome does not depend on it.
-    pub restart_on_commit: bool,
+    pub restart: Restart,
 }
 
 impl Default for DriverConfig {
@@ -74,7 +86,7 @@ impl Default for DriverConfig {
             topology: TopologyConfig::default(),
             resident_bytes_max: RESIDENT_BYTES_MAX,
             commit_records: None,
-            restart_on_commit: false,
+            restart: Restart::Never,
         }
     }
 }
@@ -124,9 +136,21 @@ impl TopologyDriver {
 
     /// The same, with what the properties of its statement say.
     pub fn add_query_with(&mut self, plan: QueryPlan, settings: QuerySettings) -> Result<()> {
-        let context = self.build_context(&plan.query_id, settings);
-        let query = DriverQuery::new(plan, self.config, context)?;
-        self.queries.push(query);
+        let (now, random) = (self.now_ms.clone(), self.random.clone());
+        let compiler = TopologyCompiler {
+            config: self.config.topology,
+            resident: self.resident.clone(),
+            log: self.log.clone(),
+            now_ms: Arc::new(move || now.load(Ordering::Relaxed)),
+            random: Arc::new(move || split_mix(random.fetch_add(1, Ordering::Relaxed))),
+        };
+        let factory = compiler.compile(&CompileRequest {
+            plan: &plan,
+            application_id: &plan.query_id,
+            settings,
+            metrics: Arc::new(QueryMetrics::default()),
+        })?;
+        self.queries.push(DriverQuery::new(&plan.query_id, factory, self.config));
         Ok(())
     }
 
@@ -141,7 +165,7 @@ impl TopologyDriver {
     }
 
     /// Runs every query over what it has not read yet, then commits. Queries that read what a later query wrote run again.
-    pub fn run(&mut self) -> Result<()> {
+    pub fn run(&mut self) -> std::result::Result<(), RuntimeError> {
         for _ in 0..=self.queries.len() {
             let before = self.topics.len();
             for query in &mut self.queries {
@@ -156,8 +180,8 @@ impl TopologyDriver {
 
     /// Stops all queries, drops their state, rebuilds it from the changelogs. What was committed goes on as if nothing had
     /// happened.
-    pub fn restart(&mut self) -> Result<()> {
-        self.queries.iter_mut().try_for_each(DriverQuery::restart)
+    pub fn restart(&mut self) -> std::result::Result<(), RuntimeError> {
+        self.queries.iter_mut().try_for_each(|query| query.restart(false, &self.topics))
     }
 
     /// Records of a topic that queries wrote, in order.
@@ -189,27 +213,9 @@ impl TopologyDriver {
         &self.log
     }
 
-    /// The stores of a query's tasks, for pull queries and comparisons: sub-topology, partition, state.
-    pub fn states(&self, query_id: &str) -> Vec<(usize, i32, &TaskState)> {
-        self.queries.iter().filter(|q| q.query_id() == query_id).flat_map(DriverQuery::states).collect()
-    }
-
-    /// The topology of a query, freshly built.
-    pub fn topology(&self, query_id: &str) -> Option<Result<Topology>> {
-        self.queries.iter().find(|q| q.query_id() == query_id).map(DriverQuery::build)
-    }
-
-    fn build_context(&self, query_id: &str, settings: QuerySettings) -> BuildContext {
-        let (now, random) = (self.now_ms.clone(), self.random.clone());
-        BuildContext {
-            query_id: query_id.to_owned(),
-            settings,
-            registry: FunctionRegistry::standard(),
-            resident: self.resident.clone(),
-            log: self.log.clone(),
-            now_ms: Arc::new(move || now.load(Ordering::Relaxed)),
-            random: Arc::new(move || split_mix(random.fetch_add(1, Ordering::Relaxed))),
-        }
+    /// The stores of a query's tasks, as they were committed.
+    pub fn stores(&self, query_id: &str) -> impl Iterator<Item = (&[StoreSpec], Arc<dyn StateReader>)> {
+        self.queries.iter().filter(move |q| q.query_id() == query_id).flat_map(DriverQuery::readers)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod cancellation;
 pub mod collector;
+pub mod commit;
 pub mod input;
 pub mod processor;
 pub mod records;

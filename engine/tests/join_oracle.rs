@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::driver_harness::{Fixture, Input};
-use weir_engine::driver::{BatchRows, Delivery, DriverConfig, TaskLayout};
+use weir_engine::driver::{BatchRows, Delivery, DriverConfig, Restart, TaskLayout};
 
 /// Draws of a seed.
 struct Draw(u64);
@@ -35,7 +35,7 @@ fn configs(seed: u64) -> Vec<DriverConfig> {
                 delivery,
                 layout: if i % 2 == 0 { TaskLayout::PerPartition } else { TaskLayout::Single },
                 commit_records: [None, Some(2), Some(3), None][i],
-                restart_on_commit: i == 1,
+                restart: [Restart::Never, Restart::DiscardState, Restart::KeepState, Restart::Never][i],
                 ..DriverConfig::default()
             });
         }

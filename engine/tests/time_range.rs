@@ -85,7 +85,7 @@ fn the_last_times_that_windows_take_are_ordinary() {
             let whole = run(&statements, &inputs, "O", DriverConfig::default());
             let cut = DriverConfig {
                 batch_rows: weir_engine::driver::BatchRows::Rows(1),
-                restart_on_commit: true,
+                restart: weir_engine::driver::Restart::DiscardState,
                 commit_records: Some(1),
                 ..DriverConfig::default()
             };

@@ -3,7 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use weir_broker::client::producer::partitioner::partition_for_key;
+use weir_broker::ids::TopicPartition;
+use weir_broker::record::batch::RecordBatch;
+use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
+use weir_broker::record::compression::DecompressBuf;
+use weir_broker::record::reader::Header;
+
 use crate::batch::RecordHeaders;
+use crate::runtime::error::{Result, RuntimeError};
 
 /// A record of a topic.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,18 +32,19 @@ pub struct DriverRecord {
 /// All records of all topics, in the order they were appended.
 #[derive(Debug, Default)]
 pub struct TopicLog {
-    partitions: HashMap<String, usize>,
+    partitions: HashMap<String, i32>,
     offsets: HashMap<(String, i32), i64>,
     records: Vec<DriverRecord>,
-    keyless: usize,
+    keyless: i32,
 }
 
 impl TopicLog {
     pub fn add_topic(&mut self, name: &str, partitions: usize) {
-        self.partitions.insert(name.to_owned(), partitions.max(1));
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX).max(1);
+        self.partitions.insert(name.to_owned(), partitions);
     }
 
-    pub fn partitions(&self, topic: &str) -> usize {
+    pub fn partitions(&self, topic: &str) -> i32 {
         self.partitions.get(topic).copied().unwrap_or(1)
     }
 
@@ -61,59 +70,59 @@ impl TopicLog {
         self.records.push(record);
     }
 
-    /// The partition of a key; keyless records take turns.
-    pub fn partition_of(&mut self, key: Option<&[u8]>, count: usize) -> i32 {
+    /// The partition of a key; records without one take turns.
+    fn partition_of(&mut self, key: Option<&[u8]>, count: i32) -> i32 {
         match key {
             Some(key) => partition_for_key(key, count),
             None => {
-                self.keyless += 1;
-                ((self.keyless - 1) % count) as i32
+                self.keyless = self.keyless.wrapping_add(1);
+                self.keyless.wrapping_sub(1).rem_euclid(count)
             }
         }
     }
 }
 
-/// Kafka's default partitioner.
-pub fn partition_for_key(key: &[u8], partitions: usize) -> i32 {
-    ((murmur2(key) & 0x7fff_ffff) as usize % partitions) as i32
+/// Consecutive records of one partition as a batch. Shape: at least one record.
+///
+/// Errors: more than a batch can hold.
+pub(crate) fn encode_records(records: &[&DriverRecord]) -> Result<RecordBatch> {
+    let base_offset = records[0].offset;
+    let mut builder = RecordBatchBuilder::new(BatchOptions { base_offset, ..BatchOptions::default() });
+    for record in records {
+        let headers: Vec<Header<'_>> = record
+            .headers
+            .iter()
+            .flat_map(|headers| headers.iter())
+            .map(|(key, value)| Header { key, value: value.as_deref() })
+            .collect();
+        builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
+    }
+    let partition = || TopicPartition::new(records[0].topic.as_str(), records[0].partition).to_string();
+    let invalid = |source| RuntimeError::Records { partition: partition(), source };
+    let bytes = builder.build().map_err(invalid)?;
+    Ok(RecordBatch::parse(bytes).map_err(invalid)?.0)
 }
 
-/// Source: org.apache.kafka.common.utils.Utils.murmur2, whose results are part of the protocol in all but name.
-fn murmur2(data: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c_u32 ^ data.len() as u32;
-    let (words, tail) = data.as_chunks::<4>();
-    for word in words {
-        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
-        k = (k ^ (k >> 24)).wrapping_mul(M);
-        hash = hash.wrapping_mul(M) ^ k;
+/// The records of a batch that a query wrote.
+///
+/// Errors: a malformed batch.
+pub(crate) fn decode_records(partition: &TopicPartition, batch: &RecordBatch) -> Result<Vec<DriverRecord>> {
+    let invalid = |source| RuntimeError::Records { partition: partition.to_string(), source };
+    let mut scratch = DecompressBuf::default();
+    let mut records = Vec::new();
+    for record in batch.records(&mut scratch).map_err(invalid)? {
+        let record = record.map_err(invalid)?;
+        let headers = || record.headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec)));
+        records.push(DriverRecord {
+            topic: partition.topic.to_string(),
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            timestamp: record.timestamp,
+            headers: (!record.headers.is_empty()).then(|| Arc::new(headers().collect())),
+            partition: partition.partition,
+            offset: record.offset,
+            is_output: true,
+        });
     }
-    if !tail.is_empty() {
-        for (i, byte) in tail.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * i);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
-    hash ^ (hash >> 15)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_hash_as_in_kafka() {
-        // Values of Kafka's own UtilsTest.
-        let expected: [(&[u8], i32); 5] = [
-            (b"21", -973_932_308),
-            (b"foobar", -790_332_482),
-            (b"a-little-bit-long-string", -985_981_536),
-            (b"a-little-bit-longer-string", -1_486_304_829),
-            (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-        ];
-        for (key, hash) in expected {
-            assert_eq!(murmur2(key) as i32, hash, "{}", String::from_utf8_lossy(key));
-        }
-    }
+    Ok(records)
 }

@@ -14,7 +14,7 @@ mod pace;
 mod refused;
 mod transient;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,7 +42,8 @@ use crate::runtime::supervise::{Waiting, supervised};
 use crate::runtime::topic_limits::TopicLimits;
 use crate::runtime::transaction::{Refusals, TransactionSender};
 use crate::state::backend::StateReader;
-use crate::task::collector::{RecordCollector, TargetId, TaskOutput};
+use crate::task::collector::RecordCollector;
+use crate::task::commit::OutputTargets;
 use crate::task::input::PartitionInput;
 use crate::task::stream_task::{StreamTask, TaskId};
 
@@ -97,10 +98,7 @@ pub(crate) struct Part {
     tasks: Vec<StreamTask>,
     /// What pull queries read: they may find damage that the tasks have not met.
     readers: Vec<Arc<dyn StateReader>>,
-    /// By sub-topology: its targets in the collector.
-    targets: HashMap<u32, Vec<TargetId>>,
-    /// By sub-topology and store.
-    changelogs: HashMap<(u32, u32), TargetId>,
+    targets: OutputTargets,
     collector: RecordCollector,
     /// Rows for the client that were not taken yet.
     rows: Vec<RowBatch>,
@@ -174,8 +172,7 @@ impl Part {
             task_ids: assignment.tasks,
             tasks: Vec::new(),
             readers: Vec::new(),
-            targets: HashMap::new(),
-            changelogs: HashMap::new(),
+            targets: OutputTargets::default(),
             collector,
             rows: Vec::new(),
             transaction: None,
@@ -262,18 +259,12 @@ impl Part {
                 .map_err(RuntimeError::task("build a task"))?;
             self.tasks.push(StreamTask::new(*id, processor, Vec::new()));
             let width = |topic: &Arc<str>| query.partition_count(topic).unwrap_or(1);
-            let mut target = |topic: &Arc<str>| {
+            self.targets.add(id.sub_topology, spec, |topic| {
                 let target = self.collector.target(topic, width(topic));
                 let bytes_max = limits.get(topic).map_or(usize::MAX, |limits| limits.batch_bytes_max);
                 self.collector.set_batch_bytes_max(target, bytes_max);
                 target
-            };
-            let targets = spec.targets.iter().map(|t| target(&t.topic)).collect();
-            self.targets.insert(id.sub_topology, targets);
-            for changelog in &spec.changelogs {
-                let target = target(&changelog.topic);
-                self.changelogs.insert((id.sub_topology, changelog.store.0), target);
-            }
+            });
         }
         Ok(())
     }
@@ -496,12 +487,7 @@ impl Part {
         let most = context.config.batch_rows_max;
         let rows_max = self.pace.rows(most);
         for task in &mut self.tasks {
-            let mut out = TaskOutput {
-                collector: &mut self.collector,
-                targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
-                partition: task.id.partition,
-                rows: &mut self.rows,
-            };
+            let mut out = self.targets.output(task.id, &mut self.collector, &mut self.rows);
             rows += task.process(rows_max, self.query.cancellation(), &mut out)?;
         }
         self.report_oversized()?;

@@ -131,6 +131,10 @@ pub trait ProcessorFactory: Send + Sync + fmt::Debug {
     /// Topic names are complete: those of internal topics begin with the application id.
     fn sub_topologies(&self) -> &[SubTopologySpec];
 
+    /// True if the outcome is the same for every cut into batches only if each record runs through all sub-topologies before
+    /// the next.
+    fn record_at_a_time(&self) -> bool;
+
     /// Where the query reports rows that fail.
     fn processing_log(&self) -> Arc<dyn ProcessingLog>;
 

@@ -70,8 +70,9 @@ impl PlanCompiler for TopologyCompiler {
         let config = TopologyConfig { caching, ..self.config };
         let topology = build(plan, config, &context)?;
         let specs = topology.sub_topologies.iter().map(|s| spec(s, application_id)).collect();
-        let materialization = topology.materialization;
-        Ok(Arc::new(TopologyFactory { plan: (*plan).clone(), config, context, specs, materialization }))
+        let Topology { materialization, record_at_a_time, .. } = topology;
+        let plan = (*plan).clone();
+        Ok(Arc::new(TopologyFactory { plan, config, context, specs, materialization, record_at_a_time }))
     }
 }
 
@@ -83,6 +84,7 @@ pub struct TopologyFactory {
     context: BuildContext,
     specs: Vec<SubTopologySpec>,
     materialization: Option<Materialization>,
+    record_at_a_time: bool,
 }
 
 impl TopologyFactory {
@@ -94,6 +96,10 @@ impl TopologyFactory {
 impl ProcessorFactory for TopologyFactory {
     fn sub_topologies(&self) -> &[SubTopologySpec] {
         &self.specs
+    }
+
+    fn record_at_a_time(&self) -> bool {
+        self.record_at_a_time
     }
 
     fn processing_log(&self) -> Arc<dyn ProcessingLog> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use walkdir::WalkDir;
-use weir_engine::driver::{BatchRows, DriverConfig};
+use weir_engine::driver::{BatchRows, DriverConfig, Restart};
 
 use crate::render::line;
 use crate::testing::case::Document;
@@ -26,9 +26,12 @@ pub struct TestArgs {
     /// Cut input into batches of N rows, or at random: N, random:SEED
     #[arg(long, value_name = "ROWS", value_parser = parse_batch_rows)]
     pub batch_rows: Option<BatchRows>,
-    /// Commit after every N records, drop all state and restore it from the changelogs
+    /// Commit after every N records and start the queries again, with their state restored from the changelogs
     #[arg(long, value_name = "N")]
     pub interrupt: Option<std::num::NonZeroUsize>,
+    /// With --interrupt: keep the state instead
+    #[arg(long, requires = "interrupt")]
+    pub keep_state: bool,
     /// Only cases whose "file name" contains this text
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
@@ -83,7 +86,7 @@ fn run_all(args: &TestArgs) -> anyhow::Result<Report> {
     }
     if let Some(records) = args.interrupt {
         config.commit_records = Some(records.get());
-        config.restart_on_commit = true;
+        config.restart = if args.keep_state { Restart::KeepState } else { Restart::DiscardState };
     }
     for path in files(&args.paths)? {
         run_file(&path, args, config, &mut report)?;

@@ -9,15 +9,11 @@ use weir_broker::client::producer::pipeline::ProducedBatch;
 use weir_broker::client::producer::transactional::GroupPosition;
 use weir_broker::ids::{Offset, TopicPartition};
 
-use crate::error::Result as EngineResult;
 use crate::query::metrics::QueryMetrics;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::part::{Part, PartContext, PendingCommit};
 use crate::runtime::transaction::CommittedTransaction;
-use crate::state::backend::StoreId;
-use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
-use crate::task::collector::{Appended, RecordCollector, TargetId, TaskOutput};
-use crate::task::processor::OutputRecord;
+use crate::task::commit::changelog_positions;
 use crate::task::stream_task::StreamTask;
 
 /// Places where a test may end the process; they have no failure to report.
@@ -25,41 +21,6 @@ macro_rules! crash_point {
     ($name:literal) => {
         drop(weir_broker::failpoint!($name))
     };
-}
-
-/// Changelog records of one task, on their way to the collector.
-#[derive(Debug)]
-struct TaskChangelog<'a> {
-    collector: &'a mut RecordCollector,
-    changelogs: &'a std::collections::HashMap<(u32, u32), TargetId>,
-    sub_topology: u32,
-    partition: i32,
-    timestamp: i64,
-    /// Set if an update was refused.
-    refused: &'a mut bool,
-}
-
-impl ChangelogSink for TaskChangelog<'_> {
-    fn append(&mut self, record: ChangelogRecord<'_>) -> EngineResult<Logged> {
-        let Some(target) = self.changelogs.get(&(self.sub_topology, record.store.0)) else {
-            return Ok(Logged::Yes);
-        };
-        let output = OutputRecord {
-            window_bytes: 0,
-            partition: None,
-            timestamp: self.timestamp,
-            key: Some(record.key),
-            value: record.value,
-            headers: &[],
-        };
-        Ok(match self.collector.append_to(*target, self.partition, &output) {
-            Appended::Taken => Logged::Yes,
-            Appended::Oversized => {
-                *self.refused = true;
-                Logged::Refused
-            }
-        })
-    }
 }
 
 impl Part {
@@ -72,25 +33,9 @@ impl Part {
         self.last_commit = now;
         self.uncommitted_rows = 0;
         for (at, task) in self.tasks.iter_mut().enumerate().filter(|(_, t)| t.needs_commit()) {
-            let mut out = TaskOutput {
-                collector: &mut self.collector,
-                targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
-                partition: task.id.partition,
-                rows: &mut self.rows,
-            };
-            task.flush(&mut out)?;
-            if !task.processor().is_stateless() {
-                let mut changelog = TaskChangelog {
-                    collector: &mut self.collector,
-                    changelogs: &self.changelogs,
-                    sub_topology: task.id.sub_topology,
-                    partition: task.id.partition,
-                    timestamp: task.stream_time(),
-                    refused: &mut self.diverged,
-                };
-                task.processor_mut()
-                    .log_changes(&mut changelog)
-                    .map_err(RuntimeError::task("log changes of state"))?;
+            let collected = self.targets.collect(task, &mut self.collector, &mut self.rows)?;
+            self.diverged |= collected.refused;
+            if collected.has_state {
                 waiting.push(at);
             }
             read.push((task.id.sub_topology, task.source_positions()));
@@ -161,14 +106,8 @@ impl Part {
         let specs = self.query.factory.sub_topologies();
         for task in &commit.tasks {
             let task = &mut self.tasks[*task];
-            let changelogs = &specs[task.id.sub_topology as usize].changelogs;
-            let positions: Vec<(StoreId, Offset)> = changelogs
-                .iter()
-                .filter_map(|c| {
-                    let partition = TopicPartition::new(c.topic.clone(), task.id.partition);
-                    Some((c.store, ends.get(&partition).copied()?))
-                })
-                .collect();
+            let spec = &specs[task.id.sub_topology as usize];
+            let positions = changelog_positions(spec, task.id, |partition| ends.get(partition).copied());
             task.processor_mut().committed(positions).map_err(RuntimeError::task("write committed state"))?;
         }
         Ok(())

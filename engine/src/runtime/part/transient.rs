@@ -11,7 +11,6 @@ use crate::query::metrics::QueryMetrics;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::Mode;
 use crate::runtime::part::{Next, Part, PartContext, Phase};
-use crate::task::collector::TaskOutput;
 use crate::task::input::PartitionInput;
 use crate::task::stream_task::StreamTask;
 
@@ -78,13 +77,7 @@ impl Part {
         self.last_commit = now;
         let mut offsets = Vec::new();
         for task in self.tasks.iter_mut().filter(|t| t.needs_commit()) {
-            let mut out = TaskOutput {
-                collector: &mut self.collector,
-                targets: self.targets.get(&task.id.sub_topology).map_or(&[], Vec::as_slice),
-                partition: task.id.partition,
-                rows: &mut self.rows,
-            };
-            task.flush(&mut out)?;
+            task.flush(&mut self.targets.output(task.id, &mut self.collector, &mut self.rows))?;
             task.processor_mut().committed(Vec::new()).map_err(RuntimeError::task("keep state"))?;
             task.take_offsets(&mut offsets);
         }

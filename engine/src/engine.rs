@@ -18,7 +18,7 @@ use weir_broker::client::transport::Transport;
 use weir_broker::env::clock::Clock;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::OffsetSpec;
-use weir_sql::plan::physical::QueryPlan;
+use weir_sql::plan::physical::{QueryPlan, QueryRole};
 
 use crate::config::EngineConfig;
 use crate::engine::watchdog::Watchdog;
@@ -370,6 +370,14 @@ impl Engine {
             (Some(query), None) => Some(query.clone()),
             _ => None,
         }
+    }
+
+    /// The query that keeps a SOURCE TABLE queryable.
+    pub fn query_of_source_table(&self, table: &str) -> Option<Arc<QueryHandle>> {
+        let keeps = |q: &&Arc<QueryHandle>| {
+            q.plan.role == QueryRole::SourceTable && q.plan.sources.iter().any(|source| source == table)
+        };
+        self.queries.read().values().find(keeps).cloned()
     }
 
     /// All persistent queries in figures, by id.

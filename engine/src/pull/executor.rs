@@ -154,13 +154,7 @@ async fn wait_until_ready(table: &str, query: &QueryHandle) -> Result<(), PullEr
     }
 }
 
-/// The query whose state a table is: the one that writes it, or the internal one of a SOURCE TABLE.
+/// The query whose state a table is: the one that writes it, or that of a SOURCE TABLE.
 pub(crate) fn materializing_query(engine: &Engine, table: &str) -> Option<Arc<QueryHandle>> {
-    engine.query_of_sink(table).or_else(|| {
-        let prefix = format!("CST_{table}_");
-        let id = engine.queries().into_iter().map(|q| q.query_id).find(|id| {
-            id.strip_prefix(&prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        })?;
-        engine.query(&id)
-    })
+    engine.query_of_sink(table).or_else(|| engine.query_of_source_table(table))
 }

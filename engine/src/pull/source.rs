@@ -9,7 +9,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use parking_lot::Mutex;
 use weir_sql::metastore::source::Source;
-use weir_sql::plan::physical::{PLAN_VERSION, QueryPlan, SourceStep, Step};
+use weir_sql::plan::physical::{PLAN_VERSION, QueryPlan, QueryRole, SourceStep, Step};
 use weir_sql::plan::pull::ScanColumn;
 
 use crate::pull::store_scan::scan_batch;
@@ -22,6 +22,7 @@ pub fn source_plan(source: &Source, query_id: String) -> QueryPlan {
         query_id,
         sources: vec![source.name.clone()],
         sink: None,
+        role: QueryRole::Transient,
         root: Step::Source(SourceStep {
             source: source.name.clone(),
             kind: source.kind,

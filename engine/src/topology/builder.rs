@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use weir_sql::format::FormatInfo;
-use weir_sql::plan::physical::{QueryPlan, RepartitionStep, ResultKind, SinkStep, SourceStep, Step};
+use weir_sql::plan::physical::{
+    QueryPlan, QueryRole, RepartitionStep, ResultKind, SinkStep, SourceStep, Step,
+};
 use weir_sql::schema::LogicalSchema;
 use weir_sql::types::SqlType;
 use weir_sql::window::WindowInfo;
@@ -44,7 +46,7 @@ pub fn build(plan: &QueryPlan, config: TopologyConfig, context: &BuildContext) -
     };
     match &plan.root {
         Step::Sink(sink) => builder.build_sink(sink)?,
-        Step::Source(source) if keeps_source_table(plan) => {
+        Step::Source(source) if plan.role == QueryRole::SourceTable => {
             let from = builder.build_step(&plan.root, 0, false)?;
             let from = builder.keep_rows(&source.schema, source.window, NeedlessTombstones::Forward, from);
             builder.add_target(0, from, Target::Nowhere);
@@ -63,11 +65,6 @@ pub fn build(plan: &QueryPlan, config: TopologyConfig, context: &BuildContext) -
         materialization: builder.materialization,
         record_at_a_time: builder.record_at_a_time || read_twice,
     })
-}
-
-/// True for the query of a SOURCE TABLE: it only keeps the table.
-fn keeps_source_table(plan: &QueryPlan) -> bool {
-    plan.sink.is_none() && plan.root.kind() == ResultKind::Table && plan.query_id.starts_with("CST_")
 }
 
 /// Where rows come from inside a sub-topology.

@@ -12,10 +12,12 @@ use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::DecompressBuf;
+use weir_sql::metastore::source::QueryKind;
+use weir_sql::plan::physical::QueryRole;
 
 use crate::command::compact::Place;
 use crate::command::log::{CommandLogError, Result};
-use crate::command::record::{Command, RECORD_VERSION};
+use crate::command::record::{Action, Command, RECORD_VERSION};
 
 /// Bytes of a batch after decompression.
 const BATCH_BYTES_MAX: usize = 64 << 20;
@@ -155,7 +157,15 @@ pub fn decode(record: &StoredRecord) -> std::result::Result<Command, Unreadable>
         let reason = format!("it has version {}, this Weir reads up to {RECORD_VERSION}", version.version);
         return Err(Unreadable { offset: record.offset, reason, origin: Origin::Command });
     }
-    serde_json::from_slice(&record.value).map_err(|e| unreadable(e.to_string()))
+    let mut command: Command =
+        serde_json::from_slice(&record.value).map_err(|e| unreadable(e.to_string()))?;
+    for action in &mut command.actions {
+        // In older records the role of the query stands beside the plan only.
+        if let Action::StartQuery { plan, kind: QueryKind::SourceTable, .. } = action {
+            plan.role = QueryRole::SourceTable;
+        }
+    }
+    Ok(command)
 }
 
 #[derive(serde::Deserialize)]

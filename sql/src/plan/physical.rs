@@ -21,9 +21,23 @@ pub struct QueryPlan {
     pub query_id: String,
     /// Names of the streams and tables read.
     pub sources: Vec<String>,
-    /// Name of the stream or table written; None for transient queries.
+    /// Name of the stream or table written; None unless a statement made one.
     pub sink: Option<String>,
+    #[serde(default)]
+    pub role: QueryRole,
     pub root: Step,
+}
+
+/// What a query is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum QueryRole {
+    /// Writes the topic of a stream or table.
+    #[default]
+    Persistent,
+    /// Keeps a SOURCE TABLE queryable.
+    SourceTable,
+    /// Answers one client.
+    Transient,
 }
 
 /// A stream of facts or a changelog of a table.

@@ -10,7 +10,7 @@ use crate::format_props::{WithProperties, WithUse, format_info};
 use crate::metastore::source::{QueryKind, Source, kind_noun};
 use crate::plan::command::{CreateSourceCommand, DdlCommand};
 use crate::plan::logical::{Body, LogicalQuery};
-use crate::plan::physical::{PLAN_VERSION, QueryPlan, ResultKind, SinkStep, Step};
+use crate::plan::physical::{PLAN_VERSION, QueryPlan, QueryRole, ResultKind, SinkStep, Step};
 use crate::plan::statement::{
     CleanupPolicy, OutputColumn, PersistentQuery, PreparedCommand, PreparedStatement, PushQuery,
 };
@@ -225,7 +225,8 @@ pub(crate) fn push(context: &Context<'_>, query: &Query, number: u64) -> Result<
 
 fn query_plan(query_id: String, logical: &LogicalQuery, sink: Option<String>, root: Step) -> QueryPlan {
     let sources = logical.sources.iter().map(|s| s.source.name.clone()).collect();
-    QueryPlan { version: PLAN_VERSION, query_id, sources, sink, root }
+    let role = if sink.is_some() { QueryRole::Persistent } else { QueryRole::Transient };
+    QueryPlan { version: PLAN_VERSION, query_id, sources, sink, role, root }
 }
 
 pub(crate) fn result_kind(kind: SourceKind) -> ResultKind {

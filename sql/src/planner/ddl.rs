@@ -13,7 +13,7 @@ use crate::format_props::capability::supports_inference;
 use crate::format_props::{SideProperties, WithProperties, WithUse, format_info};
 use crate::metastore::source::{QueryKind, Source, kind_noun};
 use crate::plan::command::{CreateSourceCommand, DdlCommand};
-use crate::plan::physical::{PLAN_VERSION, QueryPlan, ResultKind, SourceStep, Step};
+use crate::plan::physical::{PLAN_VERSION, QueryPlan, QueryRole, ResultKind, SourceStep, Step};
 use crate::plan::statement::{
     CleanupPolicy, PersistentQuery, PreparedCommand, PreparedStatement, QueryAction, unknown_query,
 };
@@ -138,6 +138,7 @@ fn materialising_query(
         query_id: format!("CST_{}_{number}", ddl.name.to_uppercase()),
         sources: vec![ddl.name.clone()],
         sink: None,
+        role: QueryRole::SourceTable,
         root,
     };
     Some(PersistentQuery { kind: QueryKind::SourceTable, plan, replaces: false })

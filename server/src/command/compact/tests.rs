@@ -2,7 +2,7 @@ use indexmap::IndexMap;
 use weir_sql::format::{Format, FormatInfo};
 use weir_sql::metastore::source::QueryKind;
 use weir_sql::plan::command::CreateSourceCommand;
-use weir_sql::plan::physical::{PLAN_VERSION, QueryPlan, ResultKind, SourceStep, Step};
+use weir_sql::plan::physical::{PLAN_VERSION, QueryPlan, QueryRole, ResultKind, SourceStep, Step};
 use weir_sql::schema::{Column, LogicalSchema};
 use weir_sql::types::SqlType;
 
@@ -54,6 +54,7 @@ fn start(id: &str) -> Action {
         query_id: id.to_owned(),
         sources: vec!["S".to_owned()],
         sink: None,
+        role: QueryRole::Persistent,
         root,
     };
     Action::StartQuery {

@@ -1,5 +1,6 @@
 //! Plans: what a statement becomes.
 
+pub mod action;
 pub mod command;
 pub mod explain;
 pub mod logical;

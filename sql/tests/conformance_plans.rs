@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use weir_sql::ast::statement::Statement;
 use weir_sql::error::SqlError;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::metastore::source::QueryEntry;
 use weir_sql::parser::{ParsedStatement, parse_statement, parse_statements};
+use weir_sql::plan::action::{Action, DryRun, apply_all_now};
 use weir_sql::plan::physical::ResultKind;
-use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
 
@@ -130,32 +130,14 @@ impl Bench {
         };
         let prepared = prepare(&context, &parsed.statement, &parsed.text, self.number)?;
         self.number += 1;
-        let PreparedStatement::Command(command) = prepared else { return Ok(()) };
-        if let Some(topic) = &command.topic {
-            let info =
-                TopicInfo { partitions: topic.partitions, replicas: topic.replicas, retention_ms: None };
-            self.topics.insert(topic.name.clone(), info);
-        }
-        if let Some(ddl) = &command.ddl {
-            let stored = serde_json::to_string(ddl).expect("commands serialise");
-            assert_eq!(*ddl, serde_json::from_str(&stored).expect("commands deserialise"));
-            let _ = self.metastore.apply(ddl).expect("prepared commands apply");
-        }
-        if let Some(query) = command.query {
-            let stored = serde_json::to_string(&query.plan).expect("plans serialise");
-            let read = serde_json::from_str(&stored).map_err(|e| {
-                SqlError::analysis(format!("the plan cannot be read back: {e}"), Default::default())
-            })?;
-            assert_eq!(query.plan, read);
-            self.metastore.add_query(QueryEntry {
-                kind: query.kind,
-                plan: query.plan,
-                sql: parsed.text.clone(),
-            });
-        }
-        for id in command.terminates {
-            self.metastore.remove_query(&id);
-        }
+        let actions = prepared.actions(&parsed.text, &IndexMap::new());
+        let stored = serde_json::to_string(&actions).expect("actions serialise");
+        let read: Vec<Action> = serde_json::from_str(&stored).map_err(|e| {
+            SqlError::analysis(format!("the actions cannot be read back: {e}"), Default::default())
+        })?;
+        assert_eq!(actions, read);
+        let mut effects = DryRun { metastore: &mut self.metastore, topics: &mut self.topics };
+        apply_all_now(&mut effects, &actions).expect("prepared commands apply");
         Ok(())
     }
 }

@@ -6,16 +6,17 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use weir_sql::expr::compile::describe::describe;
 use weir_sql::expr::ir::Expr;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::metastore::source::QueryEntry;
 use weir_sql::parser::parse_statements;
+use weir_sql::plan::action::{DryRun, apply_all_now};
 use weir_sql::plan::explain::{explain, explain_pull};
 use weir_sql::plan::statement::{PreparedStatement, TopicSpec};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicInfo};
+use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/plans")
@@ -44,19 +45,9 @@ fn plan(script: &str) -> String {
             }
         };
         shown = show(&prepared);
-        let PreparedStatement::Command(command) = prepared else { continue };
-        if let Some(topic) = &command.topic {
-            topics.insert(
-                topic.name.clone(),
-                TopicInfo { partitions: topic.partitions, replicas: topic.replicas, retention_ms: None },
-            );
-        }
-        if let Some(ddl) = &command.ddl {
-            let _ = metastore.apply(ddl).expect("prepared commands apply");
-        }
-        if let Some(query) = command.query {
-            metastore.add_query(QueryEntry { kind: query.kind, plan: query.plan, sql: parsed.text.clone() });
-        }
+        let actions = prepared.actions(&parsed.text, &IndexMap::new());
+        let mut effects = DryRun { metastore: &mut metastore, topics: &mut topics };
+        apply_all_now(&mut effects, &actions).expect("prepared commands apply");
     }
     shown
 }

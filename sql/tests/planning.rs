@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
 use weir_sql::format::Format;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::metastore::source::QueryEntry;
 use weir_sql::parser::parse_statements;
+use weir_sql::plan::action::{DryRun, apply_all_now};
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::statement::{PreparedStatement, unknown_query};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoRegistry, NoSchemas, SchemaCatalog, Session, TopicInfo};
+use weir_sql::session::{Context, MemoryTopics, NoRegistry, NoSchemas, SchemaCatalog, Session};
 use weir_sql::types::SqlType;
 use weir_sql::value::SqlValue;
 
@@ -40,23 +41,9 @@ fn prepare_last(script: &str, schemas: &dyn SchemaCatalog) -> Result<PreparedSta
             functions: FunctionRegistry::standard(),
         };
         let prepared = prepare(&context, &parsed.statement, &parsed.text, number as u64)?;
-        if let PreparedStatement::Command(command) = &prepared {
-            if let Some(topic) = &command.topic {
-                let info =
-                    TopicInfo { partitions: topic.partitions, replicas: topic.replicas, retention_ms: None };
-                topics.insert(topic.name.clone(), info);
-            }
-            if let Some(ddl) = &command.ddl {
-                let _ = metastore.apply(ddl).expect("prepared commands apply");
-            }
-            if let Some(query) = &command.query {
-                metastore.add_query(QueryEntry {
-                    kind: query.kind,
-                    plan: query.plan.clone(),
-                    sql: parsed.text.clone(),
-                });
-            }
-        }
+        let actions = prepared.actions(&parsed.text, &IndexMap::new());
+        let mut effects = DryRun { metastore: &mut metastore, topics: &mut topics };
+        apply_all_now(&mut effects, &actions).expect("prepared commands apply");
         last = Some(prepared);
     }
     Ok(last.expect("a script has statements"))

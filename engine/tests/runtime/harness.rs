@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use weir_broker::broker::Broker;
 use weir_broker::client::admin::Admin;
 use weir_broker::client::producer::idempotent::IdempotentProducer;
@@ -14,6 +15,7 @@ use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::ids::TopicPartition;
+use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 use weir_broker::record::compression::DecompressBuf;
 use weir_engine::config::EngineConfig;
@@ -27,9 +29,10 @@ use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
+use weir_sql::plan::action::{Action, DryRun, apply_all_now};
 use weir_sql::plan::statement::{PreparedStatement, PushQuery};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
+use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session};
 
 use super::faults::{Faults, FaultyTransport};
 
@@ -174,32 +177,27 @@ impl Node {
     /// The same, with options for the query.
     pub(crate) async fn execute_with(&mut self, sql: &str, options: QueryOptions) -> Option<String> {
         self.commands += 1;
-        let PreparedStatement::Command(command) = self.prepare(sql).remove(0) else {
-            panic!("not a command")
-        };
-        if let Some(topic) = &command.topic
-            && self.topics.topic(&topic.name).is_none()
-        {
-            let admin = Admin::new(self.transport.clone());
-            admin
-                .create_topic(&topic.name, topic.partitions as i32, &BTreeMap::new())
-                .await
-                .expect("the topic is created");
-            let info = TopicInfo { partitions: topic.partitions, replicas: None, retention_ms: None };
-            self.topics.insert(topic.name.clone(), info);
+        let actions = self.prepare(sql).remove(0).actions(sql, &IndexMap::new());
+        let mut effects = DryRun { metastore: &mut self.metastore, topics: &mut self.topics };
+        apply_all_now(&mut effects, &actions).expect("the metastore takes it");
+        let mut started = None;
+        for action in actions {
+            match action {
+                Action::CreateTopic { name, partitions, .. } => {
+                    let admin = Admin::new(self.transport.clone());
+                    match admin.create_topic(&name, partitions, &BTreeMap::new()).await {
+                        Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {}
+                        outcome => outcome.expect("the topic is created"),
+                    }
+                }
+                Action::StartQuery { plan, .. } => {
+                    started = Some(plan.query_id.clone());
+                    self.engine.start_query(*plan, options.clone()).await.expect("the query starts");
+                }
+                _ => {}
+            }
         }
-        if let Some(ddl) = &command.ddl {
-            let _ = self.metastore.apply(ddl).expect("the metastore takes it");
-        }
-        let query = command.query?;
-        let id = query.plan.query_id.clone();
-        self.metastore.add_query(weir_sql::metastore::source::QueryEntry {
-            kind: query.kind,
-            plan: query.plan.clone(),
-            sql: sql.to_owned(),
-        });
-        self.engine.start_query(query.plan, options).await.expect("the query starts");
-        Some(id)
+        started
     }
 
     pub(crate) fn push(&self, sql: &str) -> PushQuery {

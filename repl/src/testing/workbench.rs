@@ -15,11 +15,12 @@ use weir_sql::expr::compile::{CompileContext, IgnoreErrors, evaluate_constant};
 use weir_sql::expr::ir::Expr;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::metastore::source::{QueryEntry, Source};
+use weir_sql::metastore::source::Source;
 use weir_sql::parser::ParsedStatement;
+use weir_sql::plan::action::{NewTopic, QueryStart, StatementEffects, apply_all_now};
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::QueryPlan;
-use weir_sql::plan::statement::{InsertRow, PreparedCommand, PreparedStatement};
+use weir_sql::plan::statement::{InsertRow, PreparedStatement};
 use weir_sql::planner::statement::prepare;
 use weir_sql::schema::Column;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
@@ -126,8 +127,14 @@ impl Workbench {
     /// Runs a statement. Topics that CREATE implies exist already.
     pub fn execute(&mut self, parsed: &ParsedStatement) -> Result<(), Refusal> {
         self.imply_topic(&parsed.statement);
-        match self.prepare(&parsed.statement, &parsed.text)? {
-            PreparedStatement::Command(command) => self.apply(*command, &parsed.text),
+        let prepared = self.prepare(&parsed.statement, &parsed.text)?;
+        let properties = self.settings.clone().into_iter().collect();
+        apply_all_now(self, &prepared.actions(&parsed.text, &properties))?;
+        match prepared {
+            PreparedStatement::Command(_) => {
+                self.number += 1;
+                Ok(())
+            }
             PreparedStatement::InsertValues(row) => self.insert(&row),
             PreparedStatement::PassThrough(statement) => match *statement {
                 Statement::Set(SetProperty { name, value }) => {
@@ -164,51 +171,6 @@ impl Workbench {
         {
             self.add_topic(&topic.clone(), PARTITIONS_DEFAULT, None);
         }
-    }
-
-    fn apply(&mut self, command: PreparedCommand, sql: &str) -> Result<(), Refusal> {
-        self.number += 1;
-        if let Some(topic) = &command.topic
-            && self.topics.topic(&topic.name).is_none()
-        {
-            self.add_topic(&topic.name, topic.partitions, topic.replicas);
-        }
-        if let Some(ddl) = &command.ddl {
-            let applied = self
-                .metastore
-                .apply(ddl)
-                .map_err(|e| Stop::Failed(format!("the command does not apply: {e}")))?;
-            drop(applied);
-            if let DdlCommand::CreateSource(create) = ddl {
-                self.declare(&create.name);
-            }
-        }
-        for id in &command.terminates {
-            self.metastore.remove_query(id);
-            self.driver.remove_query(id);
-        }
-        if let Some(query) = command.query {
-            let plan = query.plan;
-            self.plans.push(plan.clone());
-            self.metastore.add_query(QueryEntry {
-                kind: query.kind,
-                plan: plan.clone(),
-                sql: sql.to_owned(),
-            });
-            if query.replaces {
-                self.driver.remove_query(&plan.query_id);
-            }
-            if self.unbuilt.is_none() {
-                let invalid = |e| Stop::Failed(format!("a property is not valid: {e}"));
-                let refuse = |e| Stop::Failed(format!("the query cannot be built: {}", chain(&e)));
-                let settings = QuerySettings::from_properties(&self.settings).map_err(invalid)?;
-                self.driver.add_query_with(plan, settings).map_err(refuse)?;
-            }
-        }
-        if let Some(topic) = command.delete_topic {
-            self.topics.remove(&topic);
-        }
-        Ok(())
     }
 
     /// Remembers a source, and whether its formats are built.
@@ -269,6 +231,64 @@ impl Workbench {
         };
         evaluate_constant(expr, &context)
             .map_err(|e| Stop::Failed(format!("a value cannot be computed: {e}")))
+    }
+}
+
+/// Topics and queries of a case. Queries do not pause: a case sees their results at its end.
+impl StatementEffects for Workbench {
+    type Error = Stop;
+
+    async fn create_topic(&mut self, topic: NewTopic<'_>) -> Result<(), Stop> {
+        if self.topics.topic(topic.name).is_none() {
+            self.add_topic(topic.name, topic.info().partitions, topic.replicas);
+        }
+        Ok(())
+    }
+
+    async fn change_metastore(&mut self, ddl: &DdlCommand) -> Result<(), Stop> {
+        let applied = self
+            .metastore
+            .apply(ddl)
+            .map_err(|e| Stop::Failed(format!("the command does not apply: {e}")))?;
+        drop(applied);
+        if let DdlCommand::CreateSource(create) = ddl {
+            self.declare(&create.name);
+        }
+        Ok(())
+    }
+
+    async fn start_query(&mut self, query: QueryStart<'_>) -> Result<(), Stop> {
+        self.plans.push(query.plan.clone());
+        if self.metastore.add_query(query.entry()).is_some() {
+            self.driver.remove_query(&query.plan.query_id);
+        }
+        if self.unbuilt.is_none() {
+            let invalid = |e| Stop::Failed(format!("a property is not valid: {e}"));
+            let refuse = |e| Stop::Failed(format!("the query cannot be built: {}", chain(&e)));
+            let properties: BTreeMap<String, String> = query.properties.clone().into_iter().collect();
+            let settings = QuerySettings::from_properties(&properties).map_err(invalid)?;
+            self.driver.add_query_with(query.plan.clone(), settings).map_err(refuse)?;
+        }
+        Ok(())
+    }
+
+    async fn stop_query(&mut self, id: &str) -> Result<(), Stop> {
+        self.metastore.remove_query(id);
+        self.driver.remove_query(id);
+        Ok(())
+    }
+
+    async fn pause_query(&mut self, _id: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    async fn resume_query(&mut self, _id: &str) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    async fn delete_topic(&mut self, name: &str) -> Result<(), Stop> {
+        self.topics.remove(name);
+        Ok(())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+use weir_sql::plan::action::Action;
 use weir_sql::plan::command::DdlCommand;
 
-use crate::command::record::{Action, Command};
+use crate::command::record::Command;
 use crate::command::scan::StoredCommand;
 
 /// Where a command is stored. Invariant: no two commands have the same key.
@@ -211,7 +212,7 @@ pub fn topics_made<'c>(
     let mut topics = BTreeMap::new();
     for action in commands.flat_map(|c| &c.command.actions) {
         match action {
-            Action::CreateTopic { name, partitions, configs } => {
+            Action::CreateTopic { name, partitions, configs, .. } => {
                 topics.entry(name.as_str()).or_insert((*partitions, configs));
             }
             Action::DeleteTopic { name } => _ = topics.remove(name.as_str()),

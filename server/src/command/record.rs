@@ -1,12 +1,8 @@
 //! One command: what a statement does to every node, planned and checked before it was written.
 
-use std::collections::BTreeMap;
-
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use weir_sql::metastore::source::QueryKind;
+use weir_sql::plan::action::Action;
 use weir_sql::plan::command::DdlCommand;
-use weir_sql::plan::physical::QueryPlan;
 
 /// Version of the record's shape. Readers refuse higher ones: they would apply half of what was meant.
 pub const RECORD_VERSION: u32 = 1;
@@ -21,38 +17,6 @@ pub struct Command {
     pub statement: String,
     /// Carried out in order.
     pub actions: Vec<Action>,
-}
-
-/// One step of a command. Replay repeats them all: each says what is, not what to try.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Action {
-    /// Makes the topic unless it exists.
-    CreateTopic {
-        name: String,
-        partitions: i32,
-        configs: BTreeMap<String, String>,
-    },
-    Ddl(DdlCommand),
-    /// Starts a query, or replaces the running one of that id and keeps its state.
-    StartQuery {
-        plan: Box<QueryPlan>,
-        kind: QueryKind,
-        sql: String,
-        properties: IndexMap<String, String>,
-    },
-    /// Stops a query and deletes its state and internal topics.
-    StopQuery {
-        id: String,
-    },
-    PauseQuery {
-        id: String,
-    },
-    ResumeQuery {
-        id: String,
-    },
-    DeleteTopic {
-        name: String,
-    },
 }
 
 impl Command {

@@ -13,11 +13,12 @@ use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::DecompressBuf;
 use weir_sql::metastore::source::QueryKind;
+use weir_sql::plan::action::Action;
 use weir_sql::plan::physical::QueryRole;
 
 use crate::command::compact::Place;
 use crate::command::log::{CommandLogError, Result};
-use crate::command::record::{Action, Command, RECORD_VERSION};
+use crate::command::record::{Command, RECORD_VERSION};
 
 /// Bytes of a batch after decompression.
 const BATCH_BYTES_MAX: usize = 64 << 20;

@@ -12,10 +12,12 @@ use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::query::status::QueryState;
 use weir_engine::runtime::error::{Fault, RuntimeError};
 use weir_sql::metastore::apply::Undo as DdlUndo;
-use weir_sql::metastore::source::{QueryEntry, QueryKind};
+use weir_sql::metastore::source::QueryEntry;
+use weir_sql::plan::action::{Action, NewTopic, QueryStart, StatementEffects, apply};
+use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::QueryPlan;
 
-use crate::command::record::{Action, Command};
+use crate::command::record::Command;
 use crate::error::ApiError;
 use crate::node::Node;
 
@@ -36,12 +38,51 @@ enum Change {
     Paused { id: String, before: bool },
 }
 
-/// A query to start, as its command says.
-struct Start<'c> {
-    plan: &'c QueryPlan,
-    kind: QueryKind,
-    sql: &'c str,
-    properties: &'c IndexMap<String, String>,
+/// A node that carries out a command.
+struct NodeEffects<'a> {
+    node: &'a Node,
+    /// What was changed so far, in order.
+    changes: Vec<Change>,
+}
+
+impl StatementEffects for NodeEffects<'_> {
+    type Error = ApiError;
+
+    /// Topics are made before the command is written.
+    async fn create_topic(&mut self, _topic: NewTopic<'_>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    async fn change_metastore(&mut self, ddl: &DdlCommand) -> Result<(), ApiError> {
+        let undo = self.node.change_metastore(|metastore| metastore.apply(ddl));
+        self.changes.push(Change::Ddl(undo.map_err(|e| ApiError::server(e.to_string()))?));
+        Ok(())
+    }
+
+    async fn start_query(&mut self, query: QueryStart<'_>) -> Result<(), ApiError> {
+        self.node.start_or_replace(query, &mut self.changes).await
+    }
+
+    async fn stop_query(&mut self, id: &str) -> Result<(), ApiError> {
+        self.node.change_metastore(|metastore| metastore.remove_query(id));
+        self.node.stop_query(id, StopMode::Delete).await
+    }
+
+    async fn pause_query(&mut self, id: &str) -> Result<(), ApiError> {
+        self.node.pause(id, &mut self.changes)
+    }
+
+    async fn resume_query(&mut self, id: &str) -> Result<(), ApiError> {
+        self.node.resume(id, &mut self.changes).await
+    }
+
+    async fn delete_topic(&mut self, name: &str) -> Result<(), ApiError> {
+        match Admin::new(self.node.transport()).delete_topics(&[name]).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.code() == Some(KafkaError::UnknownTopicOrPartition) => Ok(()),
+            Err(error) => Err(ApiError::server(format!("topic \"{name}\" cannot be deleted: {error}"))),
+        }
+    }
 }
 
 impl Node {
@@ -83,7 +124,7 @@ impl Node {
     pub(crate) async fn create_topics(&self, command: &Command) -> Result<Vec<String>, ApiError> {
         let mut made = Vec::new();
         for action in &command.actions {
-            let Action::CreateTopic { name, partitions, configs } = action else { continue };
+            let Action::CreateTopic { name, partitions, configs, .. } = action else { continue };
             match self.create_topic(name, *partitions, configs).await {
                 Ok(true) => made.push(name.clone()),
                 Ok(false) => {}
@@ -128,10 +169,10 @@ impl Node {
         if command.actions.iter().any(ends) {
             return self.carry_out_all(command).await.map_err(Failure::Partial);
         }
-        let mut changes = Vec::new();
+        let mut effects = NodeEffects { node: self, changes: Vec::new() };
         for action in &command.actions {
-            if let Err(error) = self.apply_action(action, &mut changes).await {
-                self.undo(changes).await;
+            if let Err(error) = apply(&mut effects, action).await {
+                self.undo(effects.changes).await;
                 return Err(Failure::Undone(error));
             }
         }
@@ -141,44 +182,22 @@ impl Node {
     /// Carries out every action, also after one that failed. Errors: of the first.
     async fn carry_out_all(&self, command: &Command) -> Result<(), ApiError> {
         let mut first = Ok(());
+        let mut effects = NodeEffects { node: self, changes: Vec::new() };
         for action in &command.actions {
-            let outcome = self.apply_action(action, &mut Vec::new()).await;
+            let outcome = apply(&mut effects, action).await;
             first = first.and(outcome);
         }
         first
     }
 
-    async fn apply_action(&self, action: &Action, changes: &mut Vec<Change>) -> Result<(), ApiError> {
-        match action {
-            // Made before the command was written.
-            Action::CreateTopic { .. } => Ok(()),
-            Action::Ddl(ddl) => {
-                let undo = self.change_metastore(|metastore| metastore.apply(ddl));
-                changes.push(Change::Ddl(undo.map_err(|e| ApiError::server(e.to_string()))?));
-                Ok(())
-            }
-            Action::StartQuery { plan, kind, sql, properties } => {
-                self.start_or_replace(Start { plan, kind: *kind, sql, properties }, changes).await
-            }
-            Action::StopQuery { id } => {
-                self.change_metastore(|metastore| metastore.remove_query(id));
-                self.stop_query(id, StopMode::Delete).await
-            }
-            Action::PauseQuery { id } => self.pause(id, changes),
-            Action::ResumeQuery { id } => self.resume(id, changes).await,
-            Action::DeleteTopic { name } => match Admin::new(self.transport()).delete_topics(&[name]).await {
-                Ok(()) => Ok(()),
-                Err(error) if error.code() == Some(KafkaError::UnknownTopicOrPartition) => Ok(()),
-                Err(error) => Err(ApiError::server(format!("topic \"{name}\" cannot be deleted: {error}"))),
-            },
-        }
-    }
-
-    async fn start_or_replace(&self, start: Start<'_>, changes: &mut Vec<Change>) -> Result<(), ApiError> {
+    async fn start_or_replace(
+        &self,
+        start: QueryStart<'_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ApiError> {
         let id = &start.plan.query_id;
         let running = self.engine().query(id);
-        let entry = QueryEntry { kind: start.kind, plan: start.plan.clone(), sql: start.sql.to_owned() };
-        let before = self.change_metastore(|metastore| metastore.add_query(entry));
+        let before = self.change_metastore(|metastore| metastore.add_query(start.entry()));
         changes.push(Change::Query { id: id.clone(), before, running: running.clone() });
         if running.is_some() {
             self.stop_query(id, StopMode::Keep).await?;

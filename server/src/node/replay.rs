@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::apply::ApplyError;
-use weir_sql::metastore::source::QueryEntry;
+use weir_sql::plan::action::{Action, DryRun, apply_all_now};
 use weir_sql::plan::physical::QueryPlan;
+use weir_sql::session::MemoryTopics;
 
 use crate::command::compact::topics_made;
 use crate::command::log::topic_name;
-use crate::command::record::{Action, Command};
+use crate::command::record::Command;
 use crate::command::scan::{Commands, Degradation};
 use crate::node::{Node, NodeError};
 
@@ -46,24 +47,14 @@ impl<'c> Queries<'c> {
 ///
 /// Errors: the command does not fit; parts of it may be applied.
 fn apply(metastore: &mut Metastore, command: &Command) -> Result<(), ApplyError> {
+    let mut topics = MemoryTopics::default();
     for action in &command.actions {
-        match action {
-            Action::Ddl(ddl) => match metastore.apply(ddl) {
-                Ok(undo) => drop(undo),
-                // Compaction was interrupted after it had deleted the creation and before it deleted the drop.
-                Err(ApplyError::SourceMissing { .. } | ApplyError::TypeMissing { .. }) if is_drop(action) => {
-                }
-                Err(error) => return Err(error),
-            },
-            Action::StartQuery { plan, kind, sql, .. } => {
-                let entry = QueryEntry { kind: *kind, plan: (**plan).clone(), sql: sql.clone() };
-                drop(metastore.add_query(entry));
-            }
-            Action::StopQuery { id } => drop(metastore.remove_query(id)),
-            Action::CreateTopic { .. }
-            | Action::PauseQuery { .. }
-            | Action::ResumeQuery { .. }
-            | Action::DeleteTopic { .. } => {}
+        let mut effects = DryRun { metastore, topics: &mut topics };
+        match apply_all_now(&mut effects, std::slice::from_ref(action)) {
+            Ok(()) => {}
+            // Compaction was interrupted after it had deleted the creation and before it deleted the drop.
+            Err(ApplyError::SourceMissing { .. } | ApplyError::TypeMissing { .. }) if is_drop(action) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -1,16 +1,14 @@
 //! Statements that change the node: written to the command topic, then carried out.
 
-use std::collections::BTreeMap;
-
 use weir_sql::ast::statement::{CreateAsSelect, CreateSource, SourceKind, Statement};
 use weir_sql::metastore::Metastore;
 use weir_sql::parser::ParsedStatement;
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::ResultKind;
-use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec, unknown_query};
+use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, unknown_query};
 
 use crate::auth::caller::Audited;
-use crate::command::record::{Action, Command, RECORD_VERSION};
+use crate::command::record::{Command, RECORD_VERSION};
 use crate::error::ApiError;
 use crate::node::Node;
 use crate::statement::entity::CommandStatus;
@@ -34,12 +32,13 @@ pub async fn run_command(
         rights::prepare(&sandbox, &scope.caller, statement, log.next_offset(), Audited::Denials, |e| {
             sql_error(&e, place, &parsed.text)
         })?;
-    let (id, message, query_id, actions) = match prepared {
+    let actions = prepared.actions(&parsed.text, &scope.properties);
+    let (id, message, query_id) = match prepared {
         PreparedStatement::Command(command) => {
             let id = command_id(&parsed.statement, &command);
             let query_id = command.query.as_ref().map(|q| q.plan.query_id.clone());
             let message = message(&parsed.statement, &command, query_id.as_deref(), &sandbox.metastore);
-            (id, message, query_id, actions(*command, &parsed.text, scope))
+            (id, message, query_id)
         }
         PreparedStatement::Queries { action, ids } => {
             let (verb, word) = match action {
@@ -48,15 +47,7 @@ pub async fn run_command(
                 QueryAction::Resume => ("resume", "resumed"),
             };
             let id = format!("{verb}/{}/execute", ids.first().map_or("ALL", String::as_str));
-            let actions = ids
-                .iter()
-                .map(|id| match action {
-                    QueryAction::Terminate => Action::StopQuery { id: id.clone() },
-                    QueryAction::Pause => Action::PauseQuery { id: id.clone() },
-                    QueryAction::Resume => Action::ResumeQuery { id: id.clone() },
-                })
-                .collect();
-            (id, format!("Query {word}."), None, actions)
+            (id, format!("Query {word}."), None)
         }
         PreparedStatement::Skipped { message } => {
             return Ok(CommandStatus {
@@ -88,35 +79,6 @@ pub async fn run_command(
 fn with_statement(mut error: ApiError, text: &str) -> ApiError {
     error.statement.get_or_insert_with(|| text.to_owned());
     error
-}
-
-fn actions(command: PreparedCommand, sql: &str, scope: &RequestScope) -> Vec<Action> {
-    let mut actions = Vec::new();
-    if let Some(topic) = command.topic {
-        actions.push(create_topic(topic));
-    }
-    actions.extend(command.terminates.into_iter().map(|id| Action::StopQuery { id }));
-    actions.extend(command.ddl.map(Action::Ddl));
-    actions.extend(command.query.map(|query| Action::StartQuery {
-        plan: Box::new(query.plan),
-        kind: query.kind,
-        sql: sql.to_owned(),
-        properties: scope.properties.clone(),
-    }));
-    actions.extend(command.delete_topic.map(|name| Action::DeleteTopic { name }));
-    actions
-}
-
-fn create_topic(topic: TopicSpec) -> Action {
-    let mut configs = BTreeMap::from([("cleanup.policy".to_owned(), topic.cleanup.as_str().to_owned())]);
-    if let Some(retention) = topic.retention_ms {
-        configs.insert("retention.ms".to_owned(), retention.to_string());
-    }
-    Action::CreateTopic {
-        name: topic.name,
-        partitions: i32::try_from(topic.partitions).unwrap_or(i32::MAX),
-        configs,
-    }
 }
 
 /// ksqlDB's command id: "stream/`S`/create", "table/T/drop". An INSERT INTO … SELECT creates, too.

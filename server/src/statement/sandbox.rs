@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use weir_sql::ast::statement::Statement;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::metastore::source::QueryEntry;
-use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction};
+use weir_sql::metastore::apply::ApplyError;
+use weir_sql::plan::action::{NewTopic, QueryStart, StatementEffects, apply_all_now};
+use weir_sql::plan::command::DdlCommand;
+use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, NoRegistry, Session, TopicInfo};
+use weir_sql::session::{Context, NoRegistry, Session};
 
 use crate::node::topics::NodeTopics;
 
@@ -41,48 +44,43 @@ impl Sandbox {
 
     /// Does to the copy what the statement would do to the node.
     pub fn apply(&mut self, prepared: &PreparedStatement, sql: &str) {
-        match prepared {
-            PreparedStatement::Command(command) => self.apply_command(command, sql),
-            PreparedStatement::Queries { action: QueryAction::Terminate, ids } => {
-                for id in ids {
-                    Arc::make_mut(&mut self.metastore).remove_query(id);
-                }
-            }
-            PreparedStatement::Queries { .. }
-            | PreparedStatement::TerminateTransient { .. }
-            | PreparedStatement::Skipped { .. }
-            | PreparedStatement::InsertValues(_)
-            | PreparedStatement::Pull(_)
-            | PreparedStatement::Push(_)
-            | PreparedStatement::PassThrough(_) => {}
-        }
+        // It was prepared against this very metastore; a failure shows when it is carried out.
+        let _ = apply_all_now(self, &prepared.actions(sql, &IndexMap::new()));
+    }
+}
+
+impl StatementEffects for Sandbox {
+    type Error = ApplyError;
+
+    async fn create_topic(&mut self, topic: NewTopic<'_>) -> Result<(), ApplyError> {
+        self.topics.insert(topic.name, topic.info());
+        Ok(())
     }
 
-    fn apply_command(&mut self, command: &PreparedCommand, sql: &str) {
-        if let Some(topic) = &command.topic {
-            let info = TopicInfo {
-                partitions: topic.partitions,
-                replicas: topic.replicas,
-                retention_ms: topic.retention_ms,
-            };
-            self.topics.insert(topic.name.clone(), info);
-        }
-        for id in &command.terminates {
-            Arc::make_mut(&mut self.metastore).remove_query(id);
-        }
-        if let Some(ddl) = &command.ddl {
-            // It was prepared against this very metastore; a failure shows when it is carried out.
-            let _ = Arc::make_mut(&mut self.metastore).apply(ddl);
-        }
-        if let Some(query) = &command.query {
-            Arc::make_mut(&mut self.metastore).add_query(QueryEntry {
-                kind: query.kind,
-                plan: query.plan.clone(),
-                sql: sql.to_owned(),
-            });
-        }
-        if let Some(topic) = &command.delete_topic {
-            self.topics.remove(topic);
-        }
+    async fn change_metastore(&mut self, ddl: &DdlCommand) -> Result<(), ApplyError> {
+        Arc::make_mut(&mut self.metastore).apply(ddl).map(drop)
+    }
+
+    async fn start_query(&mut self, query: QueryStart<'_>) -> Result<(), ApplyError> {
+        Arc::make_mut(&mut self.metastore).add_query(query.entry());
+        Ok(())
+    }
+
+    async fn stop_query(&mut self, id: &str) -> Result<(), ApplyError> {
+        Arc::make_mut(&mut self.metastore).remove_query(id);
+        Ok(())
+    }
+
+    async fn pause_query(&mut self, _id: &str) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn resume_query(&mut self, _id: &str) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn delete_topic(&mut self, name: &str) -> Result<(), ApplyError> {
+        self.topics.remove(name);
+        Ok(())
     }
 }

@@ -3,10 +3,11 @@
 use regex::Regex;
 use serde_json::Value;
 use weir_broker::auth::acl::Operation;
+use weir_sql::plan::action::Action;
 use weir_sql::plan::command::DdlCommand;
 
 use crate::auth::caller::{Audited, Caller, Right};
-use crate::command::record::{Action, Command, RECORD_VERSION};
+use crate::command::record::{Command, RECORD_VERSION};
 use crate::error::ApiError;
 use crate::node::Node;
 use crate::statement::entity::{CommandStatus, current_status};

@@ -167,7 +167,12 @@ fn garbage_is_given_in_batches() {
 #[test]
 fn a_deleted_topic_is_not_made_again() {
     let made = |name: &str| {
-        vec![Action::CreateTopic { name: name.to_owned(), partitions: 1, configs: BTreeMap::new() }]
+        vec![Action::CreateTopic {
+            name: name.to_owned(),
+            partitions: 1,
+            replicas: None,
+            configs: BTreeMap::new(),
+        }]
     };
     let delete = vec![Action::DeleteTopic { name: "a".to_owned() }];
     let mut commands: Vec<StoredCommand> = Vec::new();

@@ -10,6 +10,7 @@ mod coerce;
 pub mod delimited;
 pub mod encoded;
 pub mod error;
+pub mod insert;
 pub mod json;
 pub mod json_value;
 pub mod kafka;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use weir_engine::driver::topic_log::DriverRecord;
 use weir_engine::driver::{DriverConfig, TopologyDriver};
 use weir_engine::query::settings::QuerySettings;
-use weir_engine::serde::encoded::EncodedRows;
 use weir_engine::serde::error::SerdeError;
-use weir_engine::serde::{key_encoder, value_decoder, value_encoder};
+use weir_engine::serde::insert::{columns_of, encode_rows};
+use weir_engine::serde::value_decoder;
 use weir_sql::ast::statement::{SetProperty, Statement};
 use weir_sql::error::SqlError;
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors, evaluate_constant};
@@ -20,12 +20,11 @@ use weir_sql::parser::ParsedStatement;
 use weir_sql::plan::action::{NewTopic, QueryStart, StatementEffects, apply_all_now};
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::QueryPlan;
-use weir_sql::plan::statement::{InsertRow, PreparedStatement};
+use weir_sql::plan::statement::{InsertRow, InsertedRow, PreparedStatement};
 use weir_sql::planner::statement::prepare;
 use weir_sql::schema::Column;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
 use weir_sql::value::SqlValue;
-use weir_sql::value::convert::to_array;
 
 use crate::testing::codec::unavailable;
 use crate::testing::report::Stop;
@@ -192,26 +191,19 @@ impl Workbench {
         if self.unbuilt.is_some() {
             return Ok(());
         }
-        let timestamp = match &row.timestamp {
-            Some(expr) => match self.constant(expr)? {
-                SqlValue::Bigint(ms) => ms,
-                _ => self.now_ms,
-            },
-            None => self.now_ms,
-        };
-        let key = self.constants(&row.key)?;
-        let value = self.constants(&row.value)?;
-        let mut rows = EncodedRows::new();
-        let mut encoder = key_encoder(&source.key_format, &source.schema.key, None).map_err(unavailable)?;
-        encoder.encode(&arrays(&source.schema.key, &key), 1, None, &mut rows);
-        let mut encoder = value_encoder(&source.value_format, &source.schema.value).map_err(unavailable)?;
-        encoder.encode(&arrays(&source.schema.value, &value), 1, None, &mut rows);
-        let all_null = !key.is_empty() && key.iter().all(SqlValue::is_null);
+        let failed = |e: SqlError| Stop::Failed(e.message);
+        let InsertedRow { key, value, timestamp } = row.evaluate(&self.compile_context()).map_err(failed)?;
+        let columns = |columns: &[Column], values| columns_of(columns, std::slice::from_ref(values));
+        let (key, value) = (columns(&source.schema.key, &key), columns(&source.schema.value, &value));
+        let encoded = encode_rows(&source, &key, &value, 1).map_err(unavailable)?;
+        if let Some(error) = encoded.errors.first() {
+            return Err(Stop::Failed(error.to_string()).into());
+        }
         let record = DriverRecord {
             topic: source.topic.clone(),
-            key: rows.get(0).filter(|_| !all_null).map(<[u8]>::to_vec),
-            value: rows.get(1).map(<[u8]>::to_vec),
-            timestamp,
+            key: encoded.key(0).map(<[u8]>::to_vec),
+            value: encoded.value(0).map(<[u8]>::to_vec),
+            timestamp: timestamp.unwrap_or(self.now_ms),
             ..DriverRecord::default()
         };
         self.driver.produce(record, None);
@@ -223,14 +215,17 @@ impl Workbench {
     }
 
     pub fn constant(&self, expr: &Expr) -> Result<SqlValue, Stop> {
+        evaluate_constant(expr, &self.compile_context())
+            .map_err(|e| Stop::Failed(format!("a value cannot be computed: {e}")))
+    }
+
+    fn compile_context(&self) -> CompileContext {
         let now_ms = self.now_ms;
-        let context = CompileContext {
+        CompileContext {
             reporter: Arc::new(IgnoreErrors),
             now_ms: Arc::new(move || now_ms),
             random: Arc::new(|| 0),
-        };
-        evaluate_constant(expr, &context)
-            .map_err(|e| Stop::Failed(format!("a value cannot be computed: {e}")))
+        }
     }
 }
 
@@ -290,11 +285,6 @@ impl StatementEffects for Workbench {
         self.topics.remove(name);
         Ok(())
     }
-}
-
-/// One row of columns.
-fn arrays(columns: &[Column], values: &[SqlValue]) -> Vec<arrow::array::ArrayRef> {
-    columns.iter().zip(values).map(|(c, v)| to_array(&c.sql_type, std::iter::once(v))).collect()
 }
 
 /// An error with its causes.

@@ -4,17 +4,16 @@ mod records;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::Array;
 use serde_json::{Map, Value};
 use weir_broker::auth::acl::Operation;
+use weir_engine::serde::insert::columns_of;
 use weir_engine::serde::json_value::from_json;
-use weir_sql::expr::compile::{CompileContext, IgnoreErrors, evaluate_constant};
-use weir_sql::expr::ir::Expr;
+use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
 use weir_sql::metastore::source::Source;
-use weir_sql::plan::statement::InsertRow;
+use weir_sql::plan::statement::{InsertRow, InsertedRow};
 use weir_sql::schema::Column;
 use weir_sql::value::SqlValue;
-use weir_sql::value::convert::to_array;
 
 use crate::auth::caller::{Audited, Caller, Right};
 use crate::error::{ApiError, ErrorCode};
@@ -30,17 +29,16 @@ pub async fn insert(node: &Node, rows: &[InsertRow]) -> Result<(), ApiError> {
     let metastore = node.metastore();
     let source = metastore.source(&first.source).ok_or_else(|| unknown_source(&first.source))?;
     let context = compile_context(node);
-    let evaluated: Vec<Result<EvaluatedRow, ApiError>> =
-        rows.iter().map(|r| evaluate_row(r, &context)).collect();
     let nulls = |columns: &[Column]| vec![SqlValue::Null; columns.len()];
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     let (mut timestamps, mut outcomes) = (Vec::new(), Vec::new());
-    for row in evaluated {
-        let (row, outcome) = match row {
+    for row in rows {
+        let (row, outcome) = match row.evaluate(&context) {
             Ok(row) => (row, Ok(())),
             Err(error) => {
                 let (key, value) = (nulls(&source.schema.key), nulls(&source.schema.value));
-                (EvaluatedRow { key, value, timestamp: None }, Err(error))
+                let error = ApiError::bad_request(error.message);
+                (InsertedRow { key, value, timestamp: None }, Err(error))
             }
         };
         keys.push(row.key);
@@ -48,36 +46,10 @@ pub async fn insert(node: &Node, rows: &[InsertRow]) -> Result<(), ApiError> {
         timestamps.push(row.timestamp);
         outcomes.push(outcome);
     }
-    let key = columns(&source.schema.key, &keys);
-    let value = columns(&source.schema.value, &values);
+    let key = columns_of(&source.schema.key, &keys);
+    let value = columns_of(&source.schema.value, &values);
     let rows = Rows { source, key, value, timestamps, outcomes };
     write(node, rows, RowFailure::EndsTheRest).await.into_iter().collect()
-}
-
-/// The values of a row, by column.
-struct EvaluatedRow {
-    key: Vec<SqlValue>,
-    value: Vec<SqlValue>,
-    timestamp: Option<i64>,
-}
-
-fn evaluate_row(row: &InsertRow, context: &CompileContext) -> Result<EvaluatedRow, ApiError> {
-    let timestamp = match &row.timestamp {
-        None => None,
-        Some(expr) => match evaluate(expr, context)? {
-            SqlValue::Bigint(ms) | SqlValue::Timestamp(ms) => Some(ms),
-            SqlValue::Integer(ms) => Some(i64::from(ms)),
-            _ => None,
-        },
-    };
-    let all = |exprs: &[Expr]| exprs.iter().map(|e| evaluate(e, context)).collect::<Result<Vec<_>, _>>();
-    Ok(EvaluatedRow { key: all(&row.key)?, value: all(&row.value)?, timestamp })
-}
-
-/// Shape: `rows[r][c]` is the value of column `c`.
-fn columns(columns: &[Column], rows: &[Vec<SqlValue>]) -> Vec<ArrayRef> {
-    let column = |(at, column): (usize, &Column)| to_array(&column.sql_type, rows.iter().map(|row| &row[at]));
-    columns.iter().enumerate().map(column).collect()
 }
 
 /// Rows of `/inserts-stream`, each an object by column name. They are written together, in order; each has its own outcome.
@@ -201,9 +173,4 @@ fn compile_context(node: &Node) -> CompileContext {
         now_ms: Arc::new(move || now_ms),
         random: node.random(),
     }
-}
-
-fn evaluate(expr: &Expr, context: &CompileContext) -> Result<SqlValue, ApiError> {
-    evaluate_constant(expr, context)
-        .map_err(|e| ApiError::bad_request(format!("Failed to insert values: {e}")))
 }

@@ -176,7 +176,8 @@ impl InsertRow {
             })
         };
         let timestamp = match self.timestamp.as_ref().map(&compute).transpose()? {
-            Some(SqlValue::Bigint(millis)) => Some(millis),
+            Some(SqlValue::Bigint(millis) | SqlValue::Timestamp(millis)) => Some(millis),
+            Some(SqlValue::Integer(millis)) => Some(i64::from(millis)),
             _ => None,
         };
         Ok(InsertedRow {

@@ -9,9 +9,8 @@ use weir_broker::client::producer::partitioner::partition_for_key;
 use weir_broker::ids::TopicPartition;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
-use weir_engine::serde::encoded::EncodedRows;
-use weir_engine::serde::error::{EncodeError, SerdeError};
-use weir_engine::serde::{key_encoder, value_encoder};
+use weir_engine::serde::error::SerdeError;
+use weir_engine::serde::insert::{InsertRecords, encode_rows};
 use weir_sql::metastore::source::Source;
 
 use crate::error::ApiError;
@@ -40,10 +39,9 @@ pub(super) struct Rows<'a> {
     pub(super) outcomes: Vec<Result<(), ApiError>>,
 }
 
-/// Encoded rows with the partition of each.
+/// Encoded rows with their times.
 struct Encoded {
-    keys: Option<EncodedRows>,
-    values: EncodedRows,
+    records: InsertRecords,
     timestamps: Vec<i64>,
 }
 
@@ -82,20 +80,8 @@ fn failed(source: &Source, cause: &str) -> ApiError {
 
 fn encode(node: &Node, rows: &mut Rows<'_>) -> Result<Encoded, SerdeError> {
     let source = rows.source;
-    let count = rows.outcomes.len();
-    let mut errors: Vec<EncodeError> = Vec::new();
-    let keys = if source.schema.key.is_empty() {
-        None
-    } else {
-        let mut keys = EncodedRows::new();
-        let mut encoder = key_encoder(&source.key_format, &source.schema.key, source.window)?;
-        errors.extend(encoder.encode(&rows.key, count, None, &mut keys));
-        Some(keys)
-    };
-    let mut values = EncodedRows::new();
-    let mut encoder = value_encoder(&source.value_format, &source.schema.value)?;
-    errors.extend(encoder.encode(&rows.value, count, None, &mut values));
-    for error in errors {
+    let mut records = encode_rows(source, &rows.key, &rows.value, rows.outcomes.len())?;
+    for error in records.errors.drain(..) {
         let outcome = &mut rows.outcomes[error.row];
         if outcome.is_ok() {
             *outcome = Err(failed(source, &error.to_string()));
@@ -103,7 +89,7 @@ fn encode(node: &Node, rows: &mut Rows<'_>) -> Result<Encoded, SerdeError> {
     }
     let now = node.now_ms();
     let timestamps = rows.timestamps.iter().map(|t| t.unwrap_or(now)).collect();
-    Ok(Encoded { keys, values, timestamps })
+    Ok(Encoded { records, timestamps })
 }
 
 /// Refuses the rows after the first that failed, as statements after it do not run.
@@ -123,7 +109,7 @@ fn by_partition(
 ) -> BTreeMap<i32, Vec<usize>> {
     let mut members: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     for row in (0..rows.outcomes.len()).filter(|row| rows.outcomes[*row].is_ok()) {
-        let partition = match encoded.keys.as_ref().and_then(|keys| keys.get(row)) {
+        let partition = match encoded.records.key(row) {
             Some(key) => partition_for_key(key, partitions),
             None => node.next_keyless_partition(partitions),
         };
@@ -172,8 +158,8 @@ fn batches(members: Vec<usize>, encoded: &Encoded) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut bytes = BATCH_BYTES_MAX;
     for row in members {
-        let key = encoded.keys.as_ref().and_then(|keys| keys.get(row)).map_or(0, <[u8]>::len);
-        let row_bytes = key + encoded.values.get(row).map_or(0, <[u8]>::len);
+        let key = encoded.records.key(row).map_or(0, <[u8]>::len);
+        let row_bytes = key + encoded.records.value(row).map_or(0, <[u8]>::len);
         if bytes + row_bytes > BATCH_BYTES_MAX {
             batches.push(Vec::new());
             bytes = 0;
@@ -189,8 +175,8 @@ fn batches(members: Vec<usize>, encoded: &Encoded) -> Vec<Vec<usize>> {
 fn build(members: &[usize], encoded: &Encoded) -> weir_broker::error::Result<Bytes> {
     let mut builder = RecordBatchBuilder::new(BatchOptions::default());
     for row in members {
-        let key = encoded.keys.as_ref().and_then(|keys| keys.get(*row));
-        builder.append(encoded.timestamps[*row], key, encoded.values.get(*row), &[]);
+        let key = encoded.records.key(*row);
+        builder.append(encoded.timestamps[*row], key, encoded.records.value(*row), &[]);
     }
     builder.build()
 }

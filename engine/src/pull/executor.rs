@@ -1,6 +1,6 @@
 //! Runs pull queries.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,17 +77,13 @@ impl PullExecutor {
         engine: &Engine,
         metastore: &Metastore,
     ) -> Result<SendableRecordBatchStream, PullError> {
-        let mut opened: Vec<(&PullScan, Arc<dyn TableProvider>)> = Vec::new();
+        let mut tables: VecDeque<Arc<dyn TableProvider>> = VecDeque::new();
         for scan in scans(&plan.root) {
             let partition = open(scan, engine, metastore).await?;
             let schema = partition.schema().clone();
-            opened.push((scan, Arc::new(StreamingTable::try_new(schema, vec![partition])?)));
+            tables.push_back(Arc::new(StreamingTable::try_new(schema, vec![partition])?));
         }
-        // The planner holds scans by address, which must not be held across a wait.
-        let logical = {
-            let tables = opened.into_iter().map(|(scan, table)| (std::ptr::from_ref(scan), table));
-            PullPlanner::new(&self.context, tables.collect::<HashMap<_, _>>()).plan(&plan.root)?
-        };
+        let logical = PullPlanner::new(&self.context, tables).plan(&plan.root)?;
         let state = self.session.state();
         let physical = state.create_physical_plan(&logical).await?;
         Ok(execute_stream(physical, self.session.task_ctx())?)

@@ -1,6 +1,6 @@
 //! Pull plans as DataFusion plans.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -17,15 +17,16 @@ use weir_sql::plan::pull::{PullJoin, PullNode, PullScan};
 
 use crate::pull::aggregate::CallUdaf;
 
-/// The tables of a plan's scans, in the order in which [`scans`] gives them.
+/// Builds the DataFusion plan of one pull query.
 #[derive(Debug)]
 pub struct PullPlanner<'a> {
-    pub context: &'a CompileContext,
-    pub tables: HashMap<*const PullScan, Arc<dyn TableProvider>>,
+    context: &'a CompileContext,
+    /// What the scans that are not built yet read, in the order of [`scans`].
+    tables: VecDeque<Arc<dyn TableProvider>>,
     next_alias: usize,
 }
 
-/// Every scan of a plan, left to right.
+/// Every scan of a plan, left to right, which is the order in which [`PullPlanner::plan`] builds them.
 pub fn scans(node: &PullNode) -> Vec<&PullScan> {
     match node {
         PullNode::Scan(scan) => vec![scan],
@@ -44,10 +45,8 @@ pub fn scans(node: &PullNode) -> Vec<&PullScan> {
 }
 
 impl<'a> PullPlanner<'a> {
-    pub fn new(
-        context: &'a CompileContext,
-        tables: HashMap<*const PullScan, Arc<dyn TableProvider>>,
-    ) -> PullPlanner<'a> {
+    /// Shape: one table per scan of the plan, in the order of [`scans`].
+    pub fn new(context: &'a CompileContext, tables: VecDeque<Arc<dyn TableProvider>>) -> PullPlanner<'a> {
         PullPlanner { context, tables, next_alias: 0 }
     }
 
@@ -94,8 +93,7 @@ impl<'a> PullPlanner<'a> {
     fn scan(&mut self, scan: &PullScan) -> Result<LogicalPlanBuilder> {
         let table = self
             .tables
-            .get(&std::ptr::from_ref(scan))
-            .cloned()
+            .pop_front()
             .ok_or_else(|| DataFusionError::Internal(format!("source {} was not opened", scan.source)))?;
         self.next_alias += 1;
         let name = TableReference::bare(format!("scan_{}", self.next_alias));

@@ -14,10 +14,11 @@ use crate::config::BrokerConfig;
 use crate::env::clock::{Clock, SystemClock};
 use crate::group::consumer::heartbeat::HeartbeatRequest;
 use crate::group::consumer::state::PartitionSet;
-use crate::group::coordinator::{OffsetToCommit, TransactionEnd};
+use crate::group::coordinator::OffsetToCommit;
 use crate::group::message::{JoinRequest, SyncRequest};
 use crate::group::sync::{CommitKind, Committer};
 use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
 use crate::txn::coordinator::TxnVersion;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -157,7 +158,7 @@ async fn sessions_and_transactions_outlive_a_clock_that_is_set() {
         let alive = broker.node().groups().heartbeat("classic", &member, Some("instance"), 1);
         assert_eq!(alive, ErrorCode::None, "after {jump} ms");
         assert_eq!(live(&broker, epoch).await, Ok(epoch), "after {jump} ms");
-        let end = txns.end("x", producer, TransactionEnd::Commit, TxnVersion::V2).await;
+        let end = txns.end("x", producer, MarkerKind::Commit, TxnVersion::V2).await;
         producer = end.unwrap_or_else(|code| panic!("after {jump} ms: {code}"));
     }
     // Time that does pass still ends sessions and transactions.
@@ -167,7 +168,7 @@ async fn sessions_and_transactions_outlive_a_clock_that_is_set() {
     let gone = broker.node().groups().heartbeat("classic", &member, None, 1);
     assert_eq!(gone, ErrorCode::UnknownMemberId);
     assert_eq!(live(&broker, epoch).await, Err(ErrorCode::UnknownMemberId));
-    let late = txns.end("x", producer, TransactionEnd::Commit, TxnVersion::V2).await;
+    let late = txns.end("x", producer, MarkerKind::Commit, TxnVersion::V2).await;
     assert!(late.is_err(), "{late:?}");
     broker.shutdown().await.expect("a clean end");
 }

@@ -145,6 +145,13 @@ pub fn validate_topic_name(name: &str) -> Result<()> {
     Err(Error::InvalidTopicName { name: name.to_owned(), rule })
 }
 
+/// Who a producer is: an id with the epoch that fences older producers of that id. Source: KIP-98.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProducerIdentity {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+}
+
 #[cfg(test)]
 mod tests {
     use super::{TopicPartition, validate_topic_name};

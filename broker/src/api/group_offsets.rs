@@ -7,6 +7,7 @@ use crate::group::coordinator::OffsetToCommit;
 use crate::group::offsets::CommittedOffset;
 use crate::group::service::OffsetQuery;
 use crate::group::sync::{CommitKind, Committer};
+use crate::ids::ProducerIdentity;
 use crate::ids::TopicId;
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
@@ -25,7 +26,7 @@ use crate::protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition,
     TxnOffsetCommitResponseTopic,
 };
-use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
+use crate::txn::coordinator::TxnVersion;
 
 /// A partition of a commit request, and what is wrong with it, if that is known beforehand.
 struct Entry {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::api::error_map;
 use crate::api::node::Node;
 use crate::error::Error;
+use crate::ids::ProducerIdentity;
 use crate::ids::{TopicId, TopicPartition};
 use crate::log::access::{AppendOrigin, Appended};
 use crate::metadata::image::{MetadataImage, is_internal};
@@ -23,7 +24,7 @@ use crate::protocol::messages::produce::{
 };
 use crate::record::batch::BatchHeader;
 use crate::record::compression::Compression;
-use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
+use crate::txn::coordinator::TxnVersion;
 
 const LEADER_ACK: i16 = 1;
 const ALL_ACKS: i16 = -1;

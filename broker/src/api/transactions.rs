@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::node::Node;
 use crate::group::consumer::subscription;
-use crate::group::coordinator::TransactionEnd;
+use crate::ids::ProducerIdentity;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use crate::protocol::messages::add_partitions_to_txn::{
@@ -20,7 +20,8 @@ use crate::protocol::messages::init_producer_id::{InitProducerIdRequest, InitPro
 use crate::protocol::messages::list_transactions::{
     ListTransactionsRequest, ListTransactionsResponse, TransactionState as ListedTransaction,
 };
-use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
+use crate::record::control::MarkerKind;
+use crate::txn::coordinator::TxnVersion;
 use crate::txn::state::{Transaction, TxnState};
 
 /// Clients older than `first` do not know the code for fenced producers.
@@ -170,7 +171,7 @@ pub(crate) async fn add_offsets(
 
 pub(crate) async fn end(node: &Node, version: i16, request: EndTxnRequest) -> EndTxnResponse {
     let by = ProducerIdentity { producer_id: request.producer_id, producer_epoch: request.producer_epoch };
-    let end = if request.committed { TransactionEnd::Commit } else { TransactionEnd::Abort };
+    let end = if request.committed { MarkerKind::Commit } else { MarkerKind::Abort };
     let txn_version = if version >= 5 { TxnVersion::V2 } else { TxnVersion::V1 };
     match node.txns().end(&request.transactional_id, by, end, txn_version).await {
         Ok(identity) => EndTxnResponse {

@@ -9,7 +9,7 @@ use super::codec::{CoordinatorRecord, RecordError};
 use crate::env::clock::Clock;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::group::coordinator::OffsetProducer;
+use crate::ids::ProducerIdentity;
 use crate::ids::{ProducerEpoch, ProducerId};
 use crate::log::access::{AppendOrigin, Isolation, ReadRequest};
 use crate::log::flush_ticket::FlushTicket;
@@ -72,7 +72,11 @@ impl CoordinatorLog {
     }
 
     /// Appends records as one batch, as part of a transaction if there is a producer.
-    pub fn append(&self, records: &[CoordinatorRecord], producer: Option<OffsetProducer>) -> Result<Durable> {
+    pub fn append(
+        &self,
+        records: &[CoordinatorRecord],
+        producer: Option<ProducerIdentity>,
+    ) -> Result<Durable> {
         failpoint!("coordinator.append.before")?;
         let now = self.clock.now_ms();
         let mut options = BatchOptions::default();
@@ -93,7 +97,7 @@ impl CoordinatorLog {
     /// Appends the end of a producer's transaction.
     pub fn append_marker(
         &self,
-        producer: OffsetProducer,
+        producer: ProducerIdentity,
         kind: MarkerKind,
         coordinator_epoch: i32,
     ) -> Result<Durable> {

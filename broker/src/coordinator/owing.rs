@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::codec::CoordinatorRecord;
 use super::log::{CoordinatorLog, Durable};
 use crate::error::{Error, Result};
-use crate::group::coordinator::OffsetProducer;
+use crate::ids::ProducerIdentity;
 use crate::record::control::MarkerKind;
 
 /// Owed records go in batches of about this size.
@@ -64,7 +64,11 @@ impl OwingLog {
     }
 
     /// As [`CoordinatorLog::append`]. Records outside of transactions that find no room are owed.
-    pub fn append(&self, records: &[CoordinatorRecord], producer: Option<OffsetProducer>) -> Result<Durable> {
+    pub fn append(
+        &self,
+        records: &[CoordinatorRecord],
+        producer: Option<ProducerIdentity>,
+    ) -> Result<Durable> {
         let mut owed = self.owed.lock();
         let appended = self.settle(&mut owed).and_then(|()| self.log.append(records, producer));
         if let Err(Error::Io { .. }) = &appended
@@ -78,7 +82,7 @@ impl OwingLog {
     /// As [`CoordinatorLog::append_marker`].
     pub fn append_marker(
         &self,
-        producer: OffsetProducer,
+        producer: ProducerIdentity,
         kind: MarkerKind,
         coordinator_epoch: i32,
     ) -> Result<Durable> {

@@ -19,8 +19,10 @@ use super::record::{self, GroupRecord};
 use super::state::{Group, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::{CoordinatorRecord, RecordError};
+use crate::ids::ProducerIdentity;
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
 
 /// Limits of the coordinator.
 #[derive(Debug, Clone)]
@@ -65,13 +67,6 @@ pub struct OffsetToCommit {
     pub offset: i64,
     pub leader_epoch: i32,
     pub metadata: String,
-}
-
-/// The producer of a transactional commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OffsetProducer {
-    pub producer_id: i64,
-    pub producer_epoch: i16,
 }
 
 /// What became of a commit: a code for each offset, in order, and the records to append.
@@ -297,7 +292,7 @@ impl GroupCoordinator {
         &mut self,
         group_id: &str,
         by: Committer<'_>,
-        producer: Option<OffsetProducer>,
+        producer: Option<ProducerIdentity>,
         offsets: Vec<OffsetToCommit>,
         now: i64,
     ) -> Result<CommitStep, ErrorCode> {
@@ -345,10 +340,10 @@ impl GroupCoordinator {
     }
 
     /// The transaction of `producer_id` ended in this shard.
-    pub fn end_transaction(&mut self, producer_id: i64, end: TransactionEnd) {
+    pub fn end_transaction(&mut self, producer_id: i64, end: MarkerKind) {
         match end {
-            TransactionEnd::Commit => self.offsets.commit_pending(producer_id),
-            TransactionEnd::Abort => self.offsets.abort_pending(producer_id),
+            MarkerKind::Commit => self.offsets.commit_pending(producer_id),
+            MarkerKind::Abort => self.offsets.abort_pending(producer_id),
         }
     }
 
@@ -560,11 +555,4 @@ fn group_tombstones(group: &GroupKind) -> Vec<CoordinatorRecord> {
         GroupKind::Classic(group) => vec![record::group_tombstone(&group.group_id)],
         GroupKind::Consumer(group) => consumer::record::group_tombstones(&group.group_id).into(),
     }
-}
-
-/// How a transaction ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionEnd {
-    Commit,
-    Abort,
 }

@@ -13,9 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::consumer::heartbeat::{HeartbeatReply, HeartbeatRequest, Refusal};
-use super::coordinator::{
-    CoordinatorLimits, GroupCoordinator, OffsetProducer, OffsetToCommit, Step, TransactionEnd,
-};
+use super::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit, Step};
 use super::kind::GroupKind;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::CommittedOffset;
@@ -28,6 +26,7 @@ use crate::env::clock::{Clock, SteadyTime};
 use crate::env::log_limit::LogLimit;
 use crate::env::spawn;
 use crate::error::{Error, Result};
+use crate::ids::ProducerIdentity;
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
@@ -291,7 +290,7 @@ impl GroupService {
         &self,
         group_id: &str,
         by: Committer<'_>,
-        producer: OffsetProducer,
+        producer: ProducerIdentity,
         offsets: Vec<OffsetToCommit>,
     ) -> Result<(Vec<ErrorCode>, Option<Durable>), ErrorCode> {
         self.append_commit(group_id, by, Some(producer), offsets)
@@ -301,7 +300,7 @@ impl GroupService {
         &self,
         group_id: &str,
         by: Committer<'_>,
-        producer: Option<OffsetProducer>,
+        producer: Option<ProducerIdentity>,
         offsets: Vec<OffsetToCommit>,
     ) -> Result<(Vec<ErrorCode>, Option<Durable>), ErrorCode> {
         let shard = self.shard(group_id);
@@ -319,7 +318,7 @@ impl GroupService {
     pub(crate) fn append_marker(
         &self,
         partition: i32,
-        producer: OffsetProducer,
+        producer: ProducerIdentity,
         kind: MarkerKind,
         coordinator_epoch: i32,
     ) -> Result<Option<Durable>> {
@@ -329,7 +328,7 @@ impl GroupService {
         };
         let mut state = shard.state.lock();
         let durable = shard.log.append_marker(producer, kind, coordinator_epoch)?;
-        state.end_transaction(producer.producer_id, end_of(kind));
+        state.end_transaction(producer.producer_id, kind);
         Ok(Some(durable))
     }
 
@@ -529,20 +528,13 @@ fn storage_code(error: &Error) -> ErrorCode {
     }
 }
 
-fn end_of(kind: MarkerKind) -> TransactionEnd {
-    match kind {
-        MarkerKind::Commit => TransactionEnd::Commit,
-        MarkerKind::Abort => TransactionEnd::Abort,
-    }
-}
-
 fn replay(state: &mut GroupCoordinator, log: &CoordinatorLog, item: ReplayItem, now: i64) -> Result<()> {
     match item {
         ReplayItem::Record { producer_id, key, value } => {
             state.replay(producer_id, key, value, now).map_err(|error| log.corrupt(&error))
         }
         ReplayItem::Marker { producer_id, kind } => {
-            state.end_transaction(producer_id, end_of(kind));
+            state.end_transaction(producer_id, kind);
             Ok(())
         }
     }

@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 
-use super::coordinator::{
-    CoordinatorLimits, GroupCoordinator, OffsetProducer, OffsetToCommit, Step, TransactionEnd,
-};
+use super::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit, Step};
 use super::kind::GroupKind;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::state::{Group, GroupState, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::CoordinatorRecord;
+use crate::ids::ProducerIdentity;
 use crate::protocol::consumer_protocol::ConsumerSubscription;
 use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
 
 const SESSION_MS: i32 = 10_000;
 const REBALANCE_MS: i32 = 60_000;
@@ -346,7 +346,7 @@ fn a_producer_may_commit_while_the_group_waits_for_its_assignment() {
             kind: CommitKind::Transactional,
             knows_member_epochs: true,
         };
-        let producer = Some(OffsetProducer { producer_id: 7, producer_epoch: 0 });
+        let producer = Some(ProducerIdentity { producer_id: 7, producer_epoch: 0 });
         bench.coordinator.commit_offsets("g", by, producer, vec![at(5)], bench.now).map(|step| step.errors)
     };
     assert_eq!(commit(1), Ok(vec![ErrorCode::None]), "the producer would take a refusal for its end");
@@ -364,7 +364,7 @@ fn transactional_offsets_count_after_the_commit_marker() {
         knows_member_epochs: true,
     };
     for (producer_id, offset) in [(1, 10), (2, 20)] {
-        let producer = OffsetProducer { producer_id, producer_epoch: 0 };
+        let producer = ProducerIdentity { producer_id, producer_epoch: 0 };
         let step = bench
             .coordinator
             .commit_offsets("g", by, Some(producer), vec![at(offset)], bench.now)
@@ -375,8 +375,8 @@ fn transactional_offsets_count_after_the_commit_marker() {
     assert!(bench.coordinator.offsets().is_unstable("g", "t", 0));
     let mut replayed = bench.replayed();
     for coordinator in [&mut bench.coordinator, &mut replayed] {
-        coordinator.end_transaction(1, TransactionEnd::Commit);
-        coordinator.end_transaction(2, TransactionEnd::Abort);
+        coordinator.end_transaction(1, MarkerKind::Commit);
+        coordinator.end_transaction(2, MarkerKind::Abort);
         assert!(!coordinator.offsets().is_unstable("g", "t", 0));
     }
     assert_eq!(bench.committed(), Some(10));
@@ -393,7 +393,7 @@ fn no_transaction_brings_the_offset_of_a_deleted_topic_back() {
         kind: CommitKind::Transactional,
         knows_member_epochs: true,
     };
-    let producer = Some(OffsetProducer { producer_id: 1, producer_epoch: 0 });
+    let producer = Some(ProducerIdentity { producer_id: 1, producer_epoch: 0 });
     let step = bench.coordinator.commit_offsets("g", by, producer, vec![at(10)], bench.now).expect("allowed");
     bench.log.extend(step.records.into_iter().map(|record| (Some(1), record)));
     let records = bench.coordinator.forget_topics(&["t"].into());
@@ -401,7 +401,7 @@ fn no_transaction_brings_the_offset_of_a_deleted_topic_back() {
     bench.log.extend(records.into_iter().map(|record| (None, record)));
     let mut replayed = bench.replayed();
     for coordinator in [&mut bench.coordinator, &mut replayed] {
-        coordinator.end_transaction(1, TransactionEnd::Commit);
+        coordinator.end_transaction(1, MarkerKind::Commit);
         assert!(coordinator.offsets().is_empty());
     }
 }

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use super::record;
 use super::state::{Transaction, TxnPartition, TxnState};
 use crate::coordinator::codec::{CoordinatorRecord, RecordError};
-use crate::group::coordinator::TransactionEnd;
+use crate::ids::ProducerIdentity;
 use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
 
 /// Limits of the coordinator.
 #[derive(Debug, Clone)]
@@ -33,13 +34,6 @@ impl Default for TxnLimits {
     }
 }
 
-/// Who a producer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProducerIdentity {
-    pub producer_id: i64,
-    pub producer_epoch: i16,
-}
-
 /// How transactions of the client's protocol generation behave (KIP-890).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TxnVersion {
@@ -53,7 +47,7 @@ pub enum TxnVersion {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndPlan {
     pub transactional_id: String,
-    pub end: TransactionEnd,
+    pub end: MarkerKind,
     pub producer_id: i64,
     /// The epoch the markers carry; at least that of the transaction's records.
     pub marker_epoch: i16,
@@ -161,7 +155,7 @@ impl TxnCoordinator {
             TxnState::PrepareCommit | TxnState::PrepareAbort => Ok(InitStep::Busy),
             TxnState::Ongoing | TxnState::PrepareEpochFence => {
                 bump_for_fence(transaction);
-                let (plan, record) = prepare(transaction, TransactionEnd::Abort, ahead, now);
+                let (plan, record) = prepare(transaction, MarkerKind::Abort, ahead, now);
                 Ok(InitStep::EndFirst { plan, record })
             }
             TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort | TxnState::Dead => {
@@ -247,7 +241,7 @@ impl TxnCoordinator {
         &mut self,
         transactional_id: &str,
         by: ProducerIdentity,
-        end: TransactionEnd,
+        end: MarkerKind,
         version: TxnVersion,
         allocate: impl FnOnce() -> i64,
         now: i64,
@@ -265,8 +259,8 @@ impl TxnCoordinator {
             return Err(ErrorCode::ProducerFenced);
         }
         let finished_alike = match end {
-            TransactionEnd::Commit => TxnState::CompleteCommit,
-            TransactionEnd::Abort => TxnState::CompleteAbort,
+            MarkerKind::Commit => TxnState::CompleteCommit,
+            MarkerKind::Abort => TxnState::CompleteAbort,
         };
         match transaction.state {
             TxnState::Ongoing => {
@@ -294,7 +288,7 @@ impl TxnCoordinator {
                 Ok(EndStep::Done { identity: identity(transaction), record: None })
             }
             TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort
-                if version == TxnVersion::V2 && end == TransactionEnd::Abort && !repeated =>
+                if version == TxnVersion::V2 && end == MarkerKind::Abort && !repeated =>
             {
                 // Nothing was written, yet the client wants a clean start: late writes must be fenced.
                 bump(transaction, allocate);
@@ -316,8 +310,8 @@ impl TxnCoordinator {
         let ahead = self.wall_ahead_ms;
         let transaction = self.transactions.get_mut(transactional_id)?;
         transaction.state = match transaction.state.prepared()? {
-            TransactionEnd::Commit => TxnState::CompleteCommit,
-            TransactionEnd::Abort => TxnState::CompleteAbort,
+            MarkerKind::Commit => TxnState::CompleteCommit,
+            MarkerKind::Abort => TxnState::CompleteAbort,
         };
         transaction.partitions.clear();
         transaction.start_ms = -1;
@@ -343,7 +337,7 @@ impl TxnCoordinator {
         let ahead = self.wall_ahead_ms;
         let transaction = self.transactions.get_mut(transactional_id).filter(|txn| is_overdue(txn, now))?;
         bump_for_fence(transaction);
-        Some(prepare(transaction, TransactionEnd::Abort, ahead, now))
+        Some(prepare(transaction, MarkerKind::Abort, ahead, now))
     }
 
     /// Takes back a step whose record could not be appended: `before` is what was known of the id.
@@ -448,19 +442,19 @@ fn bump_for_fence(transaction: &mut Transaction) {
 
 fn prepare(
     transaction: &mut Transaction,
-    end: TransactionEnd,
+    end: MarkerKind,
     ahead: i64,
     now: i64,
 ) -> (EndPlan, CoordinatorRecord) {
     transaction.state = match end {
-        TransactionEnd::Commit => TxnState::PrepareCommit,
-        TransactionEnd::Abort => TxnState::PrepareAbort,
+        MarkerKind::Commit => TxnState::PrepareCommit,
+        MarkerKind::Abort => TxnState::PrepareAbort,
     };
     transaction.update_ms = now;
     (plan(transaction, end), record::transaction_record(transaction, ahead))
 }
 
-fn plan(transaction: &Transaction, end: TransactionEnd) -> EndPlan {
+fn plan(transaction: &Transaction, end: MarkerKind) -> EndPlan {
     EndPlan {
         transactional_id: transaction.transactional_id.clone(),
         end,

@@ -16,9 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::ending::{END_WAIT_MAX, ended};
-use super::coordinator::{
-    AddStep, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
-};
+use super::coordinator::{AddStep, EndStep, InitStep, TxnCoordinator, TxnLimits, TxnVersion};
 use super::producer_ids::ProducerIds;
 use super::record::{self, in_wall_time};
 use super::state::{Transaction, TxnPartition};
@@ -27,11 +25,13 @@ use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for
 use crate::env::clock::{Clock, SteadyTime};
 use crate::env::log_limit::LogLimit;
 use crate::error::{Error, Result};
-use crate::group::coordinator::{OffsetProducer, OffsetToCommit, TransactionEnd};
+use crate::group::coordinator::OffsetToCommit;
 use crate::group::service::GroupService;
 use crate::group::sync::Committer;
+use crate::ids::ProducerIdentity;
 use crate::metadata::image::OFFSETS_TOPIC;
 use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
 use crate::replication::manager::ReplicaManager;
 
 /// Clients ask again several times a second while the disk is full.
@@ -316,8 +316,7 @@ impl TxnService {
             let wanted = [(OFFSETS_TOPIC, partition)];
             let (_permit, verdicts) = self.begin_append(transactional_id, by, version, &wanted)?;
             verdicts.into_iter().collect::<Result<(), ErrorCode>>()?;
-            let producer = OffsetProducer { producer_id: by.producer_id, producer_epoch: by.producer_epoch };
-            self.inner.groups.append_txn_commit(group_id, committer, producer, offsets)?
+            self.inner.groups.append_txn_commit(group_id, committer, by, offsets)?
         };
         match appended {
             (errors, None) => Ok(errors),
@@ -332,7 +331,7 @@ impl TxnService {
         &self,
         transactional_id: &str,
         by: ProducerIdentity,
-        end: TransactionEnd,
+        end: MarkerKind,
         version: TxnVersion,
     ) -> Result<ProducerIdentity, ErrorCode> {
         let shard = self.shard(transactional_id);
@@ -364,7 +363,7 @@ impl TxnService {
         shard: &Shard,
         transactional_id: &str,
         by: ProducerIdentity,
-        end: TransactionEnd,
+        end: MarkerKind,
         version: TxnVersion,
         id: i64,
     ) -> Result<(EndStep, Option<Durable>), ErrorCode> {

@@ -9,9 +9,8 @@
 //!
 //! Invariant: once a `Prepare*` record is durable the outcome cannot change, also across restarts.
 
+use crate::record::control::MarkerKind;
 use std::collections::BTreeSet;
-
-use crate::group::coordinator::TransactionEnd;
 
 /// A partition of a topic, as transactions name it.
 pub type TxnPartition = (String, i32);
@@ -64,10 +63,10 @@ impl TxnState {
 
     /// The decided outcome whose markers are still to be written.
     #[must_use]
-    pub fn prepared(self) -> Option<TransactionEnd> {
+    pub fn prepared(self) -> Option<MarkerKind> {
         match self {
-            Self::PrepareCommit => Some(TransactionEnd::Commit),
-            Self::PrepareAbort => Some(TransactionEnd::Abort),
+            Self::PrepareCommit => Some(MarkerKind::Commit),
+            Self::PrepareAbort => Some(MarkerKind::Abort),
             Self::Empty
             | Self::Ongoing
             | Self::CompleteCommit

@@ -1,13 +1,12 @@
 //! The transaction coordinator driven step by step.
 
-use super::coordinator::{
-    AddStep, EndPlan, EndStep, InitStep, ProducerIdentity, TxnCoordinator, TxnLimits, TxnVersion,
-};
+use super::coordinator::{AddStep, EndPlan, EndStep, InitStep, TxnCoordinator, TxnLimits, TxnVersion};
 use super::record::transaction_tombstone;
 use super::state::TxnState;
 use crate::coordinator::codec::CoordinatorRecord;
-use crate::group::coordinator::TransactionEnd;
+use crate::ids::ProducerIdentity;
 use crate::protocol::error_code::ErrorCode;
+use crate::record::control::MarkerKind;
 
 const TIMEOUT_MS: i32 = 60_000;
 const NOW: i64 = 1_000_000;
@@ -43,7 +42,7 @@ impl Bench {
     fn end(
         &mut self,
         by: ProducerIdentity,
-        end: TransactionEnd,
+        end: MarkerKind,
         version: TxnVersion,
     ) -> Result<EndStep, ErrorCode> {
         let step = self.coordinator.end("x", by, end, version, || 8, NOW)?;
@@ -56,7 +55,7 @@ impl Bench {
     fn prepare(
         &mut self,
         by: ProducerIdentity,
-        end: TransactionEnd,
+        end: MarkerKind,
         version: TxnVersion,
     ) -> (EndPlan, ProducerIdentity) {
         match self.end(by, end, version) {
@@ -91,18 +90,18 @@ fn a_transaction_runs_from_init_to_commit() {
     bench.add(by, 1).expect("added");
     assert_eq!(bench.coordinator.verify("x", by, "t", 1), Ok(()));
     assert_eq!(bench.coordinator.verify("x", by, "t", 2), Err(ErrorCode::InvalidTxnState));
-    let (plan, identity) = bench.prepare(by, TransactionEnd::Commit, TxnVersion::V1);
+    let (plan, identity) = bench.prepare(by, MarkerKind::Commit, TxnVersion::V1);
     assert_eq!(identity, by, "version 1 keeps the epoch");
     assert_eq!(plan.partitions, [("t".to_owned(), 0), ("t".to_owned(), 1)]);
     assert_eq!(plan.marker_epoch, by.producer_epoch);
     assert_eq!(bench.add(by, 0), Err(ErrorCode::ConcurrentTransactions));
-    assert!(matches!(bench.end(by, TransactionEnd::Commit, TxnVersion::V1), Ok(EndStep::Busy)));
-    assert_eq!(bench.end(by, TransactionEnd::Abort, TxnVersion::V1), Err(ErrorCode::InvalidTxnState));
+    assert!(matches!(bench.end(by, MarkerKind::Commit, TxnVersion::V1), Ok(EndStep::Busy)));
+    assert_eq!(bench.end(by, MarkerKind::Abort, TxnVersion::V1), Err(ErrorCode::InvalidTxnState));
     bench.complete();
     assert_eq!(bench.state(), TxnState::CompleteCommit);
-    let again = bench.end(by, TransactionEnd::Commit, TxnVersion::V1);
+    let again = bench.end(by, MarkerKind::Commit, TxnVersion::V1);
     assert!(matches!(again, Ok(EndStep::Done { record: None, .. })), "a lost answer is given again");
-    assert_eq!(bench.end(by, TransactionEnd::Abort, TxnVersion::V1), Err(ErrorCode::InvalidTxnState));
+    assert_eq!(bench.end(by, MarkerKind::Abort, TxnVersion::V1), Err(ErrorCode::InvalidTxnState));
 }
 
 #[test]
@@ -110,13 +109,13 @@ fn version_2_raises_the_epoch_with_every_end() {
     let mut bench = Bench::new();
     let by = bench.init();
     bench.add(by, 0).expect("added");
-    let (plan, next) = bench.prepare(by, TransactionEnd::Commit, TxnVersion::V2);
+    let (plan, next) = bench.prepare(by, MarkerKind::Commit, TxnVersion::V2);
     assert_eq!(next.producer_epoch, by.producer_epoch + 1);
     assert_eq!(plan.marker_epoch, next.producer_epoch, "the markers fence late writes");
     bench.complete();
-    let again = bench.end(by, TransactionEnd::Commit, TxnVersion::V2);
+    let again = bench.end(by, MarkerKind::Commit, TxnVersion::V2);
     assert_eq!(again, Ok(EndStep::Done { identity: next, record: None }), "a lost answer is given again");
-    let after_restart = bench.replayed().end("x", by, TransactionEnd::Commit, TxnVersion::V2, || 8, NOW);
+    let after_restart = bench.replayed().end("x", by, MarkerKind::Commit, TxnVersion::V2, || 8, NOW);
     assert_eq!(after_restart, again, "the answer may have been lost with the broker");
     assert_eq!(bench.add(by, 0), Err(ErrorCode::ProducerFenced));
     bench.add(next, 0).expect("the next transaction");
@@ -128,9 +127,9 @@ fn a_fenced_producer_takes_no_commit_of_its_successor_for_its_own() {
     let zombie = bench.init();
     let by = bench.init();
     bench.add(by, 0).expect("added");
-    bench.prepare(by, TransactionEnd::Commit, TxnVersion::V1);
+    bench.prepare(by, MarkerKind::Commit, TxnVersion::V1);
     bench.complete();
-    let late = bench.end(zombie, TransactionEnd::Commit, TxnVersion::V2);
+    let late = bench.end(zombie, MarkerKind::Commit, TxnVersion::V2);
     assert_eq!(late, Err(ErrorCode::ProducerFenced));
 }
 
@@ -138,8 +137,8 @@ fn a_fenced_producer_takes_no_commit_of_its_successor_for_its_own() {
 fn version_2_may_abort_before_anything_was_written() {
     let mut bench = Bench::new();
     let by = bench.init();
-    assert_eq!(bench.end(by, TransactionEnd::Commit, TxnVersion::V2), Err(ErrorCode::InvalidTxnState));
-    let step = bench.end(by, TransactionEnd::Abort, TxnVersion::V2).expect("allowed");
+    assert_eq!(bench.end(by, MarkerKind::Commit, TxnVersion::V2), Err(ErrorCode::InvalidTxnState));
+    let step = bench.end(by, MarkerKind::Abort, TxnVersion::V2).expect("allowed");
     let EndStep::Done { identity, record: Some(_) } = step else { panic!("{step:?}") };
     assert_eq!(identity.producer_epoch, by.producer_epoch + 1);
 }
@@ -152,7 +151,7 @@ fn a_new_incarnation_aborts_what_is_open_and_fences_the_old_one() {
     let step = bench.coordinator.init("x", TIMEOUT_MS, None, || 9, NOW).expect("allowed");
     let InitStep::EndFirst { plan, record } = step else { panic!("{step:?}") };
     bench.log.push(record);
-    assert_eq!(plan.end, TransactionEnd::Abort);
+    assert_eq!(plan.end, MarkerKind::Abort);
     assert_eq!(plan.marker_epoch, old.producer_epoch + 1);
     assert_eq!(bench.coordinator.init("x", TIMEOUT_MS, None, || 9, NOW), Ok(InitStep::Busy));
     bench.complete();
@@ -160,7 +159,7 @@ fn a_new_incarnation_aborts_what_is_open_and_fences_the_old_one() {
     assert_eq!(new.producer_id, old.producer_id);
     assert_eq!(new.producer_epoch, old.producer_epoch + 2);
     assert_eq!(bench.add(old, 0), Err(ErrorCode::ProducerFenced));
-    assert_eq!(bench.end(old, TransactionEnd::Commit, TxnVersion::V1), Err(ErrorCode::ProducerFenced));
+    assert_eq!(bench.end(old, MarkerKind::Commit, TxnVersion::V1), Err(ErrorCode::ProducerFenced));
     let stranger = ProducerIdentity { producer_id: 99, ..new };
     assert_eq!(bench.add(stranger, 0), Err(ErrorCode::InvalidProducerIdMapping));
 }
@@ -178,7 +177,7 @@ fn an_exhausted_epoch_is_followed_by_a_new_producer_id() {
     let mut by = bench.init();
     for _ in 0..=i16::MAX {
         bench.add(by, 0).expect("added");
-        let (plan, next) = bench.prepare(by, TransactionEnd::Commit, TxnVersion::V2);
+        let (plan, next) = bench.prepare(by, MarkerKind::Commit, TxnVersion::V2);
         assert!(plan.marker_epoch > by.producer_epoch);
         assert_eq!(plan.producer_id, by.producer_id);
         bench.complete();
@@ -234,7 +233,7 @@ fn an_overdue_transaction_is_aborted_and_its_producer_fenced() {
     assert_eq!(bench.coordinator.time_out("x", deadline - 1), None);
     assert_eq!(bench.coordinator.overdue(deadline), ["x"]);
     let (plan, _) = bench.coordinator.time_out("x", deadline).expect("overdue");
-    assert_eq!((plan.end, plan.marker_epoch), (TransactionEnd::Abort, by.producer_epoch + 1));
+    assert_eq!((plan.end, plan.marker_epoch), (MarkerKind::Abort, by.producer_epoch + 1));
     bench.complete();
     assert_eq!(bench.add(by, 0), Err(ErrorCode::ProducerFenced));
 }
@@ -250,11 +249,11 @@ fn replaying_the_log_gives_the_live_state_at_every_step() {
     bench.add(by, 0).expect("added");
     bench.add(by, 5).expect("added");
     check(&bench);
-    bench.prepare(by, TransactionEnd::Commit, TxnVersion::V2);
+    bench.prepare(by, MarkerKind::Commit, TxnVersion::V2);
     check(&bench);
     let plans = bench.replayed().unfinished();
     assert_eq!(plans.len(), 1, "a decided transaction is finished after a restart");
-    assert_eq!(plans[0].end, TransactionEnd::Commit);
+    assert_eq!(plans[0].end, MarkerKind::Commit);
     assert_eq!(plans[0].partitions.len(), 2);
     bench.complete();
     check(&bench);

@@ -6,9 +6,9 @@ use super::pipeline::{PartitionBatches, Pipeline, ProducedBatch};
 use crate::client::call::{call, check};
 use crate::client::error::Result;
 use crate::client::transport::Transport;
+use crate::ids::ProducerIdentity;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::messages::init_producer_id::InitProducerIdRequest;
-use crate::txn::coordinator::ProducerIdentity;
 
 /// An idempotent producer.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use super::stamp::{Membership, stamp_producer};
 use crate::client::call::Backoff;
 use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::{Answer, Transport, TransportError};
+use crate::ids::ProducerIdentity;
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -23,7 +24,6 @@ use crate::protocol::messages::produce::{
 };
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
-use crate::txn::coordinator::ProducerIdentity;
 
 /// Encoded record batches by partition.
 pub type PartitionBatches = Vec<(TopicPartition, Vec<Bytes>)>;

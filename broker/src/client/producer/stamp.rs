@@ -3,11 +3,11 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Result;
+use crate::ids::ProducerIdentity;
 use crate::record::batch::{
     ATTRIBUTES_AT, BASE_SEQUENCE_AT, BatchHeader, PRODUCER_EPOCH_AT, PRODUCER_ID_AT, put_i16, put_i32,
     put_i64, seal,
 };
-use crate::txn::coordinator::ProducerIdentity;
 
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 

@@ -16,6 +16,7 @@ use super::pipeline::{PartitionBatches, Pipeline, ProducedBatch};
 use crate::client::call::{Backoff, call, check};
 use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::Transport;
+use crate::ids::ProducerIdentity;
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -27,7 +28,7 @@ use crate::protocol::messages::init_producer_id::InitProducerIdRequest;
 use crate::protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
-use crate::txn::coordinator::{ProducerIdentity, TxnVersion};
+use crate::txn::coordinator::TxnVersion;
 
 /// From this version on EndTxn raises the epoch and writing adds partitions (KIP-890).
 const END_TXN_V2: i16 = 5;

@@ -14,12 +14,12 @@ use crate::env::log_limit::LogLimit;
 use crate::env::spawn;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::group::coordinator::{OffsetProducer, TransactionEnd};
+use crate::ids::ProducerIdentity;
 use crate::ids::TopicPartition;
 use crate::metadata::image::OFFSETS_TOPIC;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
-use crate::txn::coordinator::{EndPlan, ProducerIdentity};
+use crate::txn::coordinator::EndPlan;
 use crate::txn::state::TxnPartition;
 
 /// How long a request waits for the end of a transaction before its client is to ask again. Clients wait for 30 s.
@@ -190,14 +190,10 @@ impl TxnService {
         missing: &mut Vec<&TxnPartition>,
         waits: &mut Vec<Durable>,
     ) -> Result<()> {
-        let kind = match plan.end {
-            TransactionEnd::Commit => MarkerKind::Commit,
-            TransactionEnd::Abort => MarkerKind::Abort,
-        };
         let producer = ProducerIdentity { producer_id: plan.producer_id, producer_epoch: plan.marker_epoch };
         let _alone = shard.append_gate.write();
         while let Some(partition) = missing.last() {
-            waits.extend(self.append_marker(partition, producer, kind)?);
+            waits.extend(self.append_marker(partition, producer, plan.end)?);
             missing.pop();
         }
         Ok(())
@@ -228,10 +224,8 @@ impl TxnService {
         producer: ProducerIdentity,
         kind: MarkerKind,
     ) -> Result<Option<Durable>> {
-        let offset_producer =
-            OffsetProducer { producer_id: producer.producer_id, producer_epoch: producer.producer_epoch };
         if partition.0 == OFFSETS_TOPIC {
-            return self.inner.groups.append_marker(partition.1, offset_producer, kind, COORDINATOR_EPOCH);
+            return self.inner.groups.append_marker(partition.1, producer, kind, COORDINATOR_EPOCH);
         }
         let name = TopicPartition::new(partition.0.as_str(), partition.1);
         let Some(found) = self.inner.replicas.partition(&name) else {
@@ -242,7 +236,7 @@ impl TxnService {
             return Ok(None);
         };
         let log = CoordinatorLog::new(found, self.inner.clock.clone());
-        match log.append_marker(offset_producer, kind, COORDINATOR_EPOCH) {
+        match log.append_marker(producer, kind, COORDINATOR_EPOCH) {
             Ok(durable) => Ok(Some(durable)),
             // Deleted, unless the broker is closing its logs: then the next start writes the marker.
             Err(Error::PartitionClosed(_)) if self.inner.replicas.partition(&name).is_none() => Ok(None),

@@ -22,12 +22,14 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # those in a terminal.
 APT_PACKAGES := build-essential clang libclang-dev pkg-config curl kcat python3 python3-venv bsdutils procps strace
 
-.PHONY: help setup setup-clients build install demo test soak fmt bench bench-broker fuzz clean
+.PHONY: help setup setup-clients build install demo test check lint unit conformance crash clients soak fmt bench bench-broker fuzz clean
 
 help:
 	@echo "make demo    set up, build, and run January 2013's flights through Weir"
 	@echo "make test    set up, build, and run every check"
 	@echo "make build   build $(WEIR)"
+	@echo "make check   format, lints, architecture and unit tests: what to run while working"
+	@echo "make lint|unit|conformance|crash|clients   one part of make test"
 	@echo "make soak MINUTES=60   run kills, damage, churn, fuzz and the oracle with random seeds"
 	@echo "make install put a stripped binary, its manual and completions below $(PREFIX)"
 	@echo "make bench   measure the workloads beside DuckDB"
@@ -65,6 +67,31 @@ soak: build
 
 test: setup-clients
 	./tests/run.sh "$(WEIR)" "$(CLIENTS)"
+
+# What to run before every commit.
+check: lint unit
+	tests/cargo.sh test --test node_suite tidy::
+
+# Clippy is the compiler of the tests, so this builds them as well.
+lint: setup
+	$(CARGO) fmt --all --check
+	tests/cargo.sh build --lib --tests --benches
+
+unit: setup
+	tests/cargo.sh test --lib
+
+# SQL cases: the project's own, and ksqlDB's if they are beside the checkout.
+conformance: build
+	./tests/conformance.sh "$(WEIR)"
+
+# Kills, failures at named points, damaged files, full disks.
+crash: build
+	WEIR_BINARY=$(WEIR) tests/cargo.sh test --test node_suite -- crash:: failpoints:: damaged_state:: disk:: transactional_copy:: oracle::
+
+# Third-party Kafka clients against a node that is killed now and then.
+clients: build setup-clients
+	WEIR_BINARY=$(WEIR) WEIR_CLIENTS=$(CLIENTS) WEIR_PYTHON=$(CLIENTS)/venv/bin/python \
+	  tests/cargo.sh test --test node_suite clients:: -- --nocapture
 
 # Ten million mutated frames for every decoder, with a bound on memory: about half an hour.
 fuzz: setup

@@ -12,12 +12,13 @@ use weir_engine::driver::{BatchRows, DriverConfig, Restart};
 
 use crate::render::line;
 use crate::testing::case::Document;
+use crate::testing::case_file::form::CaseFile;
 use crate::testing::report::{Outcome, Report};
-use crate::testing::{qtt, rqtt, sql_test};
+use crate::testing::{case_file, qtt, rqtt, sql_test};
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// Files of cases (.json, .sql), or folders with such files
+    /// Files of cases (.case, .json, .sql), or folders with such files
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
     /// Write one line of JSON per case to this file: file, name, status, message
@@ -41,6 +42,9 @@ pub struct TestArgs {
     /// Exit with 0 if at least so many cases passed
     #[arg(long, value_name = "COUNT")]
     pub min_passed: Option<usize>,
+    /// Replace the expectations of .case files by the actual results, and print the differences
+    #[arg(long)]
+    pub update: bool,
     /// Print failures as one line each
     #[arg(long)]
     pub brief: bool,
@@ -103,7 +107,7 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         for entry in WalkDir::new(path).sort_by_file_name() {
             let entry = entry?;
-            let known = entry.path().extension().is_some_and(|x| x == "json" || x == "sql");
+            let known = entry.path().extension().is_some_and(|x| x == "case" || x == "json" || x == "sql");
             if entry.file_type().is_file() && known {
                 files.push(entry.into_path());
             }
@@ -120,10 +124,16 @@ fn run_file(path: &Path, args: &TestArgs, config: DriverConfig, report: &mut Rep
     let mut note = |name: &str, outcome: Outcome| -> anyhow::Result<()> {
         if let Outcome::Failed(message) = &outcome {
             let message = if args.brief { message.lines().next().unwrap_or_default() } else { message };
-            line::out(format_args!("FAILED {file}: {name}\n  {}", message.replace('\n', "\n  ")));
+            show("FAILED", &file, name, message);
         }
         Ok(report.add(&file, name, &outcome)?)
     };
+    if path.extension().is_some_and(|x| x == "case") {
+        return match CaseFile::parse(&text) {
+            Ok(cases) => run_case_file(path, &cases, args, config, wanted, note),
+            Err(stop) => note("", stop.into()),
+        };
+    }
     if path.extension().is_some_and(|x| x == "sql") {
         let folder = path.parent().unwrap_or(Path::new("."));
         match sql_test::sections(&text) {
@@ -151,6 +161,44 @@ fn run_file(path: &Path, args: &TestArgs, config: DriverConfig, report: &mut Rep
         }
     }
     Ok(())
+}
+
+/// Runs the cases of a file. With `--update`, the expectations of failing cases are replaced, and
+/// the cases pass; cases that fail for another reason stay as they are.
+fn run_case_file(
+    path: &Path,
+    cases: &CaseFile,
+    args: &TestArgs,
+    config: DriverConfig,
+    wanted: impl Fn(&str) -> bool,
+    mut note: impl FnMut(&str, Outcome) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut rewrites = Vec::new();
+    for case in cases.cases.iter().filter(|c| wanted(&c.name)) {
+        let mut changes = Vec::new();
+        let outcome = guarded(|| {
+            let run = case_file::run(cases, case, config);
+            changes = run.rewrites;
+            run.outcome
+        });
+        match outcome {
+            Outcome::Failed(message) if args.update && !changes.is_empty() => {
+                show("UPDATED", &path.display(), &case.name, &message);
+                note(&case.name, Outcome::Passed)?;
+                rewrites.append(&mut changes);
+            }
+            outcome => note(&case.name, outcome)?,
+        }
+    }
+    if !rewrites.is_empty() {
+        std::fs::write(path, case_file::rewritten(cases, &rewrites))?;
+    }
+    Ok(())
+}
+
+/// Prints the name of a case and a message.
+fn show(word: &str, file: &dyn std::fmt::Display, name: &str, message: &str) {
+    line::out(format_args!("{word} {file}: {name}\n  {}", message.replace('\n', "\n  ")));
 }
 
 /// A panic fails the case and not the run.

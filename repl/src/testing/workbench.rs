@@ -20,7 +20,7 @@ use weir_sql::parser::ParsedStatement;
 use weir_sql::plan::action::{NewTopic, QueryStart, StatementEffects, apply_all_now};
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::physical::QueryPlan;
-use weir_sql::plan::statement::{InsertRow, InsertedRow, PreparedStatement};
+use weir_sql::plan::statement::{InsertRow, InsertedRow, PreparedStatement, unknown_query};
 use weir_sql::planner::statement::prepare;
 use weir_sql::schema::Column;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
@@ -146,8 +146,11 @@ impl Workbench {
                 }
                 _ => Ok(()),
             },
+            PreparedStatement::TerminateTransient { id, place } => {
+                let known = self.metastore.queries().map(|query| query.plan.query_id.as_str());
+                Err(unknown_query(&id, place, known).into())
+            }
             PreparedStatement::Queries { .. }
-            | PreparedStatement::TerminateTransient { .. }
             | PreparedStatement::Skipped { .. }
             | PreparedStatement::Pull(_)
             | PreparedStatement::Push(_) => Ok(()),
@@ -191,8 +194,7 @@ impl Workbench {
         if self.unbuilt.is_some() {
             return Ok(());
         }
-        let failed = |e: SqlError| Stop::Failed(e.message);
-        let InsertedRow { key, value, timestamp } = row.evaluate(&self.compile_context()).map_err(failed)?;
+        let InsertedRow { key, value, timestamp } = row.evaluate(&self.compile_context())?;
         let columns = |columns: &[Column], values| columns_of(columns, std::slice::from_ref(values));
         let (key, value) = (columns(&source.schema.key, &key), columns(&source.schema.value, &value));
         let encoded = encode_rows(&source, &key, &value, 1).map_err(unavailable)?;

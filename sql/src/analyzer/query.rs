@@ -443,6 +443,9 @@ impl Resolver for RowResolver<'_> {
     }
 
     fn replace(&self, expr: &ast::expr::Expr, typer: &Typer<'_>) -> Result<Option<Expr>> {
+        if matches!(expr.kind, AstKind::Case { .. }) {
+            return refuse_table_functions(expr, typer).map(|()| None);
+        }
         let AstKind::Call { function, arguments } = &expr.kind else { return Ok(None) };
         if typer.functions().kind(&function.name) != Some(FunctionKind::Table) {
             return Ok(None);
@@ -461,6 +464,25 @@ impl Resolver for RowResolver<'_> {
         let column = Expr::column(output.name.clone(), output.sql_type.clone());
         calls.push(TableFunctionCall { function: function.name.to_ascii_uppercase(), arguments, output });
         Ok(Some(column))
+    }
+}
+
+/// A CASE evaluates one of its branches; the rows that a table function makes cannot depend on that.
+fn refuse_table_functions(case: &ast::expr::Expr, typer: &Typer<'_>) -> Result<()> {
+    let mut found = None;
+    case.visit(&mut |expr| {
+        if let AstKind::Call { function, .. } = &expr.kind
+            && typer.functions().kind(&function.name) == Some(FunctionKind::Table)
+        {
+            found.get_or_insert(expr);
+        }
+    });
+    match found {
+        Some(call) => Err(SqlError::analysis(
+            format!("Table functions can not be used in CASE: {}", typer.show(call)),
+            call.span(),
+        )),
+        None => Ok(()),
     }
 }
 

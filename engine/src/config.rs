@@ -50,6 +50,9 @@ pub struct EngineConfig {
     pub stop_timeout_ms: u64,
     /// How often the ids and partition counts of the topics of all queries are compared with those that the queries use.
     pub topic_check_interval_ms: u64,
+    /// How often all offsets of a query are committed again, also of an idle one: they expire after
+    /// `offsets.retention.minutes`.
+    pub offset_renewal_interval_ms: u64,
     /// Batches of rows that wait for the reader of a push query. Policy when full: the query waits.
     pub push_queue_batches: usize,
     /// Memory of RocksDB's block cache, for all tasks together.
@@ -84,6 +87,7 @@ impl EngineConfig {
             task_step_max_ms: 30_000,
             stop_timeout_ms: 5_000,
             topic_check_interval_ms: 1_000,
+            offset_renewal_interval_ms: 3_600_000,
             push_queue_batches: 64,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,

@@ -17,10 +17,14 @@ use crate::protocol::messages::offset_commit::{
 };
 use crate::protocol::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
 
-/// An offset that a group has committed.
+/// Committed in place of an offset: a note about a partition in which the group has no position. Clients read it as "none".
+pub const NO_POSITION: Offset = -1;
+
+/// What a group has committed about a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedOffset {
-    pub offset: Offset,
+    /// None: only a note was committed.
+    pub offset: Option<Offset>,
     /// The client's own note; empty if there is none.
     pub metadata: String,
 }
@@ -31,7 +35,8 @@ pub async fn fetch(
     group_id: &str,
 ) -> Result<BTreeMap<TopicPartition, Offset>> {
     let committed = fetch_committed(transport, group_id).await?;
-    Ok(committed.into_iter().map(|(partition, committed)| (partition, committed.offset)).collect())
+    let position = |(partition, committed): (_, CommittedOffset)| Some((partition, committed.offset?));
+    Ok(committed.into_iter().filter_map(position).collect())
 }
 
 /// As [`fetch`], with what the group has noted about them.
@@ -70,11 +75,11 @@ async fn fetch_once(
         let name: Arc<str> = topic.name.as_str().into();
         for partition in topic.partitions {
             check(ApiKey::OffsetFetch, &named(group_id), partition.error_code, None)?;
-            if partition.committed_offset >= 0 {
-                let committed = CommittedOffset {
-                    offset: partition.committed_offset,
-                    metadata: partition.metadata.unwrap_or_default(),
-                };
+            let committed = CommittedOffset {
+                offset: Some(partition.committed_offset).filter(|offset| *offset >= 0),
+                metadata: partition.metadata.unwrap_or_default(),
+            };
+            if committed.offset.is_some() || !committed.metadata.is_empty() {
                 offsets.insert(TopicPartition::new(name.clone(), partition.partition_index), committed);
             }
         }

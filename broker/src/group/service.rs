@@ -417,13 +417,15 @@ impl GroupService {
         self.shard(group_id).state.lock().group(group_id).map(view)
     }
 
-    /// Visits every committed offset, for metrics.
+    /// Visits every committed offset, for metrics. Notes without a position are left out.
     pub fn visit_offsets(&self, mut visit: impl FnMut(&str, &str, i32, i64)) {
         for shard in &self.inner.shards {
             let state = shard.state.lock();
             for group_id in state.offsets().group_ids() {
-                for ((topic, partition), offset) in state.offsets().group(group_id).into_iter().flatten() {
-                    visit(group_id, topic, *partition, offset.offset);
+                let offsets = state.offsets().group(group_id).into_iter().flatten();
+                for ((topic, partition), committed) in offsets.filter(|(_, committed)| committed.offset >= 0)
+                {
+                    visit(group_id, topic, *partition, committed.offset);
                 }
             }
         }

@@ -53,6 +53,11 @@ pub struct QueryHandle {
     pub(crate) progress: Progress,
     /// Every topic the query touches.
     pub(crate) topics: QueryTopics,
+    /// The query was resumed and keeps no state: it goes on with topics that are not those of its last commit.
+    accepts_changes: bool,
+    /// By topic: its partitions from this number on are newer than what the query has committed. Where they have no
+    /// offset, they are read from their beginning.
+    newer: Mutex<BTreeMap<Arc<str>, i32>>,
     /// By worker.
     parts: Mutex<BTreeMap<usize, PartStatus>>,
     errors: Mutex<VecDeque<QueryError>>,
@@ -109,6 +114,8 @@ impl QueryHandle {
             first_offsets: BTreeMap::new(),
             progress: Progress::default(),
             topics,
+            accepts_changes: false,
+            newer: Mutex::default(),
             parts: Mutex::default(),
             errors: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -125,8 +132,8 @@ impl QueryHandle {
         QueryHandle { predecessors, first_offsets, ..self }
     }
 
-    /// Goes on counting failures where an earlier start of the query has ended, and begins where that would have, in topics
-    /// that are still the same.
+    /// For RESUME: goes on counting failures where an earlier start of the query has ended, and begins where that would have,
+    /// in topics that are still the same.
     pub(crate) fn following(mut self, predecessor: &QueryHandle) -> QueryHandle {
         let topics = &self.topics;
         let is_same = |partition: &TopicPartition| {
@@ -135,7 +142,37 @@ impl QueryHandle {
         let first = predecessor.first_offsets.iter().filter(|(partition, _)| is_same(partition));
         self.first_offsets.extend(first.map(|(partition, offset)| (partition.clone(), *offset)));
         *self.errors.lock() = predecessor.errors.lock().clone();
+        self.accepts_changes = !self.is_stateful();
+        for (topic, first_new) in predecessor.newer.lock().iter() {
+            self.note_newer(topic.clone(), *first_new);
+        }
+        for (topic, id) in &predecessor.topics.ids {
+            let (now, before) =
+                (self.partition_count(topic), predecessor.partition_count(topic).unwrap_or(0));
+            if self.topics.id(topic) != *id {
+                self.note_newer(topic.clone(), 0);
+            } else if now.is_some_and(|now| now > before) {
+                self.note_newer(topic.clone(), before);
+            }
+        }
         self
+    }
+
+    pub(crate) fn accepts_changes(&self) -> bool {
+        self.accepts_changes
+    }
+
+    pub(crate) fn note_newer(&self, topic: Arc<str>, first_new: i32) {
+        self.newer
+            .lock()
+            .entry(topic)
+            .and_modify(|first| *first = first_new.min(*first))
+            .or_insert(first_new);
+    }
+
+    /// True if the query has committed nothing since the partition was made.
+    pub(crate) fn is_newer(&self, partition: &TopicPartition) -> bool {
+        self.newer.lock().get(&partition.topic).is_some_and(|first| partition.partition >= *first)
     }
 
     /// Long steps of tasks end early from now on.

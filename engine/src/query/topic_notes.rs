@@ -1,8 +1,12 @@
 //! The topics that a query used when it committed, noted with its offsets (the `metadata` of an offset commit).
 //!
-//! An offset means nothing in another topic of the same name, and state means nothing without the changelog it was logged to. So
-//! the note of a source names what its rows are written to by ids, and all sources of the query: the offsets of a
-//! topic are deleted with it, so only the notes of other topics show that it was deleted.
+//! An offset means nothing in another topic of the same name, and state means nothing without the changelog it was
+//! logged to. So the note of a source names what its rows are written to by ids, and all sources of the query.
+//!
+//! The offsets of a topic are deleted with it, so only the notes of other topics show that it was deleted. What a query
+//! writes is noted like what it reads, without a position: the changelog or sink of a query whose only source is
+//! another one shows it. Notes are kept by the broker, not with local state, which may be removed at any time; and a
+//! query without state has none.
 //!
 //! ```text
 //! note  = "1" *( " " hash "=" id ":" partitions )
@@ -10,15 +14,18 @@
 //! id    = the topic's id, 32 hexadecimal digits
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_broker::ids::TopicId;
+use weir_broker::ids::{TopicId, TopicPartition};
 
 use crate::runtime::error::TopicChange;
 use crate::task::processor::SubTopologySpec;
 
 const VERSION: &str = "1";
+
+/// What brokers take (`offset.metadata.max.bytes`). Sources are noted first; what has no room is not noted.
+const NOTE_BYTES_MAX: usize = 4_096;
 
 /// The topics of a query as they were when it was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,36 +63,41 @@ impl QueryTopics {
         self.ids.iter().filter(|(_, id)| **id != TopicId::NONE).filter_map(change).collect()
     }
 
-    /// By source topic: the note that goes with its offsets.
+    /// By topic that the query reads or writes: the note that goes with its offsets.
     pub(crate) fn notes(&self, specs: &[SubTopologySpec]) -> BTreeMap<Arc<str>, String> {
         let mut noted: BTreeMap<Arc<str>, Vec<&Arc<str>>> = BTreeMap::new();
         let all_sources: Vec<&Arc<str>> =
             specs.iter().flat_map(|spec| &spec.sources).map(|source| &source.topic).collect();
         for spec in specs {
-            let sources = spec.sources.iter().map(|s| &s.topic);
-            let used: Vec<&Arc<str>> = all_sources
-                .iter()
-                .copied()
-                .chain(spec.targets.iter().map(|t| &t.topic))
-                .chain(spec.changelogs.iter().map(|c| &c.topic))
-                .collect();
-            for source in sources {
-                noted.entry(source.clone()).or_default().extend(&used);
+            let written =
+                || spec.targets.iter().map(|t| &t.topic).chain(spec.changelogs.iter().map(|c| &c.topic));
+            let used: Vec<&Arc<str>> = all_sources.iter().copied().chain(written()).collect();
+            for topic in spec.sources.iter().map(|s| &s.topic).chain(written()) {
+                noted.entry(topic.clone()).or_default().extend(&used);
             }
         }
-        let note = |mut topics: Vec<&Arc<str>>| {
-            topics.sort_unstable();
-            topics.dedup();
-            let mut note = VERSION.to_owned();
-            for topic in topics {
-                let (id, partitions) = (self.id(topic), self.partitions.get(topic).copied().unwrap_or(0));
-                if id != TopicId::NONE {
-                    note.push_str(&format!(" {}={}:{partitions}", hash(topic), hex(id)));
-                }
+        noted.into_iter().map(|(topic, used)| (topic, self.note(&used))).collect()
+    }
+
+    fn note(&self, topics: &[&Arc<str>]) -> String {
+        let mut noted = BTreeSet::new();
+        let mut note = VERSION.to_owned();
+        for topic in topics.iter().filter(|topic| noted.insert(**topic)) {
+            let (id, partitions) = (self.id(topic), self.partitions.get(*topic).copied().unwrap_or(0));
+            let entry = format!(" {}={}:{partitions}", hash(topic), hex(id));
+            if id != TopicId::NONE && note.len() + entry.len() <= NOTE_BYTES_MAX {
+                note.push_str(&entry);
             }
-            note
-        };
-        noted.into_iter().map(|(source, topics)| (source, note(topics))).collect()
+        }
+        note
+    }
+
+    /// A partition of each topic that the query writes and does not read: their notes go with no position.
+    pub(crate) fn written_only(&self, specs: &[SubTopologySpec]) -> Vec<TopicPartition> {
+        let read: BTreeSet<&Arc<str>> =
+            specs.iter().flat_map(|spec| &spec.sources).map(|source| &source.topic).collect();
+        let written = self.notes(specs).into_keys().filter(|topic| !read.contains(topic));
+        written.map(|topic| TopicPartition::new(topic, 0)).collect()
     }
 }
 
@@ -122,7 +134,10 @@ mod tests {
             ..SubTopologySpec::default()
         };
         let before = topics(a, b, 2);
-        let note = before.notes(&[spec])["s"].clone();
+        assert_eq!(before.written_only(std::slice::from_ref(&spec)), [TopicPartition::new("t", 0)]);
+        let notes = before.notes(&[spec]);
+        let note = notes["s"].clone();
+        assert_eq!(topics(c, b, 2).changes_since(&notes["t"]), [("s".into(), TopicChange::Recreated)]);
         assert_eq!(before.changes_since(&note), []);
         assert_eq!(topics(a, c, 2).changes_since(&note), [("t".into(), TopicChange::Recreated)]);
         let added = TopicChange::PartitionsAdded { before: 2, now: 5 };
@@ -130,5 +145,21 @@ mod tests {
         for unknown in ["", "1", "2 x=y:1", "1 garbage", "1 =:", "1 x=y"] {
             assert_eq!(before.changes_since(unknown), [], "{unknown}");
         }
+    }
+
+    #[test]
+    fn a_note_about_many_topics_is_no_longer_than_brokers_take() {
+        let names: Vec<Arc<str>> = (0..200).map(|i| format!("topic{i}").into()).collect();
+        let id = TopicId(Uuid::from_u128(7));
+        let topics = QueryTopics {
+            partitions: names.iter().map(|name| (name.clone(), 100_000)).collect(),
+            ids: names.iter().map(|name| (name.clone(), id)).collect(),
+        };
+        let source = |topic: &Arc<str>| SourceTopic { topic: topic.clone(), table: false, internal: false };
+        let spec =
+            SubTopologySpec { sources: names.iter().map(source).collect(), ..SubTopologySpec::default() };
+        let note = topics.notes(&[spec])["topic0"].clone();
+        assert!(note.len() <= NOTE_BYTES_MAX && note.len() > NOTE_BYTES_MAX - 100, "{}", note.len());
+        assert_eq!(topics.changes_since(&note), []);
     }
 }

@@ -10,6 +10,7 @@
 
 mod commit;
 mod lost;
+mod offset_renewal;
 mod pace;
 mod refused;
 mod transient;
@@ -34,6 +35,7 @@ use crate::query::status::{InputStatus, QueryState, TaskStatus};
 use crate::runtime::error::{Result, Retry, RuntimeError};
 use crate::runtime::health::{HealthRecorder, StepClock};
 use crate::runtime::messages::{Assignment, AttemptId, Mode, Prepared, Stopped, WorkerMessage};
+use crate::runtime::part::offset_renewal::OffsetRenewal;
 use crate::runtime::part::pace::Pace;
 use crate::runtime::prepare::{self, Preparation};
 use crate::runtime::restore::Restore;
@@ -126,8 +128,11 @@ pub(crate) struct Part {
     diverged: bool,
     /// Tasks begin anew from their stores: to others the part has been running all the time.
     reloading: bool,
-    /// By source topic: notes that go with its offsets.
+    /// By topic: notes that go with its offsets.
     notes: Arc<BTreeMap<Arc<str>, String>>,
+    /// Partitions that are noted and not read.
+    written_only: Vec<TopicPartition>,
+    renewal: OffsetRenewal,
     /// Bytes handed to the transaction since the last commit was asked for.
     output_bytes: usize,
     /// Rows processed since then.
@@ -162,7 +167,8 @@ impl Part {
             Mode::Transient(_) => collector.with_local_offsets(),
         };
         let predecessors = assignment.query.predecessors;
-        let notes = assignment.query.topics.notes(assignment.query.factory.sub_topologies());
+        let (topics, specs) = (&assignment.query.topics, assignment.query.factory.sub_topologies());
+        let (notes, written_only) = (topics.notes(specs), topics.written_only(specs));
         Part {
             query: assignment.query,
             predecessors,
@@ -190,6 +196,8 @@ impl Part {
             diverged: false,
             reloading: false,
             notes: Arc::new(notes),
+            written_only,
+            renewal: OffsetRenewal::default(),
             output_bytes: 0,
             uncommitted_rows: 0,
             committed_records: 0,
@@ -296,6 +304,11 @@ impl Part {
         query.set_readers(readers);
         self.transaction = prepared.transaction;
         self.last_commit = context.clock.monotonic();
+        self.renewal = match query.accepts_changes() {
+            // Notes about topics that were replaced are replaced themselves, also where there is nothing to read.
+            true => OffsetRenewal::at_once(),
+            false => OffsetRenewal::after(self.last_commit, context.offset_renewal_interval()),
+        };
         self.pace = Pace::new();
         self.has_committed = false;
         self.reloading = false;
@@ -410,6 +423,10 @@ impl Part {
             }
             self.send_ahead()?;
         }
+        if self.renewal.is_due(now) && self.commit.is_none() {
+            self.renewal = OffsetRenewal::after(now, context.offset_renewal_interval());
+            self.tasks.iter_mut().for_each(StreamTask::renew_offsets);
+        }
         let ending = !self.stopping.is_empty() || self.query.is_paused();
         let needs_commit = self.tasks.iter().any(StreamTask::needs_commit);
         if !self.stopping.is_empty() {
@@ -448,7 +465,8 @@ impl Part {
         let commit_at = may_commit.then(|| self.last_commit + interval);
         let slow_at = self.commit.as_ref().map(|c| c.since + SLOW_COMMIT).filter(|at| *at > now);
         let give_up_at = (!self.stopping.is_empty()).then(|| self.stopping_since + context.stop_timeout());
-        Ok(Next::Wait([commit_at, slow_at, give_up_at].into_iter().flatten().min()))
+        let renew_at = self.commit.is_none().then(|| self.renewal.due_at());
+        Ok(Next::Wait([commit_at, slow_at, give_up_at, renew_at].into_iter().flatten().min()))
     }
 
     /// The longest time between two commits.
@@ -709,6 +727,10 @@ impl PartContext {
 
     fn stop_timeout(&self) -> Duration {
         Duration::from_millis(self.config.stop_timeout_ms)
+    }
+
+    fn offset_renewal_interval(&self) -> Duration {
+        Duration::from_millis(self.config.offset_renewal_interval_ms.max(1))
     }
 
     pub(crate) fn fetch_options(&self) -> weir_broker::client::reader::FetchOptions {

@@ -83,25 +83,20 @@ async fn first_offsets(
     let committed = group_offsets::fetch_committed(transport, &query.application_id)
         .await
         .map_err(RuntimeError::client("read committed offsets"))?;
-    let new_partitions = changed_topics(query, &committed)?;
+    note_changes(query, &committed)?;
     let mut known = Vec::new();
     let mut wanted = Vec::new();
     for task in tasks {
         for source in &query.factory.sub_topologies()[task.sub_topology as usize].sources {
             let partition = TopicPartition::new(source.topic.clone(), task.partition);
-            match committed.get(&partition) {
-                Some(committed) if !is_of_another_topic(query, &source.topic, committed) => {
-                    known.push((partition, committed.offset));
-                }
-                // All of the topic, or of the partition, is newer than the query.
-                Some(_) => wanted.push((partition, OffsetSpec::Earliest)),
-                None if new_partitions.contains(&partition) => {
-                    wanted.push((partition, OffsetSpec::Earliest));
-                }
-                None => match query.first_offsets.get(&partition) {
-                    Some(offset) => known.push((partition, *offset)),
-                    None => wanted.push((partition, first_of(query, source))),
-                },
+            let of_this_topic =
+                committed.get(&partition).filter(|c| !is_of_another_topic(query, &source.topic, c));
+            let first = query.first_offsets.get(&partition);
+            match (of_this_topic.and_then(|committed| committed.offset), first) {
+                (Some(offset), _) => known.push((partition, offset)),
+                (None, _) if query.is_newer(&partition) => wanted.push((partition, OffsetSpec::Earliest)),
+                (None, Some(offset)) => known.push((partition, *offset)),
+                (None, None) => wanted.push((partition, first_of(query, source))),
             }
         }
     }
@@ -119,25 +114,23 @@ fn is_of_another_topic(query: &QueryHandle, topic: &str, committed: &CommittedOf
     changes.iter().any(|(changed, change)| **changed == *topic && *change == TopicChange::Recreated)
 }
 
-/// Partitions that topics were given since the query has committed.
+/// Notes in the handle which partitions are newer than what the query has committed. All parts of the query need that, and the
+/// first of them that commits replaces the notes it can be seen from.
 ///
-/// Errors: the query keeps state, and a topic has changed since: state and topic no longer belong together.
-fn changed_topics(
-    query: &QueryHandle,
-    committed: &BTreeMap<TopicPartition, CommittedOffset>,
-) -> Result<BTreeSet<TopicPartition>> {
+/// Errors: a topic has changed since the query has committed. It keeps state, which does not belong to the topic any more; or
+/// the topic is another one, and the query was not resumed.
+fn note_changes(query: &QueryHandle, committed: &BTreeMap<TopicPartition, CommittedOffset>) -> Result<()> {
     let notes: BTreeSet<&str> = committed.values().map(|c| c.metadata.as_str()).collect();
-    let mut new = BTreeSet::new();
     for (topic, change) in notes.into_iter().flat_map(|note| query.topics.changes_since(note)) {
-        if query.is_stateful() {
-            return Err(query.topic_changed(&topic, change));
-        }
+        let first_new = match change {
+            TopicChange::PartitionsAdded { before, .. } if !query.is_stateful() => before,
+            TopicChange::Recreated if query.accepts_changes() => 0,
+            _ => return Err(query.topic_changed(&topic, change)),
+        };
         tracing::warn!(query_id = %query.query_id, %topic, %change, "topic has changed, going on with it");
-        if let TopicChange::PartitionsAdded { before, now } = change {
-            new.extend((before..now).map(|partition| TopicPartition::new(topic.clone(), partition)));
-        }
+        query.note_newer(topic, first_new);
     }
-    Ok(new)
+    Ok(())
 }
 
 async fn changelog_ends(

@@ -161,6 +161,11 @@ impl PartitionInput {
         })
     }
 
+    /// The position is committed once more, though it did not move.
+    pub fn renew_offset(&mut self) {
+        self.committed = self.committed.min(self.position - 1);
+    }
+
     pub fn has_uncommitted(&self) -> bool {
         self.position > self.committed
     }
@@ -191,7 +196,7 @@ impl PartitionInput {
         if self.queue.is_empty() && self.head.is_none() {
             self.position = offset;
             // Also when the log has become shorter: the offset is committed anew.
-            self.committed = self.committed.min(offset - 1);
+            self.renew_offset();
         }
     }
 

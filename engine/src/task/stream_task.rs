@@ -84,6 +84,11 @@ impl StreamTask {
         self.inputs.iter_mut().for_each(PartitionInput::confirm_commit);
     }
 
+    /// The next commit has the offsets of all inputs, as if all were new.
+    pub fn renew_offsets(&mut self) {
+        self.inputs.iter_mut().for_each(PartitionInput::renew_offset);
+    }
+
     /// True if rows of a stream were processed since the last commit was asked for: rows of a table alone may be no more than
     /// the other side of a join.
     pub fn is_fed(&self) -> bool {

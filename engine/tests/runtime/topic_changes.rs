@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir_broker::client::group_offsets;
+use weir_broker::ids::TopicPartition;
 use weir_engine::query::status::QueryState;
 
 use super::harness::{Node, World};
@@ -115,14 +117,110 @@ async fn a_table_source_that_is_created_again_ends_the_query() {
     let mut node = Node::start_in(dir.path(), 1, world()).await;
     node.execute(
         "CREATE SOURCE TABLE u (k STRING PRIMARY KEY, v BIGINT) \
-         WITH (KAFKA_TOPIC = 'u', PARTITIONS = 1, KEY_FORMAT = 'KAFKA', VALUE_FORMAT = 'JSON');",
+         WITH (KAFKA_TOPIC = 'u', PARTITIONS = 2, KEY_FORMAT = 'KAFKA', VALUE_FORMAT = 'JSON');",
     )
     .await;
     let id = node.execute("CREATE TABLE d AS SELECT k, v FROM u;").await.expect("a query");
-    node.produce("u", 1, 0, &rows(0, 5)).await;
+    node.produce("u", 2, 0, &rows(0, 5)).await;
     node.await_rows("SELECT k FROM d;", 5).await;
     change(&node, "u", Change::CreateAgain).await;
     node.await_state(&id, QueryState::Error).await;
+    // Nor does it go on after a restart: it would show the old rows beside the new ones.
+    node.produce("u", 2, 0, &rows(0, 2)).await;
+    node.crash(1).await;
+    node.await_state(&id, QueryState::Error).await;
+}
+
+/// What a query that has committed, and whose only source is another one since, says after a restart.
+async fn failure_after_restart(node: &mut Node, id: &str, state: Option<&std::path::Path>) -> String {
+    node.engine.shutdown().await.expect("a clean end");
+    change(node, "s", Change::CreateAgain).await;
+    node.produce("s", 2, 0, &rows(200, 230)).await;
+    if let Some(state) = state {
+        std::fs::remove_dir_all(state).expect("removed");
+    }
+    node.crash(2).await;
+    node.await_state(id, QueryState::Error).await;
+    node.failure(id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_only_source_that_was_created_again_while_the_engine_was_down_ends_a_query_with_state() {
+    for keeps_state in [true, false] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut node = Node::start_in(dir.path(), 2, world()).await;
+        node.execute(STREAM).await;
+        let sql = "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;";
+        let id = node.execute(sql).await.expect("a query");
+        node.produce("s", 2, 0, &rows(0, 70)).await;
+        node.await_rows("SELECT k FROM t WHERE n = 10;", 7).await;
+        let state = dir.path().join("state");
+        let cause = failure_after_restart(&mut node, &id, (!keeps_state).then_some(state.as_path())).await;
+        assert!(cause.contains("topic \"s\"") && cause.contains("created again"), "{keeps_state}: {cause}");
+        assert!(cause.contains("Drop the query and create it again"), "{keeps_state}: {cause}");
+        let resumed = node.engine.resume(&id).await;
+        if resumed.is_ok() {
+            node.await_state(&id, QueryState::Error).await;
+        }
+        // Nothing was counted on top of what the query had.
+        assert_eq!(node.read("T", 2, 70).await.len(), 70);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_only_source_that_was_created_again_while_the_engine_was_down_is_read_anew_after_resume() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start_in(dir.path(), 2, world()).await;
+    node.execute(STREAM).await;
+    // Read from the end: the new topic is read from its beginning nevertheless.
+    let options = weir_engine::query::options::QueryOptions::default();
+    let sql = "CREATE STREAM copy AS SELECT k, v FROM s;";
+    let id = node.execute_with(sql, options).await.expect("a query");
+    node.await_state(&id, QueryState::Running).await;
+    node.produce("s", 2, 0, &rows(0, 100)).await;
+    node.read("COPY", 2, 100).await;
+    let cause = failure_after_restart(&mut node, &id, None).await;
+    assert!(cause.contains("topic \"s\"") && cause.contains("Use RESUME"), "{cause}");
+    node.engine.resume(&id).await.expect("goes on");
+    let mut seen: Vec<i64> =
+        node.read("COPY", 2, 130).await.iter().map(|(_, v)| number(v.as_deref(), "V")).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..100).chain(200..230).collect::<Vec<_>>());
+    // What RESUME has accepted is accepted by the next start, in all parts of the query.
+    node.restart(2).await;
+    node.produce("s", 2, 0, &rows(230, 240)).await;
+    assert_eq!(node.read("COPY", 2, 140).await.len(), 140);
+    node.await_state(&id, QueryState::Running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_and_notes_of_an_idle_query_are_committed_again_before_they_expire() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let world = World { tune: |config| config.offset_renewal_interval_ms = 20, ..World::default() };
+    let mut node = Node::start_in(dir.path(), 2, world).await;
+    node.execute(STREAM).await;
+    let id = node.execute("CREATE STREAM copy AS SELECT k, v FROM s;").await.expect("a query");
+    node.produce("s", 2, 0, &rows(0, 100)).await;
+    node.read("COPY", 2, 100).await;
+    let group = node.engine.query(&id).expect("the query").application_id.clone();
+    let ends: BTreeMap<_, _> = group_offsets::fetch(&node.transport, &group).await.expect("fetched");
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    for _ in 0..3 {
+        // As if they had expired.
+        group_offsets::delete(&node.transport, &group).await.expect("deleted");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        loop {
+            let committed = group_offsets::fetch_committed(&node.transport, &group).await.expect("fetched");
+            let positions: BTreeMap<_, _> =
+                committed.iter().filter_map(|(partition, c)| Some((partition.clone(), c.offset?))).collect();
+            let noted = committed.get(&TopicPartition::new("COPY", 0));
+            if positions == ends && noted.is_some_and(|c| c.offset.is_none() && !c.metadata.is_empty()) {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{committed:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

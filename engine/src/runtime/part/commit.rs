@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weir_broker::client::admin::Admin;
 use weir_broker::client::error::ClientError;
+use weir_broker::client::group_offsets::NO_POSITION;
 use weir_broker::client::producer::pipeline::ProducedBatch;
 use weir_broker::client::producer::transactional::GroupPosition;
 use weir_broker::ids::{Offset, TopicPartition};
@@ -40,6 +41,9 @@ impl Part {
             }
             read.push((task.id.sub_topology, task.source_positions()));
             task.take_offsets(&mut offsets);
+        }
+        if self.renewal.take_notes() {
+            offsets.extend(self.written_only.iter().map(|partition| (partition.clone(), NO_POSITION)));
         }
         self.report_oversized()?;
         let metrics = &self.query.metrics;

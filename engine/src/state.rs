@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod changelog;
 pub mod column_reader;
+pub mod evicted_entries;
 pub mod key_codec;
 pub mod memory;
 pub(crate) mod opening;

@@ -30,9 +30,12 @@ fn configs(seed: u64) -> Vec<DriverConfig> {
     let mut configs = Vec::new();
     for (i, batch_rows) in cuts.into_iter().enumerate() {
         for delivery in [Delivery::AtOnce, Delivery::Drawn(seed.wrapping_add(i as u64))] {
+            // With and without a restart from the stores, while next to nothing may stay in memory.
+            let forgets = i == 2 || (i == 1 && delivery != Delivery::AtOnce);
             configs.push(DriverConfig {
                 batch_rows,
                 delivery,
+                resident_bytes_max: if forgets { 1 } else { DriverConfig::default().resident_bytes_max },
                 layout: if i % 2 == 0 { TaskLayout::PerPartition } else { TaskLayout::Single },
                 commit_records: [None, Some(2), Some(3), None][i],
                 restart: [Restart::Never, Restart::DiscardState, Restart::KeepState, Restart::Never][i],

@@ -62,3 +62,67 @@ fn queries_that_end_give_back_their_part() {
     }
     assert_eq!(fixture.driver.resident_bytes(), 0);
 }
+
+const STREAMS: &str = "
+    CREATE STREAM s (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='JSON', partitions=1);
+    CREATE STREAM s2 (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in2', value_format='JSON', partitions=1);";
+
+/// Queries whose state is kept for a time: what was forgotten is needed again by late rows, at its end, and when it expires.
+const OF_A_TIME: [&str; 5] = [
+    "CREATE TABLE o AS SELECT k, COUNT(*) AS n, LATEST_BY_OFFSET(w) AS w FROM s
+         WINDOW SESSION (15 MILLISECONDS, RETENTION 80 MILLISECONDS, GRACE PERIOD 20 MILLISECONDS) GROUP BY k;",
+    "CREATE TABLE o AS SELECT k, COUNT(*) AS n, LATEST_BY_OFFSET(w) AS w FROM s
+         WINDOW SESSION (15 MILLISECONDS, RETENTION 80 MILLISECONDS, GRACE PERIOD 40 MILLISECONDS) GROUP BY k EMIT FINAL;",
+    "CREATE STREAM o AS SELECT s.k AS k, s.v AS v, s2.w AS w FROM s JOIN s2
+         WITHIN 40 MILLISECONDS GRACE PERIOD 20 MILLISECONDS ON s.k = s2.k;",
+    "CREATE STREAM o AS SELECT ROWKEY AS k, s.v AS v, s2.w AS w FROM s FULL OUTER JOIN s2
+         WITHIN (20 MILLISECONDS, 40 MILLISECONDS) GRACE PERIOD 30 MILLISECONDS ON s.k = s2.k;",
+    "CREATE STREAM o AS SELECT s.k AS k, s.v AS v, s2.w AS w FROM s LEFT JOIN s2 WITHIN 40 MILLISECONDS ON s.k = s2.k;",
+];
+
+fn timed_inputs(round: i64) -> Vec<Input> {
+    let wide = "x".repeat(200);
+    let mut inputs = Vec::new();
+    for n in 0..400_i64 {
+        let key = if n % 3 == 0 { format!("again-{n}") } else { format!("once-{round}-{n}") };
+        let value = format!(r#"{{"V":{n},"W":"{wide}"}}"#);
+        // Some rows are late, and some too late.
+        let time = (round * 10 - [0, 0, 5, 18, 33, 60][n as usize % 6]).max(0);
+        inputs.push(input("in", &key, &value, time));
+        if n % 2 == 0 {
+            inputs.push(input("in2", &key, &value, time + n % 7));
+        }
+    }
+    inputs
+}
+
+/// Outputs, the largest number of bytes held after a commit, and the entries in the stores at the end.
+fn run_timed(query: &str, config: DriverConfig, restarts: bool) -> (Vec<String>, usize, usize) {
+    let mut fixture = Fixture::new(&format!("{STREAMS}{query}"), config);
+    let mut most = 0;
+    for round in 0..24 {
+        fixture.produce(&timed_inputs(round));
+        fixture.driver.run().expect("queries run");
+        most = most.max(fixture.driver.resident_bytes());
+        if restarts && round % 5 == 4 {
+            fixture.driver.restart().expect("state is restored");
+        }
+    }
+    (fixture.outputs("O"), most, fixture.stored_entries())
+}
+
+#[test]
+fn sessions_and_rows_of_joins_are_bounded_in_bytes() {
+    let bounded = |bytes| DriverConfig { resident_bytes_max: bytes, ..DriverConfig::default() };
+    for query in OF_A_TIME {
+        let (expected, unbounded, entries) = run_timed(query, DriverConfig::default(), false);
+        assert!(unbounded > 4 * BUDGET_BYTES, "{query}: the test needs more: {unbounded}");
+        let (actual, most, left) = run_timed(query, bounded(BUDGET_BYTES), true);
+        assert!(actual == expected, "{query}: results depend on memory");
+        assert!(most < 2 * BUDGET_BYTES, "{query}: {most} of {BUDGET_BYTES}");
+        // What expires goes, if not at once.
+        assert!(left < entries * 3 / 2, "{query}: {left} entries, not {entries}");
+        let (actual, _, _) = run_timed(query, bounded(1), false);
+        assert!(actual == expected, "{query}: results depend on memory");
+    }
+}

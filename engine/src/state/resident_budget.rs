@@ -2,7 +2,7 @@
 //!
 //! Every store reports at its commits how much it holds. While all of them hold more than the bound, each that commits
 //! keeps its share of the bound only; forgotten rows are read back from the store when they are needed. Rows changed since the last
-//! commit, the rows of stream-stream joins and sessions cannot be forgotten: they count, and others make room for them.
+//! commit cannot be forgotten: they count, and others make room for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,6 +64,11 @@ impl ResidentShare {
         self.bytes = bytes;
     }
 
+    /// Bytes that no store holds yet.
+    pub fn room(&self) -> usize {
+        self.budget.bytes_max.saturating_sub(self.budget.used_bytes())
+    }
+
     /// How many of its `entries` the store may keep: fewer than all while the budget is exceeded, and then a quarter less than
     /// its share, so that not every commit has to forget something.
     pub fn entries_max(&self, entries: usize) -> usize {
@@ -93,13 +98,14 @@ mod tests {
         a.hold(600);
         b.hold(400);
         assert_eq!((a.entries_max(60), b.entries_max(40)), (60, 40));
+        assert_eq!(a.room(), 0);
         b.hold(1_400);
-        assert_eq!(budget.used_bytes(), 2_000);
+        assert_eq!((budget.used_bytes(), a.room()), (2_000, 0));
         assert_eq!((a.entries_max(60), b.entries_max(140)), (23, 53));
         b.hold(300);
         assert_eq!(a.entries_max(60), 60);
         drop(a);
-        assert_eq!(budget.used_bytes(), 300);
+        assert_eq!((budget.used_bytes(), b.room()), (300, 700));
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl TopologyBuilder<'_> {
             }
             WindowBounds::Session { gap_ms } => {
                 let windows = SessionWindows { gap_ms, grace_ms, retention_ms };
-                Box::new(SessionAggregateOperator::new(slots, windows, config))
+                let operator = SessionAggregateOperator::new(slots, windows, config);
+                Box::new(operator.with_resident_max(self.config.resident_rows_max))
             }
         }
     }
@@ -124,13 +125,16 @@ impl TopologyBuilder<'_> {
         let retention = window.retention_ms();
         let buffer = |builder: &mut Self, name: &str, schema: &LogicalSchema| {
             WindowBuffer::new(builder.add_store(sub, name), side_types(schema), retention)
+                .with_resident_max(builder.config.resident_rows_max)
                 .with_share(builder.context.resident.share())
         };
         let buffers = [
             buffer(self, "KSTREAM-JOINTHIS-store", step.left.schema()),
             buffer(self, "KSTREAM-JOINOTHER-store", step.right.schema()),
         ];
-        let unmatched = UnmatchedRows::new(self.add_store(sub, "KSTREAM-OUTERSHARED-store"));
+        let unmatched = UnmatchedRows::new(self.add_store(sub, "KSTREAM-OUTERSHARED-store"))
+            .with_resident_max(self.config.resident_rows_max)
+            .with_share(self.context.resident.share());
         let name = self.unique_name("Join");
         let reporter = self.context.reporter(&name);
         let operator = StreamStreamJoinOperator::new(step.kind, window, buffers, unmatched, reporter);

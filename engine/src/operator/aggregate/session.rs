@@ -8,16 +8,22 @@ use arrow::array::{ArrayRef, UInt32Array};
 use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
 use crate::error::Result;
-use crate::operator::aggregate::slots::Slots;
+use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots};
 use crate::operator::aggregate::{Emission, EmissionConfig};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::state::backend::KeyRange;
+use crate::state::evicted_entries::EvictedEntries;
 use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_codec::row_header;
 use crate::state::task_state::{META_KEY, TaskState};
 
-/// Bytes of a session in the indexes by key and by end, about.
+/// Bytes of a session in the indexes by key and by end, about, besides its key.
 const SESSION_BYTES: usize = 96;
+/// Bytes of the key of a session that is not in memory, about, besides the key itself.
+const UNFINISHED_BYTES: usize = 64;
+
+/// The start of a session in its store key.
+const START_BYTES: usize = 8;
 
 /// Units: ms. Session bounds are both inclusive: the times of the first and the last row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +61,20 @@ pub struct SessionAggregateOperator {
     /// The final rows of sessions that end before this were emitted. What was stored with a stream time was emitted for that
     /// stream time, so that a restart knows it.
     emitted_end: i64,
-    /// Sessions of each key, sorted by start. Keys are encoded key columns.
+    /// Sessions of each key, sorted by start. Keys are encoded key columns. Of a key all sessions are in memory, or none.
     sessions: HashMap<Box<[u8]>, Vec<u32>, foldhash::fast::FixedState>,
     /// Slots by the end of their session.
     by_end: BTreeMap<i64, BTreeSet<u32>>,
+    /// Sessions that are not in memory, by their ends.
+    evicted: EvictedEntries,
+    /// End and store key of those whose final row is still to come.
+    unfinished: BTreeSet<(i64, Box<[u8]>)>,
+    /// Bytes of the keys of the indexes, and of unfinished sessions.
+    key_bytes: usize,
+    unfinished_bytes: usize,
+    resident_max: usize,
+    /// Rows since the last commit.
+    rows: usize,
     /// Sessions emitted since the last commit that no longer exist, with the time of their last row (deferred emission).
     removed: Vec<Removed>,
     opened: bool,
@@ -98,6 +114,7 @@ struct Pending {
 impl SessionAggregateOperator {
     pub fn new(slots: Slots, windows: SessionWindows, config: EmissionConfig) -> SessionAggregateOperator {
         SessionAggregateOperator {
+            evicted: EvictedEntries::new(slots.store()),
             slots: slots.of_sessions(),
             windows,
             config,
@@ -107,54 +124,138 @@ impl SessionAggregateOperator {
             observed_end: i64::MIN,
             sessions: HashMap::default(),
             by_end: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            key_bytes: 0,
+            unfinished_bytes: 0,
+            resident_max: RESIDENT_GROUPS_MAX,
+            rows: 0,
             removed: Vec::new(),
             opened: false,
             keys: EncodedKeys::default(),
         }
     }
 
-    /// Reads every session of the store: gaps and closing need them by key and by end.
+    /// Bounds the number of sessions kept in memory after a commit.
+    #[must_use]
+    pub fn with_resident_max(self, sessions: usize) -> SessionAggregateOperator {
+        SessionAggregateOperator { resident_max: sessions.max(1), ..self }
+    }
+
+    /// Reads every session of the store if there is room for all, and none otherwise.
     fn open(&mut self, state: &TaskState) -> Result<()> {
         if self.opened {
             return Ok(());
         }
         self.opened = true;
         let store = self.slots.store();
-        let mut stored: Vec<(Vec<u8>, i64, i64, Vec<u8>)> = Vec::new();
-        let mut time = None;
-        state.scan(store, &KeyRange::all(), &mut |key, value| {
-            if key == META_KEY {
-                time = value.split_first_chunk::<8>().map(|(time, end)| {
-                    (
-                        i64::from_le_bytes(*time),
-                        end.first_chunk::<8>().map_or(i64::MIN, |e| i64::from_le_bytes(*e)),
-                    )
-                });
-            } else if let (Some((key, start)), Some((_, end))) = (split_window_start(key), row_header(value))
-            {
-                stored.push((key.to_vec(), start, end, value.to_vec()));
+        if let Some(meta) = state.get(store, META_KEY)?
+            && let Some((time, end)) = meta.split_first_chunk::<8>()
+        {
+            self.stream_time = i64::from_le_bytes(*time);
+            self.observed_end = end.first_chunk::<8>().map_or(i64::MIN, |e| i64::from_le_bytes(*e));
+        }
+        self.stored = (self.stream_time, self.observed_end);
+        self.emitted_end = self.windows.close_time(self.stream_time);
+        let (mut bytes, bytes_max) = (0, self.slots.room());
+        let mut stored = Some(Vec::new());
+        state.scan(store, &KeyRange::all(), &mut |stored_key, value| {
+            let (Some((key, start)), Some((_, end))) = (split_window_start(stored_key), row_header(value))
+            else {
+                return ControlFlow::Continue(());
+            };
+            self.note_evicted(stored_key.into(), end);
+            bytes += SESSION_BYTES + key.len() + Slots::bytes_of(key, value);
+            match &mut stored {
+                Some(all) if bytes <= bytes_max && all.len() < self.resident_max => {
+                    all.push((key.to_vec(), start, end, value.to_vec()));
+                }
+                _ => stored = None,
             }
             ControlFlow::Continue(())
         })?;
-        (self.stream_time, self.observed_end) = time.unwrap_or((i64::MIN, i64::MIN));
-        self.stored = (self.stream_time, self.observed_end);
-        self.emitted_end = self.windows.close_time(self.stream_time);
+        if let Some(stored) = stored {
+            self.load(stored)?;
+        }
+        self.slots.hold(self.index_bytes());
+        Ok(())
+    }
+
+    /// Takes sessions that were evicted back into memory: key, start, end, stored row.
+    fn load(&mut self, sessions: Vec<(Vec<u8>, i64, i64, Vec<u8>)>) -> Result<()> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
         let (mut slots, mut rows) = (Vec::new(), Vec::new());
-        for (key, start, end, bytes) in stored {
-            slots.push(self.create(&key, start, end));
+        for (key, start, end, bytes) in sessions {
+            let slot = self.create(&key, start, end);
+            if !self.unfinished.is_empty() {
+                let stored_key: Box<[u8]> = self.slots.store_key(slot).into();
+                if self.unfinished.remove(&(end, stored_key)) {
+                    self.unfinished_bytes -= UNFINISHED_BYTES + key.len();
+                }
+            }
+            slots.push(slot);
             rows.push(bytes);
         }
+        self.evicted.loaded(slots.len());
         self.slots.load(&slots, &rows)
+    }
+
+    /// A session is in the store and not in memory.
+    fn note_evicted(&mut self, stored_key: Box<[u8]>, end: i64) {
+        self.evicted.add(end);
+        if matches!(self.config.emission, Emission::Final(_)) && end >= self.emitted_end {
+            self.unfinished_bytes += UNFINISHED_BYTES + stored_key.len().saturating_sub(START_BYTES);
+            self.unfinished.insert((end, stored_key));
+        }
+    }
+
+    /// Reads all sessions of these keys, of which none is in memory.
+    fn read_back(&mut self, keys: BTreeSet<Box<[u8]>>, state: &TaskState) -> Result<()> {
+        let mut found = Vec::new();
+        for key in keys {
+            state.scan(self.slots.store(), &KeyRange::prefix(&key), &mut |stored_key, value| {
+                if let (Some((_, start)), Some((_, end))) =
+                    (split_window_start(stored_key), row_header(value))
+                {
+                    found.push((key.to_vec(), start, end, value.to_vec()));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        self.load(found)
+    }
+
+    /// Reads the sessions of a batch's keys back.
+    fn load_missing(&mut self, batch: &RowBatch, state: &TaskState) -> Result<()> {
+        if self.evicted.is_empty() {
+            return Ok(());
+        }
+        let keys = (0..batch.len()).map(|row| self.keys.get(row));
+        let missing = keys.filter(|key| !self.sessions.contains_key(*key)).map(Box::from).collect();
+        self.read_back(missing, state)
     }
 
     fn create(&mut self, key: &[u8], start: i64, end: i64) -> u32 {
         let slot = self.slots.create(0, key, start, end);
-        let slots = &self.slots;
-        let list = self.sessions.entry(key.into()).or_default();
-        let at = list.partition_point(|s| slots.get(*s).window_start < start);
-        list.insert(at, slot);
-        self.by_end.entry(end).or_default().insert(slot);
+        self.link(slot);
         slot
+    }
+
+    /// Puts a session into the indexes.
+    fn link(&mut self, slot: u32) {
+        let slots = &self.slots;
+        let entry = slots.get(slot);
+        let list = match self.sessions.get_mut(&entry.key) {
+            Some(list) => list,
+            None => {
+                self.key_bytes += entry.key.len();
+                self.sessions.entry(entry.key.clone()).or_default()
+            }
+        };
+        let at = list.partition_point(|s| slots.get(*s).window_start < entry.window_start);
+        list.insert(at, slot);
+        self.by_end.entry(entry.window_end).or_default().insert(slot);
     }
 
     /// Takes a session out of the indexes; its slot stays.
@@ -168,6 +269,7 @@ impl SessionAggregateOperator {
             }
             if list.is_empty() {
                 self.sessions.remove(&entry.key);
+                self.key_bytes -= entry.key.len();
             }
         }
         if let Some(set) = self.by_end.get_mut(&end) {
@@ -212,7 +314,7 @@ impl SessionAggregateOperator {
         }
         if time > self.stream_time {
             self.stream_time = time;
-            self.emit_closed(batch, pending, out)?;
+            self.emit_closed(batch, pending, context.state, out)?;
         }
         let close_time = self.windows.close_time(self.stream_time);
         let key = self.keys.get(row).to_vec();
@@ -285,12 +387,7 @@ impl SessionAggregateOperator {
         let entry = self.slots.get_mut(slot);
         entry.window_start = start;
         entry.window_end = end;
-        let key = entry.key.clone();
-        let slots = &self.slots;
-        let list = self.sessions.entry(key).or_default();
-        let at = list.partition_point(|s| slots.get(*s).window_start < start);
-        list.insert(at, slot);
-        self.by_end.entry(end).or_default().insert(slot);
+        self.link(slot);
     }
 
     /// Applies pending rows to the accumulators and emits what they changed.
@@ -317,11 +414,21 @@ impl SessionAggregateOperator {
 
     /// Emits the final rows of sessions that stream time has closed: at once, since a later row may still extend them. They stay
     /// in the store until they expire.
-    fn emit_closed(&mut self, batch: &RowBatch, pending: &mut Pending, out: &mut Output) -> Result<()> {
+    fn emit_closed(
+        &mut self,
+        batch: &RowBatch,
+        pending: &mut Pending,
+        state: &TaskState,
+        out: &mut Output,
+    ) -> Result<()> {
         let close_time = self.windows.close_time(self.stream_time);
         if !matches!(self.config.emission, Emission::Final(_)) || close_time <= self.emitted_end {
             return Ok(());
         }
+        let to_come = self.unfinished.iter().take_while(|(end, _)| *end < close_time);
+        let keys: BTreeSet<Box<[u8]>> =
+            to_come.filter_map(|(_, key)| Some(split_window_start(key)?.0.into())).collect();
+        self.read_back(keys, state)?;
         let ended = self.by_end.range(self.emitted_end..close_time);
         let mut closed: Vec<u32> = ended.flat_map(|(_, s)| s.iter().copied()).collect();
         self.emitted_end = close_time;
@@ -346,7 +453,7 @@ impl SessionAggregateOperator {
     }
 
     /// Forgets sessions beyond retention, but none whose final row is still to come.
-    fn expire(&mut self, state: &mut TaskState) {
+    fn expire(&mut self, state: &mut TaskState) -> Result<()> {
         let oldest = self.stream_time.saturating_sub(self.windows.retention_ms);
         let oldest = match self.config.emission {
             Emission::Final(_) => oldest.min(self.emitted_end.saturating_sub(1)),
@@ -354,6 +461,27 @@ impl SessionAggregateOperator {
         };
         let expired: Vec<u32> = self.by_end.range(..=oldest).flat_map(|(_, s)| s.iter().copied()).collect();
         expired.into_iter().for_each(|slot| self.forget(slot, state));
+        let rows = std::mem::take(&mut self.rows);
+        self.evicted.expire(oldest, rows, state, |_, value| Some(row_header(value)?.1))
+    }
+
+    /// Forgets in memory the sessions of keys beyond the bounds, those that ended first before others. All are clean.
+    fn evict(&mut self) {
+        let Some(kept) = self.slots.groups_kept(self.resident_max, self.index_bytes()) else { return };
+        while self.slots.len() > kept {
+            let first = self.by_end.first_key_value().and_then(|(_, slots)| slots.first());
+            let Some(key) = first.map(|slot| self.slots.get(*slot).key.clone()) else { return };
+            for slot in self.sessions.get(&key).cloned().unwrap_or_default() {
+                self.note_evicted(self.slots.store_key(slot).into(), self.slots.get(slot).window_end);
+                self.unlink(slot);
+                self.slots.release(slot);
+            }
+        }
+        self.slots.hold(self.index_bytes());
+    }
+
+    fn index_bytes(&self) -> usize {
+        self.slots.len() * SESSION_BYTES + self.key_bytes + self.unfinished_bytes
     }
 }
 
@@ -418,6 +546,8 @@ impl Operator for SessionAggregateOperator {
     ) -> Result<()> {
         self.open(context.state)?;
         self.keys.encode(&batch.key, batch.len())?;
+        self.load_missing(&batch, context.state)?;
+        self.rows += batch.len();
         let mut pending = Pending::default();
         for row in 0..batch.len() {
             self.process_row(&batch, row, &mut pending, context, out)?;
@@ -438,9 +568,8 @@ impl Operator for SessionAggregateOperator {
             let meta = [self.stream_time.to_le_bytes(), self.observed_end.to_le_bytes()].concat();
             context.state.put(self.slots.store(), META_KEY.to_vec(), Some(meta));
         }
-        self.expire(context.state);
-        // Sessions stay in memory whatever they take: gaps and closing need all of them.
-        self.slots.hold(self.slots.len() * SESSION_BYTES);
+        self.expire(context.state)?;
+        self.evict();
         Ok(())
     }
 }

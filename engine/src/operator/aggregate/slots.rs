@@ -85,6 +85,16 @@ impl Slots {
         self.share.hold(self.slots.len() * SLOT_BYTES + self.bytes + others);
     }
 
+    /// Bytes that no store of the node holds yet.
+    pub fn room(&self) -> usize {
+        self.share.room()
+    }
+
+    /// Bytes that a group of this key and stored state takes, about.
+    pub fn bytes_of(key: &[u8], state: &[u8]) -> usize {
+        SLOT_BYTES + slot_bytes(key.len(), state.len()) as usize
+    }
+
     /// Notes the same, and gives how many groups are to stay in memory, if that is not all:
     /// there are more than `groups_max`, or the stores of the node hold too much.
     pub fn groups_kept(&mut self, groups_max: usize, others: usize) -> Option<usize> {

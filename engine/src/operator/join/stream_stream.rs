@@ -12,13 +12,13 @@ use crate::batch::{RowBatch, some_bits};
 use crate::error::Result;
 use crate::operator::join::side::side_columns;
 use crate::operator::join::stream_stream::unmatched::{Unmatched, UnmatchedRows};
-use crate::operator::join::stream_stream::window_buffer::WindowBuffer;
+use crate::operator::join::stream_stream::window_buffer::{BufferedRow, WindowBuffer};
 use crate::operator::keys::{NULL_KEY, batch_keys, null_keys};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::processing_log::StepReporter;
 use crate::state::key_codec::{EncodedKeys, split_window_start};
 use crate::state::row_arena::NO_ROW;
-use crate::state::task_state::META_KEY;
+use crate::state::task_state::{META_KEY, TaskState};
 
 /// The older behaviour without GRACE PERIOD keeps rows this long.
 pub const DEFAULT_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -70,6 +70,8 @@ pub struct StreamStreamJoinOperator {
     stored_time: i64,
     opened: bool,
     keys: EncodedKeys,
+    /// Room for the partners of a row.
+    found: Vec<BufferedRow>,
     reporter: StepReporter,
 }
 
@@ -102,6 +104,7 @@ impl StreamStreamJoinOperator {
             stored_time: i64::MIN,
             opened: false,
             keys: EncodedKeys::default(),
+            found: Vec::new(),
             reporter,
         }
     }
@@ -140,69 +143,79 @@ impl StreamStreamJoinOperator {
     }
 
     /// Emits unmatched rows whose window has closed.
-    fn emit_unmatched(&mut self, trigger: u32, ends: Option<WindowEnds>, pairs: &mut Vec<Pair>) {
-        let Some(grace) = self.window.grace_ms else { return };
+    fn emit_unmatched(
+        &mut self,
+        trigger: u32,
+        ends: Option<WindowEnds>,
+        state: &TaskState,
+        pairs: &mut Vec<Pair>,
+    ) -> Result<()> {
+        let Some(grace) = self.window.grace_ms else { return Ok(()) };
         let closed = |row: &Unmatched| {
             let (_, after) = self.window.reach(row.is_primary);
             JoinWindow::is_past(row.time, after, grace, self.stream_time)
         };
         let earliest = self.window.before_ms.min(self.window.after_ms);
-        let may_be_past = |time: i64| JoinWindow::is_past(time, earliest, grace, self.stream_time);
+        let stream_time = self.stream_time;
+        let may_be_past = |time: i64| JoinWindow::is_past(time, earliest, grace, stream_time);
         if !self.unmatched.first_time().is_some_and(may_be_past) {
-            return;
+            return Ok(());
         }
         let found: Vec<Unmatched> = self
             .unmatched
-            .iter()
-            .take_while(|r| may_be_past(r.time))
+            .take_while(|r| may_be_past(r.time), state)?
             .filter(|r| closed(r))
             .cloned()
             .collect();
         for row in found {
-            self.unmatched.remove(&row);
+            self.unmatched.remove(&row, state)?;
             let primary = self.primary_port();
             let port = if row.is_primary { primary } else { 1 - primary };
-            let Some(buffered) = self.buffers[port].find(&row.key, row.time, row.sequence) else { continue };
+            let buffered = self.buffers[port].find(&row.key, row.time, row.sequence, state)?;
+            let Some(buffered) = buffered else { continue };
             let mut slots = [NO_ROW; 2];
             slots[port] = buffered.slot;
             let start = ends.map_or(0, |ends| window_start(&row.key, ends));
             let window = (start, buffered.window_end);
             pairs.push(Pair { slots, time: row.time, window, trigger, null_key: false });
         }
+        Ok(())
     }
 
+    /// Gives true if the row was buffered.
     fn process_row(
         &mut self,
         port: usize,
         batch: &RowBatch,
-        row: usize,
-        slot: u32,
+        (row, slot): (usize, u32),
+        state: &TaskState,
         pairs: &mut Vec<Pair>,
-    ) -> bool {
+    ) -> Result<bool> {
         let time = batch.rowtime[row];
         let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
         let is_primary = port == self.primary_port();
         if time >= self.stream_time {
             self.stream_time = time;
-            self.emit_unmatched(row as u32, batch.window.as_ref().map(|w| w.kind), pairs);
+            self.emit_unmatched(row as u32, batch.window.as_ref().map(|w| w.kind), state, pairs)?;
         }
         let key = self.keys.get(row);
         let is_buffered = self.buffers[port].push(key, time, window.1, slot);
         let (before, after) = self.window.reach(is_primary);
         let (from, to) = (time.saturating_sub(before).max(0), time.saturating_add(after).max(0));
-        let matches = self.buffers[1 - port].matches(key, from, to);
+        let matches = self.buffers[1 - port].matches(key, from, to, state, &mut self.found)?;
         for other in matches {
             let mut slots = [slot; 2];
             slots[1 - port] = other.slot;
             let time = time.max(other.time);
             pairs.push(Pair { slots, time, window, trigger: row as u32, null_key: false });
             if !self.unmatched.is_empty() {
-                self.unmatched.remove(&Unmatched {
+                let partner = Unmatched {
                     time: other.time,
                     is_primary: !is_primary,
                     key: key.into(),
                     sequence: other.sequence,
-                });
+                };
+                self.unmatched.remove(&partner, state)?;
             }
         }
         if matches.is_empty() && self.is_outer(port) {
@@ -215,11 +228,11 @@ impl StreamStreamJoinOperator {
                 self.unmatched.add(Unmatched { time, is_primary, key: key.into(), sequence });
             }
         }
-        is_buffered
+        Ok(is_buffered)
     }
 
     /// The pairs as rows.
-    fn emitted(&self, batch: &RowBatch, pairs: &[Pair]) -> Result<RowBatch> {
+    fn emitted(&mut self, batch: &RowBatch, pairs: &[Pair]) -> Result<RowBatch> {
         let slots = |port: usize| pairs.iter().map(|p| p.slots[port]).collect::<Vec<u32>>();
         let (left, right) = (slots(0), slots(1));
         let mut value = self.buffers[0].gather(&left)?;
@@ -299,7 +312,7 @@ impl Operator for StreamStreamJoinOperator {
                     self.reporter.record_error(NULL_KEY);
                 }
                 dropped.push(slot);
-            } else if !self.process_row(port, &batch, row, slot, &mut pairs) {
+            } else if !self.process_row(port, &batch, (row, slot), context.state, &mut pairs)? {
                 dropped.push(slot);
                 late += 1;
             }
@@ -307,7 +320,7 @@ impl Operator for StreamStreamJoinOperator {
         self.reporter.late_rows(late, self.stream_time);
         out.emit(self.emitted(&batch, &pairs)?);
         dropped.into_iter().for_each(|slot| self.buffers[port].drop_columns(slot));
-        Ok(())
+        self.buffers.iter_mut().try_for_each(WindowBuffer::release)
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {

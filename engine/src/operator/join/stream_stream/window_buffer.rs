@@ -1,7 +1,7 @@
 //! The rows of one stream that a row of the other may still join.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use arrow::array::ArrayRef;
 use weir_sql::types::SqlType;
@@ -9,10 +9,12 @@ use weir_sql::types::SqlType;
 use crate::error::Result;
 use crate::state::backend::{KeyRange, StoreId};
 use crate::state::column_reader::ColumnReader;
+use crate::state::evicted_entries::EvictedEntries;
 use crate::state::key_codec::{encode_window_start, split_window_start};
 use crate::state::resident_budget::ResidentShare;
-use crate::state::row_arena::RowArena;
-use crate::state::row_codec::{RowDecoder, encode_row};
+use crate::state::row_arena::{NO_ROW, RowArena};
+use crate::state::row_codec::{RowDecoder, encode_row, row_header};
+use crate::state::table_store::RESIDENT_ROWS_MAX;
 use crate::state::task_state::{META_KEY, TaskState};
 
 /// A buffered row.
@@ -28,7 +30,10 @@ pub struct BufferedRow {
     stored: bool,
 }
 
-/// Rows by key and time, for as long as the buffer retains them. All are held in memory; the store has them for restarts.
+/// Rows by key and time, for as long as the buffer retains them. The store has all of them; the newest are in memory, too.
+///
+/// Rows are looked for with [`WindowBuffer::matches`] and [`WindowBuffer::find`], then gathered;
+/// [`WindowBuffer::release`] ends the batch.
 ///
 /// Store keys are the row's key, its time and its sequence number.
 #[derive(Debug)]
@@ -43,15 +48,29 @@ pub struct WindowBuffer {
     /// Largest time buffered.
     observed: i64,
     sequence: i64,
+    /// Rows up to this time are in memory only until they are written.
+    evicted_until: i64,
+    evicted: EvictedEntries,
+    /// Rows read back for this batch, and where their columns are once they are decoded.
+    read: RowDecoder,
+    read_slots: Vec<u32>,
+    resident_max: usize,
     share: ResidentShare,
+    /// Bytes of the keys in memory.
+    key_bytes: usize,
 }
 
-/// Bytes of a buffered row besides its columns: its key, twice, and its places in the indexes.
-const BUFFERED_BYTES: usize = 160;
+/// Bytes of a buffered row besides its key and its columns: its places in the indexes.
+const BUFFERED_BYTES: usize = 120;
+/// Decoded rows are about so many times as large as their bytes in the store.
+const DECODED_FACTOR: usize = 3;
+/// Marks the slot of a row that was read back for a batch; the rest is its number.
+const READ: u32 = 1 << 31;
 
 impl WindowBuffer {
     pub fn new(store: StoreId, types: Vec<SqlType>, retention_ms: i64) -> WindowBuffer {
         let arena = RowArena::new(types.iter().map(SqlType::to_arrow).collect());
+        let read = RowDecoder::new(&types);
         WindowBuffer {
             store,
             types,
@@ -62,7 +81,13 @@ impl WindowBuffer {
             added: Vec::new(),
             observed: i64::MIN,
             sequence: 0,
+            evicted_until: i64::MIN,
+            evicted: EvictedEntries::new(store),
+            read,
+            read_slots: Vec::new(),
+            resident_max: RESIDENT_ROWS_MAX,
             share: ResidentShare::default(),
+            key_bytes: 0,
         }
     }
 
@@ -70,6 +95,12 @@ impl WindowBuffer {
     #[must_use]
     pub fn with_share(self, share: ResidentShare) -> WindowBuffer {
         WindowBuffer { share, ..self }
+    }
+
+    /// Bounds the number of rows kept in memory after a commit.
+    #[must_use]
+    pub fn with_resident_max(self, rows: usize) -> WindowBuffer {
+        WindowBuffer { resident_max: rows.max(1), ..self }
     }
 
     pub fn store(&self) -> StoreId {
@@ -86,8 +117,34 @@ impl WindowBuffer {
         self.arena.remove(slot);
     }
 
-    pub fn gather(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.arena.gather(slots)
+    /// The columns of rows that were added or found.
+    pub fn gather(&mut self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        if !self.read.is_empty() {
+            let rows = self.read.finish();
+            let all: Vec<u32> = (0..rows.rowtimes.len() as u32).collect();
+            self.read_slots.extend(self.arena.insert(&rows.columns, &all)?);
+        }
+        if self.read_slots.is_empty() {
+            return self.arena.gather(slots);
+        }
+        let place = |slot: &u32| match *slot {
+            NO_ROW => NO_ROW,
+            slot if slot & READ == 0 => slot,
+            read => self.read_slots[(read & !READ) as usize],
+        };
+        self.arena.gather(&slots.iter().map(place).collect::<Vec<u32>>())
+    }
+
+    /// Ends a batch: forgets the rows that were read back for it.
+    pub fn release(&mut self) -> Result<()> {
+        if self.read_slots.is_empty() && self.read.is_empty() {
+            return Ok(());
+        }
+        self.read = RowDecoder::new(&self.types);
+        for slot in self.read_slots.drain(..) {
+            self.arena.remove(slot);
+        }
+        self.arena.compact()
     }
 
     /// Buffers a row. Gives false if it is older than what is retained.
@@ -108,23 +165,93 @@ impl WindowBuffer {
         let at = list.partition_point(|r| (r.time, r.sequence) < (row.time, row.sequence));
         list.insert(at, row);
         self.by_time.entry(row.time).or_default().push(key.into());
+        self.key_bytes += key.len();
     }
 
     fn is_retained(&self, time: i64) -> bool {
         time > self.observed.saturating_sub(self.retention_ms)
     }
 
-    /// Rows of a key with times `from..=to` that are still retained, oldest first.
-    pub fn matches(&self, key: &[u8], from: i64, to: i64) -> &[BufferedRow] {
-        let Some(list) = self.rows.get(key) else { return &[] };
+    /// Rows of a key with times `from..=to` that are still retained, oldest first. `found` is room for them.
+    pub fn matches<'a>(
+        &'a mut self,
+        key: &[u8],
+        from: i64,
+        to: i64,
+        state: &TaskState,
+        found: &'a mut Vec<BufferedRow>,
+    ) -> Result<&'a [BufferedRow]> {
         let from = from.max(self.observed.saturating_sub(self.retention_ms).saturating_add(1));
+        if from > self.evicted_until {
+            return Ok(self.in_memory(key, from, to));
+        }
+        found.clear();
+        self.read_back(key, from, to.min(self.evicted_until), state, found)?;
+        found.extend_from_slice(self.in_memory(key, from, to));
+        // Rows that are not written yet may be older than what was read.
+        found.sort_by_key(|row| (row.time, row.sequence));
+        Ok(found.as_slice())
+    }
+
+    fn in_memory(&self, key: &[u8], from: i64, to: i64) -> &[BufferedRow] {
+        let Some(list) = self.rows.get(key) else { return &[] };
         let start = list.partition_point(|r| r.time < from);
         let end = list.partition_point(|r| r.time <= to);
         &list[start.min(end)..end]
     }
 
+    /// Reads rows of a key that are not in memory: those that are written, with times up to `evicted_until`.
+    fn read_back(
+        &mut self,
+        key: &[u8],
+        from: i64,
+        to: i64,
+        state: &TaskState,
+        found: &mut Vec<BufferedRow>,
+    ) -> Result<()> {
+        if from > to {
+            return Ok(());
+        }
+        let range = KeyRange {
+            from: Bound::Included(buffer_key(key, from, i64::MIN)),
+            to: Bound::Included(buffer_key(key, to, i64::MAX)),
+        };
+        let (read, before) = (&mut self.read, self.read_slots.len());
+        let mut failed = None;
+        state.scan(self.store, &range, &mut |key, value| {
+            let Some((_, time, sequence)) = split_key(key) else { return ControlFlow::Continue(()) };
+            let slot = READ | (before + read.len()) as u32;
+            if let Err(error) = read.push(value) {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            let window_end = row_header(value).map_or(0, |(_, end)| end);
+            found.push(BufferedRow { time, sequence, slot, window_end, stored: true });
+            ControlFlow::Continue(())
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
     /// The row of this time and sequence number.
-    pub fn find(&self, key: &[u8], time: i64, sequence: i64) -> Option<BufferedRow> {
+    pub fn find(
+        &mut self,
+        key: &[u8],
+        time: i64,
+        sequence: i64,
+        state: &TaskState,
+    ) -> Result<Option<BufferedRow>> {
+        if let Some(row) = self.find_in_memory(key, time, sequence) {
+            return Ok(Some(row));
+        }
+        if time > self.evicted_until {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        self.read_back(key, time, time, state, &mut found)?;
+        Ok(found.into_iter().find(|row| row.sequence == sequence))
+    }
+
+    fn find_in_memory(&self, key: &[u8], time: i64, sequence: i64) -> Option<BufferedRow> {
         let list = self.rows.get(key)?;
         position(list, time, sequence).map(|at| list[at])
     }
@@ -134,10 +261,11 @@ impl WindowBuffer {
         self.sequence
     }
 
-    /// Reads everything back from the store.
+    /// Reads everything back from the store if there is room for it, and nothing otherwise.
     pub fn open(&mut self, state: &TaskState) -> Result<()> {
+        let (mut bytes, bytes_max) = (0, self.share.room());
         let mut keys = Vec::new();
-        let mut decoder = RowDecoder::new(&self.types);
+        let mut decoder = Some(RowDecoder::new(&self.types));
         let mut failed = None;
         state.scan(self.store, &KeyRange::all(), &mut |key, value| {
             if key == META_KEY {
@@ -147,6 +275,14 @@ impl WindowBuffer {
                 }
                 return ControlFlow::Continue(());
             }
+            let Some((_, time, _)) = split_key(key) else { return ControlFlow::Continue(()) };
+            self.evicted.add(time);
+            self.evicted_until = self.evicted_until.max(time);
+            bytes += BUFFERED_BYTES + 2 * key.len() + DECODED_FACTOR * value.len();
+            if bytes > bytes_max || keys.len() == self.resident_max {
+                (decoder, keys) = (None, Vec::new());
+            }
+            let Some(decoder) = &mut decoder else { return ControlFlow::Continue(()) };
             if let Err(error) = decoder.push(value) {
                 failed = Some(error);
                 return ControlFlow::Break(());
@@ -154,28 +290,36 @@ impl WindowBuffer {
             keys.push(key.to_vec());
             ControlFlow::Continue(())
         })?;
-        if let Some(error) = failed {
-            return Err(error);
+        match (failed, decoder) {
+            (Some(error), _) => Err(error),
+            (None, Some(decoder)) => self.fill(&keys, decoder),
+            (None, None) => Ok(()),
         }
+    }
+
+    /// Takes all rows of the store into memory.
+    fn fill(&mut self, keys: &[Vec<u8>], mut decoder: RowDecoder) -> Result<()> {
         let rows = decoder.finish();
         let all: Vec<u32> = (0..keys.len() as u32).collect();
         let slots = self.arena.insert(&rows.columns, &all)?;
         for (i, key) in keys.iter().enumerate() {
-            let Some((key, sequence)) = split_window_start(key) else { continue };
-            let Some((key, time)) = split_window_start(key) else { continue };
+            let Some((key, time, sequence)) = split_key(key) else { continue };
             let (slot, window_end) = (slots[i], rows.extras[i]);
             self.insert(key, BufferedRow { time, sequence, slot, window_end, stored: true });
         }
+        (self.evicted, self.evicted_until) = (EvictedEntries::new(self.store), i64::MIN);
+        self.hold();
         Ok(())
     }
 
-    /// Hands new rows to the store, forgets expired ones. Rows from `keep_from` on stay: they may still come out unmatched.
+    /// Hands new rows to the store, forgets expired ones, and in memory those beyond the bounds. Rows from `keep_from` on stay:
+    /// they may still come out unmatched.
     pub fn flush(&mut self, keep_from: Option<i64>, state: &mut TaskState) -> Result<()> {
         let expired = self.observed.saturating_sub(self.retention_ms);
         let expired = keep_from.map_or(expired, |from| expired.min(from.saturating_sub(1)));
         let added = std::mem::take(&mut self.added);
-        let changed = !added.is_empty();
-        let rows: Vec<_> = added.iter().filter_map(|(k, t, s)| Some((k, self.find(k, *t, *s)?))).collect();
+        let rows: Vec<_> =
+            added.iter().filter_map(|(k, t, s)| Some((k, self.find_in_memory(k, *t, *s)?))).collect();
         let slots: Vec<u32> = rows.iter().map(|(_, r)| r.slot).collect();
         let columns = self.arena.gather(&slots)?;
         let readers = ColumnReader::all(&columns)?;
@@ -194,21 +338,64 @@ impl WindowBuffer {
                 list[at].stored = true;
             }
         }
-        if changed {
+        if !added.is_empty() {
             let mut meta = self.observed.to_le_bytes().to_vec();
             meta.extend_from_slice(&self.sequence.to_le_bytes());
             state.put(self.store, META_KEY.to_vec(), Some(meta));
         }
         self.expire(expired, state);
-        self.arena.compact()?;
-        // Buffered rows stay in memory whatever they take; they count.
-        self.share.hold(self.arena.memory_bytes() + self.arena.len() * BUFFERED_BYTES);
-        Ok(())
+        self.evicted.expire(expired, added.len(), state, |key, _| Some(split_key(key)?.1))?;
+        if self.evicted.is_empty() {
+            self.evicted_until = i64::MIN;
+        }
+        self.evict()
     }
 
     /// Forgets rows up to a time.
     fn expire(&mut self, expired: i64, state: &mut TaskState) {
-        let later = match expired.checked_add(1) {
+        let store = self.store;
+        self.take_until(expired, |key, row| {
+            if row.stored {
+                state.put(store, buffer_key(key, row.time, row.sequence), None);
+            }
+        });
+    }
+
+    /// Forgets rows in memory, oldest first: those beyond the bounds, and those older than rows that were forgotten before.
+    fn evict(&mut self) -> Result<()> {
+        self.arena.compact()?;
+        self.hold();
+        let rows = self.arena.len();
+        let kept = if rows > self.resident_max { self.resident_max - self.resident_max / 4 } else { rows };
+        let excess = rows - kept.min(self.share.entries_max(rows));
+        let mut counted = 0;
+        let last = self.by_time.iter().take_while(|(_, keys)| {
+            let is_excess = counted < excess;
+            counted += keys.len();
+            is_excess
+        });
+        let until = last.last().map_or(i64::MIN, |(time, _)| *time).max(self.evicted_until);
+        if until == i64::MIN {
+            return Ok(());
+        }
+        self.evicted_until = until;
+        let mut times = Vec::new();
+        self.take_until(until, |_, row| {
+            debug_assert!(row.stored, "only rows that were written can be forgotten");
+            times.push(row.time);
+        });
+        times.into_iter().for_each(|time| self.evicted.add(time));
+        self.arena.compact()?;
+        self.hold();
+        Ok(())
+    }
+
+    /// Takes rows up to a time out of memory.
+    fn take_until(&mut self, until: i64, mut take: impl FnMut(&[u8], BufferedRow)) {
+        if self.by_time.first_key_value().is_none_or(|(first, _)| *first > until) {
+            return;
+        }
+        let later = match until.checked_add(1) {
             Some(first) => self.by_time.split_off(&first),
             None => BTreeMap::new(),
         };
@@ -216,17 +403,22 @@ impl WindowBuffer {
             std::mem::replace(&mut self.by_time, later).into_values().flatten().collect();
         for key in keys {
             let Some(list) = self.rows.get_mut(&key) else { continue };
-            let end = list.partition_point(|r| r.time <= expired);
+            let end = list.partition_point(|r| r.time <= until);
             for row in list.drain(..end) {
                 self.arena.remove(row.slot);
-                if row.stored {
-                    state.put(self.store, buffer_key(&key, row.time, row.sequence), None);
-                }
+                self.key_bytes -= key.len();
+                take(&key, row);
             }
             if list.is_empty() {
                 self.rows.remove(&key);
             }
         }
+    }
+
+    /// Notes what the rows in memory take.
+    fn hold(&mut self) {
+        let bytes = self.arena.memory_bytes() + self.arena.len() * BUFFERED_BYTES + 2 * self.key_bytes;
+        self.share.hold(bytes);
     }
 }
 
@@ -240,4 +432,11 @@ fn buffer_key(key: &[u8], time: i64, sequence: i64) -> Vec<u8> {
     encode_window_start(time, &mut bytes);
     encode_window_start(sequence, &mut bytes);
     bytes
+}
+
+/// The parts of a [`buffer_key`].
+fn split_key(key: &[u8]) -> Option<(&[u8], i64, i64)> {
+    let (key, sequence) = split_window_start(key)?;
+    let (key, time) = split_window_start(key)?;
+    Some((key, time, sequence))
 }

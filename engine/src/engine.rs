@@ -36,7 +36,7 @@ use crate::runtime::health::EngineHealth;
 use crate::runtime::messages::{Assignment, Mode, TransientMode, WorkerMessage};
 use crate::runtime::pool::{WorkerIo, WorkerPool};
 use crate::runtime::storage::StateStorage;
-use crate::runtime::topic_monitor::TopicMonitor;
+use crate::runtime::topic_monitor::{TopicMonitor, WatchedPushes};
 use crate::runtime::{prepare, transaction};
 use crate::task::processor::{CompileRequest, PlanCompiler, ProcessorFactory};
 use crate::task::stream_task::TaskId;
@@ -76,6 +76,7 @@ pub struct Engine {
     io: EngineIo,
     workers: Arc<WorkerPool>,
     queries: Arc<QueryRegistry>,
+    pushes: Arc<WatchedPushes>,
     _watchdog: Watchdog,
     monitor: AbortHandle,
     /// The engine is being shut down.
@@ -100,10 +101,12 @@ impl Engine {
         };
         let workers = Arc::new(WorkerPool::start(config.clone(), worker_io, count)?);
         let queries: Arc<QueryRegistry> = Arc::default();
+        let pushes: Arc<WatchedPushes> = Arc::default();
         let (weak_workers, weak_queries) = (Arc::downgrade(&workers), Arc::downgrade(&queries));
         let watchdog = Watchdog::start(weak_workers.clone(), weak_queries.clone(), io.clock.clone())?;
         let monitor = TopicMonitor {
             queries: weak_queries,
+            pushes: pushes.clone(),
             workers: weak_workers,
             admin: Admin::new(io.transport.clone()),
             clock: io.clock.clone(),
@@ -115,6 +118,7 @@ impl Engine {
             io,
             workers,
             queries,
+            pushes,
             _watchdog: watchdog,
             monitor,
             closing: AtomicBool::new(false),
@@ -251,18 +255,24 @@ impl Engine {
                 sources.push((partition, OffsetSpec::Latest));
             }
         }
-        let from = prepare::list(&self.io.transport, starts).await?;
-        let to: Option<Vec<(TopicPartition, Offset)>> = match ending {
+        let from = prepare::list(&self.io.transport, starts).await?.into_iter().collect();
+        let to = match ending {
             Ending::Never => None,
-            Ending::AtCurrentEnd => Some(prepare::list(&self.io.transport, sources).await?),
+            Ending::AtCurrentEnd => {
+                Some(prepare::list(&self.io.transport, sources).await?.into_iter().collect())
+            }
         };
-        let query = Arc::new(QueryHandle::new(Arc::new(plan), application_id, options, compiled, topics));
+        let query = QueryHandle::new(Arc::new(plan), application_id, options, compiled, topics);
+        let query = Arc::new(query.of_a_client());
         let (sender, receiver) = channel(self.config.push_queue_batches);
         let workers = self.workers.inboxes();
         let worker = workers.get(number % workers.len().max(1)).cloned().ok_or(RuntimeError::ShutDown)?;
         let tasks = all_tasks(&query);
         let mode = Mode::Transient(Box::new(TransientMode { sender, from, to }));
         send(&worker, WorkerMessage::Start(Assignment { query: query.clone(), tasks, mode }))?;
+        if ending == Ending::Never {
+            self.pushes.watch(&query, worker.clone());
+        }
         Ok(PushSubscription::new(query, receiver, worker, limit))
     }
 

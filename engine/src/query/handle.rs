@@ -53,6 +53,8 @@ pub struct QueryHandle {
     pub(crate) progress: Progress,
     /// Every topic the query touches.
     pub(crate) topics: QueryTopics,
+    /// The rows go to a client, and the query ends with it.
+    transient: bool,
     /// The query was resumed and keeps no state: it goes on with topics that are not those of its last commit.
     accepts_changes: bool,
     /// By topic: its partitions from this number on are newer than what the query has committed. Where they have no
@@ -114,6 +116,7 @@ impl QueryHandle {
             first_offsets: BTreeMap::new(),
             progress: Progress::default(),
             topics,
+            transient: false,
             accepts_changes: false,
             newer: Mutex::default(),
             parts: Mutex::default(),
@@ -130,6 +133,11 @@ impl QueryHandle {
         first_offsets: BTreeMap<TopicPartition, Offset>,
     ) -> QueryHandle {
         QueryHandle { predecessors, first_offsets, ..self }
+    }
+
+    /// For push queries.
+    pub(crate) fn of_a_client(self) -> QueryHandle {
+        QueryHandle { transient: true, ..self }
     }
 
     /// For RESUME: goes on counting failures where an earlier start of the query has ended, and begins where that would have,
@@ -189,9 +197,21 @@ impl QueryHandle {
         self.factory.sub_topologies().iter().any(|spec| !spec.stores.is_empty())
     }
 
+    /// True if partitions that a topic is given can be read by tasks of their own: no state depends on which partition a key is
+    /// in.
+    pub(crate) fn takes_new_partitions(&self, topic: &str) -> bool {
+        let specs = self.factory.sub_topologies().iter();
+        let mut readers = specs.filter(|spec| spec.sources.iter().any(|source| *source.topic == *topic));
+        readers.all(|spec| spec.stores.is_empty() && spec.sources.len() == 1)
+    }
+
     /// What can be done about a topic that has changed.
     pub(crate) fn topic_changed(&self, topic: &str, change: TopicChange) -> RuntimeError {
-        let remedy = if self.is_stateful() { TopicRemedy::CreateAgain } else { TopicRemedy::Resume };
+        let remedy = match (self.transient, self.is_stateful()) {
+            (true, _) => TopicRemedy::RunAgain,
+            (false, true) => TopicRemedy::CreateAgain,
+            (false, false) => TopicRemedy::Resume,
+        };
         let (query_id, topic) = (self.query_id.clone(), topic.to_owned());
         RuntimeError::TopicChanged { query_id, topic, change, remedy }
     }

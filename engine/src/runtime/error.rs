@@ -60,6 +60,8 @@ pub enum TopicRemedy {
     Resume,
     /// State and topics no longer belong together.
     CreateAgain,
+    /// The query is a client's.
+    RunAgain,
 }
 
 impl fmt::Display for TopicRemedy {
@@ -67,6 +69,7 @@ impl fmt::Display for TopicRemedy {
         f.write_str(match self {
             TopicRemedy::Resume => "Use RESUME to go on with the topic as it is now",
             TopicRemedy::CreateAgain => "Drop the query and create it again to build its result anew",
+            TopicRemedy::RunAgain => "Run the query again to read the topic as it is now",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What a worker is told, and what comes back from the broker.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -44,9 +45,9 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct TransientMode {
     pub(crate) sender: PushSender,
-    pub(crate) from: Vec<(TopicPartition, Offset)>,
+    pub(crate) from: BTreeMap<TopicPartition, Offset>,
     /// Set if the query ends where its topics ended when it started.
-    pub(crate) to: Option<Vec<(TopicPartition, Offset)>>,
+    pub(crate) to: Option<BTreeMap<TopicPartition, Offset>>,
 }
 
 /// Where the parts of a query begin, as found out beside the worker.
@@ -66,6 +67,12 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) enum WorkerMessage {
     Start(Assignment),
+    /// A topic that a transient query reads was given partitions.
+    ReadPartitions {
+        query_id: String,
+        topic: Arc<str>,
+        partitions: Range<i32>,
+    },
     /// Commits what is done, then ends the query's part; `done` is told (by being dropped).
     Stop {
         query_id: String,

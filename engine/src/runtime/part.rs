@@ -253,27 +253,34 @@ impl Part {
         limits: &BTreeMap<Arc<str>, TopicLimits>,
         context: &PartContext,
     ) -> Result<()> {
-        let query = self.query.clone();
         self.tasks.clear();
-        for id in &self.task_ids {
-            let spec = &query.factory.sub_topologies()[id.sub_topology as usize];
-            let backend = match &self.mode {
-                Mode::Persistent => context.storage.open(&query.application_id, *id, &spec.stores)?,
-                Mode::Transient(_) => Box::new(crate::state::memory::MemoryBackend::new(spec.stores.len())),
-            };
-            let processor = query
-                .factory
-                .create(id.sub_topology, id.partition, backend)
-                .map_err(RuntimeError::task("build a task"))?;
-            self.tasks.push(StreamTask::new(*id, processor, Vec::new()));
-            let width = |topic: &Arc<str>| query.partition_count(topic).unwrap_or(1);
-            self.targets.add(id.sub_topology, spec, |topic| {
-                let target = self.collector.target(topic, width(topic));
-                let bytes_max = limits.get(topic).map_or(usize::MAX, |limits| limits.batch_bytes_max);
-                self.collector.set_batch_bytes_max(target, bytes_max);
-                target
-            });
-        }
+        self.task_ids.clone().into_iter().try_for_each(|id| self.create_task(id, limits, context))
+    }
+
+    fn create_task(
+        &mut self,
+        id: TaskId,
+        limits: &BTreeMap<Arc<str>, TopicLimits>,
+        context: &PartContext,
+    ) -> Result<()> {
+        let query = self.query.clone();
+        let spec = &query.factory.sub_topologies()[id.sub_topology as usize];
+        let backend = match &self.mode {
+            Mode::Persistent => context.storage.open(&query.application_id, id, &spec.stores)?,
+            Mode::Transient(_) => Box::new(crate::state::memory::MemoryBackend::new(spec.stores.len())),
+        };
+        let processor = query
+            .factory
+            .create(id.sub_topology, id.partition, backend)
+            .map_err(RuntimeError::task("build a task"))?;
+        self.tasks.push(StreamTask::new(id, processor, Vec::new()));
+        let width = |topic: &Arc<str>| query.partition_count(topic).unwrap_or(1);
+        self.targets.add(id.sub_topology, spec, |topic| {
+            let target = self.collector.target(topic, width(topic));
+            let bytes_max = limits.get(topic).map_or(usize::MAX, |limits| limits.batch_bytes_max);
+            self.collector.set_batch_bytes_max(target, bytes_max);
+            target
+        });
         Ok(())
     }
 

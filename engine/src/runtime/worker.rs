@@ -207,6 +207,13 @@ impl Worker {
                 let part = Part::new(assignment, &self.context);
                 self.parts.insert(query_id, part);
             }
+            WorkerMessage::ReadPartitions { query_id, topic, partitions } => {
+                if let Some(part) = self.parts.get_mut(&query_id) {
+                    guarded(part, &self.context, |part, context| {
+                        part.read_partitions(&topic, partitions, context)
+                    });
+                }
+            }
             WorkerMessage::Stop { query_id, done } => {
                 if let Some(part) = self.parts.get_mut(&query_id) {
                     part.stop(done, self.context.clock.monotonic());

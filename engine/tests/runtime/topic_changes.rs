@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use weir_broker::client::group_offsets;
 use weir_broker::ids::TopicPartition;
+use weir_engine::batch::RowBatch;
+use weir_engine::push::subscription::PushSubscription;
 use weir_engine::query::status::QueryState;
 
 use super::harness::{Node, World};
@@ -277,6 +281,65 @@ async fn a_query_without_state_reads_a_topic_that_was_created_again_from_its_beg
     assert_eq!((seen.len(), last), (130, 229));
 }
 
+/// Rows of a push query until `count` have come.
+async fn pushed(rows: &mut PushSubscription, count: usize) -> Vec<RowBatch> {
+    let mut batches = Vec::new();
+    while batches.iter().map(RowBatch::len).sum::<usize>() < count {
+        let next = tokio::time::timeout(Duration::from_secs(120), rows.next()).await;
+        batches.push(next.expect("rows in time").unwrap_or_else(|| panic!("ended: {:?}", rows.failure())));
+    }
+    batches
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_query_reads_partitions_that_its_topic_is_given() {
+    let keys = |from: i64, to: i64| -> Vec<_> {
+        (from..to).map(|i| (format!("key{i}"), Some(format!("{{\"V\":{i}}}")))).collect()
+    };
+    // Read from the end: what the new partitions hold is read from the beginning nevertheless.
+    let options = weir_engine::query::options::QueryOptions::default();
+    let integers = |batches: &[RowBatch], column: usize| -> Vec<i64> {
+        batches.iter().flat_map(|b| b.value[column].as_primitive::<Int64Type>().values().to_vec()).collect()
+    };
+    for sql in [
+        "SELECT k, v FROM s EMIT CHANGES;",
+        // Rows reach the aggregation through an exchange.
+        "SELECT v % 1 AS zero, COUNT(*) AS n FROM s GROUP BY v % 1 EMIT CHANGES;",
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut node = Node::start_in(dir.path(), 1, world()).await;
+        node.execute(STREAM).await;
+        let push = node.push(sql);
+        let mut rows = node.engine.push_query(push.plan, options.clone(), push.limit).await.expect("starts");
+        node.produce("s", 2, 0, &keys(0, 20)).await;
+        let mut seen = pushed(&mut rows, 20).await;
+        change(&node, "s", Change::AddPartitions).await;
+        node.produce("s", 5, 0, &keys(20, 120)).await;
+        seen.extend(pushed(&mut rows, 100).await);
+        let column = seen[0].value.len() - 1;
+        let mut values = integers(&seen, column);
+        values.sort_unstable();
+        let first = i64::from(sql.contains("COUNT"));
+        assert_eq!(values, (first..120 + first).collect::<Vec<_>>(), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_query_with_state_by_partition_ends_when_its_topic_is_given_partitions() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start_in(dir.path(), 1, world()).await;
+    node.execute(STREAM).await;
+    node.produce("s", 2, 0, &rows(0, 20)).await;
+    let push = node.push("SELECT k, COUNT(*) AS n FROM s GROUP BY k EMIT CHANGES;");
+    let mut rows = node.engine.push_query(push.plan, super::earliest(), push.limit).await.expect("starts");
+    pushed(&mut rows, 1).await;
+    change(&node, "s", Change::AddPartitions).await;
+    let ended = async { while rows.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(120), ended).await.expect("it ends");
+    let cause = rows.failure().expect("a cause");
+    assert!(cause.contains("has 5 partitions now, 2") && cause.contains("Run the query again"), "{cause}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_query_ends_with_the_cause_when_its_topic_is_deleted() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -294,4 +357,5 @@ async fn a_push_query_ends_with_the_cause_when_its_topic_is_deleted() {
     assert!(ended.is_none());
     let cause = rows.failure().expect("a cause");
     assert!(cause.contains("topic \"s\"") && cause.contains("deleted"), "{cause}");
+    assert!(cause.contains("Run the query again"), "{cause}");
 }

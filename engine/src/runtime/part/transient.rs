@@ -1,50 +1,83 @@
 //! Transient queries: all tasks in one part, rows to one client, no transactions.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_broker::ids::TopicPartition;
 use weir_broker::record::batch::BatchIter;
 
 use crate::push::subscription::Offered;
+use crate::query::handle::QueryHandle;
 use crate::query::metrics::QueryMetrics;
 use crate::runtime::error::{Result, RuntimeError};
-use crate::runtime::messages::Mode;
+use crate::runtime::messages::{Mode, TransientMode};
 use crate::runtime::part::{Next, Part, PartContext, Phase};
 use crate::task::input::PartitionInput;
-use crate::task::stream_task::StreamTask;
+use crate::task::stream_task::{StreamTask, TaskId};
+
+/// Gives a task its inputs.
+fn begin(task: &mut StreamTask, query: &QueryHandle, mode: &TransientMode) -> Result<()> {
+    let id = task.id;
+    let sources = &query.factory.sub_topologies()[id.sub_topology as usize].sources;
+    let inputs = sources.iter().enumerate().map(|(at, source)| {
+        let partition = TopicPartition::new(source.topic.clone(), id.partition);
+        if source.internal {
+            return Ok(PartitionInput::local(at, source.table, partition));
+        }
+        let unknown = || RuntimeError::OffsetUnknown { partition: partition.to_string() };
+        let offset = mode.from.get(&partition).copied().ok_or_else(unknown)?;
+        let end = mode.to.as_ref().map(|to| to.get(&partition).copied().ok_or_else(unknown)).transpose()?;
+        let input = PartitionInput::new(at, source.table, partition, offset);
+        let input = input.of_topic(query.topics.id(&source.topic));
+        Ok(match end {
+            Some(end) => input.stopping_at(end),
+            None => input,
+        })
+    });
+    task.set_inputs(inputs.collect::<Result<_>>()?);
+    task.processor_mut().restored().map_err(RuntimeError::task("start a task"))
+}
 
 impl Part {
     pub(super) fn start_transient(&mut self, context: &PartContext) -> Result<()> {
         self.create_tasks(&BTreeMap::new(), context)?;
         let Mode::Transient(mode) = &self.mode else { return Ok(()) };
-        let from: BTreeMap<_, _> = mode.from.iter().cloned().collect();
-        let to: Option<BTreeMap<_, _>> = mode.to.as_ref().map(|to| to.iter().cloned().collect());
-        let specs = self.query.factory.sub_topologies();
-        let topics = &self.query.topics;
-        for task in &mut self.tasks {
-            let id = task.id;
-            let inputs = specs[id.sub_topology as usize].sources.iter().enumerate().map(|(at, source)| {
-                let partition = TopicPartition::new(source.topic.clone(), id.partition);
-                if source.internal {
-                    return Ok(PartitionInput::local(at, source.table, partition));
-                }
-                let unknown = || RuntimeError::OffsetUnknown { partition: partition.to_string() };
-                let offset = from.get(&partition).copied().ok_or_else(unknown)?;
-                let end =
-                    to.as_ref().map(|to| to.get(&partition).copied().ok_or_else(unknown)).transpose()?;
-                let input = PartitionInput::new(at, source.table, partition, offset);
-                let input = input.of_topic(topics.id(&source.topic));
-                Ok(match end {
-                    Some(end) => input.stopping_at(end),
-                    None => input,
-                })
-            });
-            task.set_inputs(inputs.collect::<Result<_>>()?);
-            task.processor_mut().restored().map_err(RuntimeError::task("start a task"))?;
-        }
+        self.tasks.iter_mut().try_for_each(|task| begin(task, &self.query, mode))?;
         self.phase = Phase::Running;
         Ok(())
+    }
+
+    /// Reads partitions that a topic was given, from their beginning.
+    pub(crate) fn read_partitions(
+        &mut self,
+        topic: &Arc<str>,
+        partitions: Range<i32>,
+        context: &PartContext,
+    ) {
+        let Mode::Transient(mode) = &mut self.mode else { return };
+        mode.from.extend(partitions.clone().map(|p| (TopicPartition::new(topic.clone(), p), 0)));
+        let query = self.query.clone();
+        let specs = query.factory.sub_topologies().iter().enumerate();
+        let readers = specs.filter(|(_, spec)| spec.sources.iter().any(|source| source.topic == *topic));
+        let ids = readers.flat_map(|(sub_topology, _)| {
+            partitions.clone().map(move |partition| TaskId { sub_topology: sub_topology as u32, partition })
+        });
+        let ids: Vec<TaskId> = ids.collect();
+        self.task_ids.extend(&ids);
+        // A part that has not begun yet begins with them.
+        if matches!(self.phase, Phase::Running)
+            && let Err(error) = ids.into_iter().try_for_each(|id| self.add_task(id, context))
+        {
+            self.fail(error, context);
+        }
+    }
+
+    fn add_task(&mut self, id: TaskId, context: &PartContext) -> Result<()> {
+        self.create_task(id, &BTreeMap::new(), context)?;
+        let (Mode::Transient(mode), Some(task)) = (&self.mode, self.tasks.last_mut()) else { return Ok(()) };
+        begin(task, &self.query, mode)
     }
 
     pub(super) fn advance_transient(&mut self, now: Duration, context: &PartContext) -> Result<Next> {

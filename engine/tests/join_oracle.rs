@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::driver_harness::{Fixture, Input};
+use crate::driver_harness::{Fixture, Input, check};
 use weir_engine::driver::{BatchRows, Delivery, DriverConfig, Restart, TaskLayout};
 
 /// Draws of a seed.
@@ -207,6 +207,34 @@ fn foreign_key_joins_answer_to_the_partition_that_asked() {
             fixture.driver.run().expect("queries run");
             assert_eq!(fold(fixture.outputs("O")), foreign_key_oracle(kind, &inputs), "{kind}, {delivery:?}");
         }
+    }
+}
+
+/// Times as in Kafka Streams: of the left change and the right row the later one.
+#[test]
+fn no_result_of_an_inner_foreign_key_join_is_taken_back_by_an_older_tombstone() {
+    let some = |text: &str| Some(text.to_owned());
+    for taken_back in [None, some(",1")] {
+        let inputs = [
+            record("right", "f1", some("w1"), 1),
+            record("left", "i1", some("f1,1"), 2),
+            record("right", "f1", some("w2"), 50),
+            record("left", "i1", taken_back.clone(), 10),
+        ];
+        let lines = check(&foreign_key_join("INNER"), &inputs, "O");
+        assert_eq!(lines, ["i1 => 1,w1 @ 2", "i1 => 1,w2 @ 50", "i1 => - @ 50"], "{taken_back:?}");
+        // The right row has become older, and the left one newer.
+        let inputs = [
+            &inputs[..3],
+            &[
+                record("right", "f1", some("w3"), 5),
+                record("left", "i1", some("f1,2"), 8),
+                record("left", "i1", taken_back, 10),
+            ],
+        ]
+        .concat();
+        let lines = check(&foreign_key_join("INNER"), &inputs, "O");
+        assert_eq!(lines[2..], ["i1 => 1,w3 @ 5", "i1 => 2,w3 @ 8", "i1 => - @ 10"]);
     }
 }
 

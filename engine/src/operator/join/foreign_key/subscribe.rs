@@ -34,7 +34,9 @@ const NO_HASH: i64 = 0;
 /// A result must not outlive its rows, although a response to an older version of the left row is dropped. Therefore every
 /// version with a foreign key is answered, and the result of an inner join is taken back here, at once, when its left row
 /// goes or loses its foreign key. Left rows of an inner join remember in the store's own number whether they have a result
-/// (0: no; else the time at which it came to exist, plus 1), so that answers without a right row take back results only.
+/// (0: no; else the time of the result plus 1 if it is later than that of the row, or 1), so that answers without a right
+/// row take back results only, and no result is taken back by an older tombstone. As in Kafka Streams the time of that is
+/// the later one of the left change and the right row.
 #[derive(Debug)]
 pub struct SubscribeOperator {
     kind: JoinKind,
@@ -147,7 +149,9 @@ impl SubscribeOperator {
         let old_key = self.foreign_key.evaluate_old(&batch)?.map(|mut c| c.remove(0));
         let old_key =
             old_key.unwrap_or_else(|| arrow::array::new_null_array(new_key.data_type(), batch.len()));
-        let results: Vec<i64> = olds.iter().map(|o| o.extra).collect();
+        let time = |old: &TableRow| old.rowtime.max(old.extra.saturating_sub(1));
+        let results: Vec<Option<i64>> =
+            olds.iter().map(|old| (old.extra != NO_RESULT).then(|| time(old))).collect();
         self.send(&batch, &new_key, &old_key, &results, context.partition, out)?;
         self.left.release()
     }
@@ -166,13 +170,13 @@ impl SubscribeOperator {
         Ok(olds)
     }
 
-    /// Shape: `results` has the number of each old row.
+    /// Shape: `results` has the time of the result of each old row that has one.
     fn send(
         &self,
         batch: &RowBatch,
         new_key: &ArrayRef,
         old_key: &ArrayRef,
-        results: &[i64],
+        results: &[Option<i64>],
         partition: i32,
         out: &mut Output,
     ) -> Result<()> {
@@ -190,8 +194,7 @@ impl SubscribeOperator {
                 Ok(a == b)
             };
             let same = new == Some(true) && old == Some(true) && same()?;
-            let change =
-                Change { row, new, old, same, hash: *row_hash, had_result: results[row] != NO_RESULT };
+            let change = Change { row, new, old, same, hash: *row_hash, had_result: results[row].is_some() };
             match self.kind {
                 JoinKind::Inner => self.decide_inner(&change, &mut subscriptions, &mut local),
                 JoinKind::Left | JoinKind::Right | JoinKind::Outer => {
@@ -244,7 +247,7 @@ impl SubscribeOperator {
         &self,
         batch: &RowBatch,
         local: &LocalRows,
-        results: &[i64],
+        results: &[Option<i64>],
         out: &mut Output,
     ) -> Result<()> {
         if local.rows.is_empty() {
@@ -257,7 +260,7 @@ impl SubscribeOperator {
         let gone = |at: usize| local.kinds[at] == LocalRow::Tombstone || taken.is_absent(at);
         let absent = BooleanBuffer::collect_bool(taken.len(), gone);
         // A tombstone is no older than the result it takes back.
-        let result_time = |row: u32| results[row as usize].saturating_sub(1);
+        let result_time = |row: u32| results[row as usize].unwrap_or(i64::MIN);
         let rowtime = taken.rowtime.iter().zip(&local.rows).map(|(time, row)| (*time).max(result_time(*row)));
         let rowtime = rowtime.collect();
         out.emit(RowBatch { origin: None, absent: some_bits(absent), rowtime, ..taken });
@@ -309,12 +312,13 @@ impl SubscribeOperator {
     /// Notes with the left row of an answer whether it has a result now.
     fn note_result(&mut self, row: usize, found: bool, time: i64) -> Noted {
         let key = self.keys.get(row);
-        let had_result = self.left.find(key).extra != NO_RESULT;
-        match (had_result, found) {
+        let left = self.left.find(key);
+        match (left.extra != NO_RESULT, found) {
             (false, false) => Noted::NoResult,
-            (true, true) => Noted::Result,
-            (false, true) => {
-                self.left.set_extra(key, time.max(0).saturating_add(1));
+            (_, true) => {
+                // Most results are as old as their left row, which then is not written once more.
+                let later = if time > left.rowtime { time.max(0) } else { 0 };
+                self.left.set_extra(key, later.saturating_add(1));
                 Noted::Result
             }
             (true, false) => {

@@ -23,6 +23,7 @@ mod kafka_tools_records;
 mod kafka_tools_security;
 mod migrate;
 mod oracle;
+mod persisted_formats;
 mod scripts;
 mod security;
 mod server_log;

@@ -28,6 +28,9 @@ pub enum EngineError {
     Unreadable { topic: String, reason: String },
     #[error("output to {target} failed: {reason}")]
     Output { target: String, reason: String },
+    /// The query is being stopped.
+    #[error("query was stopped")]
+    Interrupted,
 }
 
 impl EngineError {

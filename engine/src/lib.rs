@@ -5,6 +5,7 @@
 //! sub-topologies; [`driver`] runs them without a broker. [`serde`] turns record bytes into columns and back.
 
 pub mod batch;
+pub mod cancellation;
 pub mod config;
 pub mod driver;
 pub mod engine;

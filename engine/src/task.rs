@@ -1,6 +1,5 @@
 //! Tasks: one sub-topology for one partition, with its inputs, outputs and stores.
 
-pub mod cancellation;
 pub mod collector;
 pub mod commit;
 pub mod input;

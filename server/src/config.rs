@@ -38,6 +38,8 @@ pub struct NodeConfig {
     pub service_id: String,
     /// Threads that run queries; None: one per core.
     pub worker_threads: Option<usize>,
+    /// A step of a query's task that runs for longer is overdue. Units: ms.
+    pub task_step_max_ms: u64,
     /// The longest time between two commits of a busy query. Units: ms.
     pub commit_interval_ms: u64,
     /// Bytes of state that all queries together keep decoded in memory after a commit, about; the rest is read back when it is
@@ -183,6 +185,7 @@ impl NodeConfig {
             durability: Durability::Fsync,
             service_id: "default_".to_owned(),
             worker_threads: None,
+            task_step_max_ms: 30_000,
             commit_interval_ms: 100,
             state_cache_bytes: RESIDENT_BYTES_MAX,
             push_queries_max: 100,

@@ -192,6 +192,7 @@ impl RunningNode {
         let processing_log = Arc::new(processing_log);
         let build = build_context(&clock, &processing_log, config.state_cache_bytes);
         let io = EngineIo {
+        engine_config.task_step_max_ms = config.task_step_max_ms;
             transport: Arc::clone(&transport),
             fetch_transport: Arc::clone(&transport),
             clock: Arc::clone(&clock),

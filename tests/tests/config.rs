@@ -53,6 +53,7 @@ fn nearer_sources_go_before_farther_ones() -> Result<()> {
     assert_eq!(setting(&shown, "kafka.auto-create-topics")?, pair("true", "weir.toml"));
     assert_eq!(setting(&shown, "num.partitions")?, pair("6", "weir.toml"));
     assert_eq!(setting(&shown, "node.durability")?, pair("fsync", "default"));
+    assert_eq!(setting(&shown, "node.task-step-max-ms")?, pair("30000", "default"));
     assert_eq!(setting(&shown, "tls.key")?, pair("null", "default"));
     assert_eq!(setting(&shown, "http.listen")?, pair("127.0.0.1:8088", "default"));
     assert_eq!(setting(&shown, "kafka.listen")?, pair("127.0.0.1:9092", "default"));
@@ -61,12 +62,14 @@ fn nearer_sources_go_before_farther_ones() -> Result<()> {
     let variables = [
         ("WEIR_NODE__COMMIT_INTERVAL_MS", "7"),
         ("WEIR_WORKER_THREADS", "8"),
+        ("WEIR_TASK_STEP_MAX_MS", "5000"),
         ("WEIR_NUM__PARTITIONS", "9"),
         ("WEIR_CREDENTIALS", "ada:secret"),
     ];
     let shown = show(&["--max-connections", "10", "--override", "log.retention.ms=11"], &variables)?;
     assert_eq!(setting(&shown, "node.commit-interval-ms")?, pair("7", "WEIR_NODE__COMMIT_INTERVAL_MS"));
     assert_eq!(setting(&shown, "node.worker-threads")?, pair("8", "WEIR_WORKER_THREADS"));
+    assert_eq!(setting(&shown, "node.task-step-max-ms")?, pair("5000", "WEIR_TASK_STEP_MAX_MS"));
     assert_eq!(setting(&shown, "num.partitions")?, pair("9", "WEIR_NUM__PARTITIONS"));
     assert_eq!(setting(&shown, "kafka.max-connections")?, pair("10", "--max-connections"));
     assert_eq!(setting(&shown, "log.retention.ms")?, pair("11", "--override"));
@@ -89,6 +92,7 @@ fn what_is_wrong_is_named_with_its_place() -> Result<()> {
         ("listners = \"x\"", "weir.toml: setting \"listners\" is not known; did you mean \"listeners\"?"),
         ("[node]\ndurability = \"never\"", "in the configuration (weir.toml): error: invalid value 'never'"),
         ("num.partitions = 0", "num.partitions"),
+        ("[node]\ntask-step-max-ms = 0", "0 is not in 1.."),
         ("num.partitons = 3", "setting \"num.partitons\" is not known; did you mean \"num.partitions\"?"),
         ("[kafka]\nlisten = \"127.0.0.1\"", "no port: expected HOST:PORT"),
         ("[node]\nlog-level = \"loud\"", "unknown level \"loud\""),

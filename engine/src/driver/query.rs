@@ -11,13 +11,13 @@ use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::{Compression, DecompressBuf};
 
 use crate::batch::RowBatch;
+use crate::cancellation::Cancellation;
 use crate::driver::in_flight::InFlight;
 use crate::driver::topic_log::{DriverRecord, TopicLog, decode_records, encode_records};
 use crate::driver::{BatchRows, Delivery, DriverConfig, Restart, TaskLayout, split_mix};
 use crate::runtime::error::{Result, RuntimeError};
 use crate::state::backend::{StateReader, StoreSpec};
 use crate::state::memory::MemoryBackend;
-use crate::task::cancellation::Cancellation;
 use crate::task::collector::RecordCollector;
 use crate::task::commit::{OutputTargets, changelog_positions};
 use crate::task::input::PartitionInput;

@@ -18,6 +18,8 @@ use crate::runtime::pool::StuckWorker;
 
 /// How often a worker is looked at while a part of a query is stopped.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Part of the time for a stop after which a run that has not ended is given up.
+const INTERRUPT_SHARE: u64 = 5;
 /// Queries whose state is written to disk at the same time.
 const RELEASES_AT_ONCE: usize = 16;
 
@@ -26,7 +28,10 @@ impl Engine {
     pub async fn stop_query(&self, query_id: &str, mode: StopMode) -> Result<()> {
         let query = self.query(query_id);
         let query = query.ok_or_else(|| RuntimeError::UnknownQuery { query_id: query_id.to_owned() })?;
-        query.cancel();
+        match mode {
+            StopMode::Keep => query.cancel(),
+            StopMode::Delete => query.interrupt(),
+        }
         self.stop_parts(&query).await;
         self.queries.write().remove(query_id);
         match mode {
@@ -45,10 +50,16 @@ impl Engine {
                 // The thread has ended, and the part with it.
                 return;
             }
+            let begun = self.io.clock.monotonic();
+            let interrupt_after = Duration::from_millis(self.config.stop_timeout_ms / INTERRUPT_SHARE);
             // Ends when the worker has dropped its sender.
             while tokio::time::timeout(LOOK_INTERVAL, stopped.recv()).await.is_err() {
                 if self.workers.is_replaced(worker, inbox) {
                     return;
+                }
+                if query.cancellation().is_cancelled() && self.io.clock.monotonic() >= begun + interrupt_after
+                {
+                    query.interrupt();
                 }
                 let patience = Duration::from_millis(self.config.stop_timeout_ms);
                 if let Some(stuck) = self.workers.stuck(worker, patience) {

@@ -118,12 +118,16 @@ impl StoreScan {
         chunks.filter_map(Result::transpose).collect()
     }
 
-    /// Sends the rows of the ranges, until the receiver is gone.
+    /// Sends the rows of the ranges, until the receiver is gone or the query is dropped.
     fn scan(&self, chunks: &mpsc::Sender<datafusion::error::Result<RecordBatch>>) -> Result<()> {
         let StoreAccess::Ranges(ranges) = &self.access else { return Ok(()) };
         let mut decoder = self.query.factory.materialized_reader()?;
         for reader in self.readers()? {
             for range in ranges {
+                if chunks.is_closed() {
+                    return Ok(());
+                }
+                self.query.cancellation().check()?;
                 let mut entries = Vec::new();
                 let mut outcome = Ok(());
                 let mut closed = false;
@@ -149,6 +153,15 @@ impl StoreScan {
                     entries.push((key.to_vec(), value.to_vec()));
                     if entries.len() < CHUNK_ROWS {
                         return ControlFlow::Continue(());
+                    }
+                    if let Err(error) = self.query.cancellation().check() {
+                        outcome = Err(error);
+                        return ControlFlow::Break(());
+                    }
+                    if chunks.is_closed() {
+                        // Also if none of the rows is sent.
+                        entries.clear();
+                        return ControlFlow::Break(());
                     }
                     send(&mut entries, &mut outcome)
                 })?;

@@ -163,6 +163,7 @@ impl PushSubscription {
 impl Drop for PushSubscription {
     fn drop(&mut self) {
         self.rows.close();
+        self.query.interrupt();
         let (done, _) = mpsc::channel(1);
         let _ = self.worker.send(WorkerMessage::Stop { query_id: self.query.query_id.clone(), done });
     }

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_sql::plan::physical::QueryPlan;
 
+use crate::cancellation::Cancellation;
 use crate::query::condition::QueryCondition;
 use crate::query::metrics::QueryMetrics;
 use crate::query::options::QueryOptions;
@@ -19,7 +20,6 @@ use crate::query::topic_notes::QueryTopics;
 use crate::query::topics;
 use crate::runtime::error::{RuntimeError, TopicChange, TopicRemedy};
 use crate::state::backend::StateReader;
-use crate::task::cancellation::Cancellation;
 use crate::task::processor::ProcessorFactory;
 use crate::task::stream_task::TaskId;
 
@@ -183,9 +183,14 @@ impl QueryHandle {
         self.newer.lock().get(&partition.topic).is_some_and(|first| partition.partition >= *first)
     }
 
-    /// Long steps of tasks end early from now on.
+    /// Steps of tasks end early from now on, where they can be committed.
     pub(crate) fn cancel(&self) {
         self.cancellation.cancel();
+    }
+
+    /// Steps of tasks, and pull queries that read state, end at once: nothing of them is committed.
+    pub(crate) fn interrupt(&self) {
+        self.cancellation.interrupt();
     }
 
     pub(crate) fn cancellation(&self) -> &Cancellation {

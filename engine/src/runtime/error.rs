@@ -196,6 +196,11 @@ impl RuntimeError {
         }
     }
 
+    /// True if a step was given up because the query is being stopped.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, RuntimeError::Task { source: EngineError::Interrupted, .. })
+    }
+
     /// True if the broker refused some record of a batch for good. The next attempt finds it and leaves it out.
     pub(crate) fn is_refused_record(&self) -> bool {
         let RuntimeError::Client { source, .. } = self else { return false };

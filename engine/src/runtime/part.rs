@@ -273,7 +273,9 @@ impl Part {
             .factory
             .create(id.sub_topology, id.partition, backend)
             .map_err(RuntimeError::task("build a task"))?;
-        self.tasks.push(StreamTask::new(id, processor, Vec::new()));
+        let mut task = StreamTask::new(id, processor, Vec::new());
+        task.processor_mut().interrupt_by(query.cancellation().clone());
+        self.tasks.push(task);
         let width = |topic: &Arc<str>| query.partition_count(topic).unwrap_or(1);
         self.targets.add(id.sub_topology, spec, |topic| {
             let target = self.collector.target(topic, width(topic));
@@ -507,7 +509,7 @@ impl Part {
 
     /// Lets every task that may process some rows.
     fn process(&mut self, context: &PartContext) -> Result<usize> {
-        let before = self.collector.records();
+        let (before, begun) = (self.collector.records(), context.clock.monotonic());
         let mut rows = 0;
         let most = context.config.batch_rows_max;
         let rows_max = self.pace.rows(most);
@@ -520,7 +522,7 @@ impl Part {
             if self.uncommitted_rows == 0 && !self.has_committed {
                 tracing::debug!(query_id = %self.query.query_id, worker = context.worker, rows, "first rows processed");
             }
-            self.pace.processed(most);
+            self.pace.processed(most, context.clock.monotonic().saturating_sub(begun));
             self.uncommitted_rows += rows;
         }
         QueryMetrics::add(&self.query.metrics.rows_in, rows as u64);
@@ -585,6 +587,11 @@ impl Part {
             self.leave_out_refused();
         }
         self.query.fail(&error, context.clock.now_ms(), retry == Retry::Never);
+        if error.is_interruption() {
+            tracing::debug!(query_id = %self.query.query_id, "step given up, its query is being stopped");
+            self.end(context);
+            return;
+        }
         let query_id = &self.query.query_id;
         match retry {
             Retry::Never => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::cancellation::Cancellation;
 use crate::error::Result;
 use crate::state::backend::{
     CommitBatch, KeyRange, StateBackend, StateReader, StoreId, StoreSpec, StoreWrite, Visit,
@@ -26,12 +27,24 @@ pub struct TaskState {
     pending: Vec<PendingWrites>,
     /// Updates that were logged and whose transaction has not succeeded yet.
     committing: Option<Vec<PendingWrites>>,
+    cancellation: Cancellation,
 }
 
 impl TaskState {
     pub fn new(specs: Vec<StoreSpec>, backend: Box<dyn StateBackend>) -> TaskState {
         let pending = no_writes(specs.len());
-        TaskState { specs, backend, pending, committing: None }
+        TaskState { specs, backend, pending, committing: None, cancellation: Cancellation::default() }
+    }
+
+    /// Long reads, and the steps between them, end with [`EngineError::Interrupted`] once this is
+    /// interrupted.
+    pub fn interrupt_by(&mut self, cancellation: Cancellation) {
+        self.cancellation = cancellation;
+    }
+
+    /// Errors: the task is interrupted.
+    pub fn check_interrupted(&self) -> Result<()> {
+        self.cancellation.check()
     }
 
     pub fn specs(&self) -> &[StoreSpec] {
@@ -90,6 +103,9 @@ impl TaskState {
         let mut pending = overlay(newer.range(range), older.range(range)).peekable();
         let mut stopped = false;
         self.backend.scan(store, range, &mut |key, value| {
+            if self.cancellation.is_interrupted() {
+                return ControlFlow::Break(());
+            }
             while let Some((k, v)) = pending.next_if(|(k, _)| *k < key) {
                 if v.is_some_and(|v| visit(k, v).is_break()) {
                     stopped = true;
@@ -104,6 +120,7 @@ impl TaskState {
             stopped = flow.is_break();
             flow
         })?;
+        self.cancellation.check()?;
         if !stopped {
             for (key, value) in pending {
                 if value.is_some_and(|v| visit(key, v).is_break()) {
@@ -177,7 +194,11 @@ impl TaskState {
         records: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
         position: i64,
     ) -> Result<()> {
-        let latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = records.into_iter().collect();
+        let mut latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        for (key, value) in records {
+            self.cancellation.check()?;
+            latest.insert(key, value);
+        }
         let writes = vec![(store, latest.into_iter().collect())];
         self.backend.commit(CommitBatch { writes, positions: vec![(store, position)] })
     }
@@ -223,6 +244,7 @@ fn overlay<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::EngineError;
     use crate::state::changelog::NoChangelog;
     use crate::state::memory::MemoryBackend;
 
@@ -277,6 +299,29 @@ mod tests {
         state.commit(Vec::new()).expect("committed");
         assert_eq!(logged.0, [(2, Some(20))]);
         assert_eq!(scan(&state), [(1, 10), (2, 20)]);
+    }
+
+    #[test]
+    fn reads_and_restores_end_when_they_are_interrupted() {
+        let mut state = state();
+        let cancellation = Cancellation::default();
+        state.interrupt_by(cancellation.clone());
+        let records = |upto: u8| (0..upto).map(|key| (vec![key], Some(vec![key])));
+        state.restore(STORE, records(100), 100).expect("restored");
+        let (at, during) = (cancellation.clone(), cancellation.clone());
+        let mut seen = 0;
+        let scanned = state.scan(STORE, &KeyRange::all(), &mut |_, _| {
+            seen += 1;
+            if seen == 10 {
+                at.interrupt();
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(scanned, Err(EngineError::Interrupted)));
+        assert_eq!(seen, 10);
+        let restored = state.restore(STORE, records(200).inspect(|_| during.interrupt()), 200);
+        assert!(matches!(restored, Err(EngineError::Interrupted)));
+        assert_eq!(state.position(STORE).expect("readable"), Some(100));
     }
 
     #[test]

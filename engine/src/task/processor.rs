@@ -9,6 +9,7 @@ use weir_broker::record::reader::Header;
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::RowBatch;
+use crate::cancellation::Cancellation;
 use crate::error::Result;
 use crate::processing_log::ProcessingLog;
 use crate::query::metrics::QueryMetrics;
@@ -77,6 +78,10 @@ pub trait Output: fmt::Debug {
 pub trait Processor: Send + fmt::Debug {
     /// Rows of source `source`. Records that cannot be read are reported and left out.
     fn decode(&mut self, source: usize, records: RecordColumns<'_>) -> Result<SourceRows>;
+
+    /// Long steps end with [`EngineError::Interrupted`](crate::error::EngineError) once this is
+    /// interrupted.
+    fn interrupt_by(&mut self, cancellation: Cancellation);
 
     /// Rows that one row may become, as far as that is known: [`Processor::process`] takes fewer rows at a time then.
     fn rows_per_row(&self) -> usize {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use weir_broker::ids::{Offset, TopicPartition};
 
+use crate::cancellation::Cancellation;
 use crate::runtime::error::{Result, RuntimeError};
-use crate::task::cancellation::Cancellation;
 use crate::task::input::PartitionInput;
 use crate::task::processor::{Output, Processor};
 

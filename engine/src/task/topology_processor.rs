@@ -10,6 +10,7 @@ use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::plan::physical::{QueryPlan, ResultKind};
 
 use crate::batch::{RecordHeaders, RowBatch};
+use crate::cancellation::Cancellation;
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
 use crate::processing_log::{CountingLog, ProcessingLog};
@@ -278,6 +279,10 @@ impl Processor for TopologyProcessor {
             return Err(EngineError::Plan { reason: "rows of an internal topic were left out".to_owned() });
         }
         Ok(SourceRows { rows, offsets })
+    }
+
+    fn interrupt_by(&mut self, cancellation: Cancellation) {
+        self.task.state_mut().interrupt_by(cancellation);
     }
 
     fn rows_per_row(&self) -> usize {

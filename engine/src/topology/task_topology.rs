@@ -105,6 +105,7 @@ impl TaskTopology {
     /// [`TaskState::log_changes`] gives the changelog records, and [`TaskState::commit`] is due once they are durable.
     pub fn flush(&mut self, output: &mut dyn TaskOutput) -> Result<()> {
         for node in 0..self.topology.nodes.len() {
+            self.state.check_interrupted()?;
             let mut emitted = Output::default();
             let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
             self.topology.nodes[node].operator.flush(&mut context, &mut emitted)?;
@@ -117,6 +118,7 @@ impl TaskTopology {
         if batch.is_empty() {
             return Ok(());
         }
+        self.state.check_interrupted()?;
         match edge {
             Edge::Node { node, port } => {
                 let mut emitted = Output::default();
@@ -124,6 +126,7 @@ impl TaskTopology {
                 self.topology.nodes[node].operator.process(port, batch, &mut context, &mut emitted)?;
                 self.forward(node, emitted, output)?;
                 loop {
+                    self.state.check_interrupted()?;
                     let mut emitted = Output::default();
                     let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
                     if !self.topology.nodes[node].operator.resume(&mut context, &mut emitted)? {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::execution::SendableRecordBatchStream;
 use indexmap::IndexMap;
 use weir_broker::broker::Broker;
 use weir_broker::client::admin::Admin;
@@ -324,9 +325,8 @@ impl Node {
         self.try_pull(sql).await.expect("rows")
     }
 
-    async fn try_pull(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
-        use futures::StreamExt;
-
+    /// Starts a pull query.
+    pub(crate) async fn open_pull(&self, sql: &str) -> SendableRecordBatchStream {
         let PreparedStatement::Pull(plan) = self.prepare(sql).remove(0) else { panic!("not a pull query") };
         let executor =
             weir_engine::pull::executor::PullExecutor::new(weir_sql::expr::compile::CompileContext {
@@ -335,7 +335,13 @@ impl Node {
                 random: Arc::new(|| 4),
             });
         let begun = std::time::Instant::now();
-        let mut stream = executor.run(&plan, &self.engine, &self.metastore).await.expect("the query runs");
+        executor.run(&plan, &self.engine, &self.metastore).await.expect("the query runs")
+    }
+
+    async fn try_pull(&self, sql: &str) -> Result<Vec<Vec<String>>, String> {
+        use futures::StreamExt;
+
+        let mut stream = self.open_pull(sql).await;
         let mut rows = Vec::new();
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| format!("{error:?}"))?;

@@ -44,6 +44,10 @@ pub struct NodeArgs {
     /// Threads that run queries; default: one per core
     #[arg(long, value_name = "N", env = "WEIR_WORKER_THREADS")]
     pub worker_threads: Option<usize>,
+    /// Time after which a step of a query's task is reported as overdue
+    #[arg(long, value_name = "MS", default_value_t = 30_000, env = "WEIR_TASK_STEP_MAX_MS",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub task_step_max_ms: u64,
     /// Make topics that clients ask for
     #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
     pub auto_create_topics: bool,

@@ -158,6 +158,7 @@ fn node_config(args: &NodeArgs) -> Result<NodeConfig, String> {
     config.commit_interval_ms = args.commit_interval_ms;
     config.state_cache_bytes = args.state_cache_bytes;
     config.worker_threads = args.worker_threads;
+    config.task_step_max_ms = args.task_step_max_ms;
     config.auto_create_topics = args.auto_create_topics;
     config.accept_copied_data = args.accept_copied_data;
     config.slow_reader_timeout = Duration::from_millis(args.slow_reader_timeout_ms);

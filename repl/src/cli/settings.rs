@@ -22,12 +22,13 @@ const fn setting(name: &'static str, id: &'static str, aliases: &'static [&'stat
 }
 
 /// Every flag of a node.
-pub static SETTINGS: [Setting; 43] = [
+pub static SETTINGS: [Setting; 44] = [
     setting("node.data-dir", "data_dir", &["log.dirs", "log.dir"]),
     setting("node.durability", "durability", &[]),
     setting("node.commit-interval-ms", "commit_interval_ms", &["ksql.streams.commit.interval.ms"]),
     setting("node.state-cache-bytes", "state_cache_bytes", &[]),
     setting("node.worker-threads", "worker_threads", &["ksql.streams.num.stream.threads"]),
+    setting("node.task-step-max-ms", "task_step_max_ms", &[]),
     setting("node.slow-reader-timeout-ms", "slow_reader_timeout_ms", &[]),
     setting("node.no-processing-log", "no_processing_log", &[]),
     setting("node.housekeeping-interval-ms", "housekeeping_interval_ms", &[]),

@@ -508,6 +508,7 @@ impl Operator for AggregateOperator {
             return self.process_piece(batch, context, out);
         }
         (0..batch.len()).step_by(rows_max).try_for_each(|at| {
+            context.state.check_interrupted()?;
             self.process_piece(batch.slice(at, rows_max.min(batch.len() - at)), context, out)
         })
     }

@@ -296,6 +296,8 @@ impl Operator for StreamStreamJoinOperator {
         let mut dropped = Vec::new();
         let mut late = 0;
         for (row, slot) in slots.into_iter().enumerate() {
+            // A row may have many partners.
+            context.state.check_interrupted()?;
             if !self.window.takes(batch.rowtime[row]) {
                 // Such a row does not move stream time: every later row would be late.
                 self.reporter.unwindowed_row(batch.rowtime[row]);

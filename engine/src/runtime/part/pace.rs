@@ -5,10 +5,15 @@ use std::time::Duration;
 
 /// The second interval between two commits; the first commit comes with the first rows.
 const SHORTEST: Duration = Duration::from_millis(5);
-/// Rows a task processes before the first commit.
-const FEWEST_ROWS: usize = 1_024;
+/// Rows a task processes in the first round.
+const FIRST_ROWS: usize = 1_024;
+/// Rows of a round in which every row takes long: the query can be stopped between rounds.
+const FEWEST_ROWS: usize = 16;
+/// Time that a round may take.
+const LONGEST_ROUND: Duration = Duration::from_millis(250);
 
-/// Doubles with every commit and every round, up to what is configured.
+/// Doubles with every commit and every round, up to what is configured. Rounds that take long
+/// become smaller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     interval: Duration,
@@ -17,7 +22,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new() -> Pace {
-        Pace { interval: Duration::ZERO, rows: FEWEST_ROWS }
+        Pace { interval: Duration::ZERO, rows: FIRST_ROWS }
     }
 
     /// Time from one commit to the next.
@@ -30,9 +35,14 @@ impl Pace {
         self.rows.min(most.max(1))
     }
 
-    /// A round is over.
-    pub(crate) fn processed(&mut self, most: usize) {
-        self.rows = self.rows.saturating_mul(2).min(most.max(FEWEST_ROWS));
+    /// A round is over that took this long.
+    pub(crate) fn processed(&mut self, most: usize, took: Duration) {
+        if took > LONGEST_ROUND {
+            let share = LONGEST_ROUND.as_secs_f64() / took.as_secs_f64();
+            self.rows = ((self.rows as f64 * share) as usize).max(FEWEST_ROWS);
+        } else if took < LONGEST_ROUND / 4 {
+            self.rows = self.rows.saturating_mul(2).min(most.max(FIRST_ROWS));
+        }
     }
 
     /// A commit was begun.
@@ -58,9 +68,22 @@ mod tests {
         assert_eq!(Pace::new().rows(8_192), 1_024);
         assert_eq!(Pace::new().rows(10), 10);
         for _ in 0..5 {
-            pace.processed(8_192);
+            pace.processed(8_192, Duration::from_millis(1));
         }
         assert_eq!(pace.rows(8_192), 8_192);
+    }
+
+    #[test]
+    fn rounds_that_take_long_become_smaller_and_grow_again() {
+        let mut pace = Pace::new();
+        pace.processed(8_192, Duration::from_millis(2_500));
+        assert_eq!(pace.rows(8_192), 102);
+        pace.processed(8_192, Duration::from_millis(200));
+        assert_eq!(pace.rows(8_192), 102);
+        pace.processed(8_192, Duration::from_secs(60));
+        assert_eq!(pace.rows(8_192), FEWEST_ROWS);
+        pace.processed(8_192, Duration::from_millis(2));
+        assert_eq!(pace.rows(8_192), 2 * FEWEST_ROWS);
     }
 
     #[test]

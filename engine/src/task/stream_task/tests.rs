@@ -28,6 +28,8 @@ impl Processor for Order {
         Ok(())
     }
 
+    fn interrupt_by(&mut self, _cancellation: Cancellation) {}
+
     fn flush(&mut self, _out: &mut dyn Output) -> EngineResult<()> {
         Ok(())
     }

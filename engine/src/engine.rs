@@ -311,7 +311,9 @@ impl Engine {
             .await
             .map_err(RuntimeError::client("look up transactions"))?;
         let timeout_ms = self.config.transaction_timeout_ms;
-        let fences = known.iter().map(|id| transaction::init(self.io.transport.clone(), id, timeout_ms));
+        let fences = known
+            .iter()
+            .map(|id| transaction::init(self.io.transport.clone(), id, timeout_ms, Arc::default()));
         let fenced = futures::future::try_join_all(fences).await;
         fenced.map_err(RuntimeError::client("take over transactions"))?;
         Ok(if known.is_empty() { Predecessors::None } else { Predecessors::Possible })
@@ -350,7 +352,8 @@ impl Engine {
         Ok(())
     }
 
-    fn set_paused(&self, query_id: &str, paused: bool) -> Result<()> {
+    /// As [`Engine::pause`], or lets a query go on that has not failed.
+    pub fn set_paused(&self, query_id: &str, paused: bool) -> Result<()> {
         let query = self.query(query_id);
         let query = query.ok_or_else(|| RuntimeError::UnknownQuery { query_id: query_id.to_owned() })?;
         query.set_paused(paused);
@@ -394,6 +397,19 @@ impl Engine {
     pub fn queries(&self) -> Vec<QueryStatus> {
         watchdog::fail_queries_of_dead_workers(&self.workers, &self.queries, self.io.clock.as_ref());
         let mut queries: Vec<QueryStatus> = self.queries.read().values().map(|q| q.status()).collect();
+        self.add_overdue_steps(&mut queries);
+        queries
+    }
+
+    /// A persistent query in figures.
+    pub fn query_status(&self, query_id: &str) -> Option<QueryStatus> {
+        watchdog::fail_queries_of_dead_workers(&self.workers, &self.queries, self.io.clock.as_ref());
+        let mut status = self.query(query_id)?.status();
+        self.add_overdue_steps(std::slice::from_mut(&mut status));
+        Some(status)
+    }
+
+    fn add_overdue_steps(&self, queries: &mut [QueryStatus]) {
         let now_ms = self.io.clock.now_ms();
         for step in self.workers.health().overdue_steps {
             let age_ms = i64::try_from(step.running_for.as_millis()).unwrap_or(i64::MAX);
@@ -402,7 +418,6 @@ impl Engine {
                 query.conditions.push(QueryCondition::StepOverdue { since_ms });
             }
         }
-        queries
     }
 
     /// Threads of the engine: panics, restarts, steps that do not return.

@@ -1,17 +1,20 @@
 //! A running node: start order, what its parts share, and shutdown.
 //!
-//! Start: broker (recovers the logs), engine, command topic (replayed into the metastore), queries, HTTP. A node that
-//! answers HTTP has all statements of its command topic applied.
+//! Start: broker (recovers the logs), engine, command topic (replayed into the metastore), HTTP;
+//! queries start meanwhile. A node that answers HTTP has all statements of its command topic
+//! applied.
 
 pub mod api;
 pub mod apply;
 pub(crate) mod audit;
 pub mod command_guard;
 pub mod commands;
+pub(crate) mod conditions;
 pub mod health;
 pub(crate) mod inserts;
 pub mod processing_log;
 pub mod push;
+pub(crate) mod query_starts;
 pub(crate) mod recent_inserts;
 pub mod replay;
 pub mod topics;
@@ -71,6 +74,7 @@ use crate::node::commands::CommandStatuses;
 use crate::node::inserts::Inserts;
 use crate::node::processing_log::{QueuedLog, ReportCounters, stream, writer};
 use crate::node::push::PushRegistry;
+use crate::node::query_starts::QueryStarts;
 use crate::node::replay::StartFailure;
 use crate::node::topics::{NodeTopics, TopicPolicy, look_up};
 use crate::statement::execute::execute;
@@ -79,6 +83,9 @@ use crate::wire::request::StatementRequest;
 
 /// How long a request waits for the command that it names. Source: `ksql.server.command.response.timeout.ms`.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a pull query waits for the start of the queries that it depends on.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +154,7 @@ struct Shared {
     authenticator: Authenticator,
     audit: Option<AuditCounters>,
     http_metrics: HttpMetrics,
+    starts: QueryStarts,
     /// Why queries that should run did not start, by id.
     start_failures: Mutex<BTreeMap<String, StartFailure>>,
     /// On the monotonic clock.
@@ -184,6 +192,7 @@ impl RunningNode {
         let authenticator = Authenticator::new(broker.security(), config.authenticates_http(), &SystemRng);
         let mut engine_config = EngineConfig::new(state_dir(&config), config.service_id.clone());
         engine_config.commit_interval_ms = config.commit_interval_ms;
+        engine_config.task_step_max_ms = config.task_step_max_ms;
         if let Some(threads) = config.worker_threads {
             engine_config.worker_threads = threads;
         }
@@ -192,7 +201,6 @@ impl RunningNode {
         let processing_log = Arc::new(processing_log);
         let build = build_context(&clock, &processing_log, config.state_cache_bytes);
         let io = EngineIo {
-        engine_config.task_step_max_ms = config.task_step_max_ms;
             transport: Arc::clone(&transport),
             fetch_transport: Arc::clone(&transport),
             clock: Arc::clone(&clock),
@@ -244,6 +252,7 @@ impl RunningNode {
                 authenticator,
                 audit,
                 http_metrics: HttpMetrics::default(),
+                starts: QueryStarts::default(),
                 start_failures: Mutex::default(),
                 started,
                 stop,
@@ -273,6 +282,7 @@ impl RunningNode {
         self.node.shared.push.close_all();
         let _ = self.http.await;
         tracing::info!("stopping queries");
+        self.node.cancel_starts().await;
         if let Err(error) = self.node.shared.engine.shutdown().await {
             tracing::warn!(error = %error.chain(), "the engine did not stop cleanly");
         }
@@ -359,9 +369,16 @@ impl Node {
         &self.shared.engine
     }
 
-    /// Starts a pull query.
+    /// Starts a pull query. Waits for queries that are starting, for a while.
     pub async fn pull(&self, plan: &PullPlan) -> Result<SendableRecordBatchStream, PullError> {
-        self.shared.pull.run(plan, self.engine(), &self.metastore()).await
+        let starting = self.wait_for_starts(&plan.sources, STARTED_WITHIN).await;
+        let rows = self.shared.pull.run(plan, self.engine(), &self.metastore()).await;
+        rows.map_err(|error| match (error, starting) {
+            (PullError::NotMaterialized { table }, Some(_)) => {
+                PullError::NotReady { table, state: QueryState::Starting.name() }
+            }
+            (error, _) => error,
+        })
     }
 
     /// Declares the stream of the processing log, if it is wanted and not there. A node runs without it as well.
@@ -515,12 +532,20 @@ impl Node {
     }
 
     pub fn query_status(&self, id: &str) -> Option<QueryStatus> {
-        self.engine().query(id).map(|q| q.status())
+        self.engine().query_status(id)
     }
 
     /// RUNNING, PAUSED, RESTORING or ERROR; ERROR for a query that should run and does not.
     pub fn query_state(&self, id: &str) -> &'static str {
-        self.query_status(id).map_or(QueryState::Error, |s| s.state).name()
+        // The engine knows a query before its start has ended.
+        let starting = self.starting(id);
+        let state = match (self.query_status(id), starting) {
+            (Some(status), _) => status.state,
+            (None, Some(true)) => QueryState::Paused,
+            (None, Some(false)) => QueryState::Starting,
+            (None, None) => QueryState::Error,
+        };
+        state.name()
     }
 
     pub async fn partition_count(&self, topic: &str) -> Result<i32, ApiError> {

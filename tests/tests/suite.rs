@@ -24,6 +24,8 @@ mod kafka_tools_security;
 mod migrate;
 mod oracle;
 mod persisted_formats;
+mod query_conditions;
+mod query_starts;
 mod scripts;
 mod security;
 mod server_log;

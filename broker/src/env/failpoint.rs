@@ -123,10 +123,15 @@ fn parse_order(text: &str) -> Option<(String, Order)> {
 
 /// As [`pass`], for code which speaks the operating system's errors.
 pub(crate) fn pass_io(name: &str) -> io::Result<()> {
+    let Some(table) = TABLE.get() else { return Ok(()) };
+    let action = table.lock().hit(name);
+    act(action)
+}
+
+fn act(action: Option<Action>) -> io::Result<()> {
     /// `EIO`.
     const INPUT_OUTPUT_ERROR: i32 = 5;
-    let Some(table) = TABLE.get() else { return Ok(()) };
-    match table.lock().hit(name) {
+    match action {
         None => Ok(()),
         Some(Action::Abort) => std::process::abort(),
         Some(Action::InputOutputError) => Err(io::Error::from_raw_os_error(INPUT_OUTPUT_ERROR)),
@@ -143,11 +148,27 @@ pub(crate) fn pass_io(name: &str) -> io::Result<()> {
 /// # Errors
 /// [`Error::Io`] if the point is to fail.
 pub fn pass(name: &'static str) -> Result<(), Error> {
-    pass_io(name).map_err(|error| Error::Io {
-        action: "pass the failpoint",
-        path: Path::new(name).to_owned(),
-        source: Arc::new(error),
-    })
+    pass_io(name).map_err(|error| injected(name, error))
+}
+
+fn injected(name: &'static str, error: io::Error) -> Error {
+    Error::Io { action: "pass the failpoint", path: Path::new(name).to_owned(), source: Arc::new(error) }
+}
+
+/// As [`pass`], for asynchronous code: a delay keeps no thread.
+///
+/// # Errors
+/// [`Error::Io`] if the point is to fail.
+pub async fn pass_async(name: &'static str) -> Result<(), Error> {
+    if !is_armed() {
+        return Ok(());
+    }
+    let action = TABLE.get().and_then(|table| table.lock().hit(name));
+    if let Some(Action::Delay(delay)) = action {
+        tokio::time::sleep(delay).await;
+        return Ok(());
+    }
+    act(action).map_err(|error| injected(name, error))
 }
 
 fn wait(delay: Duration) {

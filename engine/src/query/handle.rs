@@ -271,6 +271,11 @@ impl QueryHandle {
         self.readers.read().clone()
     }
 
+    /// Names of all topics that the query reads or writes.
+    pub fn topic_names(&self) -> impl Iterator<Item = &str> {
+        self.topics.ids.keys().map(|topic| &**topic)
+    }
+
     /// The partitions of a topic that the query reads or writes.
     pub fn partition_count(&self, topic: &str) -> Option<i32> {
         self.topics.partitions.get(topic).copied()

@@ -12,6 +12,7 @@ mod commit;
 mod lost;
 mod offset_renewal;
 mod pace;
+mod publish;
 mod refused;
 mod transient;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tokio::runtime::Handle;
+use weir_broker::client::producer::progress::ProducerProgress;
 use weir_broker::client::transport::Transport;
 use weir_broker::env::clock::Clock;
 use weir_broker::ids::{Offset, TopicPartition};
@@ -31,12 +33,13 @@ use crate::config::EngineConfig;
 use crate::query::condition::QueryCondition;
 use crate::query::handle::{PartStatus, Predecessors, QueryHandle};
 use crate::query::metrics::QueryMetrics;
-use crate::query::status::{InputStatus, QueryState, TaskStatus};
+use crate::query::status::QueryState;
 use crate::runtime::error::{Result, Retry, RuntimeError};
 use crate::runtime::health::{HealthRecorder, StepClock};
 use crate::runtime::messages::{Assignment, AttemptId, Mode, Prepared, Stopped, WorkerMessage};
 use crate::runtime::part::offset_renewal::OffsetRenewal;
 use crate::runtime::part::pace::Pace;
+use crate::runtime::part::publish::{PUBLISH_INTERVAL, REFUSED_FOR};
 use crate::runtime::prepare::{self, Preparation};
 use crate::runtime::restore::Restore;
 use crate::runtime::storage::StateStorage;
@@ -48,12 +51,6 @@ use crate::task::collector::RecordCollector;
 use crate::task::commit::OutputTargets;
 use crate::task::input::PartitionInput;
 use crate::task::stream_task::{StreamTask, TaskId};
-
-/// How often status is published while rows flow.
-const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
-
-/// A commit that has not been answered for as long is shown.
-const SLOW_COMMIT: Duration = Duration::from_secs(5);
 
 /// What parts share on a worker.
 #[derive(Clone)]
@@ -119,6 +116,12 @@ pub(crate) struct Part {
     failures: u32,
     /// The last failure, while it is waited out.
     back_off: Option<QueryCondition>,
+    /// What the transactions of this attempt wait for.
+    progress: Arc<ProducerProgress>,
+    /// Begin of this attempt.
+    attempt_since: Duration,
+    /// The published status has conditions.
+    shows_conditions: bool,
     /// Told when the part has ended.
     stopping: Vec<Stopped>,
     /// When the first of them came.
@@ -190,6 +193,9 @@ impl Part {
             has_committed: false,
             failures: 0,
             back_off: None,
+            progress: Arc::default(),
+            attempt_since: Duration::ZERO,
+            shows_conditions: false,
             stopping: Vec::new(),
             stopping_since: Duration::ZERO,
             refusals: Refusals::Fail,
@@ -207,6 +213,8 @@ impl Part {
     /// Begins an attempt to run.
     pub(crate) fn start(&mut self, attempt: AttemptId, context: &PartContext) {
         self.attempt = attempt;
+        self.attempt_since = context.clock.monotonic();
+        self.progress = Arc::default();
         match &self.mode {
             Mode::Persistent => {
                 self.phase = Phase::Preparing;
@@ -218,6 +226,8 @@ impl Part {
                     transaction_timeout_ms: context.config.transaction_timeout_ms,
                     predecessors: std::mem::replace(&mut self.predecessors, Predecessors::Possible),
                     refusals: self.refusals.clone(),
+                    progress: self.progress.clone(),
+                    storage: context.storage.clone(),
                 };
                 let work = prepare::run(preparation, context.transport.clone(), context.inbox.clone());
                 let waiting = Waiting::Attempt(attempt);
@@ -335,7 +345,8 @@ impl Part {
         }
         let next = match &mut self.phase {
             Phase::Preparing if !self.stopping.is_empty() => Ok(Next::Done),
-            Phase::Preparing => Ok(Next::Wait(None)),
+            // Looks from time to time whether the start is refused.
+            Phase::Preparing => Ok(Next::Wait(Some(now + REFUSED_FOR))),
             Phase::Restoring { .. } if !self.stopping.is_empty() => Ok(Next::Done),
             Phase::Restoring { .. } => self.advance_restore(context),
             Phase::Running => self.advance_running(now, context),
@@ -350,7 +361,8 @@ impl Part {
                 Next::Done
             }
             Ok(next) => {
-                if now >= self.last_publish + PUBLISH_INTERVAL && matches!(self.phase, Phase::Running) {
+                let changes = matches!(self.phase, Phase::Running | Phase::Preparing);
+                if now >= self.last_publish + PUBLISH_INTERVAL && changes {
                     self.publish(context);
                 }
                 next
@@ -472,10 +484,10 @@ impl Part {
             return Ok(Next::Again);
         }
         let commit_at = may_commit.then(|| self.last_commit + interval);
-        let slow_at = self.commit.as_ref().map(|c| c.since + SLOW_COMMIT).filter(|at| *at > now);
+        let look_at = self.commit.as_ref().map(|_| now + REFUSED_FOR);
         let give_up_at = (!self.stopping.is_empty()).then(|| self.stopping_since + context.stop_timeout());
         let renew_at = self.commit.is_none().then(|| self.renewal.due_at());
-        Ok(Next::Wait([commit_at, slow_at, give_up_at, renew_at].into_iter().flatten().min()))
+        Ok(Next::Wait([commit_at, look_at, give_up_at, renew_at].into_iter().flatten().min()))
     }
 
     /// The longest time between two commits.
@@ -575,6 +587,11 @@ impl Part {
         if context.is_abandoned() || matches!(self.phase, Phase::Ended) {
             return;
         }
+        if error.is_interruption() {
+            tracing::debug!(query_id = %self.query.query_id, "step given up, its query is being stopped");
+            self.end(context);
+            return;
+        }
         let is_refused = error.is_refused_record();
         let is_left_out = self.refusals != Refusals::Fail || self.query.settings.fail_on_production_error;
         let retry = match (&self.mode, error.retry()) {
@@ -587,11 +604,6 @@ impl Part {
             self.leave_out_refused();
         }
         self.query.fail(&error, context.clock.now_ms(), retry == Retry::Never);
-        if error.is_interruption() {
-            tracing::debug!(query_id = %self.query.query_id, "step given up, its query is being stopped");
-            self.end(context);
-            return;
-        }
         let query_id = &self.query.query_id;
         match retry {
             Retry::Never => {
@@ -606,10 +618,11 @@ impl Part {
                 QueryMetrics::add(&self.query.metrics.restarts, 1);
                 self.phase = Phase::Waiting { until: context.clock.monotonic() + pause };
                 let now_ms = context.clock.now_ms();
+                let since_ms = self.back_off.as_ref().and_then(QueryCondition::since_ms).unwrap_or(now_ms);
                 self.back_off = Some(QueryCondition::BackOff {
                     failures: self.failures,
                     cause: error.chain(),
-                    since_ms: now_ms,
+                    since_ms,
                     retry_at_ms: now_ms.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)),
                 });
                 self.publish(context);
@@ -676,61 +689,6 @@ impl Part {
             self.stopping_since = now;
         }
         self.stopping.push(done);
-    }
-
-    fn conditions(&self, context: &PartContext) -> Vec<QueryCondition> {
-        let mut conditions = Vec::new();
-        if let (Phase::Waiting { .. } | Phase::Preparing | Phase::Restoring { .. }, Some(back_off)) =
-            (&self.phase, &self.back_off)
-        {
-            conditions.push(back_off.clone());
-        }
-        let pending = self.commit.as_ref().map(|c| self.last_publish.saturating_sub(c.since));
-        if let Some(pending) = pending.filter(|pending| *pending >= SLOW_COMMIT) {
-            let pending_ms = i64::try_from(pending.as_millis()).unwrap_or(i64::MAX);
-            let since_ms = context.clock.now_ms().saturating_sub(pending_ms);
-            conditions.push(QueryCondition::CommitPending { since_ms });
-        }
-        conditions
-    }
-
-    /// Makes state and positions visible to others.
-    pub(crate) fn publish(&mut self, context: &PartContext) {
-        if context.is_abandoned() {
-            return;
-        }
-        self.last_publish = context.clock.monotonic();
-        let state = match &self.phase {
-            Phase::Preparing | Phase::Restoring { .. } | Phase::Waiting { .. } if self.reloading => {
-                QueryState::Running
-            }
-            Phase::Preparing => QueryState::Starting,
-            Phase::Restoring { .. } => QueryState::Restoring,
-            Phase::Running if self.query.is_paused() => QueryState::Paused,
-            Phase::Running => QueryState::Running,
-            Phase::Waiting { .. } if self.failures == 0 => QueryState::Starting,
-            Phase::Waiting { .. } => QueryState::Restarting,
-            Phase::Ended if self.query.is_failed() => QueryState::Error,
-            Phase::Ended => QueryState::Paused,
-        };
-        let inputs = |task: &StreamTask| {
-            let input = |i: &PartitionInput| InputStatus {
-                topic: i.partition().topic.to_string(),
-                partition: i.partition().partition,
-                position: i.position(),
-                lag: i.lag(),
-                committed: i.durable(),
-                committed_lag: i.committed_lag(),
-            };
-            task.inputs().iter().map(input).collect()
-        };
-        let tasks = self
-            .tasks
-            .iter()
-            .map(|t| TaskStatus { id: t.id, worker: context.worker, inputs: inputs(t) })
-            .collect();
-        let conditions = self.conditions(context);
-        self.query.set_part(context.worker, PartStatus { state, tasks, conditions });
     }
 }
 

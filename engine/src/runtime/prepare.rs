@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
+use tokio::sync::Semaphore;
 use weir_broker::client::admin::{Admin, ListedOffset};
 use weir_broker::client::group_offsets::{self, CommittedOffset};
+use weir_broker::client::producer::progress::ProducerProgress;
 use weir_broker::client::transport::Transport;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
@@ -15,6 +17,7 @@ use crate::query::naming::transactional_id;
 use crate::query::options::OffsetReset;
 use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::runtime::messages::{AttemptId, Prepared, WorkerMessage};
+use crate::runtime::storage::StateStorage;
 use crate::runtime::topic_limits;
 use crate::runtime::transaction::{self, Refusals};
 use crate::task::processor::SourceTopic;
@@ -30,7 +33,14 @@ pub(crate) struct Preparation {
     pub(crate) transaction_timeout_ms: i32,
     pub(crate) predecessors: Predecessors,
     pub(crate) refusals: Refusals,
+    /// Shows what the transactions wait for.
+    pub(crate) progress: Arc<ProducerProgress>,
+    pub(crate) storage: Arc<dyn StateStorage>,
 }
+
+/// Databases that are opened at the same time, beside the workers.
+static OPENINGS: Semaphore = Semaphore::const_new(OPENINGS_AT_ONCE);
+const OPENINGS_AT_ONCE: usize = 16;
 
 /// Takes over the transactional id, which aborts what a predecessor left open, and then looks up where to begin; at the same
 /// time if there was none. Answers with [`WorkerMessage::Prepared`].
@@ -54,10 +64,12 @@ async fn prepare(
     let timeout_ms = preparation.transaction_timeout_ms;
     let (io, (attempt, inbox)) = (transport.clone(), (preparation.attempt, inbox.clone()));
     let ids = query.topics.ids.clone();
+    let progress = preparation.progress.clone();
     let init = async move {
-        let producer = transaction::init(io, &id, timeout_ms).await?;
+        let producer = transaction::init(io, &id, timeout_ms, progress).await?;
         Ok(producer.with_topic_ids(ids))
     };
+    let opened = open_stores(query.clone(), preparation.tasks.clone(), preparation.storage);
     let refusals = preparation.refusals;
     let transaction = match preparation.predecessors {
         Predecessors::None => transaction::start(init, refusals, attempt, inbox),
@@ -67,12 +79,34 @@ async fn prepare(
         }
     };
     let admin = Admin::new(transport.clone());
-    let (from, changelogs, limits) = futures::try_join!(
-        first_offsets(query, &preparation.tasks, &transport),
-        changelog_ends(query, &preparation.tasks, &transport),
-        topic_limits::look_up(&admin, query),
-    )?;
+    let looked_up = async {
+        futures::try_join!(
+            first_offsets(query, &preparation.tasks, &transport),
+            changelog_ends(query, &preparation.tasks, &transport),
+            topic_limits::look_up(&admin, query),
+        )
+    };
+    let (looked_up, ()) = futures::join!(looked_up, opened);
+    let (from, changelogs, limits) = looked_up?;
     Ok(Prepared { from, changelogs, limits, transaction: Some(transaction) })
+}
+
+/// Opens the databases of tasks, so that the worker finds them open. A failure is the worker's to
+/// report, which then opens them itself.
+async fn open_stores(query: Arc<QueryHandle>, tasks: Vec<TaskId>, storage: Arc<dyn StateStorage>) {
+    // The semaphore is never closed.
+    let Ok(_permit) = OPENINGS.acquire().await else { return };
+    let open = move || {
+        for task in tasks {
+            if query.cancellation().is_cancelled() {
+                return;
+            }
+            let spec = &query.factory.sub_topologies()[task.sub_topology as usize];
+            drop(storage.open(&query.application_id, task, &spec.stores));
+        }
+    };
+    // A panic in it would be one of the worker, too.
+    let _ = tokio::task::spawn_blocking(open).await;
 }
 
 async fn first_offsets(

@@ -22,7 +22,8 @@ pub trait StateStorage: Send + Sync + fmt::Debug {
     fn open(&self, application_id: &str, task: TaskId, stores: &[StoreSpec])
     -> Result<Box<dyn StateBackend>>;
 
-    /// The tasks of a query have ended and may start elsewhere: what they committed is made to survive a crash.
+    /// The tasks of a query have ended and may start elsewhere. What they committed is made to
+    /// survive a crash, except for so little that it is restored as quickly.
     fn release(&self, application_id: &str) -> Result<()>;
 
     /// Removes everything a query has here; its tasks have ended.
@@ -57,17 +58,26 @@ impl StateStorage for MemoryStorage {
 pub struct DiskStorage {
     dir: PathBuf,
     memory: RocksMemory,
-    /// Databases by folder, with the names of their stores. A task that starts again finds its own here.
-    open: Mutex<HashMap<PathBuf, (Vec<StoreSpec>, OpeningBackend)>>,
+    /// Databases by folder. A task that starts again finds its own here.
+    databases: Mutex<HashMap<PathBuf, DatabaseSlot>>,
     /// Folders whose content is damaged and to be emptied before it is used again.
     damaged: Mutex<HashSet<PathBuf>>,
+}
+
+/// The database of one folder. It is locked while it opens, so that others open at the same time.
+type DatabaseSlot = Arc<Mutex<Option<OpenDatabase>>>;
+
+#[derive(Debug)]
+struct OpenDatabase {
+    stores: Vec<StoreSpec>,
+    backend: OpeningBackend,
 }
 
 impl DiskStorage {
     /// Units: bytes; write buffers count against the cache.
     pub fn new(dir: impl Into<PathBuf>, block_cache_bytes: usize, write_buffer_bytes: usize) -> DiskStorage {
         let memory = RocksMemory::new(block_cache_bytes + write_buffer_bytes, write_buffer_bytes);
-        DiskStorage { dir: dir.into(), memory, open: Mutex::default(), damaged: Mutex::default() }
+        DiskStorage { dir: dir.into(), memory, databases: Mutex::default(), damaged: Mutex::default() }
     }
 
     /// Stores note when they were written; by this clock.
@@ -78,8 +88,15 @@ impl DiskStorage {
 
     fn take(&self, application_id: &str) -> Vec<OpeningBackend> {
         let dir = self.dir.join(application_id);
-        let mut open = self.open.lock();
-        open.extract_if(|path, _| path.starts_with(&dir)).map(|(_, (_, backend))| backend).collect()
+        let mut databases = self.databases.lock();
+        let slots: Vec<DatabaseSlot> =
+            databases.extract_if(|path, _| path.starts_with(&dir)).map(|(_, slot)| slot).collect();
+        drop(databases);
+        slots.iter().filter_map(|slot| slot.lock().take()).map(|database| database.backend).collect()
+    }
+
+    fn slot(&self, path: &Path) -> DatabaseSlot {
+        self.databases.lock().entry(path.to_owned()).or_default().clone()
     }
 }
 
@@ -115,15 +132,17 @@ impl StateStorage for DiskStorage {
             return Ok(Box::new(MemoryBackend::new(0)));
         }
         let path = self.dir.join(application_id).join(task.to_string());
-        let mut open = self.open.lock();
-        if let Some((known, backend)) = open.get(&path) {
-            if known == stores && !backend.has_failed() {
-                return Ok(Box::new(backend.clone()));
+        let slot = self.slot(&path);
+        let mut database = slot.lock();
+        if let Some(open) = &*database {
+            if open.stores == stores && !open.backend.has_failed() {
+                return Ok(Box::new(open.backend.clone()));
             }
-            if backend.is_damaged() {
+            if open.backend.is_damaged() {
                 self.damaged.lock().insert(path.clone());
             }
-            open.remove(&path);
+            // It is closed before it is opened again.
+            *database = None;
         }
         let backend = if path.exists() {
             let damaged = self.damaged.lock().contains(&path);
@@ -131,11 +150,11 @@ impl StateStorage for DiskStorage {
             self.damaged.lock().remove(&path);
             OpeningBackend::of(backend)
         } else {
-            let (path, specs, memory) = (path.clone(), stores.to_vec(), self.memory.clone());
+            let (specs, memory) = (stores.to_vec(), self.memory.clone());
             let make = move || open_or_empty(&path, &specs, &memory, false).map_err(|e| e.to_string());
             OpeningBackend::new(make)
         };
-        open.insert(path, (stores.to_vec(), backend.clone()));
+        *database = Some(OpenDatabase { stores: stores.to_vec(), backend: backend.clone() });
         Ok(Box::new(backend))
     }
 
@@ -170,4 +189,34 @@ fn is_passing(error: &EngineError) -> bool {
 
 fn unusable(path: &Path, error: &dyn fmt::Display) -> RuntimeError {
     RuntimeError::StateDir { path: path.display().to_string(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_being_opened_holds_up_no_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let storage = Arc::new(DiskStorage::new(dir.path(), 1 << 20, 1 << 20));
+        let stores = [StoreSpec { name: "s".to_owned(), changelog: true }];
+        let (slow, other) =
+            (TaskId { sub_topology: 0, partition: 0 }, TaskId { sub_topology: 0, partition: 1 });
+        storage.open("q", slow, &stores).expect("opens");
+        let slot = storage.slot(&dir.path().join("q").join(slow.to_string()));
+        let opening = slot.lock();
+        let (done, opened) = crossbeam_channel::bounded(1);
+        let theirs = storage.clone();
+        let thread = std::thread::spawn(move || {
+            let specs = [StoreSpec { name: "s".to_owned(), changelog: true }];
+            done.send(theirs.open("q", other, &specs).is_ok()).expect("the test waits");
+        });
+        let outcome = opened.recv_timeout(Duration::from_secs(60));
+        drop(opening);
+        thread.join().expect("no panic");
+        assert_eq!(outcome, Ok(true));
+        storage.delete("q").expect("deleted");
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use weir_broker::client::error::ClientError;
 use weir_broker::client::producer::careful::RefusedRecord;
 use weir_broker::client::producer::pipeline::{PartitionBatches, ProducedBatch};
+use weir_broker::client::producer::progress::ProducerProgress;
 use weir_broker::client::producer::transactional::{GroupPosition, TransactionalProducer};
 
 use crate::runtime::messages::{AttemptId, WorkerMessage};
@@ -139,11 +140,12 @@ async fn abort(producer: &mut TransactionalProducer) {
     }
 }
 
-/// As [`TransactionalProducer::init`].
+/// As [`TransactionalProducer::init_observed`].
 pub(crate) async fn init(
     transport: Arc<dyn weir_broker::client::transport::Transport>,
     transactional_id: &str,
     timeout_ms: i32,
+    progress: Arc<ProducerProgress>,
 ) -> Result<TransactionalProducer, ClientError> {
-    TransactionalProducer::init(transport, transactional_id, timeout_ms).await
+    TransactionalProducer::init_observed(transport, transactional_id, timeout_ms, progress).await
 }

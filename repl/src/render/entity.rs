@@ -367,6 +367,13 @@ fn query_description(d: &Value, style: TableStyle) -> String {
             out.push_str(&format!("\n\n{title}\n{}\n{value}", "-".repeat(title.len())));
         }
     }
+    for condition in d["conditions"].as_array().into_iter().flatten() {
+        out.push_str(&format!(
+            "\n\nCondition ({}): {}",
+            text(&condition["type"]),
+            text(&condition["message"])
+        ));
+    }
     for error in d["queryErrors"].as_array().into_iter().flatten() {
         out.push_str(&format!("\n\nError ({}): {}", text(&error["type"]), text(&error["errorMessage"])));
     }

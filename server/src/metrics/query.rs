@@ -1,7 +1,9 @@
 //! Queries in figures.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use weir_engine::query::condition::QueryCondition;
 use weir_engine::query::status::{QueryState, QueryStatus};
 
 use crate::metrics::text::Page;
@@ -78,6 +80,7 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         }
     }
     states(node, &queries, page);
+    conditions(node, &queries, page);
     let mut lag = page.family(
         "weir_query_lag_records",
         "gauge",
@@ -139,5 +142,42 @@ fn states(node: &Node, queries: &[QueryStatus], page: &mut Page) {
     }
     for (query_id, _) in node.start_failures() {
         family.sample(&[("query", &query_id), ("state", state_name(QueryState::Error))], 1);
+    }
+    for query_id in node.starting_queries() {
+        if queries.iter().all(|query| query.query_id != query_id) {
+            family.sample(&[("query", &query_id), ("state", state_name(QueryState::Starting))], 1);
+        }
+    }
+}
+
+/// A state set: 1 for the conditions that the query is in, and when each began.
+fn conditions(node: &Node, queries: &[QueryStatus], page: &mut Page) {
+    let conditions = node.conditions();
+    let ids: BTreeSet<&str> = queries
+        .iter()
+        .map(|query| query.query_id.as_str())
+        .chain(conditions.keys().map(String::as_str))
+        .collect();
+    let name = |kind: &str| kind.to_ascii_lowercase();
+    let mut family =
+        page.family("weir_query_condition", "gauge", "1 for a condition that keeps the query from its work.");
+    for id in ids {
+        for kind in QueryCondition::KINDS {
+            let is_in = conditions.get(id).is_some_and(|all| all.iter().any(|one| one.kind() == kind));
+            family.sample(&[("query", id), ("condition", &name(kind))], u8::from(is_in));
+        }
+    }
+    let mut family = page.family(
+        "weir_query_condition_since_timestamp_seconds",
+        "gauge",
+        "Time at which the condition began.",
+    );
+    for (id, all) in &conditions {
+        for kind in QueryCondition::KINDS {
+            let of_kind = all.iter().filter(|one| one.kind() == kind);
+            if let Some(since_ms) = of_kind.filter_map(QueryCondition::since_ms).min() {
+                family.sample(&[("query", id), ("condition", &name(kind))], since_ms as f64 / 1_000.0);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use weir_engine::engine::StopMode;
 use weir_engine::query::handle::QueryHandle;
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::query::status::QueryState;
-use weir_engine::runtime::error::{Fault, RuntimeError};
+use weir_engine::runtime::error::{Fault, Retry, RuntimeError};
 use weir_sql::metastore::apply::Undo as DdlUndo;
 use weir_sql::metastore::source::QueryEntry;
 use weir_sql::plan::action::{Action, NewTopic, QueryStart, StatementEffects, apply};
@@ -20,6 +20,7 @@ use weir_sql::plan::physical::QueryPlan;
 use crate::command::record::Command;
 use crate::error::ApiError;
 use crate::node::Node;
+use crate::node::query_starts::StartRequest;
 
 /// Why a command was not carried out.
 #[derive(Debug)]
@@ -34,8 +35,17 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 enum Change {
     Ddl(DdlUndo),
-    Query { id: String, before: Option<Arc<QueryEntry>>, running: Option<Arc<QueryHandle>> },
-    Paused { id: String, before: bool },
+    Query {
+        id: String,
+        before: Option<Arc<QueryEntry>>,
+        running: Option<Arc<QueryHandle>>,
+        /// It was not running: its start was under way, or had failed.
+        start: Option<StartRequest>,
+    },
+    Paused {
+        id: String,
+        before: bool,
+    },
 }
 
 /// A node that carries out a command.
@@ -64,8 +74,8 @@ impl StatementEffects for NodeEffects<'_> {
     }
 
     async fn stop_query(&mut self, id: &str) -> Result<(), ApiError> {
-        self.node.change_metastore(|metastore| metastore.remove_query(id));
-        self.node.stop_query(id, StopMode::Delete).await
+        let entry = self.node.change_metastore(|metastore| metastore.remove_query(id));
+        self.node.drop_query(id, entry.as_deref()).await
     }
 
     async fn pause_query(&mut self, id: &str) -> Result<(), ApiError> {
@@ -196,14 +206,16 @@ impl Node {
         changes: &mut Vec<Change>,
     ) -> Result<(), ApiError> {
         let id = &start.plan.query_id;
+        let interrupted = self.cancel_start(id).await.or_else(|| self.failed_start(id));
         let running = self.engine().query(id);
         let before = self.change_metastore(|metastore| metastore.add_query(start.entry()));
-        changes.push(Change::Query { id: id.clone(), before, running: running.clone() });
+        let is_new = before.is_none();
+        changes.push(Change::Query { id: id.clone(), before, running: running.clone(), start: interrupted });
         if running.is_some() {
-            self.stop_query(id, StopMode::Keep).await?;
+            self.stop_query(id).await?;
         }
         let started = self.start_query(start.plan, start.properties, false).await;
-        if started.is_err() && running.is_none() {
+        if started.is_err() && is_new {
             let options = self.query_options(start.properties, false);
             if let Err(error) = self.engine().discard_query(start.plan, options).await {
                 tracing::error!(query_id = id, error = %error.chain(), "traces of a failed query are left");
@@ -213,6 +225,10 @@ impl Node {
     }
 
     fn pause(&self, id: &str, changes: &mut Vec<Change>) -> Result<(), ApiError> {
+        if let Some(before) = self.pause_start(id, true) {
+            changes.push(Change::Paused { id: id.to_owned(), before });
+            return Ok(());
+        }
         let before = self.query_status(id).is_some_and(|status| status.state == QueryState::Paused);
         match self.engine().pause(id) {
             Ok(()) => {
@@ -227,23 +243,43 @@ impl Node {
 
     /// A query that did not start when the node did is tried again.
     async fn resume(&self, id: &str, changes: &mut Vec<Change>) -> Result<(), ApiError> {
+        if self.start_waits(id) {
+            if let Some(start) = self.cancel_start(id).await {
+                return self.start_again(StartRequest { paused: false, ..start }).await;
+            }
+        } else if let Some(before) = self.pause_start(id, false) {
+            changes.push(Change::Paused { id: id.to_owned(), before });
+            return Ok(());
+        }
         let before = self.query_status(id).is_some_and(|status| status.state == QueryState::Paused);
         match self.engine().resume(id).await {
             Ok(()) => {
                 changes.push(Change::Paused { id: id.to_owned(), before });
                 Ok(())
             }
-            Err(RuntimeError::UnknownQuery { .. }) => {
-                let metastore = self.metastore();
-                let failure = self.shared.start_failures.lock().get(id).map(|f| f.properties.clone());
-                match (metastore.query(id), failure) {
-                    (Some(query), Some(properties)) => {
-                        self.start_query(&query.plan, &properties, false).await
-                    }
-                    _ => Ok(()),
-                }
-            }
+            Err(RuntimeError::UnknownQuery { .. }) => match self.failed_start(id) {
+                Some(start) => self.start_again(start).await,
+                None => Ok(()),
+            },
             Err(error) => Err(engine_error(error)),
+        }
+    }
+
+    /// Tries a start at once. If it fails, it is tried again later as before.
+    async fn start_again(&self, start: StartRequest) -> Result<(), ApiError> {
+        match self.try_start(&start).await {
+            Ok(()) => {
+                self.set_start_failure(&start.plan.query_id, None);
+                Ok(())
+            }
+            Err(error) => {
+                let failure = (error.chain(), start.properties.clone());
+                self.set_start_failure(&start.plan.query_id, Some(failure));
+                if error.retry() == Retry::Backoff {
+                    self.begin_start(start);
+                }
+                Err(engine_error(error))
+            }
         }
     }
 
@@ -252,7 +288,7 @@ impl Node {
         for change in changes.into_iter().rev() {
             match change {
                 Change::Ddl(undo) => self.change_metastore(|metastore| metastore.undo(undo)),
-                Change::Query { id, before, running } => {
+                Change::Query { id, before, running, start } => {
                     self.set_start_failure(&id, None);
                     self.change_metastore(|metastore| match before {
                         Some(before) => _ = metastore.add_query((*before).clone()),
@@ -260,9 +296,14 @@ impl Node {
                     });
                     if let Some(handle) = running {
                         self.restart(&handle).await;
+                    } else if let Some(start) = start {
+                        self.begin_start(start);
                     }
                 }
                 Change::Paused { id, before } => {
+                    if self.pause_start(&id, before).is_some() {
+                        continue;
+                    }
                     let back =
                         if before { self.engine().pause(&id) } else { self.engine().resume(&id).await };
                     if let Err(error) = back {
@@ -284,32 +325,46 @@ impl Node {
     }
 
     /// Starts a query. A failure is remembered until it starts or is stopped.
-    pub(crate) async fn start_query(
+    async fn start_query(
         &self,
         plan: &QueryPlan,
         properties: &IndexMap<String, String>,
         paused: bool,
     ) -> Result<(), ApiError> {
-        let injected = weir_broker::failpoint!("query.start.before");
-        let started = match injected {
-            Err(error) => Err(ApiError::server(format!("query {} did not start: {error}", plan.query_id))),
-            Ok(()) => {
-                let options = self.query_options(properties, paused);
-                self.engine().start_query(plan.clone(), options).await.map(drop).map_err(engine_error)
-            }
-        };
-        let failure = started.as_ref().err().map(|error| (error.message.clone(), properties.clone()));
+        let request = StartRequest { plan: Arc::new(plan.clone()), properties: properties.clone(), paused };
+        let started = self.try_start(&request).await;
+        let failure = started.as_ref().err().map(|error| (error.chain(), request.properties));
         self.set_start_failure(&plan.query_id, failure);
-        started
+        started.map_err(engine_error)
     }
 
-    async fn stop_query(&self, id: &str, mode: StopMode) -> Result<(), ApiError> {
+    /// Stops a query and keeps its state.
+    async fn stop_query(&self, id: &str) -> Result<(), ApiError> {
         self.set_start_failure(id, None);
-        match self.engine().stop_query(id, mode).await {
+        match self.engine().stop_query(id, StopMode::Keep).await {
             Ok(()) => Ok(()),
-            // It failed to start, or the node stopped between the command and the query.
+            // The node stopped between the command and the query.
             Err(RuntimeError::UnknownQuery { .. }) => Ok(()),
             Err(error) => Err(engine_error(error)),
+        }
+    }
+
+    /// Stops a query and deletes its state, also if it did not start. `entry`: what the metastore
+    /// had of it.
+    async fn drop_query(&self, id: &str, entry: Option<&QueryEntry>) -> Result<(), ApiError> {
+        let start = self.cancel_start(id).await;
+        self.set_start_failure(id, None);
+        match (self.engine().stop_query(id, StopMode::Delete).await, entry) {
+            (Ok(()), _) | (Err(RuntimeError::UnknownQuery { .. }), None) => Ok(()),
+            (Err(RuntimeError::UnknownQuery { .. }), Some(entry)) => {
+                let properties = start.map(|start| start.properties).unwrap_or_default();
+                let options = self.query_options(&properties, false);
+                if let Err(error) = self.engine().discard_query(&entry.plan, options).await {
+                    tracing::error!(query_id = id, error = %error.chain(), "traces of a query that did not start are left");
+                }
+                Ok(())
+            }
+            (Err(error), _) => Err(engine_error(error)),
         }
     }
 }

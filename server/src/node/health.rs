@@ -1,13 +1,15 @@
 //! How a node is: `/healthcheck`, `/readyz` and `/info`.
 //!
-//! Healthy (200) is a node whose broker writes and whose command topic could be read; a query that failed is named in the
-//! details and costs itself only. Ready is a healthy broker with no query that still restores its state.
+//! Healthy (200) is a node whose broker writes and whose command topic could be read; a query that
+//! failed, or cannot go on now, is named in the details and costs itself only. Ready is a healthy
+//! broker with no query that still starts or restores.
 
 use serde_json::{Map, Value, json};
-use weir_engine::query::status::QueryState;
+use weir_engine::query::status::{QueryState, QueryStatus};
 
 use crate::http::api::Answer;
 use crate::node::Node;
+use crate::node::conditions::list;
 
 /// Queries named in the details; further ones are counted.
 const QUERIES_NAMED_MAX: usize = 20;
@@ -38,8 +40,9 @@ impl Node {
     }
 
     pub(crate) fn check_ready(&self) -> bool {
-        let restoring = self.engine().queries().iter().any(|q| q.state == QueryState::Restoring);
-        self.check_broker().is_ok() && !restoring
+        let restores = |q: &QueryStatus| matches!(q.state, QueryState::Restoring | QueryState::Starting);
+        let restoring = self.engine().queries().iter().any(restores);
+        self.check_broker().is_ok() && !restoring && self.starting_queries().is_empty()
     }
 
     /// The broker's cluster id, as Kafka clients see it.
@@ -60,25 +63,32 @@ impl Node {
         }
     }
 
-    /// The queries that should run and do not, each with its cause.
+    /// The queries that should run and do not, each with its cause, and those that something keeps
+    /// from their work.
     fn queries_health(&self) -> Value {
         let ended = self.engine().queries().into_iter().filter(|q| q.state == QueryState::Error);
         let ended = ended.map(|mut q| {
             let cause = q.errors.pop().map_or_else(|| "unknown cause".to_owned(), |e| e.message);
             (q.query_id, cause)
         });
-        let failed: Vec<(String, String)> = ended.chain(self.start_failures()).collect();
-        if failed.is_empty() {
+        let unstarted = self.start_failures().into_iter().map(|(id, (_, reason))| (id, reason));
+        let failed: Vec<(String, String)> = ended.chain(unstarted).collect();
+        let conditions = self.conditions();
+        if failed.is_empty() && conditions.is_empty() {
             return json!({"isHealthy": true});
         }
-        let named: Vec<String> = failed
-            .iter()
-            .take(QUERIES_NAMED_MAX)
-            .map(|(id, cause)| format!("query {id} failed: {cause}"))
-            .collect();
+        let failures = failed.iter().map(|(id, cause)| format!("query {id} failed: {cause}"));
+        let held_up = conditions.iter().filter(|(id, _)| failed.iter().all(|(failed, _)| failed != *id));
+        let held_up = held_up.flat_map(|(id, all)| all.iter().map(move |one| format!("query {id}: {one}")));
+        let named: Vec<String> = failures.chain(held_up).take(QUERIES_NAMED_MAX).collect();
         let causes: Map<String, Value> =
             failed.iter().take(QUERIES_NAMED_MAX).map(|(id, cause)| (id.clone(), json!(cause))).collect();
-        json!({"isHealthy": false, "reason": named.join("; "), "failed": failed.len(), "causes": causes})
+        let listed: Map<String, Value> =
+            conditions.iter().take(QUERIES_NAMED_MAX).map(|(id, all)| (id.clone(), list(all))).collect();
+        json!({
+            "isHealthy": false, "reason": named.join("; "), "failed": failed.len(), "causes": causes,
+            "conditions": listed,
+        })
     }
 
     fn check_broker(&self) -> Result<(), String> {

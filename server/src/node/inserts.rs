@@ -74,6 +74,9 @@ impl Node {
         if written.is_empty() {
             return Freshness::Current;
         }
+        if let Some(query_id) = self.wait_for_starts(&plan.sources, READ_OWN_INSERTS_TIMEOUT).await {
+            return Freshness::Behind { query_id };
+        }
         let sources = plan.sources.iter().filter_map(|name| metastore.source(name));
         let sources: Vec<ReadSource<'_>> = sources
             .map(|s| ReadSource { name: s.name.as_str(), topic: s.topic.as_str(), kind: s.kind })

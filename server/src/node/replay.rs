@@ -1,6 +1,7 @@
 //! The command topic applied from its beginning, when a node starts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use weir_sql::metastore::Metastore;
@@ -13,6 +14,7 @@ use crate::command::compact::topics_made;
 use crate::command::log::topic_name;
 use crate::command::record::Command;
 use crate::command::scan::{Commands, Degradation};
+use crate::node::query_starts::StartRequest;
 use crate::node::{Node, NodeError};
 
 /// The queries that are to run after a replay, in the order in which they were started.
@@ -80,7 +82,7 @@ fn superseded(commands: &Commands) -> BTreeSet<&str> {
 }
 
 impl Node {
-    /// Applies the commands in their order, then starts what should run.
+    /// Applies the commands in their order, then begins to start what should run.
     pub(crate) async fn replay(&self, commands: &Commands) -> Result<(), NodeError> {
         let readable = commands.replayed.iter().chain(&commands.held_back);
         for (name, (partitions, configs)) in topics_made(readable) {
@@ -99,7 +101,7 @@ impl Node {
             self.record_status(&stored.command.id, &Ok(()), "Statement executed");
         }
         self.change_metastore(|current| *current = metastore);
-        self.start_queries(&queries, &superseded(commands)).await;
+        self.start_queries(&queries, &superseded(commands));
         if self.degradation().is_none() {
             self.index_commands(commands).await;
         }
@@ -115,17 +117,18 @@ impl Node {
         let _ = self.shared.degradation.set(degradation);
     }
 
-    async fn start_queries(&self, queries: &Queries<'_>, superseded: &BTreeSet<&str>) {
+    fn start_queries(&self, queries: &Queries<'_>, superseded: &BTreeSet<&str>) {
         for (id, (plan, properties)) in &queries.running {
             if superseded.contains(id) {
                 let reason = "a later command, which is not in force, stops or replaces it".to_owned();
                 self.set_start_failure(id, Some((reason, (*properties).clone())));
                 continue;
             }
-            if let Err(error) = self.start_query(plan, properties, queries.paused.contains(id)).await {
-                // The other queries go on; SHOW QUERIES shows ERROR for this one.
-                tracing::error!(query_id = id, error = %error.message, "query did not start");
-            }
+            self.begin_start(StartRequest {
+                plan: Arc::new((*plan).clone()),
+                properties: (*properties).clone(),
+                paused: queries.paused.contains(id),
+            });
         }
     }
 
@@ -141,17 +144,26 @@ impl Node {
         }
     }
 
-    /// Queries that should run and did not start: the reason, by id.
-    pub fn start_failures(&self) -> BTreeMap<String, String> {
+    /// Queries that should run and did not start: time (ms since epoch) and reason, by id.
+    pub fn start_failures(&self) -> BTreeMap<String, (i64, String)> {
         let failures = self.shared.start_failures.lock();
-        failures.iter().map(|(id, failure)| (id.clone(), failure.reason.clone())).collect()
+        failures.iter().map(|(id, failure)| (id.clone(), (failure.at_ms, failure.reason.clone()))).collect()
+    }
+
+    /// What failed to start, if it did.
+    pub(crate) fn failed_start(&self, id: &str) -> Option<StartRequest> {
+        let plan = Arc::new(self.metastore().query(id)?.plan.clone());
+        let failures = self.shared.start_failures.lock();
+        let properties = failures.get(id)?.properties.clone();
+        Some(StartRequest { plan, properties, paused: false })
     }
 
     pub(crate) fn set_start_failure(&self, id: &str, failure: Option<(String, IndexMap<String, String>)>) {
         let mut failures = self.shared.start_failures.lock();
         match failure {
             Some((reason, properties)) => {
-                failures.insert(id.to_owned(), StartFailure { reason, properties });
+                let at_ms = self.now_ms();
+                failures.insert(id.to_owned(), StartFailure { at_ms, reason, properties });
             }
             None => _ = failures.remove(id),
         }
@@ -161,6 +173,8 @@ impl Node {
 /// Why a query did not start, and with which properties it is to be tried again.
 #[derive(Debug)]
 pub(crate) struct StartFailure {
+    /// Units: ms since epoch.
+    at_ms: i64,
     reason: String,
-    pub(crate) properties: IndexMap<String, String>,
+    properties: IndexMap<String, String>,
 }

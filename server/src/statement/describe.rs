@@ -16,7 +16,7 @@ use weir_sql::metastore::Metastore;
 use weir_sql::metastore::source::{QueryEntry, QueryKind, Source};
 
 use crate::error::ApiError;
-use crate::node::Node;
+use crate::node::{Node, conditions};
 use crate::statement::entity::{entity, fields, window_type};
 use crate::statement::execute::RequestScope;
 use crate::statement::show::described;
@@ -155,6 +155,8 @@ pub fn running_query(node: &Node, metastore: &Metastore, query: &QueryEntry) -> 
     let sinks = || query.plan.sink.iter();
     let topics: Vec<&str> = sinks().filter_map(|s| metastore.source(s)).map(|s| s.topic.as_str()).collect();
     let state = node.query_state(&query.plan.query_id);
+    let status = node.query_status(&query.plan.query_id);
+    let conditions = node.query_conditions(query, metastore, status.as_ref());
     json!({
         "queryString": query.sql,
         "sinks": sinks().collect::<Vec<_>>(),
@@ -163,6 +165,7 @@ pub fn running_query(node: &Node, metastore: &Metastore, query: &QueryEntry) -> 
         "statusCount": {state: 1},
         "queryType": "PERSISTENT",
         "state": state,
+        "conditions": conditions::list(&conditions),
     })
 }
 
@@ -181,7 +184,7 @@ async fn offsets(node: &Node, status: &QueryStatus) -> Result<Value, ApiError> {
             "partition": input.partition,
             "logStartOffset": start.offset.unwrap_or(0),
             "logEndOffset": input.position + input.lag.unwrap_or(0),
-            "consumerOffset": input.position,
+            "consumerOffset": input.committed,
         });
         topics.entry(&input.topic).or_default().insert(input.partition, offsets);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use weir_engine::query::condition::QueryCondition;
 use weir_engine::query::naming::{application_id, transient_application_id};
 use weir_engine::query::status::{QueryError, QueryStatus, TaskStatus};
 use weir_sql::metastore::source::QueryEntry;
@@ -11,7 +12,7 @@ use weir_sql::plan::physical::QueryPlan;
 use weir_sql::plan::pull::PullPlan;
 use weir_sql::schema::{Column, LogicalSchema};
 
-use crate::node::Node;
+use crate::node::{Node, conditions};
 use crate::statement::entity::{fields, window_type};
 
 /// What a description says beside its plan. Its members are the same for every kind of query.
@@ -24,6 +25,7 @@ struct Runtime {
     state: Option<&'static str>,
     errors: Vec<Value>,
     tasks: Vec<Value>,
+    conditions: Vec<QueryCondition>,
 }
 
 impl Runtime {
@@ -42,6 +44,7 @@ impl Runtime {
             "tasksMetadata": self.tasks,
             "consumerGroupId": self.consumer_group,
             "state": self.state,
+            "conditions": conditions::list(&self.conditions),
         })
     }
 }
@@ -57,6 +60,7 @@ pub fn query_description(node: &Node, query: &QueryEntry) -> Value {
         state: Some(node.query_state(id)),
         errors: query_errors(node, id, status.as_ref()),
         tasks: status.iter().flat_map(|s| &s.tasks).map(task).collect(),
+        conditions: node.query_conditions(query, &node.metastore(), status.as_ref()),
     };
     of_plan(node, &query.plan, &query.sql, runtime)
 }
@@ -160,7 +164,7 @@ fn query_errors(node: &Node, id: &str, status: Option<&QueryStatus>) -> Vec<Valu
     };
     let unstarted = node.start_failures().into_iter().filter(|(unstarted, _)| unstarted == id);
     let unstarted = unstarted
-        .map(|(_, reason)| json!({"timestamp": node.now_ms(), "errorMessage": reason, "type": "USER"}));
+        .map(|(_, (at_ms, reason))| json!({"timestamp": at_ms, "errorMessage": reason, "type": "USER"}));
     status.into_iter().flat_map(|s| &s.errors).map(failed).chain(unstarted).collect()
 }
 
@@ -173,7 +177,10 @@ fn task(task: &TaskStatus) -> Value {
             json!({
                 "topicPartitionEntity": {"topic": input.topic, "partition": input.partition},
                 "endOffset": input.position + input.lag.unwrap_or(0),
-                "committedOffset": input.position,
+                "committedOffset": input.committed,
+                "readOffset": input.position,
+                "lag": input.lag,
+                "committedLag": input.committed_lag,
             })
         })
         .collect();

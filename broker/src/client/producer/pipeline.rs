@@ -11,6 +11,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::careful::{Refusal, is_about_records};
+use super::progress::ProducerProgress;
 use super::stamp::{Membership, stamp_producer};
 use crate::client::call::Backoff;
 use crate::client::error::{ClientError, Result, may_retry};
@@ -67,6 +68,7 @@ pub(crate) struct Pipeline {
     settled: Vec<ProducedBatch>,
     /// A request is being sent again, so later ones may have arrived before it and been refused for that.
     disturbed: bool,
+    progress: Arc<ProducerProgress>,
 }
 
 impl fmt::Debug for Pipeline {
@@ -88,7 +90,14 @@ impl Pipeline {
             in_flight: VecDeque::new(),
             settled: Vec::new(),
             disturbed: false,
+            progress: Arc::default(),
         }
+    }
+
+    /// Refusals of batches that are sent again are noted here.
+    #[must_use]
+    pub(crate) fn with_progress(self, progress: Arc<ProducerProgress>) -> Self {
+        Self { progress, ..self }
     }
 
     /// Topics are written by these ids, if every topic of a request has one: a topic that was deleted is refused with
@@ -206,7 +215,10 @@ impl Pipeline {
                 let missing = "an answer of the same API".to_owned();
                 return Err(ClientError::Incomplete { api: ApiKey::Produce, missing });
             }
-            Err(error) if error.is_retriable() => return Ok(batches),
+            Err(error) if error.is_retriable() => {
+                self.progress.refused(&error);
+                return Ok(batches);
+            }
             Err(error) => return Err(error.into()),
         };
         let mut answers = self.by_partition(response);
@@ -225,7 +237,17 @@ impl Pipeline {
                     next_offset: answer.base_offset + batch.offsets,
                 }),
                 // The id came from the broker, and a topic that was deleted does not come back.
-                code if may_retry(code) && code != ErrorCode::UnknownTopicId => again.push(batch),
+                code if may_retry(code) && code != ErrorCode::UnknownTopicId => {
+                    let resource = format!("records for partition \"{}\"", batch.partition);
+                    let message = answer.error_message;
+                    self.progress.refused(&ClientError::Refused {
+                        api: ApiKey::Produce,
+                        resource,
+                        code,
+                        message,
+                    });
+                    again.push(batch);
+                }
                 ErrorCode::OutOfOrderSequenceNumber if self.disturbed => again.push(batch),
                 code => {
                     return Err(ClientError::Refused {

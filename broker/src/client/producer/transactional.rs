@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use super::careful::{Refusal, RefusedRecord, one_by_one};
 use super::pipeline::{PartitionBatches, Pipeline, ProducedBatch};
+use super::progress::{ProducerProgress, ProducerStage};
 use crate::client::call::{Backoff, call, check};
 use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::Transport;
+use crate::env::failpoint;
 use crate::ids::ProducerIdentity;
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::protocol::api_key::ApiKey;
@@ -60,6 +62,7 @@ pub struct TransactionalProducer {
     phase: Phase,
     /// Partitions added so far; of use with version 1 only.
     added: Vec<TopicPartition>,
+    progress: Arc<ProducerProgress>,
 }
 
 impl std::fmt::Debug for TransactionalProducer {
@@ -81,22 +84,43 @@ impl TransactionalProducer {
         transactional_id: &str,
         timeout_ms: i32,
     ) -> Result<Self> {
+        Self::init_observed(transport, transactional_id, timeout_ms, Arc::default()).await
+    }
+
+    /// As [`TransactionalProducer::init`]; `progress` shows what the producer waits for from now
+    /// on.
+    pub async fn init_observed(
+        transport: Arc<dyn Transport>,
+        transactional_id: &str,
+        timeout_ms: i32,
+        progress: Arc<ProducerProgress>,
+    ) -> Result<Self> {
+        progress.enter(ProducerStage::Initializing);
+        failpoint::pass_async("producer.init.before").await?;
         let version = txn_version(transport.as_ref()).await?;
         let mut backoff = Backoff::default();
         let identity = loop {
             match init_once(transport.as_ref(), transactional_id, timeout_ms).await {
-                Err(error) if error.is_retriable() && backoff.pause().await => {}
+                Err(error) if error.is_retriable() => {
+                    progress.refused(&error);
+                    if !backoff.pause().await {
+                        return Err(error);
+                    }
+                }
                 outcome => break outcome?,
             }
         };
+        progress.enter(ProducerStage::Idle);
+        let pipeline = Pipeline::new(transport.clone(), Some(transactional_id.to_owned()));
         Ok(Self {
-            pipeline: Pipeline::new(transport.clone(), Some(transactional_id.to_owned())),
+            pipeline: pipeline.with_progress(Arc::clone(&progress)),
             transport,
             transactional_id: transactional_id.to_owned(),
             version,
             identity,
             phase: Phase::Idle,
             added: Vec::new(),
+            progress,
         })
     }
 
@@ -163,6 +187,7 @@ impl TransactionalProducer {
             return Ok(Vec::new());
         }
         self.phase = Phase::Open;
+        self.progress.enter(ProducerStage::Writing);
         let produced = match offsets {
             None => self.pipeline.settle().await,
             Some(position) => {
@@ -171,6 +196,7 @@ impl TransactionalProducer {
                     transport: &*self.transport,
                     id: &self.transactional_id,
                     by: self.identity,
+                    progress: &self.progress,
                 };
                 let version = self.version;
                 // Both wait for the disk; they wait together.
@@ -208,10 +234,16 @@ impl TransactionalProducer {
     }
 
     async fn end(&mut self, committed: bool) -> Result<()> {
+        self.progress.enter(ProducerStage::Committing);
         let mut backoff = Backoff::default();
         loop {
             match self.end_once(committed).await {
-                Err(error) if error.is_retriable() && backoff.pause().await => {}
+                Err(error) if error.is_retriable() => {
+                    self.progress.refused(&error);
+                    if !backoff.pause().await {
+                        return Err(error);
+                    }
+                }
                 // Version 1: nothing had reached the coordinator, so there is nothing to take back.
                 Err(error) if !committed && error.code() == Some(ErrorCode::InvalidTxnState) => break,
                 outcome => {
@@ -220,6 +252,7 @@ impl TransactionalProducer {
                 }
             }
         }
+        self.progress.enter(ProducerStage::Idle);
         self.phase = Phase::Idle;
         self.added.clear();
         Ok(())
@@ -312,6 +345,7 @@ struct OffsetSender<'a> {
     transport: &'a dyn Transport,
     id: &'a str,
     by: ProducerIdentity,
+    progress: &'a ProducerProgress,
 }
 
 impl OffsetSender<'_> {
@@ -326,7 +360,12 @@ impl OffsetSender<'_> {
         let mut backoff = Backoff::default();
         loop {
             match attempt().await {
-                Err(error) if error.is_retriable() && backoff.pause().await => {}
+                Err(error) if error.is_retriable() => {
+                    self.progress.refused(&error);
+                    if !backoff.pause().await {
+                        return Err(error);
+                    }
+                }
                 outcome => return outcome,
             }
         }

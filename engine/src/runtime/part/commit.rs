@@ -96,8 +96,9 @@ impl Part {
             }
             Ok(())
         });
-        if let Err(error) = applied {
-            self.fail(error, context);
+        match applied {
+            Ok(()) => self.clear_conditions(context),
+            Err(error) => self.fail(error, context),
         }
     }
 

@@ -1,8 +1,12 @@
 //! The store on disk against the store in memory, and after being closed.
 
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::{Strategy, any, proptest};
+use weir_broker::env::clock::Clock;
 use weir_engine::state::backend::{
     CommitBatch, KeyRange, StateBackend, StateReader, StoreId, StoreSpec, StoreWrite,
 };
@@ -68,6 +72,54 @@ proptest! {
             assert_eq!(disk.position(store).expect("disk"), model.position(store).expect("memory"));
         }
     }
+}
+
+/// Units: ms.
+#[derive(Debug, Default)]
+struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn a_checkpoint_is_due_for_many_bytes_and_for_old_ones() {
+    const HOUR_MS: i64 = 3_600_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let clock = Arc::new(SetClock::default());
+    let open =
+        || RocksBackend::open(folder.path(), &specs(), &memory().with_clock(clock.clone())).expect("opens");
+    let commit = |disk: &mut RocksBackend, bytes: usize| {
+        let writes = vec![(StoreId(0), vec![(b"x".to_vec(), Some(vec![0; bytes]))])];
+        disk.commit(CommitBatch { writes, positions: vec![(StoreId(0), 1)] }).expect("writes");
+    };
+    let mut disk = open();
+    assert!(!disk.needs_checkpoint(0), "nothing is written");
+    commit(&mut disk, 500);
+    assert!(disk.needs_checkpoint(500) && !disk.needs_checkpoint(1_000));
+    // Nothing is on disk that could become too old.
+    clock.0.store(2 * HOUR_MS, Ordering::SeqCst);
+    assert!(!disk.needs_checkpoint(1_000));
+    disk.checkpoint().expect("flushes");
+    assert!(!disk.needs_checkpoint(0));
+    commit(&mut disk, 10);
+    assert!(!disk.needs_checkpoint(1_000));
+    clock.0.store(4 * HOUR_MS, Ordering::SeqCst);
+    assert!(disk.needs_checkpoint(1_000));
+    // What was not flushed is left to the changelog when the database is closed.
+    drop(disk);
+    let mut disk = open();
+    let kept = disk.multi_get(StoreId(0), &[b"x"]).expect("reads");
+    assert_eq!(kept[0].as_ref().map(Vec::len), Some(500));
+    assert!(!disk.needs_checkpoint(0));
+    commit(&mut disk, 10);
+    assert!(disk.needs_checkpoint(1_000), "what is on disk was written four hours ago");
 }
 
 #[test]

@@ -53,11 +53,16 @@ impl StateStorage for MemoryStorage {
     }
 }
 
+/// Default of [`DiskStorage::with_unflushed_bytes_max`].
+const UNFLUSHED_BYTES_MAX: usize = 1 << 20;
+
 /// One RocksDB per task, below a directory, with shared memory. A task without stores has none.
 #[derive(Debug)]
 pub struct DiskStorage {
     dir: PathBuf,
     memory: RocksMemory,
+    /// Bytes of a database that a clean end leaves to the changelog, at most.
+    unflushed_bytes_max: usize,
     /// Databases by folder. A task that starts again finds its own here.
     databases: Mutex<HashMap<PathBuf, DatabaseSlot>>,
     /// Folders whose content is damaged and to be emptied before it is used again.
@@ -77,7 +82,20 @@ impl DiskStorage {
     /// Units: bytes; write buffers count against the cache.
     pub fn new(dir: impl Into<PathBuf>, block_cache_bytes: usize, write_buffer_bytes: usize) -> DiskStorage {
         let memory = RocksMemory::new(block_cache_bytes + write_buffer_bytes, write_buffer_bytes);
-        DiskStorage { dir: dir.into(), memory, databases: Mutex::default(), damaged: Mutex::default() }
+        DiskStorage {
+            dir: dir.into(),
+            memory,
+            unflushed_bytes_max: UNFLUSHED_BYTES_MAX,
+            databases: Mutex::default(),
+            damaged: Mutex::default(),
+        }
+    }
+
+    /// Bytes of each database that the end of its tasks leaves to the changelog, at most: to write
+    /// many small databases takes longer than to restore them.
+    #[must_use]
+    pub fn with_unflushed_bytes_max(self, unflushed_bytes_max: usize) -> DiskStorage {
+        DiskStorage { unflushed_bytes_max, ..self }
     }
 
     /// Stores note when they were written; by this clock.
@@ -161,8 +179,10 @@ impl StateStorage for DiskStorage {
     fn release(&self, application_id: &str) -> Result<()> {
         let checkpoint = |backend: &OpeningBackend| {
             let written = match backend.content() {
-                Ok(Some(database)) => database.checkpoint(),
-                Ok(None) => Ok(()),
+                Ok(Some(database)) if database.needs_checkpoint(self.unflushed_bytes_max) => {
+                    database.checkpoint()
+                }
+                Ok(Some(_) | None) => Ok(()),
                 Err(error) => Err(error),
             };
             written.map_err(RuntimeError::task("write state to disk"))

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, Options,
@@ -23,6 +23,12 @@ use crate::state::backend::{CommitBatch, KeyRange, StateBackend, StateReader, St
 const POSITIONS: &str = "changelog-positions";
 /// Key in [`POSITIONS`] of the wall-clock time of the last commit, 8 bytes little-endian. No store has this name.
 const WRITTEN_AT: &[u8] = b"\0written-at-ms";
+
+/// What an entry takes beside its key and value, about.
+const ENTRY_BYTES: usize = 32;
+/// State on disk that is older is written anew at the next checkpoint. Far below the shortest
+/// `delete.retention.ms` in use, after which it would have to be rebuilt.
+const DURABLE_AGE_MAX_MS: i64 = 60 * 60 * 1_000;
 
 /// Memory that all stores of a node share.
 #[derive(Clone)]
@@ -61,8 +67,10 @@ impl RocksMemory {
 struct Database {
     db: DB,
     clock: Arc<dyn Clock>,
-    /// Something was written since the last flush.
-    dirty: AtomicBool,
+    /// Bytes written since the last flush, about.
+    unflushed_bytes: AtomicUsize,
+    /// Time of the last commit that surely is on disk; `i64::MAX` if none is. Units: ms since epoch.
+    durable_at_ms: AtomicI64,
     path: PathBuf,
     names: Vec<String>,
     /// Something could not be read or written.
@@ -91,17 +99,19 @@ impl RocksBackend {
     ///
     /// Errors: the folder cannot be used, another process has it open, or its content is damaged.
     pub fn open(path: &Path, specs: &[StoreSpec], memory: &RocksMemory) -> Result<RocksBackend> {
-        let mut options = Options::default();
+        let failed = |error: rocksdb::Error| EngineError::Store {
+            store: path.display().to_string(),
+            reason: error.to_string(),
+        };
+        // What is not flushed is in the changelog.
+        let mut options =
+            Options::default().get_options_from_string("avoid_flush_during_shutdown=true").map_err(failed)?;
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_atomic_flush(true);
         options.set_write_buffer_manager(&memory.write_buffers);
         options.set_max_open_files(256);
         options.set_keep_log_file_num(2);
-        let failed = |error: rocksdb::Error| EngineError::Store {
-            store: path.display().to_string(),
-            reason: error.to_string(),
-        };
         let names: Vec<String> = specs.iter().map(|s| s.name.clone()).collect();
         let mut families: Vec<String> = match DB::list_cf(&options, path) {
             Ok(existing) => existing,
@@ -119,13 +129,18 @@ impl RocksBackend {
         let database = Database {
             db,
             clock: memory.clock.clone(),
-            dirty: AtomicBool::new(false),
+            unflushed_bytes: AtomicUsize::new(0),
+            durable_at_ms: AtomicI64::new(i64::MAX),
             path: path.to_owned(),
             names,
             failed: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
         };
-        Ok(RocksBackend { database: Arc::new(database) })
+        let backend = RocksBackend { database: Arc::new(database) };
+        if let Some(at_ms) = backend.written_at_ms()? {
+            backend.database.durable_at_ms.store(at_ms, Ordering::Release);
+        }
+        Ok(backend)
     }
 
     /// Whether a read or write has failed. Whoever failed, the task or a pull query, it concerns both.
@@ -138,11 +153,21 @@ impl RocksBackend {
         self.database.damaged.load(Ordering::Acquire)
     }
 
+    /// True if a restart would have to replay more than about `bytes_max` of the changelog, or
+    /// state on disk is so old that it may soon be of no use (KIP-1259).
+    pub fn needs_checkpoint(&self, bytes_max: usize) -> bool {
+        let unflushed = self.database.unflushed_bytes.load(Ordering::Acquire);
+        let durable_at_ms = self.database.durable_at_ms.load(Ordering::Acquire);
+        let age_ms = self.database.clock.now_ms().saturating_sub(durable_at_ms);
+        unflushed > bytes_max || (unflushed > 0 && age_ms > DURABLE_AGE_MAX_MS)
+    }
+
     /// Makes everything committed so far survive a crash. Not needed for correctness: it bounds what a restart replays.
     pub fn checkpoint(&self) -> Result<()> {
-        if !self.database.dirty.swap(false, Ordering::AcqRel) {
+        if self.database.unflushed_bytes.swap(0, Ordering::AcqRel) == 0 {
             return Ok(());
         }
+        let now_ms = self.database.clock.now_ms();
         let families: Vec<&ColumnFamily> = self
             .database
             .names
@@ -155,7 +180,9 @@ impl RocksBackend {
         drop(weir_broker::failpoint!("rocksdb.flush.before"));
         let flushed = self.database.db.flush_cfs_opt(&families, &options);
         drop(weir_broker::failpoint!("rocksdb.flush.after"));
-        flushed.map_err(|e| self.database.failed(POSITIONS, e))
+        flushed.map_err(|e| self.database.failed(POSITIONS, e))?;
+        self.database.durable_at_ms.store(now_ms, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -275,9 +302,11 @@ impl StateBackend for RocksBackend {
     fn commit(&mut self, batch: CommitBatch) -> Result<()> {
         let database = &self.database;
         let mut writes = WriteBatch::default();
+        let mut bytes = ENTRY_BYTES;
         for (store, entries) in &batch.writes {
             let family = database.store(*store)?;
             for (key, value) in entries {
+                bytes += ENTRY_BYTES + key.len() + value.as_ref().map_or(0, Vec::len);
                 match value {
                     Some(value) => writes.put_cf(family, key, value),
                     None => writes.delete_cf(family, key),
@@ -289,7 +318,7 @@ impl StateBackend for RocksBackend {
             writes.put_cf(positions, &database.names[store.index()], position.to_le_bytes());
         }
         writes.put_cf(positions, WRITTEN_AT, database.clock.now_ms().to_le_bytes());
-        database.dirty.store(true, Ordering::Release);
+        database.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
         drop(weir_broker::failpoint!("rocksdb.write.before"));
         let written = database.db.write_opt(writes, &unlogged()).map_err(|e| database.failed(POSITIONS, e));
         drop(weir_broker::failpoint!("rocksdb.write.after"));
@@ -308,7 +337,7 @@ impl StateBackend for RocksBackend {
             writes.delete_cf(family, &last);
         }
         writes.delete_cf(database.family(POSITIONS)?, name);
-        database.dirty.store(true, Ordering::Release);
+        database.unflushed_bytes.fetch_add(ENTRY_BYTES, Ordering::AcqRel);
         database.db.write_opt(writes, &unlogged()).map_err(|e| database.failed(name, e))
     }
 

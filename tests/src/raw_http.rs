@@ -54,6 +54,25 @@ pub async fn read_answer(socket: &mut TcpStream) -> Result<Answer> {
     Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
+/// Reads one answer with a Content-Length; the connection stays open.
+pub async fn next_answer(socket: &mut TcpStream) -> Result<Answer> {
+    let reading = async {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await?);
+        }
+        let head = String::from_utf8_lossy(&head).trim_end().to_owned();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status")?;
+        let mut answer = Answer { status, head, body: String::new() };
+        let length: usize = answer.header("content-length").context("no length")?.parse()?;
+        let mut body = vec![0; length];
+        socket.read_exact(&mut body).await?;
+        answer.body = String::from_utf8(body)?;
+        Ok(answer)
+    };
+    tokio::time::timeout(PATIENCE, reading).await?
+}
+
 /// The chunks of an answer in chunked encoding.
 pub fn chunks(mut body: &str) -> Result<Vec<String>> {
     let mut chunks = Vec::new();

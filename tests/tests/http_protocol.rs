@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use weir_tests::raw_http::{PATIENCE, authority, chunks, read_answer, send};
+use weir_tests::raw_http::{PATIENCE, authority, chunks, next_answer, read_answer, send};
 use weir_tests::server::ServerProcess;
 
 const STREAM: &str =
@@ -91,6 +91,50 @@ async fn methods_paths_and_types_have_their_statuses() -> Result<()> {
     let rows = format!("{}\n{}\n", json!({"target": "s"}), json!({"nope": 1}));
     let refused = send(&server, "POST /inserts-stream", "", &rows).await?;
     assert!(refused.body.contains("\"@type\":\"InsertError\""), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_a_connection_may_have_back_quotes_in_its_path() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path())?;
+    server.sql().execute(STREAM).await?;
+    let mut socket = TcpStream::connect(authority(&server)).await?;
+    let status =
+        |name: &str| format!("GET /status/stream/`{name}`/create HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let check = |answer: &weir_tests::raw_http::Answer| {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains("\"SUCCESS\""), "{answer:?}");
+    };
+    for _ in 0..3 {
+        socket.write_all(status("S").as_bytes()).await?;
+        check(&next_answer(&mut socket).await?);
+    }
+    // Back-quotes of a body are its own, whether its length is known or it comes in chunks.
+    let create = |name: &str| {
+        let with = "WITH (KAFKA_TOPIC='x', PARTITIONS=1, VALUE_FORMAT='JSON')";
+        json!({"ksql": format!("CREATE STREAM `{name}` (\n`x y` INT) {with};")}).to_string()
+    };
+    let post = "POST /ksql HTTP/1.1\r\nHost: localhost\r\n";
+    let body = create("one");
+    socket.write_all(format!("{post}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
+    check(&next_answer(&mut socket).await?);
+    let body = create("two");
+    let (first, second) = body.split_at(body.find('`').context("a back-quote")?);
+    let chunked = format!(
+        "{post}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:X};a=b\r\n{second}\r\n0\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    socket.write_all(chunked.as_bytes()).await?;
+    check(&next_answer(&mut socket).await?);
+    // Requests that do not wait for answers.
+    socket.write_all(["one", "two", "S"].map(status).concat().as_bytes()).await?;
+    for _ in 0..3 {
+        check(&next_answer(&mut socket).await?);
+    }
+    let described = server.sql().execute("DESCRIBE `two`;").await?;
+    assert_eq!(described[0]["sourceDescription"]["fields"][0]["name"], "x y", "{described}");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod connections;
 pub mod endpoint;
 pub mod guard;
 pub mod inserts_stream;
+pub(crate) mod observed_body;
 pub(crate) mod peer;
 pub mod queries;
 pub(crate) mod quota;

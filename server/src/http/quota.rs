@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::auth::caller::Caller;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{NodeApi, Used};
+use crate::http::observed_body::{BodyObserver, observed};
 
 /// Runs the request under the quotas of its client.
 pub(crate) async fn run(node: &Arc<dyn NodeApi>, caller: &Caller, request: Request, next: Next) -> Response {
@@ -24,9 +23,9 @@ pub(crate) async fn run(node: &Arc<dyn NodeApi>, caller: &Caller, request: Reque
     if !pause.is_zero() {
         return refuse(pause);
     }
-    let metered = |inner, used: fn(usize) -> Used| {
+    let metered = |body, used: fn(usize) -> Used| {
         let (node, caller) = (Arc::clone(node), caller.clone());
-        Body::new(MeteredBody { inner, node, caller, used, pause: None })
+        observed(body, Meter { node, caller, used, pause: None })
     };
     let request = request.map(|body| metered(body, Used::BytesIn));
     let mut running = std::pin::pin!(next.run(request));
@@ -51,43 +50,25 @@ fn refuse(pause: Duration) -> Response {
     response
 }
 
-/// A body whose bytes are charged, and held back while the client is to pause.
-struct MeteredBody {
-    inner: Body,
+/// Charges the bytes of a body, and holds it back while the client is to pause.
+struct Meter {
     node: Arc<dyn NodeApi>,
     caller: Caller,
     used: fn(usize) -> Used,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl HttpBody for MeteredBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+impl BodyObserver for Meter {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
         }
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            let used = (self.used)(data.len());
-            let pause = self.node.charge(&self.caller, used).filter(|pause| !pause.is_zero());
-            self.pause = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
-        }
-        Poll::Ready(frame)
+        Poll::Ready(())
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+    fn passed(&mut self, bytes: usize) {
+        let pause = self.node.charge(&self.caller, (self.used)(bytes)).filter(|pause| !pause.is_zero());
+        self.pause = pause.map(|pause| Box::pin(tokio::time::sleep(pause)));
     }
 }

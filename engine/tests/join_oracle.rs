@@ -266,21 +266,20 @@ fn key_of(kind: &str) -> &'static str {
     }
 }
 
+/// Records of both sides; one in `tombstone_in` is a tombstone.
+fn drawn_inputs(seed: u64, tombstone_in: u64) -> Vec<Input> {
+    let mut draw = Draw(seed);
+    let input = |time| {
+        let value = (draw.below(tombstone_in) > 0).then(|| format!("v{}", draw.below(4)));
+        record(["left", "right"][draw.below(2) as usize], draw.one_of(&["k1", "k2", "k3"]), value, time)
+    };
+    (0..30).map(input).collect()
+}
+
 #[test]
 fn table_table_joins_equal_the_oracle() {
     for seed in 0..25 {
-        let mut draw = Draw(seed ^ 0x7ab1e);
-        let inputs: Vec<Input> = (0..30)
-            .map(|time| {
-                let value = (draw.below(3) > 0).then(|| format!("v{}", draw.below(4)));
-                record(
-                    ["left", "right"][draw.below(2) as usize],
-                    draw.one_of(&["k1", "k2", "k3"]),
-                    value,
-                    time,
-                )
-            })
-            .collect();
+        let inputs = drawn_inputs(seed ^ 0x7ab1e, 3);
         for kind in ["INNER", "LEFT", "RIGHT", "FULL OUTER"] {
             let statements = format!(
                 "CREATE TABLE a (k STRING PRIMARY KEY, v STRING) WITH (kafka_topic='left', value_format='DELIMITED', partitions=3);
@@ -300,18 +299,7 @@ fn table_table_joins_equal_the_oracle() {
 #[test]
 fn stream_table_joins_equal_the_oracle() {
     for seed in 0..25 {
-        let mut draw = Draw(seed ^ 0x57ab);
-        let inputs: Vec<Input> = (0..30)
-            .map(|time| {
-                let value = (draw.below(4) > 0).then(|| format!("v{}", draw.below(4)));
-                record(
-                    ["left", "right"][draw.below(2) as usize],
-                    draw.one_of(&["k1", "k2", "k3"]),
-                    value,
-                    time,
-                )
-            })
-            .collect();
+        let inputs = drawn_inputs(seed ^ 0x57ab, 4);
         for kind in ["INNER", "LEFT"] {
             let statements = format!(
                 "CREATE STREAM a (k STRING KEY, v STRING) WITH (kafka_topic='left', value_format='DELIMITED', partitions=3);

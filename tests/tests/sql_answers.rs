@@ -317,3 +317,68 @@ async fn print_answers_in_the_form_of_its_endpoint() -> Result<()> {
     assert_eq!((status, text.as_str()), (StatusCode::NOT_ACCEPTABLE, ""));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_commands_have_ksqldbs_ids_and_messages() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path())?;
+    let sql = server.sql();
+    let with = "WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON')";
+    // `*` stands for the id of the query.
+    for (statement, id, message) in [
+        (
+            &format!("CREATE STREAM s (k STRING KEY, n INT) {with};")[..],
+            "stream/`S`/create",
+            "Stream created",
+        ),
+        (
+            "CREATE TABLE \"low\" (k STRING PRIMARY KEY, n INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');",
+            "table/`low`/create",
+            "Table created",
+        ),
+        ("CREATE STREAM o AS SELECT * FROM s;", "stream/`O`/create", "Created query with ID *"),
+        (
+            "CREATE TABLE t AS SELECT k, COUNT(*) FROM s GROUP BY k;",
+            "table/`T`/create",
+            "Created query with ID *",
+        ),
+        ("INSERT INTO o SELECT * FROM s;", "stream/`O`/create", "Created query with ID *"),
+        ("ALTER STREAM s ADD COLUMN m INT;", "stream/S/alter", "Stream S altered."),
+        ("ALTER TABLE \"low\" ADD COLUMN m INT;", "table/low/alter", "Table low altered."),
+        (
+            "CREATE TYPE pair AS STRUCT<a INT, b ARRAY<STRING>>;",
+            "type/PAIR/create",
+            "Registered custom type with name 'PAIR' and SQL type STRUCT<`A` INTEGER, `B` ARRAY<STRING>>",
+        ),
+        (
+            "CREATE TYPE IF NOT EXISTS pair AS INT;",
+            "type/PAIR/create",
+            "PAIR is already registered with type STRUCT<`A` INTEGER, `B` ARRAY<STRING>>",
+        ),
+        ("DROP TYPE pair;", "type/PAIR/drop", "Dropped type 'PAIR'"),
+        ("DROP TYPE IF EXISTS pair;", "type/PAIR/drop", "Type 'PAIR' does not exist."),
+        ("DROP TABLE \"low\";", "table/low/drop", "Source `low` (topic: s) was dropped."),
+        ("DROP TABLE IF EXISTS \"low\";", "table/low/drop", "Source `low` does not exist."),
+    ] {
+        let answer = sql.execute(statement).await?;
+        let entity = &answer[0];
+        let query_id = entity["commandStatus"]["queryId"].as_str().unwrap_or_default();
+        assert_eq!(entity["@type"], "currentStatus", "{statement}: {entity}");
+        assert_eq!(entity["commandId"], id, "{statement}");
+        assert_eq!(entity["commandStatus"]["status"], "SUCCESS", "{statement}: {entity}");
+        assert_eq!(entity["commandStatus"]["message"], message.replace('*', query_id), "{statement}");
+        assert_eq!(query_id.is_empty(), !message.ends_with('*'), "{statement}: {entity}");
+    }
+    for (statement, message) in [
+        (format!("CREATE STREAM IF NOT EXISTS s (n INT) {with};"), "Cannot add stream `S`: A stream"),
+        (
+            "CREATE TABLE IF NOT EXISTS t AS SELECT k, COUNT(*) FROM s GROUP BY k;".to_owned(),
+            "Cannot add table `T`: A table",
+        ),
+    ] {
+        let answer = sql.execute(&statement).await?;
+        assert_eq!(answer[0]["@type"], "warning_entity", "{answer}");
+        assert_eq!(answer[0]["message"], format!("{message} with the same name already exists."));
+    }
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! Harnesses for tests of the real binary.
 
 pub mod clients;
+pub mod exposition;
 pub mod http;
 pub mod load;
 pub mod log_reader;

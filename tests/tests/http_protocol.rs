@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use weir_tests::exposition;
 use weir_tests::raw_http::{PATIENCE, authority, chunks, next_answer, read_answer, send};
 use weir_tests::server::ServerProcess;
 
@@ -142,6 +143,28 @@ async fn every_request_of_a_connection_may_have_back_quotes_in_its_path() -> Res
 async fn metrics_come_in_the_format_that_is_accepted() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = ServerProcess::start(folder.path())?;
+    let sql = server.sql();
+    // Both sides of the join read one topic.
+    sql.execute(STREAM).await?;
+    sql.execute(&STREAM.replace("STREAM s", "STREAM twin")).await?;
+    sql.execute(
+        "CREATE STREAM j AS SELECT s.k, s.n FROM s JOIN twin WITHIN 1 HOUR ON s.k = twin.k;
+         CREATE TABLE t AS SELECT k, COUNT(*) AS c FROM s GROUP BY k;
+         INSERT INTO s VALUES ('k', 1);",
+    )
+    .await?;
+    // Figures of queries are published once they run.
+    let started = std::time::Instant::now();
+    loop {
+        let (_, page) = sql.get("/metrics").await?;
+        if ["CSAS_J", "CTAS_T"]
+            .iter()
+            .all(|id| page.contains(&format!("weir_query_lag_records{{query=\"{id}")))
+        {
+            break;
+        }
+        ensure!(started.elapsed() < PATIENCE, "a query does not run: {page}");
+    }
     let prometheus =
         "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3\r\n";
     let open = send(&server, "GET /metrics", prometheus, "").await?;
@@ -155,10 +178,10 @@ async fn metrics_come_in_the_format_that_is_accepted() -> Result<()> {
             "{accept}"
         );
         assert!(plain.body.contains("# TYPE weir_http_requests_total counter\n"), "{}", plain.body);
-        let kinds = plain.body.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').nth(1));
-        assert!(
-            kinds.into_iter().all(|k| ["counter", "gauge", "histogram", "summary", "untyped"].contains(&k))
-        );
+        let families = exposition::check(&plain.body)?;
+        for family in ["weir_query_records_in_total", "weir_query_lag_records", "weir_client_metric"] {
+            assert!(families.contains(family), "{family}");
+        }
     }
     Ok(())
 }

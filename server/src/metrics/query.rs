@@ -1,10 +1,10 @@
 //! Queries in figures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use weir_engine::query::condition::QueryCondition;
-use weir_engine::query::status::{QueryState, QueryStatus};
+use weir_engine::query::status::{InputStatus, QueryState, QueryStatus};
 
 use crate::metrics::text::Page;
 use crate::node::Node;
@@ -81,22 +81,21 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
     }
     states(node, &queries, page);
     conditions(node, &queries, page);
-    let mut lag = page.family(
-        "weir_query_lag_records",
-        "gauge",
-        "Records of a partition that the query has still to read.",
+    lags(
+        &queries,
+        page,
+        ("weir_query_lag_records", "Records of a partition that the query has still to read."),
+        |input| input.lag,
     );
-    for query in &queries {
-        for input in query.tasks.iter().flat_map(|t| &t.inputs) {
-            if let Some(records) = input.lag {
-                let partition = input.partition.to_string();
-                let labels =
-                    [("query", query.query_id.as_str()), ("topic", &input.topic), ("partition", &partition)];
-                lag.sample(&labels, records);
-            }
-        }
-    }
-    committed_lag(&queries, page);
+    lags(
+        &queries,
+        page,
+        (
+            "weir_query_committed_lag_records",
+            "Records of a partition whose results the query has still to commit.",
+        ),
+        |input| input.committed_lag,
+    );
     page.family("weir_push_queries", "gauge", "Push queries that run now.")
         .sample(&[], node.push_query_count());
     let counters = node.report_counters();
@@ -113,20 +112,27 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
     .sample(&[], load(&counters.dropped));
 }
 
-fn committed_lag(queries: &[QueryStatus], page: &mut Page) {
-    let mut lag = page.family(
-        "weir_query_committed_lag_records",
-        "gauge",
-        "Records of a partition whose results the query has still to commit.",
-    );
+/// A lag by query and partition. A partition that a query reads twice, as in the join of two streams over one topic, has
+/// the greater one: a series must not be there twice.
+fn lags(
+    queries: &[QueryStatus],
+    page: &mut Page,
+    (name, help): (&str, &str),
+    lag_of: fn(&InputStatus) -> Option<i64>,
+) {
+    let mut family = page.family(name, "gauge", help);
     for query in queries {
+        let mut greatest: BTreeMap<(&str, i32), i64> = BTreeMap::new();
         for input in query.tasks.iter().flat_map(|t| &t.inputs) {
-            if let Some(records) = input.committed_lag {
-                let partition = input.partition.to_string();
-                let labels =
-                    [("query", query.query_id.as_str()), ("topic", &input.topic), ("partition", &partition)];
-                lag.sample(&labels, records);
+            if let Some(lag) = lag_of(input) {
+                let known = greatest.entry((input.topic.as_str(), input.partition)).or_insert(lag);
+                *known = lag.max(*known);
             }
+        }
+        for ((topic, partition), lag) in greatest {
+            let partition = partition.to_string();
+            let labels = [("query", query.query_id.as_str()), ("topic", topic), ("partition", &partition)];
+            family.sample(&labels, lag);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Clients of a node: who they are and what they may do.
 
+pub mod access_watch;
 pub mod authenticator;
 pub mod caller;
 pub mod credentials;

@@ -1,27 +1,62 @@
 //! SQL over HTTP, as a client that knows nothing of Weir's crates.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use weir_broker::net::tls::{Authorities, TlsError, client_config};
+
+use crate::raw_http::PATIENCE;
+
+type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 #[derive(Clone, Debug)]
 pub struct SqlClient {
     base: String,
     /// Value of the Authorization header.
     authorization: Option<String>,
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Http,
+}
+
+/// A client that speaks HTTP/2 where the server chooses it.
+fn client(
+    authorities: Authorities,
+    certificate: Option<&(PathBuf, PathBuf)>,
+) -> std::result::Result<Http, TlsError> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(client_config(authorities, certificate)?)
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(connector);
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 impl SqlClient {
     /// `base`: `http://host:port`.
     pub fn new(base: &str) -> SqlClient {
-        let http = Client::builder(TokioExecutor::new()).build_http();
+        let http = client(Authorities::Loaded(Vec::new()), None).expect("no file is read");
         SqlClient { base: base.to_owned(), authorization: None, http }
+    }
+
+    /// A client of `https://host:port`, with the server's authority, and the chain and key of the client.
+    pub fn over_tls(
+        base: &str,
+        authority: &Path,
+        certificate: Option<(PathBuf, PathBuf)>,
+    ) -> Result<SqlClient> {
+        let http = client(Authorities::File(authority.to_owned()), certificate.as_ref())?;
+        Ok(SqlClient { base: base.to_owned(), authorization: None, http })
     }
 
     /// The same with credentials, as the Authorization header has them.
@@ -39,14 +74,30 @@ impl SqlClient {
 
     /// Posts a body; gives status and answer.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(StatusCode, String)> {
+        let response = self.open(path, body).await?;
+        let status = response.status();
+        let text = response.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8(text.to_vec())?))
+    }
+
+    /// Posts a body; gives the answer while it comes.
+    pub async fn open(&self, path: &str, body: &Value) -> Result<Response<Incoming>> {
         let request = self
             .authorize(Request::post(format!("{}{path}", self.base)))
             .header("content-type", "application/vnd.ksql.v1+json")
             .body(Full::from(body.to_string()))?;
-        let response = self.http.request(request).await?;
+        Ok(self.http.request(request).await?)
+    }
+
+    /// Posts a query; gives its answer while it comes. It has begun when this returns.
+    pub async fn stream(&self, path: &str, body: &Value) -> Result<Streamed> {
+        let response = self.open(path, body).await?;
         let status = response.status();
-        let text = response.into_body().collect().await?.to_bytes();
-        Ok((status, String::from_utf8(text.to_vec())?))
+        let mut streamed = Streamed { body: response.into_body(), text: String::new() };
+        if !status.is_success() {
+            bail!("{status} for {body}: {}", streamed.rest().await?);
+        }
+        Ok(streamed)
     }
 
     /// As [`SqlClient::post`], for an answer of some content type.
@@ -113,5 +164,43 @@ impl SqlClient {
             }
         }
         Ok(rows)
+    }
+}
+
+/// An answer while it comes.
+#[derive(Debug)]
+pub struct Streamed {
+    body: Incoming,
+    /// What has come so far.
+    text: String,
+}
+
+impl Streamed {
+    /// False at the end of the answer.
+    async fn read(&mut self) -> Result<bool> {
+        let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+        let Some(frame) = frame.with_context(|| format!("nothing more comes: {}", self.text))? else {
+            return Ok(false);
+        };
+        if let Ok(data) = frame?.into_data() {
+            self.text.push_str(std::str::from_utf8(&data)?);
+        }
+        Ok(true)
+    }
+
+    /// Waits for a text in the answer.
+    pub async fn until(&mut self, wanted: &str) -> Result<()> {
+        while !self.text.contains(wanted) {
+            if !self.read().await? {
+                bail!("the answer has ended without \"{wanted}\": {}", self.text);
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole answer, once it has ended.
+    pub async fn rest(&mut self) -> Result<String> {
+        while self.read().await? {}
+        Ok(self.text.clone())
     }
 }

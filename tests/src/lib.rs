@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod exposition;
 pub mod http;
+pub mod identity_provider;
 pub mod load;
 pub mod log_reader;
 pub mod proxy;
@@ -13,3 +14,4 @@ pub mod server;
 pub mod terminal;
 pub mod time;
 pub mod tools;
+pub mod websocket;

@@ -5,13 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use weir_broker::auth::scram::ScramMechanism;
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::protocol::messages::alter_client_quotas::{
     AlterClientQuotasRequest, EntityData, EntryData, OpData,
 };
+use weir_broker::protocol::messages::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, ScramCredentialDeletion,
+};
 use weir_broker::protocol::messages::create_acls::{AclCreation, CreateAclsRequest};
+use weir_broker::protocol::messages::delete_acls::{DeleteAclsFilter, DeleteAclsRequest};
+use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 
 use crate::http::SqlClient;
@@ -97,24 +105,74 @@ impl SecureServer {
         self.server.kafka.split(' ').nth(at).context("the server has told too few addresses")
     }
 
+    /// Sends a request as the administrator.
+    pub async fn ask(&self, request: impl Into<Request>) -> Result<Response> {
+        let admin = TcpTransport::new(self.address("PLAINTEXT")?, TcpTransportConfig::default());
+        Ok(admin.send(request.into()).await?)
+    }
+
     /// Lets alice, bob and the owner of the client certificate do everything with names that begin with `open-`; bob
     /// slowly.
     pub async fn admit_users(&self) -> Result<()> {
-        let admin = TcpTransport::new(self.address("PLAINTEXT")?, TcpTransportConfig::default());
         let creations = ["User:alice", "User:bob", CERTIFIED].into_iter().flat_map(open_names).collect();
-        let Response::CreateAcls(answer) = admin.send(CreateAclsRequest { creations }.into()).await? else {
+        let Response::CreateAcls(answer) = self.ask(CreateAclsRequest { creations }).await? else {
             bail!("the answer is of another API")
         };
         ensure!(answer.results.iter().all(|result| result.error_code == ErrorCode::None), "{answer:?}");
-        let entity = vec![EntityData { entity_type: "user".to_owned(), entity_name: Some("bob".to_owned()) }];
-        let ops = vec![OpData { key: "producer_byte_rate".to_owned(), value: BOBS_BYTE_RATE, remove: false }];
+        self.set_quota("bob", "producer_byte_rate", BOBS_BYTE_RATE).await
+    }
+
+    /// Sets a quota of a user.
+    pub async fn set_quota(&self, user: &str, key: &str, value: f64) -> Result<()> {
+        let entity = vec![EntityData { entity_type: "user".to_owned(), entity_name: Some(user.to_owned()) }];
+        let ops = vec![OpData { key: key.to_owned(), value, remove: false }];
         let request =
             AlterClientQuotasRequest { entries: vec![EntryData { entity, ops }], validate_only: false };
-        let Response::AlterClientQuotas(answer) = admin.send(request.into()).await? else {
+        let Response::AlterClientQuotas(answer) = self.ask(request).await? else {
             bail!("the answer is of another API")
         };
         ensure!(answer.entries.iter().all(|entry| entry.error_code == ErrorCode::None), "{answer:?}");
         Ok(())
+    }
+
+    /// Removes all ACLs of a user.
+    pub async fn remove_acls(&self, user: &str) -> Result<()> {
+        const ANY: i8 = 1;
+        let filter = DeleteAclsFilter {
+            resource_type_filter: ANY,
+            pattern_type_filter: ANY,
+            principal_filter: Some(format!("User:{user}")),
+            operation: ANY,
+            permission_type: ANY,
+            ..DeleteAclsFilter::default()
+        };
+        let Response::DeleteAcls(answer) = self.ask(DeleteAclsRequest { filters: vec![filter] }).await?
+        else {
+            bail!("the answer is of another API")
+        };
+        let removed: usize = answer.filter_results.iter().map(|result| result.matching_acls.len()).sum();
+        ensure!(removed > 0, "{answer:?}");
+        Ok(())
+    }
+
+    /// Deletes a user.
+    pub async fn delete_user(&self, user: &str) -> Result<()> {
+        let deletion = |mechanism: ScramMechanism| ScramCredentialDeletion {
+            name: user.to_owned(),
+            mechanism: mechanism.code(),
+        };
+        let deletions = ScramMechanism::ALL.into_iter().map(deletion).collect();
+        let request = AlterUserScramCredentialsRequest { deletions, upsertions: Vec::new() };
+        let Response::AlterUserScramCredentials(answer) = self.ask(request).await? else {
+            bail!("the answer is of another API")
+        };
+        ensure!(answer.results.iter().all(|result| result.error_code == ErrorCode::None), "{answer:?}");
+        Ok(())
+    }
+
+    /// A client of the SQL port with the credentials of a user.
+    pub fn sql_as(&self, user: &str, password: &str) -> SqlClient {
+        self.server.sql().authorized(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
     }
 
     /// Tells a client's script by variables where the listeners and certificates are.

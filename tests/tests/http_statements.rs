@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use weir_tests::http::SqlClient;
 use weir_tests::server::ServerProcess;
+use weir_tests::websocket::{frame, open_ws};
 
 const STREAM: &str =
     "CREATE STREAM s (k STRING KEY, n INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');";
@@ -182,44 +181,6 @@ async fn terminating_the_cluster_leaves_nothing() -> Result<()> {
     check(&server.sql()).await
 }
 
-/// Opens `/ws/query`; gives the socket after the handshake.
-async fn open_ws(server: &ServerProcess, request: &str) -> Result<TcpStream> {
-    let address = server.http.trim_start_matches("http://");
-    let mut socket = TcpStream::connect(address).await?;
-    let encoded: String = request.bytes().map(|b| format!("%{b:02X}")).collect();
-    let head = format!(
-        "GET /ws/query?request={encoded}&version=1 HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    socket.write_all(head.as_bytes()).await?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(tokio::time::timeout(Duration::from_secs(120), socket.read_u8()).await??);
-    }
-    let answer = String::from_utf8(answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 101"), "{answer}");
-    Ok(socket)
-}
-
-/// The next text frame; None is the closing one.
-async fn frame(socket: &mut TcpStream) -> Result<Option<Value>> {
-    let read = async {
-        let opcode = socket.read_u8().await? & 0x0F;
-        let length = match socket.read_u8().await? {
-            126 => usize::from(socket.read_u16().await?),
-            short => usize::from(short),
-        };
-        let mut payload = vec![0; length];
-        socket.read_exact(&mut payload).await?;
-        Ok::<_, anyhow::Error>((opcode, payload))
-    };
-    let (opcode, payload) = tokio::time::timeout(Duration::from_secs(120), read).await??;
-    if opcode == 8 {
-        return Ok(None);
-    }
-    Ok(Some(serde_json::from_slice(&payload)?))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_answer_over_a_websocket() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -227,7 +188,7 @@ async fn queries_answer_over_a_websocket() -> Result<()> {
     let sql = server.sql();
     sql.execute(STREAM).await?;
     let request = json!({"ksql": "SELECT k, n FROM s EMIT CHANGES LIMIT 1;"}).to_string();
-    let mut socket = open_ws(&server, &request).await?;
+    let mut socket = open_ws(&server, &request, "").await?;
     let schema = frame(&mut socket).await?.context("a schema")?;
     assert_eq!(
         schema[1],
@@ -239,7 +200,7 @@ async fn queries_answer_over_a_websocket() -> Result<()> {
     assert_eq!(frame(&mut socket).await?, None);
     // What is wrong with a query is told in a frame.
     for request in [json!({"ksql": "SELECT nope FROM s;"}).to_string(), "no json".to_owned()] {
-        let mut socket = open_ws(&server, &request).await?;
+        let mut socket = open_ws(&server, &request, "").await?;
         let error = frame(&mut socket).await?.context("an error")?;
         assert_eq!(error["error"]["error_code"].as_i64().map(|c| c / 100), Some(400), "{error}");
         assert_eq!(frame(&mut socket).await?, None);
@@ -249,7 +210,7 @@ async fn queries_answer_over_a_websocket() -> Result<()> {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     // A client that goes away ends its query.
     let request = json!({"ksql": "SELECT * FROM s EMIT CHANGES;"}).to_string();
-    let mut socket = open_ws(&server, &request).await?;
+    let mut socket = open_ws(&server, &request, "").await?;
     frame(&mut socket).await?;
     let push =
         async || Ok::<_, anyhow::Error>(sql.execute("SHOW QUERIES;").await?.to_string().contains("PUSH"));

@@ -14,6 +14,7 @@ mod http_browsers;
 mod http_connections;
 mod http_hostility;
 mod http_protocol;
+mod http_rights;
 mod http_statements;
 mod kafka_scripts;
 mod kafka_tools;

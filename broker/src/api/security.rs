@@ -53,6 +53,17 @@ impl Security {
         image.security().credential(user, credential.mechanism) == Some(credential)
     }
 
+    /// True while the user of a principal, `User:name`, has a password.
+    pub fn has_user(&self, principal: &str) -> bool {
+        let user = principal.strip_prefix("User:").unwrap_or(principal);
+        self.node.image().security().user(user).is_some()
+    }
+
+    /// The wall clock by which tokens expire. Units: ms since epoch, UTC.
+    pub fn now_ms(&self) -> i64 {
+        self.node.clock().now_ms()
+    }
+
     /// Verifies a bearer token. None: tokens are not accepted here.
     pub async fn verify_token(&self, token: &str) -> Option<Result<VerifiedToken, TokenError>> {
         let verifier = self.node.config().security.token_verifier.as_ref()?;

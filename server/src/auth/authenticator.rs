@@ -10,8 +10,9 @@ use weir_broker::auth::config::Secret;
 use weir_broker::auth::token::TokenError;
 use weir_broker::env::rng::Rng;
 
-use crate::auth::caller::{ANONYMOUS, Caller};
+use crate::auth::caller::{ANONYMOUS, Caller, Proof};
 use crate::auth::credentials::{Credentials, Presented};
+use crate::auth::jwt::CLOCK_SKEW_MS;
 use crate::error::{ApiError, ErrorCode};
 
 /// Random bytes of the token of this process.
@@ -54,19 +55,26 @@ impl Authenticator {
     /// Errors: the credentials are wrong, or missing where they are required.
     pub async fn authenticate(&self, credentials: Credentials) -> Result<Caller, ApiError> {
         let Credentials { presented, certified, address } = credentials;
-        let caller = |principal: Arc<str>| Caller::new(principal, address, Arc::new(self.security.clone()));
+        let caller = |principal: Arc<str>, proof| {
+            Caller::new(principal, address, proof, Arc::new(self.security.clone()))
+        };
         match presented {
             Presented::Bearer(token) if self.is_local(&token) => Ok(Caller::internal()),
-            _ if !self.is_required => Ok(caller(certified.unwrap_or_else(|| ANONYMOUS.into()))),
+            _ if !self.is_required => {
+                Ok(caller(certified.unwrap_or_else(|| ANONYMOUS.into()), Proof::Lasting))
+            }
             Presented::Basic { user, password } => {
                 let principal: Arc<str> = format!("User:{user}").into();
                 if self.security.check_password(&user, password.reveal()).await {
-                    return Ok(caller(principal));
+                    return Ok(caller(principal, Proof::Password));
                 }
                 Err(self.refuse(&principal, address, "user name or password is wrong"))
             }
             Presented::Bearer(token) => match self.security.verify_token(token.reveal()).await {
-                Some(Ok(verified)) => Ok(caller(verified.principal.into())),
+                Some(Ok(verified)) => {
+                    let expires_at_ms = verified.expires_at_ms.saturating_add(CLOCK_SKEW_MS);
+                    Ok(caller(verified.principal.into(), Proof::Token { expires_at_ms }))
+                }
                 Some(Err(error @ TokenError::Unavailable(_))) => {
                     tracing::warn!(%error, "a bearer token cannot be verified");
                     Err(ApiError::new(ErrorCode::NotReady, error.to_string()))
@@ -75,7 +83,7 @@ impl Authenticator {
                 None => Err(self.refuse(&ANONYMOUS.into(), address, "bearer tokens are not accepted here")),
             },
             Presented::Nothing => match certified {
-                Some(principal) => Ok(caller(principal)),
+                Some(principal) => Ok(caller(principal, Proof::Lasting)),
                 None => Err(self.refuse(&ANONYMOUS.into(), address, "authentication is required")),
             },
         }

@@ -44,10 +44,24 @@ impl fmt::Display for Right {
     }
 }
 
+/// The proof of a client's identity. One that may lapse is checked again while a request runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// None is asked for, or a certificate, which holds as long as its connection.
+    Lasting,
+    /// The password of the user that the principal names.
+    Password,
+    /// A bearer token. Units: ms since epoch, UTC.
+    Token { expires_at_ms: i64 },
+}
+
 /// Decides whether a client has a right. Implemented by the broker's rules and by test doubles.
 pub trait Authorizer: Send + Sync {
     /// The decision by the rules of this moment.
     fn permits(&self, principal: &Arc<str>, address: IpAddr, right: &Right) -> bool;
+
+    /// Why a proof does not hold any more; None: it does.
+    fn lapse(&self, principal: &Arc<str>, proof: Proof) -> Option<&'static str>;
 
     /// Reports a decision to the audit, if there is one. Without `right` it is about the action as a whole.
     fn audit(
@@ -63,6 +77,14 @@ pub trait Authorizer: Send + Sync {
 impl Authorizer for Security {
     fn permits(&self, principal: &Arc<str>, address: IpAddr, right: &Right) -> bool {
         Security::permits(self, principal, address, right.operation, right.kind, &right.name)
+    }
+
+    fn lapse(&self, principal: &Arc<str>, proof: Proof) -> Option<&'static str> {
+        match proof {
+            Proof::Lasting => None,
+            Proof::Password => (!self.has_user(principal)).then_some("the user has been deleted"),
+            Proof::Token { expires_at_ms } => (self.now_ms() >= expires_at_ms).then_some("token has expired"),
+        }
     }
 
     fn audit(
@@ -91,13 +113,22 @@ pub enum Audited {
 pub struct Caller {
     principal: Arc<str>,
     /// None: the node itself, whose rights are not checked.
-    client: Option<(IpAddr, Arc<dyn Authorizer>)>,
+    client: Option<Client>,
+}
+
+#[derive(Clone)]
+struct Client {
+    address: IpAddr,
+    proof: Proof,
+    authorizer: Arc<dyn Authorizer>,
 }
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.client.as_ref().map(|(address, _)| address);
-        f.debug_struct("Caller").field("principal", &self.principal).field("address", &address).finish()
+        f.debug_struct("Caller")
+            .field("principal", &self.principal)
+            .field("address", &self.address())
+            .finish()
     }
 }
 
@@ -107,8 +138,13 @@ impl Caller {
         Caller { principal: INTERNAL.into(), client: None }
     }
 
-    pub fn new(principal: impl Into<Arc<str>>, address: IpAddr, authorizer: Arc<dyn Authorizer>) -> Caller {
-        Caller { principal: principal.into(), client: Some((address, authorizer)) }
+    pub fn new(
+        principal: impl Into<Arc<str>>,
+        address: IpAddr,
+        proof: Proof,
+        authorizer: Arc<dyn Authorizer>,
+    ) -> Caller {
+        Caller { principal: principal.into(), client: Some(Client { address, proof, authorizer }) }
     }
 
     /// `User:name`
@@ -118,14 +154,12 @@ impl Caller {
 
     /// None: the node itself.
     pub fn address(&self) -> Option<IpAddr> {
-        self.client.as_ref().map(|(address, _)| *address)
+        self.client.as_ref().map(|client| client.address)
     }
 
     pub fn may(&self, right: &Right) -> bool {
-        match &self.client {
-            None => true,
-            Some((address, authorizer)) => authorizer.permits(&self.principal, *address, right),
-        }
+        let permits = |client: &Client| client.authorizer.permits(&self.principal, client.address, right);
+        self.client.as_ref().is_none_or(permits)
     }
 
     /// True if lists may name the topic to this client.
@@ -147,11 +181,10 @@ impl Caller {
         rights: impl IntoIterator<Item = &'r Right>,
         audited: Audited,
     ) -> Result<(), ApiError> {
-        let Some((address, authorizer)) = &self.client else { return Ok(()) };
         for right in rights {
-            let allowed = authorizer.permits(&self.principal, *address, right);
+            let allowed = self.may(right);
             if !allowed || audited == Audited::All {
-                authorizer.audit(&self.principal, *address, action, Some(right), allowed);
+                self.audit(action, Some(right), allowed);
             }
             if !allowed {
                 let message = format!("{} is not authorized to {action}: needs {right}", self.principal);
@@ -161,10 +194,30 @@ impl Caller {
         Ok(())
     }
 
+    /// Checks again, while an action is under way, what was checked when it began. Refusals are reported.
+    ///
+    /// Errors: a right was taken from the client, or its proof has lapsed.
+    pub fn require_still<'r>(
+        &self,
+        action: &'static str,
+        rights: impl IntoIterator<Item = &'r Right>,
+    ) -> Result<(), ApiError> {
+        let lapse = |client: &Client| client.authorizer.lapse(&self.principal, client.proof);
+        if let Some(reason) = self.client.as_ref().and_then(lapse) {
+            self.audit(action, None, false);
+            return Err(ApiError::new(ErrorCode::Unauthenticated, format!("{}: {reason}", self.principal)));
+        }
+        self.require(action, rights, Audited::Denials)
+    }
+
     /// Reports an action that needs no right.
     pub fn note(&self, action: &'static str) {
-        if let Some((address, authorizer)) = &self.client {
-            authorizer.audit(&self.principal, *address, action, None, true);
+        self.audit(action, None, true);
+    }
+
+    fn audit(&self, action: &'static str, right: Option<&Right>, allowed: bool) {
+        if let Some(Client { address, authorizer, .. }) = &self.client {
+            authorizer.audit(&self.principal, *address, action, right, allowed);
         }
     }
 }

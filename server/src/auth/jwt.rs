@@ -13,7 +13,7 @@ use crate::auth::jwks::KeySet;
 /// Bytes of a token.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Clocks of the provider and this node may differ so much. Units: ms.
-const CLOCK_SKEW_MS: i64 = 30_000;
+pub(crate) const CLOCK_SKEW_MS: i64 = 30_000;
 
 /// The tokens that are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

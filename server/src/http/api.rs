@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::auth::access_watch::AccessWatch;
 use crate::auth::caller::Caller;
 use crate::auth::credentials::Credentials;
 use crate::error::ApiError;
@@ -35,22 +36,50 @@ pub enum QueryEndpoint {
     QueryStream,
 }
 
-/// A query that runs: batches of events until the channel closes. Dropping it stops the query.
+/// A query that runs. Dropping it stops the query.
 pub struct RunningQuery {
     pub kind: QueryKind,
     pub header: RowsHeader,
-    /// Bounded; a full channel holds the query back.
-    pub events: mpsc::Receiver<Vec<RowEvent>>,
-    /// Set when the query is ended because its client does not read; `events` closes then.
-    pub dropped: Arc<OnceLock<ApiError>>,
+    pub events: QueryEvents,
     /// Stops the query when dropped.
     pub guard: Box<dyn Send>,
 }
 
-impl RunningQuery {
-    /// Why the query was ended although its client still listens.
-    pub fn dropped(&self) -> Option<ApiError> {
-        self.dropped.get().cloned()
+/// What a running query tells its client, in batches, until it ends or the client may not read it any more.
+#[derive(Debug)]
+pub struct QueryEvents {
+    /// Bounded; a full channel holds the query back.
+    rows: mpsc::Receiver<Vec<RowEvent>>,
+    /// Set when the query is ended because its client does not read; `rows` closes then.
+    dropped: Arc<OnceLock<ApiError>>,
+    access: AccessWatch,
+    has_ended: bool,
+}
+
+impl QueryEvents {
+    pub fn new(
+        rows: mpsc::Receiver<Vec<RowEvent>>,
+        dropped: Arc<OnceLock<ApiError>>,
+        access: AccessWatch,
+    ) -> QueryEvents {
+        QueryEvents { rows, dropped, access, has_ended: false }
+    }
+
+    /// The next events; None after the last. Once the client has lost its rights, rows that wait are not sent any more.
+    /// Cancel safe.
+    pub async fn next(&mut self) -> Option<Vec<RowEvent>> {
+        if self.has_ended {
+            return None;
+        }
+        let failed = |error| vec![RowEvent::Failed(error)];
+        let events = tokio::select! {
+            biased;
+            error = self.access.lost() => Some(failed(error)),
+            rows = self.rows.recv() => rows.or_else(|| self.dropped.get().cloned().map(failed)),
+        };
+        let is_last = |event: &RowEvent| matches!(event, RowEvent::Final(_) | RowEvent::Failed(_));
+        self.has_ended = events.as_ref().is_none_or(|events| events.iter().any(is_last));
+        events
     }
 }
 
@@ -138,9 +167,11 @@ pub trait NodeApi: Send + Sync + 'static {
     /// Checks the target of `/inserts-stream`, and that the client may write to it: its name as the metastore knows it.
     fn insert_target(&self, caller: &Caller, name: &str) -> Result<String, ApiError>;
 
-    /// Inserts rows, each an object by column name; gives one result per row, in order. A row that fails costs itself.
+    /// Inserts rows, each an object by column name; gives one result per row, in order. A row that fails costs itself;
+    /// all fail once the client may not write to the target any more.
     fn insert_rows(
         &self,
+        caller: &Caller,
         target: &str,
         rows: Vec<Map<String, Value>>,
     ) -> BoxFuture<'_, Vec<Result<(), ApiError>>>;

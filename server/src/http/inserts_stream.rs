@@ -40,7 +40,8 @@ pub(crate) async fn insert(
         Err(error) => return error.into_response(),
     };
     let peer = peer.map(|Extension(peer)| peer);
-    let state = Inserting { node, peer, lines, target, sequence: 0, as_array, opened: false, ended: false };
+    let state =
+        Inserting { node, caller, peer, lines, target, sequence: 0, as_array, opened: false, ended: false };
     let mut response = Response::new(Body::from_stream(stream::unfold(state, Inserting::step)));
     let content_type = if as_array { "application/json" } else { "application/vnd.ksqlapi.delimited.v1" };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -60,6 +61,7 @@ async fn read_target(
 
 struct Inserting {
     node: Arc<dyn NodeApi>,
+    caller: Caller,
     peer: Option<Peer>,
     lines: Lines,
     target: String,
@@ -119,7 +121,7 @@ impl Inserting {
 
     async fn insert(&mut self, rows: Vec<Result<Map<String, Value>, ApiError>>) -> Vec<Value> {
         let valid: Vec<Map<String, Value>> = rows.iter().filter_map(|r| r.as_ref().ok().cloned()).collect();
-        let mut inserted = self.node.insert_rows(&self.target, valid).await.into_iter();
+        let mut inserted = self.node.insert_rows(&self.caller, &self.target, valid).await.into_iter();
         rows.into_iter()
             .map(|row| {
                 let result = row.and_then(|_| {

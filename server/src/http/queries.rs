@@ -160,22 +160,28 @@ async fn answer(
     response
 }
 
+/// The query, the writer of its rows, chunks that wait to be sent, and whether no more will come.
+type RowsState = (RunningQuery, RowsWriter, VecDeque<String>, bool);
+
 /// The rows as they come. The client going away drops the query.
 fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
     let mut writer = RowsWriter::new(shape);
     let mut head = String::new();
     writer.header(&running.header, &mut head);
-    let state = (running, writer, VecDeque::from([head]), false, shape);
-    Body::from_stream(stream::unfold(state, async |(mut running, mut writer, mut ready, ended, shape)| {
-        if let Some(chunk) = ready.pop_front() {
-            return Some((Ok::<_, Infallible>(Bytes::from(chunk)), (running, writer, ready, ended, shape)));
-        }
-        if ended {
-            return None;
-        }
-        let mut chunk = String::new();
-        let ended = match running.events.recv().await {
-            Some(events) => {
+    let state = (running, writer, VecDeque::from([head]), false);
+    Body::from_stream(stream::unfold(
+        state,
+        move |(mut running, mut writer, mut ready, ended): RowsState| async move {
+            if let Some(chunk) = ready.pop_front() {
+                return Some((Ok::<_, Infallible>(Bytes::from(chunk)), (running, writer, ready, ended)));
+            }
+            if ended {
+                return None;
+            }
+            let mut chunk = String::new();
+            let events = running.events.next().await;
+            let ended = events.is_none();
+            if let Some(events) = events {
                 let is_few = events.len() <= CHUNKS_MAX;
                 for event in &events {
                     writer.event(&told(event, shape), &mut chunk);
@@ -183,25 +189,17 @@ fn rows_body(running: RunningQuery, shape: RowsShape) -> Body {
                         ready.push_back(std::mem::take(&mut chunk));
                     }
                 }
-                events.iter().any(|e| matches!(e, RowEvent::Final(_) | RowEvent::Failed(_)))
+            } else {
+                writer.end(&mut chunk);
             }
-            None => {
-                if let Some(error) = running.dropped() {
-                    writer.event(&RowEvent::Failed(error), &mut chunk);
-                }
-                true
+            if !chunk.is_empty() {
+                ready.push_back(chunk);
             }
-        };
-        if ended {
-            writer.end(&mut chunk);
-        }
-        if !chunk.is_empty() {
-            ready.push_back(chunk);
-        }
-        // Rows that have no place in the shape give no bytes; a chunk without any is not sent.
-        let first = ready.pop_front().unwrap_or_default();
-        Some((Ok(Bytes::from(first)), (running, writer, ready, ended, shape)))
-    }))
+            // Rows that have no place in the shape give no bytes; a chunk without any is not sent.
+            let first = ready.pop_front().unwrap_or_default();
+            Some((Ok(Bytes::from(first)), (running, writer, ready, ended)))
+        },
+    ))
 }
 
 /// The shapes of `/query-stream` have no final message: a query that the node's stop ends is an error there, so that
@@ -217,7 +215,7 @@ fn told(event: &RowEvent, shape: RowsShape) -> Cow<'_, RowEvent> {
 
 fn print_body(running: RunningQuery) -> Body {
     Body::from_stream(stream::unfold(running, async |mut running| {
-        let events = running.events.recv().await?;
+        let events = running.events.next().await?;
         let mut chunk = String::new();
         for event in &events {
             match event {

@@ -84,13 +84,13 @@ async fn answer(mut running: RunningQuery, socket: &mut WebSocket) -> Option<Opt
     }
     loop {
         let events = tokio::select! {
-            events = running.events.recv() => events,
+            events = running.events.next() => events,
             message = socket.recv() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => continue,
             },
         };
-        let Some(events) = events else { return Some(running.dropped()) };
+        let Some(events) = events else { return Some(None) };
         for event in events {
             match event {
                 RowEvent::Row { columns, .. } if running.kind == QueryKind::Print => {

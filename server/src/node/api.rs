@@ -89,11 +89,12 @@ impl NodeApi for Node {
 
     fn insert_rows(
         &self,
+        caller: &Caller,
         target: &str,
         rows: Vec<Map<String, Value>>,
     ) -> BoxFuture<'_, Vec<Result<(), ApiError>>> {
-        let target = target.to_owned();
-        async move { insert::insert_objects(self, &target, rows).await }.boxed()
+        let (caller, target) = (caller.clone(), target.to_owned());
+        async move { insert::insert_objects(self, &caller, &target, rows).await }.boxed()
     }
 
     fn info(&self) -> Value {

@@ -20,6 +20,9 @@ use crate::error::{ApiError, ErrorCode};
 use crate::node::Node;
 use crate::statement::insert::records::{RowFailure, Rows, write};
 
+/// The endpoint, as refusals and the audit name it.
+const INSERTS_STREAM: &str = "/inserts-stream";
+
 /// Evaluates the constants of INSERT statements into one source and writes the rows; they are durable when this returns.
 ///
 /// Errors: the first row that failed. Rows before it are written. Rows after it are not, unless they belong to other partitions
@@ -55,18 +58,27 @@ pub async fn insert(node: &Node, rows: &[InsertRow]) -> Result<(), ApiError> {
 /// Rows of `/inserts-stream`, each an object by column name. They are written together, in order; each has its own outcome.
 pub async fn insert_objects(
     node: &Node,
+    caller: &Caller,
     target: &str,
     rows: Vec<Map<String, Value>>,
 ) -> Vec<Result<(), ApiError>> {
     let metastore = node.metastore();
-    let Some(source) = metastore.source(target) else {
-        return rows.iter().map(|_| Err(unknown_source(target))).collect();
+    let found = metastore.source(target).ok_or_else(|| unknown_source(target));
+    let permitted = found
+        .and_then(|source| caller.require_still(INSERTS_STREAM, &[write_right(source)]).map(|()| source));
+    let source = match permitted {
+        Ok(source) => source,
+        Err(error) => return rows.iter().map(|_| Err(error.clone())).collect(),
     };
     write(node, object_rows(source, rows), RowFailure::CostsTheRow).await
 }
 
 fn unknown_source(name: &str) -> ApiError {
     ApiError::bad_request(format!("Source `{name}` does not exist"))
+}
+
+fn write_right(source: &Source) -> Right {
+    Right::topic(Operation::Write, source.topic.clone())
 }
 
 /// Errors: the source cannot be inserted into, or not by this client.
@@ -79,8 +91,7 @@ pub fn check_target(node: &Node, caller: &Caller, name: &str) -> Result<String, 
             format!("Cannot insert values into an unknown stream/table: `{unquoted}`"),
         ));
     };
-    let right = Right::topic(Operation::Write, source.topic.clone());
-    caller.require("/inserts-stream", &[right], Audited::All)?;
+    caller.require(INSERTS_STREAM, &[write_right(source)], Audited::All)?;
     if source.read_only {
         let kind = if source.is_stream() { "stream" } else { "table" };
         return Err(ApiError::bad_request(format!("Cannot insert into read-only {kind}: {unquoted}")));

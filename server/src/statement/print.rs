@@ -14,8 +14,9 @@ use weir_broker::record::compression::DecompressBuf;
 use weir_sql::ast::statement::Print;
 use weir_sql::value::time::format_timestamp;
 
+use crate::auth::access_watch::AccessWatch;
 use crate::error::{ApiError, ErrorCode};
-use crate::http::api::{QueryEndpoint, QueryKind, RunningQuery};
+use crate::http::api::{QueryEndpoint, QueryEvents, QueryKind, RunningQuery};
 use crate::node::Node;
 use crate::statement::print::formats::{Formats, Side};
 use crate::statement::query::AbortOnDrop;
@@ -24,7 +25,12 @@ use crate::wire::rows::{RowEvent, RowsHeader};
 const LINE_BATCHES_MAX: usize = 16;
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
-pub async fn start(node: &Node, what: &Print, endpoint: QueryEndpoint) -> Result<RunningQuery, ApiError> {
+pub async fn start(
+    node: &Node,
+    what: &Print,
+    endpoint: QueryEndpoint,
+    access: AccessWatch,
+) -> Result<RunningQuery, ApiError> {
     let admin = Admin::new(node.transport());
     let described = admin.describe_topic(&what.topic).await;
     let topic = described.map_err(|e| ApiError::server(e.to_string()))?.ok_or_else(|| {
@@ -63,8 +69,7 @@ pub async fn start(node: &Node, what: &Print, endpoint: QueryEndpoint) -> Result
     Ok(RunningQuery {
         kind: QueryKind::Print,
         header,
-        events,
-        dropped: Arc::default(),
+        events: QueryEvents::new(events, Arc::default(), access),
         guard: Box::new(AbortOnDrop(task)),
     })
 }

@@ -19,9 +19,10 @@ use weir_sql::plan::pull::{PullNode, PullPlan};
 use weir_sql::plan::statement::{OutputColumn, PreparedStatement, PushQuery};
 use weir_sql::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART};
 
+use crate::auth::access_watch::AccessWatch;
 use crate::auth::caller::{Audited, Caller};
 use crate::error::{ApiError, ErrorCode};
-use crate::http::api::{QueryEndpoint, QueryKind, QueryRequest, RunningQuery};
+use crate::http::api::{QueryEndpoint, QueryEvents, QueryKind, QueryRequest, RunningQuery};
 use crate::node::Node;
 use crate::node::push::PushQueryInfo;
 use crate::statement::execute::{RequestScope, sql_error};
@@ -51,12 +52,14 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
         let message = format!("Expected exactly one KSQL statement; found {} instead", statements.len());
         return Err(refused(message, &request.sql));
     };
-    if let Statement::Print(what) = &parsed.statement {
-        let needed = rights::named(&parsed.statement, &node.metastore());
-        caller.require(rights::action(&parsed.statement), &needed, Audited::All)?;
-        return print::start(node, what, request.endpoint).await;
-    }
     let sandbox = node.sandbox(&scope.session).await?;
+    let action = rights::action(&parsed.statement);
+    let needed = rights::named(&parsed.statement, &sandbox.metastore);
+    if let Statement::Print(what) = &parsed.statement {
+        caller.require(action, &needed, Audited::All)?;
+        let access = AccessWatch::new(caller, action, needed);
+        return print::start(node, what, request.endpoint, access).await;
+    }
     let number = node.next_transient_number();
     let statement = (&parsed.statement, parsed.text.as_str());
     let prepared = rights::prepare(&sandbox, caller, statement, number, Audited::All, |e| {
@@ -64,13 +67,14 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
         // ksqlDB answers so when the analysis of a push query fails.
         if is_push(&parsed.statement) { ApiError::bad_request(error.message) } else { error }
     })?;
+    let access = AccessWatch::new(caller, action, needed);
     match prepared {
-        PreparedStatement::Pull(plan) => pull(node, &plan, number, &parsed.text).await,
+        PreparedStatement::Pull(plan) => pull(node, &plan, number, &parsed.text, access).await,
         PreparedStatement::Push(mut push) => {
             if taps_query(&parsed.statement, &sandbox.metastore, &scope) {
                 push.plan.query_id = format!("SCALABLE_PUSH_QUERY_{number}");
             }
-            start_push(node, *push, &scope, &parsed.text).await
+            start_push(node, *push, &scope, &parsed.text, access).await
         }
         PreparedStatement::Command(_)
         | PreparedStatement::Skipped { .. }
@@ -120,7 +124,13 @@ fn taps_query(statement: &Statement, metastore: &Metastore, scope: &RequestScope
 
 /// A pull query on a table answers with the rows alone; one on a stream reads its topic as a transient query does, and
 /// says how it ended.
-async fn pull(node: &Node, plan: &PullPlan, number: i64, text: &str) -> Result<RunningQuery, ApiError> {
+async fn pull(
+    node: &Node,
+    plan: &PullPlan,
+    number: i64,
+    text: &str,
+    access: AccessWatch,
+) -> Result<RunningQuery, ApiError> {
     let freshness = node.wait_for_inserts(plan, &node.metastore()).await;
     let rows = node.pull(plan).await.map_err(|e| ApiError::statement(error_chain(&e), text))?;
     let of_stream = reads_stream(&plan.root);
@@ -149,7 +159,8 @@ async fn pull(node: &Node, plan: &PullPlan, number: i64, text: &str) -> Result<R
     };
     let (sender, (events, dropped)) = channel(node.slow_reader_timeout());
     let task = tokio::spawn(stream_pull(rows, columns, ending, sender));
-    Ok(RunningQuery { kind: QueryKind::Pull, header, events, dropped, guard: Box::new(AbortOnDrop(task)) })
+    let events = QueryEvents::new(events, dropped, access);
+    Ok(RunningQuery { kind: QueryKind::Pull, header, events, guard: Box::new(AbortOnDrop(task)) })
 }
 
 /// What a pull query says after its rows.
@@ -260,6 +271,7 @@ async fn start_push(
     push: PushQuery,
     scope: &RequestScope,
     text: &str,
+    access: AccessWatch,
 ) -> Result<RunningQuery, ApiError> {
     let slot = node.push_slot().ok_or_else(|| {
         ApiError::new(
@@ -307,7 +319,8 @@ async fn start_push(
         }
         drop(slot);
     });
-    Ok(RunningQuery { kind: QueryKind::Push, header, events, dropped, guard: Box::new(AbortOnDrop(task)) })
+    let events = QueryEvents::new(events, dropped, access);
+    Ok(RunningQuery { kind: QueryKind::Push, header, events, guard: Box::new(AbortOnDrop(task)) })
 }
 
 /// `auto.offset.reset` of the request; latest without one.

@@ -62,7 +62,7 @@ pub struct AccessArgs {
     /// Role of a user for names that begin alike: read, write or admin, as write:User:ada:orders_; in the variable separated by ;
     #[arg(long, value_name = "ROLE:PRINCIPAL:PREFIX", value_delimiter = ';', env = "WEIR_ROLES")]
     pub role: Vec<RoleBinding>,
-    /// Topic that every access decision is written to
+    /// Topic that access decisions are written to; equal ones about frequent Kafka requests once a minute
     #[arg(long, value_name = "TOPIC", env = "WEIR_AUDIT_TOPIC")]
     pub audit_topic: Option<String>,
 }

@@ -19,6 +19,8 @@ pub struct TopicPolicy {
     hidden: RegexSet,
     read_only: RegexSet,
     processing_log: String,
+    /// The topic of access decisions, if there is one.
+    audit: Option<String>,
 }
 
 impl TopicPolicy {
@@ -28,6 +30,7 @@ impl TopicPolicy {
             hidden: patterns("ksql.hidden.topics", &config.hidden_topics)?,
             read_only: patterns("ksql.readonly.topics", &config.readonly_topics)?,
             processing_log: config.processing_log.topic_name.clone(),
+            audit: config.audit_topic.clone(),
         })
     }
 
@@ -38,7 +41,10 @@ impl TopicPolicy {
 
     /// True for topics that statements may read, but neither write, create nor delete.
     pub fn is_read_only(&self, topic: &str) -> bool {
-        is_internal(topic) || topic == self.processing_log || self.read_only.is_match(topic)
+        is_internal(topic)
+            || topic == self.processing_log
+            || self.audit.as_deref() == Some(topic)
+            || self.read_only.is_match(topic)
     }
 }
 
@@ -106,7 +112,8 @@ mod tests {
     #[test]
     fn system_topics_are_hidden_and_read_only() {
         let mut config = NodeConfig::new("unused");
-        config.readonly_topics.push("audit-.*".to_owned());
+        config.readonly_topics.push("archive-.*".to_owned());
+        config.audit_topic = Some("audit".to_owned());
         let policy = TopicPolicy::new(&config).expect("valid patterns");
         for topic in [
             "_confluent-ksql-default__command_topic",
@@ -117,12 +124,14 @@ mod tests {
         ] {
             assert!(policy.is_hidden(topic) && policy.is_read_only(topic), "{topic}");
         }
-        for topic in ["orders", "my_schemas", "_schemas2", "not_confluent-ksql-x"] {
+        for topic in ["orders", "my_schemas", "_schemas2", "not_confluent-ksql-x", "audit2"] {
             assert!(!policy.is_hidden(topic) && !policy.is_read_only(topic), "{topic}");
         }
         let log = &config.processing_log.topic_name;
         assert!(policy.is_read_only(log) && !policy.is_hidden(log));
-        assert!(policy.is_read_only("audit-1") && !policy.is_hidden("audit-1"));
+        for topic in ["archive-1", "audit"] {
+            assert!(policy.is_read_only(topic) && !policy.is_hidden(topic), "{topic}");
+        }
     }
 
     #[test]

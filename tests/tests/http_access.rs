@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -426,6 +426,37 @@ async fn statements_read_the_audit_topic_and_change_nothing_of_it() -> Result<()
     ensure!(status.is_success(), "{status} {text}");
     let topics = admin.execute("SHOW TOPICS;").await?.to_string();
     ensure!(topics.contains("\"audit\"") && !topics.contains("\"s\""), "{topics}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_over_their_quota_are_told_when_to_come_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let secure = SecureServer::start(folder.path(), &[])?;
+    secure.set_quota("bob", "consumer_byte_rate", 500.0).await?;
+    let body = json!({"ksql": "SHOW FUNCTIONS;"}).to_string();
+    let ask = async |credentials: &str, line: &str| {
+        let header = format!("Authorization: Basic {}\r\n", STANDARD.encode(credentials));
+        send(&secure.server, line, &header, &body).await
+    };
+    let (alice, bob) = ("alice:alice, secret", "bob:bob-secret");
+    // A second's worth may be used at once; what is over is made up for.
+    let first = ask(bob, "POST /ksql").await?;
+    ensure!(first.status == 200 && first.body.len() > 5_000, "{} {}", first.status, first.body.len());
+    for line in ["POST /ksql", "POST /query", "GET /info"] {
+        let refused = ask(bob, line).await?;
+        assert_eq!(refused.status, 429, "{line}: {refused:?}");
+        let seconds: u64 = refused.header("retry-after").context("no header")?.parse()?;
+        ensure!((1..=10).contains(&seconds), "{refused:?}");
+        ensure!(refused.body.contains("\"error_code\":42900"), "{refused:?}");
+    }
+    assert_eq!(ask(bob, "GET /healthcheck").await?.status, 200, "probes are always answered");
+    assert_eq!(ask(alice, "POST /ksql").await?.status, 200, "others have quotas of their own");
+    let started = Instant::now();
+    while ask(bob, "GET /info").await?.status == 429 {
+        ensure!(started.elapsed() < PATIENCE, "the client is never let in again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 

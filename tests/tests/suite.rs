@@ -16,6 +16,8 @@ mod http_hostility;
 mod http_protocol;
 mod http_rights;
 mod http_statements;
+mod http_tls;
+mod http_tokens;
 mod kafka_scripts;
 mod kafka_tools;
 mod kafka_tools_cluster;

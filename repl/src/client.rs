@@ -9,7 +9,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
-use weir_server::https::{HttpsClient, client};
+use weir_server::https::{HttpsClient, client, shown_url};
 use weir_sql::ast::statement::Statement;
 use weir_sql::parser::parse_statement;
 
@@ -63,8 +63,8 @@ impl ServerClient {
 
     /// As [`ServerClient::new`], with credentials and certificates.
     pub fn with(address: &str, options: &ConnectOptions) -> Result<ServerClient, ClientError> {
-        let error =
-            |reason: &str| ClientError::Address { address: address.to_owned(), reason: reason.to_owned() };
+        let shown = shown_url(address);
+        let error = |reason: &str| ClientError::Address { address: shown.clone(), reason: reason.to_owned() };
         let base = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|_| error("expected http://host:port or https://host:port"))?;
@@ -73,6 +73,9 @@ impl ServerClient {
             Some("https") => true,
             _ => return Err(error("the scheme is neither http nor https")),
         };
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(error("it has a user or password: use --user and WEIR_PASSWORD"));
+        }
         let host = uri.host().ok_or_else(|| error("the host is missing"))?.to_owned();
         let authorization = options.authorization();
         let http = client(&options.https, is_secure).map_err(|failure| ClientError::Certificates {
@@ -311,5 +314,19 @@ fn refused(value: &Value, status: StatusCode) -> ClientError {
         message,
         statement: value["statementText"].as_str().map(str::to_owned),
         entities: value["entities"].as_array().cloned().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_passwords_are_refused_without_showing_them() {
+        for address in ["http://ada:s3cret@localhost:1", "ada:s3cret@localhost:1", "ada:s3cret@ localhost"] {
+            let error = ServerClient::new(address).expect_err("refused").to_string();
+            assert!(!error.contains("s3cret") && error.contains("localhost"), "{error}");
+        }
+        assert!(ServerClient::new("localhost:1").is_ok());
     }
 }

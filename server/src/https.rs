@@ -25,6 +25,19 @@ pub struct HttpsConfig {
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
+/// A URL without what may be secret of it: user, password, query and fragment.
+pub fn shown_url(url: &str) -> String {
+    let path_end = url.find(['?', '#']).unwrap_or(url.len());
+    let (scheme, rest) = match url[..path_end].split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, &url[..path_end]),
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let scheme = scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
+    format!("{scheme}{host}{path}")
+}
+
 /// A client for servers at `https://` addresses (`is_secure`), or at others.
 ///
 /// Errors: a file cannot be read or used.
@@ -47,4 +60,23 @@ pub fn client(config: &HttpsConfig, is_secure: bool) -> Result<HttpsClient, TlsE
         .enable_http2()
         .wrap_connector(connector);
     Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_urls_are_not_shown() {
+        for (url, shown) in [
+            ("https://ada:p4ss@id.example:1/keys?code=t0k#f", "https://id.example:1/keys"),
+            ("https://a@b@id.example", "https://id.example"),
+            ("ada:p4ss@localhost:8088", "localhost:8088"),
+            ("http://localhost:8088/a@b/", "http://localhost:8088/a@b/"),
+            ("https://id.example?a=b/c@d", "https://id.example"),
+            ("", ""),
+        ] {
+            assert_eq!(shown_url(url), shown);
+        }
+    }
 }

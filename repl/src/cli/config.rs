@@ -10,6 +10,7 @@ use serde_json::Value;
 use weir_broker::config::BrokerConfig;
 use weir_broker::metadata::topic_config::DEFINITIONS;
 use weir_server::config::NodeConfig;
+use weir_server::https::shown_url;
 
 use crate::cli::args::{self, Cli};
 use crate::cli::node_args::NodeArgs;
@@ -182,6 +183,7 @@ fn values(matches: &ArgMatches, defaults: &Defaults, node: &NodeArgs) -> Vec<Set
             _ => defaults.flags.get(setting.id).map_or_else(|| DEFAULT.to_owned(), |g| g.origin.clone()),
         };
         let given = (!raw.is_empty()).then(|| raw.join(setting.separator));
+        let given = if setting.id == "oauth_jwks" { given.map(|url| shown_url(&url)) } else { given };
         let value = given.or_else(|| default_address(setting.id, node));
         values.push(SettingValue { name: setting.name.to_owned(), value, origin });
     }

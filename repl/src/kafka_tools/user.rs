@@ -54,7 +54,7 @@ pub enum UserCommand {
     /// Make a user, or change the password
     Create {
         user: String,
-        /// Password; default: the first line of standard input
+        /// Password, which other users of this machine can see here; default: the first line of standard input
         #[arg(long, short = 'p', env = "WEIR_USER_PASSWORD", hide_env_values = true)]
         password: Option<String>,
         /// Mechanism; default: both

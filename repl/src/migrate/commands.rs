@@ -142,6 +142,8 @@ pub enum MigrateError {
 /// Runs the command; what it did is printed.
 pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
     if let MigrateCommand::New { path, server } = &args.command {
+        // An address that cannot be used, or that holds a password, is not written down.
+        ServerClient::new(server)?;
         files::create_project(path, server)?;
         line::out(format_args!("Created migration project {}", path.display()));
         return Ok(());

@@ -5,6 +5,7 @@
 //! | it is older than [`REFRESH_MS`] | yes; while that fails, the old one is used |
 //! | no key fits a token | yes, but not within [`RETRY_MS`] of the last attempt |
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use weir_broker::auth::token::TokenError;
 use weir_broker::env::storage::Storage;
 use weir_broker::env::storage::system::SystemStorage;
 
-use crate::https::{HttpsClient, HttpsConfig, client};
+use crate::https::{HttpsClient, HttpsConfig, client, shown_url};
 
 /// Units: ms.
 const REFRESH_MS: i64 = 5 * 60 * 1_000;
@@ -31,16 +32,32 @@ const SET_BYTES_MAX: usize = 1 << 20;
 const KEYS_MAX: usize = 100;
 
 /// Where the keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     File(PathBuf),
     Url(Uri),
 }
 
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeySource::File(path) => write!(f, "{}", path.display()),
+            // The query may hold the key of an API.
+            KeySource::Url(url) => f.write_str(&shown_url(&url.to_string())),
+        }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl KeySource {
     /// `http://…` and `https://…` are URLs; anything else is a file, also as `file://…`.
     ///
-    /// Errors: a URL that is none.
+    /// Errors: a URL that is none, or has a user and password, which are not sent.
     pub fn parse(text: &str) -> Result<KeySource, String> {
         if let Some(path) = text.strip_prefix("file://") {
             return Ok(KeySource::File(PathBuf::from(path)));
@@ -48,7 +65,14 @@ impl KeySource {
         if !text.starts_with("http://") && !text.starts_with("https://") {
             return Ok(KeySource::File(PathBuf::from(text)));
         }
-        text.parse().map(KeySource::Url).map_err(|error| format!("\"{text}\" is not a URL: {error}"))
+        let shown = shown_url(text);
+        let url: Uri = text.parse().map_err(|error| format!("\"{shown}\" is not a URL: {error}"))?;
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(format!(
+                "the URL of the key set has a user or password, which are not sent: use \"{shown}\""
+            ));
+        }
+        Ok(KeySource::Url(url))
     }
 }
 
@@ -125,7 +149,7 @@ impl KeySet {
                 loaded.failure = None;
             }
             Err(reason) => {
-                tracing::warn!(source = ?self.source, reason, "the keys of bearer tokens cannot be loaded");
+                tracing::warn!(source = %self.source, reason, "the keys of bearer tokens cannot be loaded");
                 loaded.failure = Some(reason);
             }
         }
@@ -164,4 +188,23 @@ fn parse(text: &[u8]) -> Result<Vec<Jwk>, String> {
     let keys = set["keys"].as_array().ok_or("it is no key set: the member \"keys\" is missing")?;
     let keys = keys.iter().take(KEYS_MAX).filter_map(|key| serde_json::from_value(key.clone()).ok());
     Ok(keys.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_files_or_urls_and_show_no_secrets() {
+        let parse = |text: &str| KeySource::parse(text).map(|source| source.to_string());
+        assert_eq!(parse("/etc/keys.json"), Ok("/etc/keys.json".to_owned()));
+        assert_eq!(parse("file:///etc/keys.json"), Ok("/etc/keys.json".to_owned()));
+        assert_eq!(parse("https://id/keys?code=s3cret"), Ok("https://id/keys".to_owned()));
+        for text in ["https://ada:s3cret@id/keys", "https://ada:s3cret@i d/keys", "http://:s3cret@"] {
+            let error = parse(text).expect_err("refused");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let source = KeySource::parse("https://id/keys?code=s3cret");
+        assert!(!format!("{source:?}").contains("s3cret"));
+    }
 }

@@ -40,6 +40,11 @@ impl RequestScope {
             properties::check_value(name, value)?;
             session.set(name, value).map_err(|e| ApiError::bad_request(e.message))?;
         }
+        let shown = |(name, value): (String, String)| {
+            let value = properties::shown(&name, value);
+            (name, value)
+        };
+        let properties = properties.into_iter().map(shown).collect();
         Ok(RequestScope { properties, variables, session, caller: caller.clone() })
     }
 }

@@ -27,6 +27,11 @@ const IMMUTABLE: [&str; 8] = [
     "ksql.headers.columns.enabled",
 ];
 
+/// Parts of the names of properties whose values are credentials.
+const SECRETS: [&str; 4] = ["jaas.config", "password", "secret", "user.info"];
+/// Kafka's text in the place of such a value.
+const HIDDEN: &str = "[hidden]";
+
 /// Properties of Kafka Streams may have this prefix.
 const STREAMS_PREFIX: &str = "ksql.streams.";
 
@@ -67,8 +72,14 @@ pub fn check_value(name: &str, value: &str) -> Result<(), ApiError> {
 pub fn set(scope: &mut RequestScope, set: &SetProperty) -> Result<(), ApiError> {
     check_value(&set.name, &set.value)?;
     scope.session.set(&set.name, &set.value).map_err(|e| ApiError::bad_request(e.message))?;
-    scope.properties.insert(set.name.clone(), set.value.clone());
+    scope.properties.insert(set.name.clone(), shown(&set.name, set.value.clone()));
     Ok(())
+}
+
+/// The value of a property as it is kept with queries and shown in lists. Credentials, which have no effect here, are
+/// neither.
+pub fn shown(name: &str, value: String) -> String {
+    if SECRETS.iter().any(|part| name.contains(part)) { HIDDEN.to_owned() } else { value }
 }
 
 /// Back to the server's value.
@@ -182,6 +193,14 @@ mod tests {
     fn tables_are_sorted_and_free_of_duplicates() {
         assert!(KSQL.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert!(CLIENT.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn credentials_are_not_kept() {
+        for name in ["sasl.jaas.config", "ksql.streams.producer.sasl.jaas.config", "x.password"] {
+            assert_eq!(shown(name, "p4ss".to_owned()), HIDDEN, "{name}");
+        }
+        assert_eq!(shown("auto.offset.reset", "latest".to_owned()), "latest");
     }
 
     #[test]

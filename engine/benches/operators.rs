@@ -18,6 +18,7 @@ use weir_engine::state::backend::{StoreId, StoreSpec};
 use weir_engine::state::memory::MemoryBackend;
 use weir_engine::state::table_store::TableStore;
 use weir_engine::state::task_state::TaskState;
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::plan::physical::JoinKind;
 use weir_sql::schema::{Column, LogicalSchema};
@@ -67,16 +68,18 @@ fn run(name: &str, operator: &mut dyn Operator, batches: &[RowBatch], state: &mu
     let mut emitted = 0;
     for i in 0..BATCHES {
         let mut out = Output::default();
+        let budget = BatchBudget::for_rows(BATCH_ROWS);
         operator
             .process(
                 0,
                 batches[i % batches.len()].clone(),
-                &mut OperatorContext { state, partition: 0 },
+                &mut OperatorContext { state, partition: 0, budget: &budget },
                 &mut out,
             )
             .expect("processes");
         if (i + 1) % COMMIT_BATCHES == 0 {
-            operator.flush(&mut OperatorContext { state, partition: 0 }, &mut out).expect("flushes");
+            let mut context = OperatorContext { state, partition: 0, budget: &budget };
+            operator.flush(&mut context, &mut out).expect("flushes");
             state.commit(Vec::new()).expect("commits");
         }
         emitted += black_box(out.take()).iter().map(|(_, b)| b.len()).sum::<usize>();
@@ -131,7 +134,8 @@ fn main() {
         StepReporter { logger: "bench".into(), log: Arc::new(DiscardLog) },
     );
     for batch in &batches {
-        let mut context = OperatorContext { state: &mut state_of_run, partition: 0 };
+        let budget = BatchBudget::for_rows(batch.len());
+        let mut context = OperatorContext { state: &mut state_of_run, partition: 0, budget: &budget };
         join.process(1, batch.clone(), &mut context, &mut Output::default()).expect("loads");
     }
     run("stream-table join", &mut join, &batches, &mut state_of_run);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBufferBuilder, UInt32Array, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use weir_sql::expr::compile::batch_budget::column_bytes;
 use weir_sql::schema::LogicalSchema;
 
 use crate::batch::windows::WindowColumns;
@@ -90,6 +91,12 @@ impl RowBatch {
 
     pub fn is_empty(&self) -> bool {
         self.rowtime.is_empty()
+    }
+
+    /// Bytes of the columns.
+    pub fn bytes(&self) -> usize {
+        let old = self.old.iter().flat_map(|old| &old.value);
+        self.key.iter().chain(&self.value).chain(old).map(column_bytes).sum()
     }
 
     pub fn is_absent(&self, row: usize) -> bool {

@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub fetch_wait_ms: u64,
     /// Bytes of output after which a query commits before its interval is over.
     pub output_bytes_max: usize,
+    /// Growth of state after which a query commits before its interval is over: what is not committed cannot be forgotten.
+    pub uncommitted_bytes_max: usize,
     /// Rows processed after which a query commits before its interval is over; it goes on during the commit, but no further
     /// than as many rows again.
     pub uncommitted_rows_max: usize,
@@ -78,6 +80,7 @@ impl EngineConfig {
             first_fetch_partition_bytes_max: 256 << 10,
             fetch_wait_ms: 500,
             output_bytes_max: 32 << 20,
+            uncommitted_bytes_max: 64 << 20,
             uncommitted_rows_max: 1 << 20,
             output_batch_bytes: 512 << 10,
             compression: Compression::None,

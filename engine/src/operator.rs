@@ -11,11 +11,13 @@ pub mod join;
 pub mod keys;
 pub mod materialize;
 pub mod partition_by;
+pub mod pieces;
 pub mod project;
 
 use std::fmt;
 use std::sync::Arc;
 
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
 use weir_sql::functions::registry::FunctionRegistry;
 
@@ -32,6 +34,8 @@ pub struct OperatorContext<'a> {
     pub state: &'a mut TaskState,
     /// The partition that the task processes.
     pub partition: i32,
+    /// What the step may hold for the batch that it is given.
+    pub budget: &'a BatchBudget,
 }
 
 /// Takes the batches that an operator emits, in order.
@@ -62,6 +66,9 @@ impl Output {
 /// One step of a task. Threads: owned by the task's thread.
 pub trait Operator: Send + fmt::Debug {
     /// Processes rows that arrived at an input. `port` counts the inputs of the step, left first.
+    ///
+    /// Errors: one that [exceeds memory](crate::error::EngineError::exceeds_memory) if several rows exceed the budget of the context. Nothing is changed
+    /// then: the same rows come again, fewer at a time.
     fn process(
         &mut self,
         port: usize,
@@ -70,8 +77,8 @@ pub trait Operator: Send + fmt::Debug {
         out: &mut Output,
     ) -> Result<()>;
 
-    /// Goes on with input that becomes too many rows for one batch, once what was emitted has been passed on. Called until it
-    /// gives false.
+    /// Goes on with input that becomes too many rows for one batch, or with a flush, once what was emitted has been passed on.
+    /// Called until it gives false.
     fn resume(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<bool> {
         Ok(false)
     }
@@ -81,7 +88,13 @@ pub trait Operator: Send + fmt::Debug {
         1
     }
 
-    /// Called at each commit, upstream operators first: emits what was withheld and hands changed state to the store.
+    /// Bytes by which the state has grown since the last commit, as far as they cannot be forgotten before the next, roughly.
+    fn uncommitted_bytes(&self) -> usize {
+        0
+    }
+
+    /// Called at each commit, upstream operators first: emits what was withheld and hands changed state to the store. Both go
+    /// on in [`Operator::resume`] if that is too much at once.
     fn flush(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         Ok(())
     }

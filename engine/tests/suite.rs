@@ -1,5 +1,6 @@
 //! Queries, on the topology driver and on a broker in this process: one binary, so that it is linked once.
 
+mod batch_memory;
 mod cut_invariance;
 mod driver_harness;
 mod driver_sql;

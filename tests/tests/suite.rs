@@ -35,5 +35,6 @@ mod server_log;
 mod shell;
 mod sql_answers;
 mod sql_inserts;
+mod sql_memory;
 mod tidy;
 mod transactional_copy;

@@ -191,7 +191,7 @@ impl DriverQuery {
         }
         inputs.for_each(|input| input.push_local(batch.clone()));
         let mut out = targets.output(id, &mut self.collector, &mut self.results);
-        while task.process(usize::MAX, &Cancellation::default(), &mut out)? > 0 {}
+        while task.process(usize::MAX, usize::MAX, &Cancellation::default(), &mut out)? > 0 {}
         self.carry(topics)
     }
 
@@ -317,7 +317,7 @@ impl DriverQuery {
                 PartitionInput::local(at, source.table, partition)
             })
         });
-        Ok(StreamTask::new(id, processor, inputs.collect()))
+        Ok(StreamTask::new(id, processor, inputs.collect()).with_whole_runs())
     }
 
     /// Ends the commit interval of every task.

@@ -1,18 +1,18 @@
 //! The expressions of a step, compiled.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
-use datafusion_physical_expr::PhysicalExpr;
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 use weir_sql::expr::compile::compile;
+use weir_sql::expr::compile::physical::CompiledExpr;
 use weir_sql::expr::ir::Expr;
 
 use crate::batch::RowBatch;
 use crate::batch::input_schema::InputSchema;
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
+use crate::operator::pieces::Pieces;
 
 /// Computes columns from the rows of a batch, for the new and for the old values of tables.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub struct Evaluator {
     step: String,
     schema: InputSchema,
     types: Vec<DataType>,
-    new: Vec<Arc<dyn PhysicalExpr>>,
-    old: Vec<Arc<dyn PhysicalExpr>>,
+    new: Vec<CompiledExpr>,
+    old: Vec<CompiledExpr>,
 }
 
 impl Evaluator {
@@ -56,29 +56,57 @@ impl Evaluator {
     }
 
     /// One column per expression, NULL where the row has no value.
-    pub fn evaluate(&self, batch: &RowBatch) -> Result<Vec<ArrayRef>> {
-        self.run(&self.new, batch, &batch.value, batch.absent.as_ref())
+    pub fn evaluate(&self, batch: &RowBatch, budget: &BatchBudget) -> Result<Vec<ArrayRef>> {
+        self.run(&self.new, batch, &batch.value, batch.absent.as_ref(), budget)
     }
 
     /// One column per expression, computed for rows without a value as well: their value columns are NULL.
-    pub fn evaluate_present(&self, batch: &RowBatch) -> Result<Vec<ArrayRef>> {
-        self.run(&self.old, batch, &batch.value, None)
+    pub fn evaluate_present(&self, batch: &RowBatch, budget: &BatchBudget) -> Result<Vec<ArrayRef>> {
+        self.run(&self.old, batch, &batch.value, None, budget)
     }
 
     /// The same over the old values; NULL where there was no row.
-    pub fn evaluate_old(&self, batch: &RowBatch) -> Result<Option<Vec<ArrayRef>>> {
+    pub fn evaluate_old(&self, batch: &RowBatch, budget: &BatchBudget) -> Result<Option<Vec<ArrayRef>>> {
         match &batch.old {
             None => Ok(None),
-            Some(old) => self.run(&self.old, batch, &old.value, old.absent.as_ref()).map(Some),
+            Some(old) => self.run(&self.old, batch, &old.value, old.absent.as_ref(), budget).map(Some),
         }
+    }
+
+    /// As [`Evaluator::evaluate_old`], for a step that can no longer be given fewer rows.
+    pub fn evaluate_old_apart(&self, batch: &RowBatch) -> Result<Option<Vec<ArrayRef>>> {
+        if batch.old.is_none() {
+            return Ok(None);
+        }
+        let mut pieces = Pieces::new(batch.clone());
+        let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
+        while let Some(piece) = pieces.next()? {
+            let budget = BatchBudget::for_rows(piece.len());
+            match self.evaluate_old(&piece, &budget) {
+                Err(error) if error.exceeds_memory() && piece.len() > 1 => pieces.cut(),
+                columns => {
+                    parts.extend(columns?);
+                    pieces.taken(&budget);
+                }
+            }
+        }
+        if parts.len() == 1 {
+            return Ok(parts.pop());
+        }
+        let column = |at: usize| -> Result<ArrayRef> {
+            let parts: Vec<&dyn Array> = parts.iter().map(|part| part[at].as_ref()).collect();
+            Ok(arrow::compute::concat(&parts)?)
+        };
+        (0..self.types.len()).map(column).collect::<Result<_>>().map(Some)
     }
 
     fn run(
         &self,
-        expressions: &[Arc<dyn PhysicalExpr>],
+        expressions: &[CompiledExpr],
         batch: &RowBatch,
         value: &[ArrayRef],
         absent: Option<&BooleanBuffer>,
+        budget: &BatchBudget,
     ) -> Result<Vec<ArrayRef>> {
         let rows = batch.len();
         if rows == 0 {
@@ -87,7 +115,7 @@ impl Evaluator {
         let record_batch = self.schema.record_batch(batch, value)?;
         let absent = absent.filter(|a| a.count_set_bits() > 0);
         let Some(absent) = absent else {
-            return expressions.iter().map(|e| self.evaluate_one(e, &record_batch)).collect();
+            return expressions.iter().map(|e| self.evaluate_one(e, &record_batch, budget)).collect();
         };
         if absent.count_set_bits() == rows {
             return Ok(self.types.iter().map(|t| new_null_array(t, rows)).collect());
@@ -100,18 +128,17 @@ impl Evaluator {
         let dense = arrow::compute::take_record_batch(&record_batch, &UInt32Array::from(present))?;
         expressions
             .iter()
-            .map(|e| Ok(arrow::compute::take(&self.evaluate_one(e, &dense)?, &place, None)?))
+            .map(|e| Ok(arrow::compute::take(&self.evaluate_one(e, &dense, budget)?, &place, None)?))
             .collect()
     }
 
     fn evaluate_one(
         &self,
-        expression: &Arc<dyn PhysicalExpr>,
-        batch: &arrow::array::RecordBatch,
+        expression: &CompiledExpr,
+        batch: &RecordBatch,
+        budget: &BatchBudget,
     ) -> Result<ArrayRef> {
-        expression
-            .evaluate(batch)
-            .and_then(|v| v.into_array(batch.num_rows()))
-            .map_err(|source| EngineError::Evaluate { step: self.step.clone(), source })
+        let failed = |source| EngineError::Evaluate { step: self.step.clone(), source };
+        expression.evaluate(batch, budget).map_err(failed)
     }
 }

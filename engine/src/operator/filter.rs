@@ -24,13 +24,13 @@ impl Operator for FilterOperator {
         &mut self,
         _port: usize,
         batch: RowBatch,
-        _context: &mut OperatorContext<'_>,
+        context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()> {
-        let passes = passing(&self.predicate.evaluate(&batch)?[0], batch.absent.as_ref());
+        let passes = passing(&self.predicate.evaluate(&batch, context.budget)?[0], batch.absent.as_ref());
         let filtered = match self.kind {
             ResultKind::Stream => batch.filter(&passes)?,
-            ResultKind::Table => match self.predicate.evaluate_old(&batch)? {
+            ResultKind::Table => match self.predicate.evaluate_old(&batch, context.budget)? {
                 None => RowBatch { absent: some_bits(!&passes), ..batch },
                 Some(old) => {
                     let absent = batch.old.as_ref().and_then(|o| o.absent.as_ref());

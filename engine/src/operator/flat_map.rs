@@ -131,7 +131,7 @@ impl Operator for FlatMapOperator {
         &mut self,
         _port: usize,
         batch: RowBatch,
-        _context: &mut OperatorContext<'_>,
+        context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()> {
         let present = match &batch.absent {
@@ -139,12 +139,15 @@ impl Operator for FlatMapOperator {
             None => batch,
         };
         let mut lists: Vec<ListArray> = Vec::with_capacity(self.calls.len());
+        let mut errors = Vec::new();
         for call in &self.calls {
-            let (lists_of_call, errors): (ArrayRef, _) =
-                (call.kernel)(&call.arguments.evaluate(&present)?, &call.return_type);
-            errors.iter().for_each(|e| self.reporter.record_error(e.message.as_str()));
+            let arguments = call.arguments.evaluate(&present, context.budget)?;
+            let (lists_of_call, errors_of_call): (ArrayRef, _) =
+                (call.kernel)(&arguments, &call.return_type, context.budget)?;
+            errors.extend(errors_of_call);
             lists.push(lists_of_call.as_list::<i32>().clone());
         }
+        errors.iter().for_each(|e| self.reporter.row_error(e.message.as_str(), &present, e.row));
         let expansion = Expansion { batch: present, lists, row: 0, element: 0 };
         let rows = expansion.batch.len();
         let expanded: usize = (0..rows).map(|row| expansion.length(row)).sum();

@@ -59,6 +59,10 @@ impl Operator for MaterializeOperator {
         self.table.release()
     }
 
+    fn uncommitted_bytes(&self) -> usize {
+        self.table.uncommitted_bytes()
+    }
+
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         self.table.flush(context.state)
     }

@@ -22,17 +22,17 @@ impl Operator for PartitionByOperator {
         &mut self,
         _port: usize,
         batch: RowBatch,
-        _context: &mut OperatorContext<'_>,
+        context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()> {
-        let mut key = self.keys.evaluate(&batch)?;
+        let mut key = self.keys.evaluate(&batch, context.budget)?;
         if batch.absent.is_some() && self.of_key.contains(&true) {
-            let whole = self.keys.evaluate_present(&batch)?;
+            let whole = self.keys.evaluate_present(&batch, context.budget)?;
             for (i, column) in whole.into_iter().enumerate().filter(|(i, _)| self.of_key[*i]) {
                 key[i] = column;
             }
         }
-        let value = self.values.evaluate(&batch)?;
+        let value = self.values.evaluate(&batch, context.budget)?;
         let null_key = match key.len() {
             0 | 1 => rows_all_null(&key),
             _ => None,

@@ -16,11 +16,11 @@ impl Operator for ProjectOperator {
         &mut self,
         _port: usize,
         batch: RowBatch,
-        _context: &mut OperatorContext<'_>,
+        context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()> {
-        let value = self.values.evaluate(&batch)?;
-        let old_value = self.values.evaluate_old(&batch)?;
+        let value = self.values.evaluate(&batch, context.budget)?;
+        let old_value = self.values.evaluate_old(&batch, context.budget)?;
         let old = match (batch.old, old_value) {
             (Some(old), Some(value)) => Some(OldRows { value, absent: old.absent }),
             _ => None,

@@ -57,6 +57,30 @@ impl Drop for Processing {
     }
 }
 
+/// Names some of the rows that are being processed, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Narrowed(Option<RecordOrigin>);
+
+impl Narrowed {
+    /// Rows that are no longer rows of a source stay as they are named.
+    pub(crate) fn to(rows: &RowBatch) -> Narrowed {
+        let before = current();
+        let last = rows.len().saturating_sub(1);
+        if let (Some(first), Some(last)) = (of_row(rows, 0), of_row(rows, last)) {
+            let (partition, first_offset, last_offset) =
+                (first.partition, first.first_offset, last.last_offset);
+            CURRENT.set(Some(RecordOrigin { partition, first_offset, last_offset, ..first }));
+        }
+        Narrowed(before)
+    }
+}
+
+impl Drop for Narrowed {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
 /// The rows that the thread is processing.
 pub(crate) fn current() -> Option<RecordOrigin> {
     CURRENT.with_borrow(Clone::clone)

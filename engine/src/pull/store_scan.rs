@@ -22,6 +22,8 @@ use crate::topology::materialization::MaterializedReader;
 
 /// Entries read and decoded at a time.
 const CHUNK_ROWS: usize = 4_096;
+/// Bytes of entries read at a time, about.
+const CHUNK_BYTES: usize = 4 << 20;
 /// Chunks that wait for their reader. Policy when full: the scan waits.
 const CHUNKS_WAITING: usize = 2;
 
@@ -128,7 +130,7 @@ impl StoreScan {
                     return Ok(());
                 }
                 self.query.cancellation().check()?;
-                let mut entries = Vec::new();
+                let (mut entries, mut bytes) = (Vec::new(), 0);
                 let mut outcome = Ok(());
                 let mut closed = false;
                 let mut send = |entries: &mut Vec<(Vec<u8>, Vec<u8>)>, outcome: &mut Result<()>| {
@@ -151,7 +153,8 @@ impl StoreScan {
                 };
                 reader.scan(self.store, range, &mut |key, value| {
                     entries.push((key.to_vec(), value.to_vec()));
-                    if entries.len() < CHUNK_ROWS {
+                    bytes += key.len() + value.len();
+                    if entries.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
                         return ControlFlow::Continue(());
                     }
                     if let Err(error) = self.query.cancellation().check() {
@@ -163,6 +166,7 @@ impl StoreScan {
                         entries.clear();
                         return ControlFlow::Break(());
                     }
+                    bytes = 0;
                     send(&mut entries, &mut outcome)
                 })?;
                 if outcome.is_ok() && !entries.is_empty() {

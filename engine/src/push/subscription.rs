@@ -1,10 +1,10 @@
 //! The rows of one transient query on their way to its client.
 //!
-//! The queue between worker and client is bounded in batches. Policy when full: the query waits for its client; others do not.
+//! The queue between worker and client is bounded in batches and in bytes. Policy when full: the query waits for its client; others do not.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 use tokio::sync::mpsc;
@@ -20,10 +20,17 @@ use crate::runtime::messages::WorkerMessage;
 /// [absent](RowBatch::is_absent).
 pub type PushRows = RowBatch;
 
+/// Bytes that wait for a client, unless one batch alone has more.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Rows, and the bytes that they count for.
+type Queued = (PushRows, usize);
+
 /// The worker's end.
 #[derive(Debug)]
 pub(crate) struct PushSender {
-    rows: mpsc::Sender<PushRows>,
+    rows: mpsc::Sender<Queued>,
+    queued_bytes: Arc<AtomicUsize>,
     /// The worker found the queue full and wants to be woken.
     waiting: Arc<AtomicBool>,
 }
@@ -41,19 +48,30 @@ pub(crate) enum Offered {
 
 impl PushSender {
     pub(crate) fn offer(&self, rows: PushRows) -> Offered {
-        match self.rows.try_send(rows) {
-            Ok(()) => Offered::Taken,
-            Err(mpsc::error::TrySendError::Closed(_)) => Offered::Closed,
-            Err(mpsc::error::TrySendError::Full(rows)) => {
+        let bytes = rows.bytes();
+        match self.try_offer((rows, bytes)) {
+            Offered::Full(rows) => {
                 self.waiting.store(true, Ordering::SeqCst);
-                // The client may have made room just before it could see that someone waits.
-                match self.rows.try_send(rows) {
-                    Ok(()) => Offered::Taken,
-                    Err(mpsc::error::TrySendError::Closed(_)) => Offered::Closed,
-                    Err(mpsc::error::TrySendError::Full(rows)) => Offered::Full(rows),
-                }
+                // The client may have made room just before it could see that the worker waits.
+                self.try_offer((rows, bytes))
             }
+            offered => offered,
         }
+    }
+
+    fn try_offer(&self, (rows, bytes): Queued) -> Offered {
+        let queued = self.queued_bytes.load(Ordering::SeqCst);
+        if queued > 0 && queued.saturating_add(bytes) > QUEUE_BYTES_MAX {
+            return if self.is_closed() { Offered::Closed } else { Offered::Full(rows) };
+        }
+        self.queued_bytes.fetch_add(bytes, Ordering::SeqCst);
+        let refused = match self.rows.try_send((rows, bytes)) {
+            Ok(()) => return Offered::Taken,
+            Err(mpsc::error::TrySendError::Closed(_)) => Offered::Closed,
+            Err(mpsc::error::TrySendError::Full((rows, _))) => Offered::Full(rows),
+        };
+        self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        refused
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -64,7 +82,8 @@ impl PushSender {
 /// A running push query. Dropping it ends the query.
 pub struct PushSubscription {
     query: Arc<QueryHandle>,
-    rows: mpsc::Receiver<PushRows>,
+    rows: mpsc::Receiver<Queued>,
+    queued_bytes: Arc<AtomicUsize>,
     waiting: Arc<AtomicBool>,
     worker: Sender<WorkerMessage>,
     schema: LogicalSchema,
@@ -82,14 +101,16 @@ impl fmt::Debug for PushSubscription {
 /// Both ends of a queue of `batches`.
 pub(crate) fn channel(batches: usize) -> (PushSender, PushReceiver) {
     let (sender, rows) = mpsc::channel(batches.max(1));
-    let waiting = Arc::new(AtomicBool::new(false));
-    (PushSender { rows: sender, waiting: waiting.clone() }, PushReceiver { rows, waiting })
+    let (queued_bytes, waiting) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let sender = PushSender { rows: sender, queued_bytes: queued_bytes.clone(), waiting: waiting.clone() };
+    (sender, PushReceiver { rows, queued_bytes, waiting })
 }
 
 /// The client's end, before the query is started.
 #[derive(Debug)]
 pub(crate) struct PushReceiver {
-    rows: mpsc::Receiver<PushRows>,
+    rows: mpsc::Receiver<Queued>,
+    queued_bytes: Arc<AtomicUsize>,
     waiting: Arc<AtomicBool>,
 }
 
@@ -105,6 +126,7 @@ impl PushSubscription {
             kind: query.plan.root.kind(),
             query,
             rows: receiver.rows,
+            queued_bytes: receiver.queued_bytes,
             waiting: receiver.waiting,
             worker,
             left: limit.unwrap_or(u64::MAX),
@@ -142,7 +164,8 @@ impl PushSubscription {
             self.rows.close();
             return None;
         }
-        let rows = self.rows.recv().await?;
+        let (rows, bytes) = self.rows.recv().await?;
+        self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
         if self.waiting.swap(false, Ordering::SeqCst) {
             let _ = self.worker.send(WorkerMessage::Wake);
         }
@@ -166,5 +189,35 @@ impl Drop for PushSubscription {
         self.query.interrupt();
         let (done, _) = mpsc::channel(1);
         let _ = self.worker.send(WorkerMessage::Stop { query_id: self.query.query_id.clone(), done });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    fn rows(bytes: usize) -> PushRows {
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(bytes)]));
+        RowBatch::new(Vec::new(), vec![text], vec![0].into())
+    }
+
+    #[test]
+    fn rows_that_wait_for_a_client_are_bounded_in_bytes() {
+        let (sender, mut receiver) = channel(64);
+        for _ in 0..3 {
+            assert!(matches!(sender.offer(rows(10 << 20)), Offered::Taken));
+        }
+        assert!(matches!(sender.offer(rows(10 << 20)), Offered::Full(_)));
+        assert!(receiver.waiting.load(Ordering::SeqCst), "the client wakes the worker");
+        for _ in 0..3 {
+            let (_, bytes) = receiver.rows.try_recv().expect("rows wait");
+            receiver.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        }
+        assert!(matches!(sender.offer(rows(50 << 20)), Offered::Taken), "alone it is taken");
+        assert!(matches!(sender.offer(rows(1)), Offered::Full(_)));
+        receiver.rows.close();
+        assert!(matches!(sender.offer(rows(1)), Offered::Closed));
     }
 }

@@ -180,7 +180,10 @@ impl RuntimeError {
             | RuntimeError::StateDir { .. }
             | RuntimeError::OffsetUnknown { .. }
             | RuntimeError::LoopPanicked { .. }
-            | RuntimeError::Task { source: EngineError::Store { .. }, .. } => Retry::Backoff,
+            | RuntimeError::Task {
+                source: EngineError::Store { .. } | EngineError::RunTooLarge { .. },
+                ..
+            } => Retry::Backoff,
             RuntimeError::Property(_)
             | RuntimeError::TopicChanged { .. }
             | RuntimeError::Production { .. }

@@ -498,7 +498,9 @@ impl Part {
 
     /// True if enough is uncommitted: it takes memory.
     fn is_full(&self, context: &PartContext) -> bool {
+        let state_bytes: usize = self.tasks.iter().map(StreamTask::uncommitted_bytes).sum();
         self.output_bytes + self.collector.bytes() >= context.config.output_bytes_max
+            || state_bytes >= context.config.uncommitted_bytes_max
             || self.uncommitted_rows >= context.config.uncommitted_rows_max
     }
 
@@ -524,10 +526,10 @@ impl Part {
         let (before, begun) = (self.collector.records(), context.clock.monotonic());
         let mut rows = 0;
         let most = context.config.batch_rows_max;
-        let rows_max = self.pace.rows(most);
+        let (rows_max, bytes_max) = (self.pace.rows(most), context.config.output_bytes_max);
         for task in &mut self.tasks {
             let mut out = self.targets.output(task.id, &mut self.collector, &mut self.rows);
-            rows += task.process(rows_max, self.query.cancellation(), &mut out)?;
+            rows += task.process(rows_max, bytes_max, self.query.cancellation(), &mut out)?;
         }
         self.report_oversized()?;
         if rows > 0 {

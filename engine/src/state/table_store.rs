@@ -66,6 +66,8 @@ pub struct TableStore {
     evict_from: usize,
     /// Bytes of the keys in memory.
     key_bytes: usize,
+    /// [`TableStore::bytes`] after the last commit.
+    committed_bytes: usize,
     share: ResidentShare,
 }
 
@@ -90,6 +92,7 @@ impl TableStore {
             resident_max: RESIDENT_ROWS_MAX,
             evict_from: 0,
             key_bytes: 0,
+            committed_bytes: 0,
             share: ResidentShare::default(),
         }
     }
@@ -235,9 +238,20 @@ impl TableStore {
         self.evict()
     }
 
+    /// Bytes that the rows in memory hold, roughly.
+    fn bytes(&self) -> usize {
+        self.entries.len() * ENTRY_BYTES + self.key_bytes + self.arena.memory_bytes()
+    }
+
+    /// Bytes by which the rows have grown since the last commit, roughly: they cannot be forgotten before the next.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.bytes().saturating_sub(self.committed_bytes)
+    }
+
     fn evict(&mut self) -> Result<()> {
         let rows = self.index.len();
-        self.share.hold(self.entries.len() * ENTRY_BYTES + self.key_bytes + self.arena.memory_bytes());
+        self.committed_bytes = self.bytes();
+        self.share.hold(self.committed_bytes);
         let target = if rows > self.resident_max { self.resident_max - self.resident_max / 4 } else { rows };
         let target = target.min(self.share.entries_max(rows));
         if target == rows {
@@ -258,7 +272,8 @@ impl TableStore {
         }
         self.complete = false;
         self.arena.compact()?;
-        self.share.hold(self.entries.len() * ENTRY_BYTES + self.key_bytes + self.arena.memory_bytes());
+        self.committed_bytes = self.bytes();
+        self.share.hold(self.committed_bytes);
         Ok(())
     }
 

@@ -302,16 +302,60 @@ pub struct TaskOutput<'a> {
     pub partition: i32,
     /// Rows for the client, of queries without a sink.
     pub rows: &'a mut Vec<RowBatch>,
+    /// What was taken.
+    pub taken: TakenBytes,
+}
+
+/// The bytes that a task has emitted, and how many the current run of rows may.
+#[derive(Debug)]
+pub struct TakenBytes {
+    bytes: usize,
+    run_end: usize,
+    overrun: bool,
+}
+
+impl Default for TakenBytes {
+    fn default() -> TakenBytes {
+        TakenBytes { bytes: 0, run_end: usize::MAX, overrun: false }
+    }
+}
+
+impl TakenBytes {
+    /// False if the run has become too much.
+    fn take(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.overrun |= self.bytes > self.run_end;
+        !self.overrun
+    }
 }
 
 impl Output for TaskOutput<'_> {
     fn record(&mut self, target: usize, record: OutputRecord<'_>) {
+        let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        if !self.taken.take(of(record.key) + of(record.value)) {
+            return;
+        }
         // What is too large is reported by the part.
         let _ = self.collector.append(self.targets[target], self.partition, &record);
     }
 
     fn rows(&mut self, batch: RowBatch) {
-        self.rows.push(batch);
+        if self.taken.take(batch.bytes()) {
+            self.rows.push(batch);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.taken.bytes
+    }
+
+    fn begin_run(&mut self, rows: usize, bytes_max: usize) {
+        // One row cannot be cut.
+        self.taken.run_end = if rows > 1 { self.taken.bytes.saturating_add(bytes_max) } else { usize::MAX };
+    }
+
+    fn is_overrun(&self) -> bool {
+        self.taken.overrun
     }
 }
 
@@ -420,6 +464,28 @@ mod tests {
             let appended = collector.append(target, 0, &record(None, &[0; 5_000]));
             assert_eq!(appended == Appended::Taken, compression == Compression::Lz4);
         }
+    }
+
+    #[test]
+    fn of_several_rows_no_more_than_a_run_may_make_is_taken() {
+        let topic: Arc<str> = "t".into();
+        let taken = |rows: usize| {
+            let mut collector = RecordCollector::new(Compression::None, 1 << 20);
+            let targets = [collector.target(&topic, 1)];
+            let mut out = TaskOutput {
+                collector: &mut collector,
+                targets: &targets,
+                partition: 0,
+                rows: &mut Vec::new(),
+                taken: TakenBytes::default(),
+            };
+            out.record(0, record(None, &[0; 500]));
+            out.begin_run(rows, 100);
+            (0..5).for_each(|_| out.record(0, record(Some(b"k"), &[0; 39])));
+            (out.bytes(), out.is_overrun(), collector.records())
+        };
+        assert_eq!(taken(2), (500 + 5 * 40, true, 3));
+        assert_eq!(taken(1), (500 + 5 * 40, false, 6), "one row cannot be cut");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::Result as EngineResult;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::state::backend::StoreId;
 use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
-use crate::task::collector::{Appended, RecordCollector, TargetId, TaskOutput};
+use crate::task::collector::{Appended, RecordCollector, TakenBytes, TargetId, TaskOutput};
 use crate::task::processor::{OutputRecord, SubTopologySpec};
 use crate::task::stream_task::{StreamTask, TaskId};
 
@@ -46,7 +46,7 @@ impl OutputTargets {
         rows: &'a mut Vec<RowBatch>,
     ) -> TaskOutput<'a> {
         let targets = self.outputs.get(&task.sub_topology).map_or(&[][..], Vec::as_slice);
-        TaskOutput { collector, targets, partition: task.partition, rows }
+        TaskOutput { collector, targets, partition: task.partition, rows, taken: TakenBytes::default() }
     }
 
     /// Flushes a task and logs the changes of its state. The caller then takes the task's offsets and sends what the collector

@@ -72,6 +72,15 @@ pub trait Output: fmt::Debug {
 
     /// Rows for the client of a query without a sink.
     fn rows(&mut self, batch: RowBatch);
+
+    /// Bytes of everything taken so far, roughly.
+    fn bytes(&self) -> usize;
+
+    /// What comes next was made of so many rows. Of several rows no more than so many bytes are taken.
+    fn begin_run(&mut self, rows: usize, bytes_max: usize);
+
+    /// True if the rows of a run became more than is taken. The rest is lost, and the run has to be repeated.
+    fn is_overrun(&self) -> bool;
 }
 
 /// A sub-topology for one partition: decodes, computes, keeps state. Threads: owned by one worker.
@@ -86,6 +95,11 @@ pub trait Processor: Send + fmt::Debug {
     /// Rows that one row may become, as far as that is known: [`Processor::process`] takes fewer rows at a time then.
     fn rows_per_row(&self) -> usize {
         1
+    }
+
+    /// Bytes by which the state has grown since the last commit, roughly.
+    fn uncommitted_bytes(&self) -> usize {
+        0
     }
 
     /// Processes rows of source `source`, which come in the order of the task.

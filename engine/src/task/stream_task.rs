@@ -5,9 +5,11 @@ use std::fmt;
 use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::cancellation::Cancellation;
+use crate::error::EngineError;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::task::input::PartitionInput;
 use crate::task::processor::{Output, Processor};
+use crate::task::run_size::{RUN_BYTES_MAX, RunSize};
 
 /// A sub-topology and a partition. Displays as `0_3`, the name of the task's state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,11 +39,18 @@ pub struct StreamTask {
     /// Rows of a stream were.
     fed: bool,
     stream_time: i64,
+    run_size: RunSize,
 }
 
 impl StreamTask {
     pub fn new(id: TaskId, processor: Box<dyn Processor>, inputs: Vec<PartitionInput>) -> StreamTask {
-        StreamTask { id, processor, inputs, dirty: false, fed: false, stream_time: 0 }
+        let run_size = RunSize::new();
+        StreamTask { id, processor, inputs, dirty: false, fed: false, stream_time: 0, run_size }
+    }
+
+    /// The same task, taking all the rows that there are from the beginning.
+    pub fn with_whole_runs(self) -> StreamTask {
+        StreamTask { run_size: RunSize::whole(), ..self }
     }
 
     pub fn processor(&self) -> &dyn Processor {
@@ -72,6 +81,11 @@ impl StreamTask {
     /// Everything before these offsets of its input partitions is processed.
     pub fn source_positions(&self) -> Vec<(TopicPartition, Offset)> {
         self.inputs.iter().map(|i| (i.partition().clone(), i.position())).collect()
+    }
+
+    /// Bytes by which the state has grown since the last commit, roughly.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.processor.uncommitted_bytes()
     }
 
     /// True if rows were processed, or offsets passed, since the last commit was asked for.
@@ -112,14 +126,18 @@ impl StreamTask {
         self.inputs.iter().all(PartitionInput::is_finished)
     }
 
-    /// Processes up to about `rows_max` rows, fewer if it is cancelled; gives how many.
+    /// Processes up to about `rows_max` rows, fewer if it is cancelled or if they become more than `bytes_max` bytes of output and
+    /// state; gives how many.
     pub fn process(
         &mut self,
         rows_max: usize,
+        bytes_max: usize,
         cancellation: &Cancellation,
         out: &mut dyn Output,
     ) -> Result<usize> {
         let mut rows = 0;
+        let made = |processor: &dyn Processor, out: &dyn Output| out.bytes() + processor.uncommitted_bytes();
+        let before = made(self.processor.as_ref(), &*out);
         let (decoded_max, rows_max) = (rows_max, (rows_max / self.processor.rows_per_row()).max(1));
         while rows < rows_max {
             for input in &mut self.inputs {
@@ -128,14 +146,22 @@ impl StreamTask {
             let Some((next, limit)) = self.choose() else { break };
             let input = &mut self.inputs[next];
             let source = input.source;
-            let Some(run) = input.take_run(limit, rows_max - rows) else { break };
-            rows += run.len();
+            let run_max = self.run_size.rows().min(rows_max - rows);
+            let Some(run) = input.take_run(limit, run_max) else { break };
+            let (count, before_run) = (run.len(), made(self.processor.as_ref(), &*out));
+            rows += count;
             self.dirty = true;
             self.fed |= !input.table;
             self.stream_time = run.rowtime.iter().fold(self.stream_time, |time, t| time.max(*t));
-            self.processor.process(source, run, out).map_err(RuntimeError::task("process rows"))?;
+            out.begin_run(count, RUN_BYTES_MAX);
+            let processed = self.processor.process(source, run, out);
+            let overrun = EngineError::RunTooLarge { bytes_max: RUN_BYTES_MAX };
+            let processed = processed.and(if out.is_overrun() { Err(overrun) } else { Ok(()) });
+            processed.map_err(RuntimeError::task("process rows"))?;
+            let after = made(self.processor.as_ref(), &*out);
+            self.run_size.observe(count, after.saturating_sub(before_run));
             // At least one run, so that inputs get to where they can be committed.
-            if cancellation.is_cancelled() {
+            if cancellation.is_cancelled() || after.saturating_sub(before) >= bytes_max {
                 break;
             }
         }

@@ -289,6 +289,10 @@ impl Processor for TopologyProcessor {
         self.task.rows_per_row()
     }
 
+    fn uncommitted_bytes(&self) -> usize {
+        self.task.uncommitted_bytes()
+    }
+
     fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Output) -> Result<()> {
         self.task.process_rows(source, rows, &mut Emitter { targets: &self.targets, out })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 use weir_sql::plan::physical::{AggregateCall, Step};
 use weir_sql::schema::{Column, LogicalSchema};
 use weir_sql::types::SqlType;
@@ -11,6 +12,7 @@ use crate::batch::RowBatch;
 use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::error::{EngineError, Result};
 use crate::operator::aggregate::calls::AggregateCalls;
+use crate::operator::pieces::Pieces;
 use crate::operator::{BuildContext, Operator, OperatorContext, Output};
 use crate::processing_log::DiscardLog;
 use crate::state::backend::StoreId;
@@ -132,21 +134,34 @@ impl MaterializedReader {
     fn apply_suffix(&mut self, batch: RowBatch) -> Result<RowBatch> {
         let mut current = batch;
         for operator in &mut self.suffix {
-            let mut out = Output::default();
-            operator.process(
-                0,
-                current,
-                &mut OperatorContext { state: &mut self.state, partition: 0 },
-                &mut out,
-            )?;
-            let Some((_, batch)) = out.take().pop() else { return Ok(RowBatch::empty(&self.schema)) };
-            current = match &batch.absent {
-                Some(absent) => {
-                    let present = !absent;
-                    batch.filter(&present)?
+            let answered = BatchBudget::for_whole(current.len());
+            let mut pieces = Pieces::new(current);
+            let mut parts = Vec::new();
+            while let Some(piece) = pieces.next()? {
+                let (rows, budget) = (piece.len(), BatchBudget::for_rows(piece.len()));
+                let mut context = OperatorContext { state: &mut self.state, partition: 0, budget: &budget };
+                let mut out = Output::default();
+                match operator.process(0, piece, &mut context, &mut out) {
+                    Err(error) if error.exceeds_memory() && rows > 1 => {
+                        pieces.cut();
+                        continue;
+                    }
+                    processed => processed?,
                 }
-                None => batch,
-            };
+                pieces.taken(&budget);
+                let Some((_, part)) = out.take().pop() else { continue };
+                let part = match &part.absent {
+                    Some(absent) => {
+                        let present = !absent;
+                        part.filter(&present)?
+                    }
+                    None => part,
+                };
+                answered.charge(part.bytes())?;
+                parts.push(part);
+            }
+            let Some(rows) = RowBatch::concat(&parts)? else { return Ok(RowBatch::empty(&self.schema)) };
+            current = rows;
         }
         Ok(current)
     }

@@ -1,11 +1,13 @@
 //! A sub-topology at work in one task.
 
 use arrow::array::Int32Array;
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 
 use crate::batch::RowBatch;
 use crate::error::Result;
+use crate::operator::pieces::Pieces;
 use crate::operator::{OperatorContext, Output};
-use crate::processing_log::origin::Processing;
+use crate::processing_log::origin::{Narrowed, Processing};
 use crate::serde::encoded::EncodedRows;
 use crate::state::backend::StateBackend;
 use crate::state::task_state::TaskState;
@@ -52,6 +54,11 @@ impl TaskTopology {
     /// Rows that one input row may become, as far as that follows from the plan.
     pub fn rows_per_row(&self) -> usize {
         self.topology.nodes.iter().map(|n| n.operator.rows_per_row()).fold(1, usize::saturating_mul)
+    }
+
+    /// Bytes by which the state has grown since the last commit, roughly.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.topology.nodes.iter().map(|n| n.operator.uncommitted_bytes()).sum()
     }
 
     pub fn topology(&self) -> &SubTopology {
@@ -107,9 +114,13 @@ impl TaskTopology {
         for node in 0..self.topology.nodes.len() {
             self.state.check_interrupted()?;
             let mut emitted = Output::default();
-            let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
+            let budget = BatchBudget::for_rows(0);
+            let mut context =
+                OperatorContext { state: &mut self.state, partition: self.partition, budget: &budget };
             self.topology.nodes[node].operator.flush(&mut context, &mut emitted)?;
+            budget.report();
             self.forward(node, emitted, output)?;
+            self.resume(node, output)?;
         }
         Ok(())
     }
@@ -121,19 +132,30 @@ impl TaskTopology {
         self.state.check_interrupted()?;
         match edge {
             Edge::Node { node, port } => {
-                let mut emitted = Output::default();
-                let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
-                self.topology.nodes[node].operator.process(port, batch, &mut context, &mut emitted)?;
-                self.forward(node, emitted, output)?;
-                loop {
-                    self.state.check_interrupted()?;
+                let mut pieces = Pieces::new(batch);
+                while let Some(piece) = pieces.next()? {
+                    let _narrowed = pieces.is_cut().then(|| Narrowed::to(&piece));
+                    let (rows, budget) = (piece.len(), BatchBudget::for_rows(piece.len()));
                     let mut emitted = Output::default();
-                    let mut context = OperatorContext { state: &mut self.state, partition: self.partition };
-                    if !self.topology.nodes[node].operator.resume(&mut context, &mut emitted)? {
-                        return Ok(());
+                    let mut context = OperatorContext {
+                        state: &mut self.state,
+                        partition: self.partition,
+                        budget: &budget,
+                    };
+                    match self.topology.nodes[node].operator.process(port, piece, &mut context, &mut emitted)
+                    {
+                        Err(error) if error.exceeds_memory() && rows > 1 => {
+                            pieces.cut();
+                            continue;
+                        }
+                        processed => processed?,
                     }
+                    pieces.taken(&budget);
+                    budget.report();
                     self.forward(node, emitted, output)?;
+                    self.resume(node, output)?;
                 }
+                Ok(())
             }
             Edge::Target(target) => match &mut self.topology.targets[target] {
                 Target::Sink(sink) => {
@@ -148,6 +170,22 @@ impl TaskTopology {
                 Target::Result => output.result(batch),
                 Target::Nowhere => Ok(()),
             },
+        }
+    }
+
+    /// Lets a node emit the rest of what it makes of its input, a part at a time.
+    fn resume(&mut self, node: usize, output: &mut dyn TaskOutput) -> Result<()> {
+        loop {
+            self.state.check_interrupted()?;
+            let mut emitted = Output::default();
+            let budget = BatchBudget::for_rows(0);
+            let mut context =
+                OperatorContext { state: &mut self.state, partition: self.partition, budget: &budget };
+            if !self.topology.nodes[node].operator.resume(&mut context, &mut emitted)? {
+                return Ok(());
+            }
+            budget.report();
+            self.forward(node, emitted, output)?;
         }
     }
 

@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int64Type, TimestampMillisecondType};
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 use weir_sql::expr::ir::{Argument, Expr, ExprKind};
 use weir_sql::plan::physical::TimestampColumn;
 use weir_sql::schema::LogicalSchema;
@@ -75,7 +76,10 @@ impl TimestampExtractor {
     ///
     /// Errors: such a row, if it is to stop the query.
     pub fn apply(&self, batch: RowBatch, absent: AbsentRows) -> Result<RowBatch> {
-        let column = self.value.evaluate(&batch)?.remove(0);
+        // A number per row.
+        let budget = BatchBudget::unbounded(batch.len());
+        let column = self.value.evaluate(&batch, &budget)?.remove(0);
+        budget.report();
         let times = millis(&column)?;
         let keeps_time = |row: usize| absent == AbsentRows::KeepTheirTime && batch.is_absent(row);
         let is_valid = |row: usize| keeps_time(row) || (column.is_valid(row) && times[row] >= 0);

@@ -1,15 +1,16 @@
-//! Compiles typed expressions to DataFusion expressions.
+//! Compiles typed expressions: for the batches of streams, and to DataFusion expressions for pull queries.
 //!
 //! A failing row costs a row: what could not be computed is NULL and goes to the [`ErrorReporter`]; no error leaves a
 //! compiled expression for bad data.
 
+pub mod batch_budget;
 pub mod describe;
+pub mod physical;
 
 pub(crate) mod collection;
 pub(crate) mod frame;
 pub(crate) mod lower;
 pub(crate) mod node;
-pub(crate) mod physical;
 pub(crate) mod sliced;
 
 use std::fmt;
@@ -20,11 +21,11 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use datafusion_common::{Column, ScalarValue};
 use datafusion_expr::{BinaryExpr, Operator, ScalarUDF};
-use datafusion_physical_expr::PhysicalExpr;
 
+use crate::expr::compile::batch_budget::BatchBudget;
 use crate::expr::compile::describe::describe;
 use crate::expr::compile::lower::{Name, Scope, lower};
-use crate::expr::compile::physical::{Program, ProgramExpr, ProgramUdf};
+use crate::expr::compile::physical::{CompiledExpr, Program, ProgramUdf};
 use crate::expr::compile::sliced::Overflow;
 use crate::expr::ir::{CompareOp, Expr, ExprKind, LogicalOp};
 use crate::functions::call::Value;
@@ -77,13 +78,8 @@ pub enum CompileError {
     Malformed { message: String },
 }
 
-/// Compiles an expression over the columns of a batch, found by name. What it gives has the Arrow form of
-/// `expr.sql_type`: an array, or a scalar if it is the same for all rows.
-pub fn compile(
-    expr: &Expr,
-    schema: &Schema,
-    context: &CompileContext,
-) -> Result<Arc<dyn PhysicalExpr>, CompileError> {
+/// Compiles an expression over the columns of a batch, found by name. Its values have the Arrow form of `expr.sql_type`.
+pub fn compile(expr: &Expr, schema: &Schema, context: &CompileContext) -> Result<CompiledExpr, CompileError> {
     let names = column_types(expr);
     let mut columns = Vec::with_capacity(names.len());
     for (name, sql_type) in &names {
@@ -100,7 +96,7 @@ pub fn compile(
         columns.push(index);
     }
     let program = Arc::new(program(expr, names, context)?);
-    Ok(Arc::new(ProgramExpr { program, columns }))
+    Ok(CompiledExpr { program, columns })
 }
 
 /// As a logical expression for DataFusion's planner. Columns, literals, AND, and comparisons of columns and literals of one type
@@ -233,9 +229,11 @@ pub fn evaluate_constant(expr: &Expr, context: &CompileContext) -> Result<SqlVal
     let context =
         CompileContext { reporter: Arc::clone(&reports) as Arc<dyn ErrorReporter>, ..context.clone() };
     let compiled = program(expr, Vec::new(), &context)?;
-    let value: Result<Value, ArrowError> = compiled.evaluate(Vec::new(), 1, Overflow::FailBatch);
+    let budget = BatchBudget::for_rows(1);
+    let value: Result<Value, ArrowError> = compiled.evaluate(Vec::new(), 1, &budget, Overflow::FailBatch);
     let array: ArrayRef =
         value.map(|value| value.array).map_err(|e| ConstantError::Evaluation { message: e.to_string() })?;
+    budget.report();
     debug_assert_eq!(array.len(), 1);
     let message = reports.message.lock().map(|mut m| m.take()).unwrap_or_default();
     match message {

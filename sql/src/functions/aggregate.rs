@@ -2,6 +2,7 @@
 
 pub(crate) mod collect;
 pub(crate) mod count_distinct;
+pub(crate) mod counted;
 pub(crate) mod extreme;
 pub(crate) mod fold;
 pub(crate) mod numeric;
@@ -71,6 +72,16 @@ pub trait GroupsAccumulator: Send + fmt::Debug {
 
     /// Bytes of memory held, roughly.
     fn memory_bytes(&self) -> usize;
+
+    /// Bytes that the states of all slots hold besides their places, roughly.
+    fn heap_bytes(&self) -> usize;
+
+    /// The part of [`GroupsAccumulator::heap_bytes`] that one slot holds.
+    fn slot_bytes(&self, slot: u32) -> usize;
+
+    /// True if results are made of the values of rows: a result is then about as large as its state, and a row adds to it no
+    /// more than its arguments.
+    fn holds_values(&self) -> bool;
 }
 
 /// An aggregate function with its overload chosen.

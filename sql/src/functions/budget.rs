@@ -1,7 +1,8 @@
 //! Bounds of the memory that evaluating an expression takes.
 //!
-//! The output of functions is charged to the [`Budget`] of the evaluation while it is built. An evaluation that needs
-//! more fails with [`ArrowError::MemoryError`] and is repeated on fewer rows at a time (`expr::compile::sliced`).
+//! The output of functions is charged to the [`Budget`] of the batch while it is built. An evaluation that needs more
+//! fails with [`ArrowError::MemoryError`] and is repeated on fewer rows at a time (`expr::compile::sliced`); if the values
+//! of all rows are too much, the batch is cut (`expr::compile::batch_budget`).
 
 use std::cell::Cell;
 
@@ -9,16 +10,19 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-/// Bytes that one evaluation over a batch, or a slice of it, may hold on the way to its result.
-pub(crate) const EVALUATION_BYTES_MAX: usize = 256 << 20;
+/// Bytes that one step may hold for a batch of several rows.
+pub(crate) const BATCH_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes that the result of an expression over one batch may have.
-pub(crate) const RESULT_BYTES_MAX: usize = 256 << 20;
+/// Bytes that one step may hold for one row, and an expression of a pull query for one batch.
+pub(crate) const ROW_BYTES_MAX: usize = 256 << 20;
+
+/// A batch that needed too much memory is cut into this many.
+pub(crate) const CUTS: usize = 8;
 
 /// Bytes of one value that a function makes.
 pub(crate) const VALUE_BYTES_MAX: usize = 64 << 20;
 
-/// Counts the bytes that an evaluation holds.
+/// Counts the bytes that are held.
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes_max: usize,
@@ -39,16 +43,25 @@ impl Budget {
         if used <= self.bytes_max {
             return Ok(());
         }
-        Err(ArrowError::MemoryError(format!("an evaluation needs more than {} bytes", self.bytes_max)))
+        Err(ArrowError::MemoryError(format!("the rows need more than {} bytes", self.bytes_max)))
     }
 
     pub(crate) fn used(&self) -> usize {
         self.used.get()
     }
 
-    /// The most that was in use at once.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak.get()
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Begins to look at the most that is in use at once.
+    pub(crate) fn reset_peak(&self) {
+        self.peak.set(self.used.get());
+    }
+
+    /// True if what was used at most, beside `held` bytes, is so little that more rows at a time would fit.
+    pub(crate) fn is_slack(&self, held: usize) -> bool {
+        self.peak.get().saturating_sub(held) < self.bytes_max.saturating_sub(held) / CUTS
     }
 
     /// Gives back what was charged since [`Budget::used`] gave `used`.
@@ -120,6 +133,20 @@ mod tests {
         assert!(budget.charge(usize::MAX).is_err());
         budget.restore(before);
         assert!(budget.charge(10).is_ok());
-        assert_eq!((budget.used(), budget.peak()), (10, usize::MAX));
+        assert_eq!(budget.used(), 10);
+    }
+
+    #[test]
+    fn a_budget_is_slack_while_little_of_what_is_left_is_used() {
+        let budget = Budget::new(100);
+        assert!(budget.charge(60).is_ok());
+        assert!(!budget.is_slack(0));
+        budget.reset_peak();
+        assert!(budget.is_slack(60));
+        assert!(budget.charge(4).is_ok());
+        assert!(budget.is_slack(60));
+        assert!(budget.charge(2).is_ok());
+        budget.restore(60);
+        assert!(!budget.is_slack(60), "what was given back counts");
     }
 }

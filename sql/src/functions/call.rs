@@ -62,6 +62,13 @@ impl Value {
     pub(crate) fn to_array(&self, rows: usize, budget: &Budget) -> KernelResult {
         if self.scalar && rows != 1 {
             budget.charge(self.spread_bytes(rows))?;
+        }
+        self.spread(rows)
+    }
+
+    /// As [`Value::to_array`], for copies that are charged already.
+    pub(crate) fn spread(&self, rows: usize) -> KernelResult {
+        if self.scalar && rows != 1 {
             take(&self.array, &UInt32Array::from(vec![0_u32; rows]), None)
         } else {
             Ok(Arc::clone(&self.array))

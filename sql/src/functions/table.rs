@@ -1,11 +1,14 @@
 //! Table functions: one row in, any number of rows out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
+use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, ListArray, UInt32Builder};
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
+use arrow::error::ArrowError;
 
+use crate::expr::compile::batch_budget::{BatchBudget, rows_bytes};
 use crate::functions::aggregate::RowError;
 use crate::functions::signature::Signature;
 use crate::types::SqlType;
@@ -13,7 +16,13 @@ use crate::value::convert::list_array;
 
 /// Computes, per row, the list of rows to emit. Shape: one ARRAY value per input row, whose elements have the call's
 /// return type; NULL or empty emits nothing. Failing rows are NULL in the result and listed in the second part.
-pub type TableKernel = fn(arguments: &[ArrayRef], return_type: &SqlType) -> (ArrayRef, Vec<RowError>);
+///
+/// Errors: a memory error if several rows together exceed the budget.
+pub type TableKernel = fn(
+    arguments: &[ArrayRef],
+    return_type: &SqlType,
+    budget: &BatchBudget,
+) -> Result<(ArrayRef, Vec<RowError>), ArrowError>;
 
 /// A table function with its overload chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +54,7 @@ pub(crate) fn all() -> Vec<TableFunction> {
             overview: "One row per element of an array.",
             overloads: vec![TableOverload {
                 signature: Signature::parse("(ARRAY<T>) -> T"),
-                kernel: |arguments, _| (Arc::clone(&arguments[0]), Vec::new()),
+                kernel: |arguments, _, _| Ok((Arc::clone(&arguments[0]), Vec::new())),
             }],
         },
         TableFunction {
@@ -62,13 +71,17 @@ pub(crate) fn all() -> Vec<TableFunction> {
 /// 2^20 rows per input row are enough.
 const CUBE_ELEMENTS_MAX: usize = 20;
 
-/// Elements that the rows made of one batch may have together.
-const CUBE_BATCH_ELEMENTS_MAX: usize = 1 << 25;
+/// Bytes of the place of an element, or of a list, in a result.
+const PLACE_BYTES: usize = 4;
 
-fn cube_explode(arguments: &[ArrayRef], return_type: &SqlType) -> (ArrayRef, Vec<RowError>) {
+fn cube_explode(
+    arguments: &[ArrayRef],
+    return_type: &SqlType,
+    budget: &BatchBudget,
+) -> Result<(ArrayRef, Vec<RowError>), ArrowError> {
     let input: &ListArray = arguments[0].as_list::<i32>();
     let mut errors = Vec::new();
-    let mut picks: Vec<Option<u32>> = Vec::new();
+    let mut picks = UInt32Builder::new();
     let mut inner_offsets = vec![0_i32];
     let mut outer_offsets = vec![0_i32];
     let mut valid = Vec::with_capacity(input.len());
@@ -82,13 +95,13 @@ fn cube_explode(arguments: &[ArrayRef], return_type: &SqlType) -> (ArrayRef, Vec
                 format!("CUBE_EXPLODE takes up to {CUBE_ELEMENTS_MAX} elements, not {}", present.len());
             errors.push(RowError { row, message });
         } else if input.is_valid(row)
-            && picks.len() + (range.len() << present.len()) > CUBE_BATCH_ELEMENTS_MAX
+            && let Err(error) = budget.try_charge(cube_bytes(input.values(), &range, present.len()))
         {
+            if budget.rows() > 1 {
+                return Err(error);
+            }
             fits = false;
-            let message = format!(
-                "CUBE_EXPLODE makes more than {CUBE_BATCH_ELEMENTS_MAX} elements of one batch of rows"
-            );
-            errors.push(RowError { row, message });
+            errors.push(RowError { row, message: budget.row_message() });
         }
         valid.push(input.is_valid(row) && fits);
         if input.is_valid(row) && fits {
@@ -96,16 +109,23 @@ fn cube_explode(arguments: &[ArrayRef], return_type: &SqlType) -> (ArrayRef, Vec
                 for i in range.clone() {
                     let place = present.iter().position(|p| *p == i);
                     let bit = place.map(|p| present.len() - 1 - p);
-                    picks.push(bit.filter(|b| kept >> b & 1 == 1).map(|_| i as u32));
+                    picks.append_option(bit.filter(|b| kept >> b & 1 == 1).map(|_| i as u32));
                 }
                 inner_offsets.push(picks.len() as i32);
             }
         }
         outer_offsets.push(inner_offsets.len() as i32 - 1);
     }
-    let elements =
-        take(input.values(), &UInt32Array::from(picks), None).expect("indices are within the array");
+    let elements = take(input.values(), &picks.finish(), None)?;
     let rows = list_array(return_type, inner_offsets, elements, None);
     let list = SqlType::array(return_type.clone());
-    (list_array(&list, outer_offsets, rows, Some(NullBuffer::from(valid))), errors)
+    Ok((list_array(&list, outer_offsets, rows, Some(NullBuffer::from(valid))), errors))
+}
+
+/// The bytes of the rows made of one array: each of its elements that are not NULL is in half of them.
+fn cube_bytes(elements: &ArrayRef, range: &Range<usize>, present: usize) -> usize {
+    let made = 1_usize << present;
+    let lists = (range.len() * PLACE_BYTES + PLACE_BYTES).saturating_mul(made);
+    let values = rows_bytes(elements, range.start, range.len()).saturating_mul(made);
+    lists.saturating_add(values / 2)
 }

@@ -19,6 +19,7 @@ use crate::analyzer::clause::Clause;
 use crate::analyzer::typing::{Resolver, Typer};
 use crate::ast::ident::Ident;
 use crate::error::SqlError;
+use crate::expr::compile::batch_budget::BatchBudget;
 use crate::expr::compile::{CompileContext, ErrorReporter, compile};
 use crate::expr::ir::Expr;
 use crate::functions::registry::FunctionRegistry;
@@ -94,8 +95,10 @@ pub(super) fn batch(columns: &[(&str, SqlType)], rows: &[Vec<SqlValue>]) -> Reco
 pub(super) fn evaluate(expr: &Expr, batch: &RecordBatch) -> (Vec<SqlValue>, Vec<(usize, String)>) {
     let reports = Arc::new(Reports::default());
     let compiled = compile(expr, &batch.schema(), &context(&reports)).expect("typed expressions compile");
-    let value = compiled.evaluate(batch).expect("bad rows are no errors");
-    let array = value.into_array(batch.num_rows()).expect("values have rows");
+    let budget = BatchBudget::for_rows(batch.num_rows());
+    let array = compiled.evaluate(batch, &budget).expect("bad rows are no errors");
+    budget.report();
+    assert_eq!(array.len(), batch.num_rows());
     assert_eq!(array.data_type(), &expr.sql_type.to_arrow());
     let values = (0..array.len()).map(|i| from_array(&array, i, &expr.sql_type)).collect();
     (values, reports.take())

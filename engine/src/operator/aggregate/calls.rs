@@ -1,13 +1,22 @@
 //! The aggregate calls of a step with their state for all groups.
 
 use arrow::array::ArrayRef;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use weir_sql::expr::compile::batch_budget::rows_bytes;
 use weir_sql::functions::aggregate::{GroupsAccumulator, RowError};
 use weir_sql::plan::physical::AggregateCall;
 use weir_sql::types::SqlType;
+use weir_sql::value::SqlValue;
 
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
 use crate::processing_log::StepReporter;
+
+/// Bytes of states that are turned into columns at a time, about.
+const COLUMN_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a value besides its text.
+const VALUE_BYTES: usize = size_of::<SqlValue>();
 
 /// Accumulators that share slots. Shape: call `i` reads the argument columns `arguments[i]` of a grouped batch.
 #[derive(Debug)]
@@ -127,8 +136,54 @@ impl AggregateCalls {
         }
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        self.accumulators.iter().map(|a| a.memory_bytes()).sum()
+    /// Bytes that the states of all slots hold besides their places, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        self.accumulators.iter().map(|a| a.heap_bytes()).sum()
+    }
+
+    /// The part of [`AggregateCalls::heap_bytes`] that one slot holds.
+    pub fn slot_bytes(&self, slot: u32) -> usize {
+        self.accumulators.iter().map(|a| a.slot_bytes(slot)).sum()
+    }
+
+    /// True if results grow with the values of rows.
+    pub fn holds_values(&self) -> bool {
+        self.accumulators.iter().any(|a| a.holds_values())
+    }
+
+    /// How many of these slots, from the first on, are turned into columns at a time: one at least.
+    pub fn fitting(&self, slots: &[u32]) -> usize {
+        if self.heap_bytes() <= COLUMN_BYTES_MAX {
+            return slots.len();
+        }
+        let mut bytes = 0;
+        let exceeding = slots.iter().position(|slot| {
+            bytes += self.slot_bytes(*slot);
+            bytes > COLUMN_BYTES_MAX
+        });
+        exceeding.map_or(slots.len(), |at| at.max(1))
+    }
+}
+
+/// How large the results become that are emitted after every row of a batch: no smaller than they will be.
+#[derive(Debug)]
+pub struct GrowingResults<'a> {
+    arguments: &'a [ArrayRef],
+    /// Bytes of the result of each group, by the hash of the group.
+    sizes: HashMap<u64, usize, FixedState>,
+}
+
+impl<'a> GrowingResults<'a> {
+    pub fn of(arguments: &'a [ArrayRef]) -> GrowingResults<'a> {
+        GrowingResults { arguments, sizes: HashMap::default() }
+    }
+
+    /// Bytes of the result after this row. `before` gives the bytes of the group's state before the batch.
+    pub fn after(&mut self, row: usize, group: u64, before: impl FnOnce() -> usize) -> usize {
+        let of_row: usize = self.arguments.iter().map(|a| rows_bytes(a, row, 1) + VALUE_BYTES).sum();
+        let size = self.sizes.entry(group).or_insert_with(before);
+        *size = size.saturating_add(of_row);
+        *size
     }
 }
 

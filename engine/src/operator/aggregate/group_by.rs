@@ -2,6 +2,7 @@
 
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 use weir_sql::plan::physical::ResultKind;
 
 use crate::batch::{OldRows, RowBatch, some_bits};
@@ -27,12 +28,12 @@ impl Operator for GroupByOperator {
         &mut self,
         _port: usize,
         batch: RowBatch,
-        _context: &mut OperatorContext<'_>,
+        context: &mut OperatorContext<'_>,
         out: &mut Output,
     ) -> Result<()> {
         let grouped = match self.kind {
-            ResultKind::Stream => self.group_stream(batch)?,
-            ResultKind::Table => self.group_table(batch)?,
+            ResultKind::Stream => self.group_stream(batch, context.budget)?,
+            ResultKind::Table => self.group_table(batch, context.budget)?,
         };
         out.emit(grouped);
         Ok(())
@@ -40,7 +41,7 @@ impl Operator for GroupByOperator {
 }
 
 impl GroupByOperator {
-    fn group_stream(&mut self, batch: RowBatch) -> Result<RowBatch> {
+    fn group_stream(&mut self, batch: RowBatch, budget: &BatchBudget) -> Result<RowBatch> {
         let batch = match &batch.absent {
             Some(absent) => {
                 let present = !absent;
@@ -48,8 +49,8 @@ impl GroupByOperator {
             }
             None => batch,
         };
-        let key = self.keys.evaluate(&batch)?;
-        let value = self.arguments.evaluate(&batch)?;
+        let key = self.keys.evaluate(&batch, budget)?;
+        let value = self.arguments.evaluate(&batch, budget)?;
         let nulls = rows_with_null(&key, batch.len());
         if let Some(nulls) = &nulls {
             self.report_nulls(nulls, &batch);
@@ -67,14 +68,14 @@ impl GroupByOperator {
         }
     }
 
-    fn group_table(&mut self, batch: RowBatch) -> Result<RowBatch> {
+    fn group_table(&mut self, batch: RowBatch, budget: &BatchBudget) -> Result<RowBatch> {
         let new = Side {
-            key: self.keys.evaluate(&batch)?,
-            value: self.arguments.evaluate(&batch)?,
+            key: self.keys.evaluate(&batch, budget)?,
+            value: self.arguments.evaluate(&batch, budget)?,
             absent: batch.absent.clone(),
         };
         let (Some(old_key), Some(old_value)) =
-            (self.keys.evaluate_old(&batch)?, self.arguments.evaluate_old(&batch)?)
+            (self.keys.evaluate_old(&batch, budget)?, self.arguments.evaluate_old(&batch, budget)?)
         else {
             return self.combine(batch, new, None);
         };

@@ -1,13 +1,16 @@
 //! Aggregation over session windows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 
 use arrow::array::{ArrayRef, UInt32Array};
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 
 use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
 use crate::error::Result;
+use crate::operator::aggregate::calls::GrowingResults;
 use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots};
 use crate::operator::aggregate::{Emission, EmissionConfig};
 use crate::operator::{Operator, OperatorContext, Output};
@@ -298,6 +301,29 @@ impl SessionAggregateOperator {
         list[from..].iter().copied().take_while(|s| self.slots.get(*s).window_start <= latest).collect()
     }
 
+    /// Charges the rows that are emitted if every change is: a row joins no more than the sessions of its key.
+    ///
+    /// Errors: a memory error if that is too much for one batch.
+    fn charge_results(&self, batch: &RowBatch, budget: &BatchBudget) -> Result<()> {
+        if self.config.emission != Emission::EveryChange || !self.slots.calls.holds_values() {
+            return Ok(());
+        }
+        let times = if self.config.old_values { 2 } else { 1 };
+        let mut results = GrowingResults::of(&batch.value);
+        let bytes =
+            |slots: &[u32]| -> usize { slots.iter().map(|slot| self.slots.calls.slot_bytes(*slot)).sum() };
+        for row in 0..batch.len() {
+            let key = self.keys.get(row);
+            let before = || match budget.rows() {
+                1 => bytes(&self.neighbours(key, batch.rowtime[row])),
+                _ => self.sessions.get(key).map_or(0, |sessions| bytes(sessions)),
+            };
+            let size = results.after(row, self.sessions.hasher().hash_one(key), before);
+            budget.charge(size.saturating_mul(times))?;
+        }
+        Ok(())
+    }
+
     fn process_row(
         &mut self,
         batch: &RowBatch,
@@ -547,6 +573,14 @@ impl Operator for SessionAggregateOperator {
         self.open(context.state)?;
         self.keys.encode(&batch.key, batch.len())?;
         self.load_missing(&batch, context.state)?;
+        match self.charge_results(&batch, context.budget) {
+            // No smaller batch is left to try.
+            Err(error) if error.exceeds_memory() && context.budget.rows() == 1 => {
+                self.slots.calls.reporter().row_error(context.budget.row_message(), &batch, 0);
+                return Ok(());
+            }
+            charged => charged?,
+        }
         self.rows += batch.len();
         let mut pending = Pending::default();
         for row in 0..batch.len() {
@@ -555,6 +589,10 @@ impl Operator for SessionAggregateOperator {
         self.apply(&batch, &mut pending, out)?;
         self.slots.calls.reporter().late_rows(pending.late, self.stream_time);
         Ok(())
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.slots.uncommitted_bytes()
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {

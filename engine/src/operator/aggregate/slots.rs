@@ -30,8 +30,6 @@ pub struct Slot {
     pub window_end: i64,
     /// Largest timestamp of the rows in the group.
     pub rowtime: i64,
-    /// Bytes of the key and, as of the last commit, of the state.
-    bytes: u32,
     live: bool,
     dirty: bool,
 }
@@ -39,7 +37,7 @@ pub struct Slot {
 /// Bytes of a slot besides its key and its state: with its place in the index and in the accumulators. It stays when the slot is
 /// released.
 const SLOT_BYTES: usize = 128;
-/// Decoded states are about so many times as large as their bytes in the store.
+/// The state of a group in memory is about so many times as large as its bytes in the store.
 const DECODED_FACTOR: usize = 3;
 
 /// Slots with the accumulators they address.
@@ -53,8 +51,10 @@ pub struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
     dirty: Vec<u32>,
-    /// The sum of [`Slot::bytes`].
-    bytes: usize,
+    /// Bytes of the keys of all slots in use.
+    key_bytes: usize,
+    /// [`Slots::bytes`] after the last commit.
+    committed_bytes: usize,
     share: ResidentShare,
 }
 
@@ -69,7 +69,8 @@ impl Slots {
             slots: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
-            bytes: 0,
+            key_bytes: 0,
+            committed_bytes: 0,
             share: ResidentShare::default(),
         }
     }
@@ -80,9 +81,20 @@ impl Slots {
         Slots { share, ..self }
     }
 
-    /// Notes what the groups hold, and `others` bytes with them.
+    /// Notes what the groups hold after a commit, and `others` bytes with them.
     pub fn hold(&mut self, others: usize) {
-        self.share.hold(self.slots.len() * SLOT_BYTES + self.bytes + others);
+        self.committed_bytes = self.bytes();
+        self.share.hold(self.committed_bytes + others);
+    }
+
+    /// Bytes that the groups hold, roughly.
+    fn bytes(&self) -> usize {
+        self.slots.len() * SLOT_BYTES + self.key_bytes + self.calls.heap_bytes()
+    }
+
+    /// Bytes by which the groups have grown since the last commit, roughly: they cannot be forgotten before the next.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.bytes().saturating_sub(self.committed_bytes)
     }
 
     /// Bytes that no store of the node holds yet.
@@ -92,7 +104,7 @@ impl Slots {
 
     /// Bytes that a group of this key and stored state takes, about.
     pub fn bytes_of(key: &[u8], state: &[u8]) -> usize {
-        SLOT_BYTES + slot_bytes(key.len(), state.len()) as usize
+        SLOT_BYTES + key.len() + DECODED_FACTOR * state.len()
     }
 
     /// Notes the same, and gives how many groups are to stay in memory, if that is not all:
@@ -150,11 +162,10 @@ impl Slots {
             window_start,
             window_end,
             rowtime: i64::MIN,
-            bytes: u32::try_from(key.len()).unwrap_or(u32::MAX),
             live: true,
             dirty: false,
         };
-        self.bytes += slot.bytes as usize;
+        self.key_bytes += key.len();
         match self.free.pop() {
             Some(id) => {
                 self.slots[id as usize] = slot;
@@ -174,7 +185,7 @@ impl Slots {
         debug_assert!(entry.live);
         entry.live = false;
         entry.dirty = false;
-        self.bytes -= entry.bytes as usize;
+        self.key_bytes -= entry.key.len();
         entry.key = Box::default();
         self.calls.reset(slot);
         self.free.push(slot);
@@ -213,21 +224,23 @@ impl Slots {
     pub fn flush(&mut self, state: &mut TaskState) -> Result<()> {
         let dirty = self.dirty();
         self.dirty.clear();
-        let columns = self.calls.save(&dirty);
-        let readers = ColumnReader::all(&columns)?;
-        let mut writes = Vec::with_capacity(dirty.len());
-        for (row, slot) in dirty.into_iter().enumerate() {
-            let entry = &mut self.slots[slot as usize];
-            entry.dirty = false;
-            let mut bytes = Vec::new();
-            encode_row(&readers, row, entry.rowtime, entry.window_end, &mut bytes);
-            self.bytes -= entry.bytes as usize;
-            entry.bytes = slot_bytes(entry.key.len(), bytes.len());
-            self.bytes += entry.bytes as usize;
-            let key = store_key(&entry.key, self.windowed.then_some(entry.window_start));
-            writes.push((key, Some(bytes)));
+        let mut writes: Vec<StoreWrite> = Vec::with_capacity(dirty.len());
+        let mut left = dirty.as_slice();
+        while !left.is_empty() {
+            let (piece, rest) = left.split_at(self.calls.fitting(left));
+            let columns = self.calls.save(piece);
+            let readers = ColumnReader::all(&columns)?;
+            for (row, slot) in piece.iter().enumerate() {
+                let entry = &mut self.slots[*slot as usize];
+                entry.dirty = false;
+                let mut bytes = Vec::new();
+                encode_row(&readers, row, entry.rowtime, entry.window_end, &mut bytes);
+                let key = store_key(&entry.key, self.windowed.then_some(entry.window_start));
+                writes.push((key, Some(bytes)));
+            }
+            left = rest;
         }
-        writes.sort_unstable_by(|a: &StoreWrite, b| a.0.cmp(&b.0));
+        writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         state.put_run(self.store, writes);
         Ok(())
     }
@@ -240,9 +253,6 @@ impl Slots {
         self.calls.load(slots, &decoded.columns);
         for (i, slot) in slots.iter().enumerate() {
             let entry = &mut self.slots[*slot as usize];
-            self.bytes -= entry.bytes as usize;
-            entry.bytes = slot_bytes(entry.key.len(), rows[i].len());
-            self.bytes += entry.bytes as usize;
             entry.rowtime = decoded.rowtimes[i];
             entry.window_end = decoded.extras[i];
         }
@@ -292,10 +302,6 @@ impl Slots {
             kind: self.window_ends,
         }
     }
-}
-
-fn slot_bytes(key: usize, state: usize) -> u32 {
-    u32::try_from(key + DECODED_FACTOR * state).unwrap_or(u32::MAX)
 }
 
 /// Encoded key columns and the window start, if there is one.

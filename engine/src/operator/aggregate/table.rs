@@ -4,9 +4,11 @@ use arrow::array::ArrayRef;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 
 use crate::batch::{OldRows, RowBatch, some_bits};
 use crate::error::Result;
+use crate::operator::aggregate::calls::GrowingResults;
 use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::state::key_codec::EncodedKeys;
@@ -94,6 +96,24 @@ impl TableAggregateOperator {
         self.slots.load(&slots, &stored)
     }
 
+    /// Charges the rows that are emitted: one per change, and what it replaces.
+    ///
+    /// Errors: a memory error if that is too much for one batch.
+    fn charge_results(&self, batch: &RowBatch, budget: &BatchBudget) -> Result<()> {
+        if !self.slots.calls.holds_values() {
+            return Ok(());
+        }
+        let times = if self.old_values { 2 } else { 1 };
+        let mut results = GrowingResults::of(&batch.value);
+        for row in 0..batch.len() {
+            let key = self.keys.get(row);
+            let before = || self.find(key).map_or(0, |slot| self.slots.calls.slot_bytes(slot));
+            let bytes = results.after(row, self.hasher.hash_one(key), before);
+            budget.charge(bytes.saturating_mul(times))?;
+        }
+        Ok(())
+    }
+
     /// Applies one change. Gives the group, and whether it existed before; None if there is nothing to do.
     fn apply(&mut self, batch: &RowBatch, row: usize) -> Option<(u32, bool)> {
         let found = self.find(self.keys.get(row));
@@ -128,6 +148,14 @@ impl Operator for TableAggregateOperator {
     ) -> Result<()> {
         self.keys.encode(&batch.key, batch.len())?;
         self.load_missing(context.state)?;
+        match self.charge_results(&batch, context.budget) {
+            // No smaller batch is left to try.
+            Err(error) if error.exceeds_memory() && context.budget.rows() == 1 => {
+                self.slots.calls.reporter().row_error(context.budget.row_message(), &batch, 0);
+                return Ok(());
+            }
+            charged => charged?,
+        }
         for row in 0..batch.len() {
             let before = match (self.old_values, self.find(self.keys.get(row))) {
                 (true, Some(slot)) => Some(self.slots.calls.evaluate(&[slot])),
@@ -153,6 +181,10 @@ impl Operator for TableAggregateOperator {
             });
         }
         Ok(())
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.slots.uncommitted_bytes()
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Aggregation without windows, and over tumbling and hopping windows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Bound, ControlFlow};
 
 use arrow::array::{ArrayRef, UInt32Array};
@@ -8,10 +8,12 @@ use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
+use weir_sql::expr::compile::batch_budget::BatchBudget;
 
 use crate::batch::windows::{WindowColumns, WindowEnds};
 use crate::batch::{OldRows, RowBatch, some_bits, take_columns};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
+use crate::operator::aggregate::calls::GrowingResults;
 use crate::operator::aggregate::slots::{RESIDENT_GROUPS_MAX, Slots, store_key};
 use crate::operator::aggregate::time_windows::TimeWindows;
 use crate::operator::aggregate::{Emission, EmissionConfig, ExpiredFinals};
@@ -23,6 +25,11 @@ use crate::state::task_state::{META_KEY, TaskState};
 
 /// Bytes of the key of a window that is not in memory, about.
 const EVICTED_BYTES: usize = 96;
+
+/// Groups read from the store at a time.
+const LOADED_MAX: usize = 512;
+/// Bytes by which groups may grow before a commit: a query commits much earlier, unless its rows suddenly read large groups.
+const LOADED_BYTES_MAX: usize = 512 << 20;
 
 /// Windows that the rows of one step are assigned to, about: larger batches are processed in pieces.
 const ASSIGNED_MAX: usize = 1 << 17;
@@ -52,6 +59,8 @@ pub struct AggregateOperator {
     /// Results of dirty groups as they were emitted last, for consumers that need old values of deferred rows.
     before: BTreeMap<u32, u32>,
     before_rows: Option<RowArena>,
+    /// Changed groups that a flush has yet to emit.
+    unsent: VecDeque<u32>,
     keys: EncodedKeys,
 }
 
@@ -63,6 +72,12 @@ struct Assignment {
     hashes: Vec<u64>,
     /// Stream time and largest window start, each time stream time rises. Only kept for [`ExpiredFinals::Lose`].
     advances: Vec<(i64, i64)>,
+    /// Stream time after the rows.
+    stream_time: i64,
+    /// Rows whose windows have closed.
+    late: u64,
+    /// Timestamps that no window can hold.
+    unwindowed: Vec<i64>,
 }
 
 impl AggregateOperator {
@@ -83,6 +98,7 @@ impl AggregateOperator {
             resident_max: RESIDENT_GROUPS_MAX,
             before: BTreeMap::new(),
             before_rows: None,
+            unsent: VecDeque::new(),
             keys: EncodedKeys::default(),
         }
     }
@@ -127,14 +143,17 @@ impl AggregateOperator {
         Ok(())
     }
 
-    /// Finds the windows of each row, advancing stream time row by row, and drops what is late.
-    fn assign(&mut self, batch: &RowBatch) -> Assignment {
+    /// Finds the windows of each row, advancing stream time row by row, and drops what is late. Changes nothing yet.
+    fn assign(&self, batch: &RowBatch) -> Assignment {
         let rows = batch.len();
         let mut assignment = Assignment {
             rows: Vec::with_capacity(rows),
             starts: Vec::with_capacity(rows),
             hashes: Vec::with_capacity(rows),
             advances: Vec::new(),
+            stream_time: self.stream_time,
+            late: 0,
+            unwindowed: Vec::new(),
         };
         let Some(windows) = self.windows else {
             assignment.rows.extend(0..rows as u32);
@@ -144,18 +163,17 @@ impl AggregateOperator {
         };
         let keep_advances = self.config.emission == Emission::Final(ExpiredFinals::Lose);
         let mut last_start = i64::MIN;
-        let mut late = 0;
         for row in 0..rows {
             let assigned = assignment.rows.len();
             let time = batch.rowtime[row];
             // Such a row does not move stream time: every later row would be late.
             let Some(starts) = windows.starts(time) else {
-                self.slots.calls.reporter().unwindowed_row(time);
+                assignment.unwindowed.push(time);
                 continue;
             };
-            let advanced = time > self.stream_time;
-            self.stream_time = self.stream_time.max(time);
-            let closed = windows.last_closed_start(self.stream_time);
+            let advanced = time > assignment.stream_time;
+            assignment.stream_time = assignment.stream_time.max(time);
+            let closed = windows.last_closed_start(assignment.stream_time);
             let key_hash = self.hasher.hash_one(self.keys.get(row));
             for start in starts.filter(|start| *start > closed) {
                 assignment.rows.push(row as u32);
@@ -163,13 +181,39 @@ impl AggregateOperator {
                 assignment.hashes.push(window_hash(key_hash, start));
                 last_start = last_start.max(start);
             }
-            late += u64::from(assignment.rows.len() == assigned);
+            assignment.late += u64::from(assignment.rows.len() == assigned);
             if keep_advances && advanced {
-                assignment.advances.push((self.stream_time, last_start));
+                assignment.advances.push((assignment.stream_time, last_start));
             }
         }
-        self.slots.calls.reporter().late_rows(late, self.stream_time);
         assignment
+    }
+
+    /// Moves stream time on, and reports the rows that were left out.
+    fn advance(&mut self, assignment: &Assignment) {
+        self.stream_time = assignment.stream_time;
+        let reporter = self.slots.calls.reporter();
+        assignment.unwindowed.iter().for_each(|time| reporter.unwindowed_row(*time));
+        reporter.late_rows(assignment.late, self.stream_time);
+    }
+
+    /// Charges the rows that are emitted if every change is.
+    ///
+    /// Errors: a memory error if that is too much for one batch.
+    fn charge_results(&self, batch: &RowBatch, assignment: &Assignment, budget: &BatchBudget) -> Result<()> {
+        if self.config.emission != Emission::EveryChange || !self.slots.calls.holds_values() {
+            return Ok(());
+        }
+        // With old values every result is emitted twice.
+        let times = if self.config.old_values { 2 } else { 1 };
+        let mut results = GrowingResults::of(&batch.value);
+        for (i, row) in assignment.rows.iter().enumerate() {
+            let (row, hash, start) = (*row as usize, assignment.hashes[i], assignment.starts[i]);
+            let slot = || self.find(hash, self.keys.get(row), start);
+            let before = || slot().map_or(0, |slot| self.slots.calls.slot_bytes(slot));
+            budget.charge(results.after(row, hash, before).saturating_mul(times))?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -209,19 +253,25 @@ impl AggregateOperator {
         }
         missing.sort_unstable();
         missing.dedup_by(|a, b| a.0 == b.0);
-        let asked: Vec<&[u8]> = missing.iter().map(|m| m.0.as_slice()).collect();
-        let found = state.multi_get(self.slots.store(), &asked)?;
-        let (mut slots, mut rows) = (Vec::new(), Vec::new());
-        for ((stored_key, hash, row, start), bytes) in missing.iter().zip(found) {
-            let Some(bytes) = bytes else { continue };
-            let key = self.keys.get(*row as usize).to_vec();
-            slots.push(self.create(*hash, &key, *start));
-            rows.push(bytes);
-            if let Some(evicted) = self.evicted.get_mut(start) {
-                evicted.remove(stored_key);
+        for missing in missing.chunks(LOADED_MAX) {
+            if self.slots.uncommitted_bytes() > LOADED_BYTES_MAX {
+                return Err(EngineError::RunTooLarge { bytes_max: LOADED_BYTES_MAX });
             }
+            let asked: Vec<&[u8]> = missing.iter().map(|m| m.0.as_slice()).collect();
+            let found = state.multi_get(self.slots.store(), &asked)?;
+            let (mut slots, mut rows) = (Vec::new(), Vec::new());
+            for ((stored_key, hash, row, start), bytes) in missing.iter().zip(found) {
+                let Some(bytes) = bytes else { continue };
+                let key = self.keys.get(*row as usize).to_vec();
+                slots.push(self.create(*hash, &key, *start));
+                rows.push(bytes);
+                if let Some(evicted) = self.evicted.get_mut(start) {
+                    evicted.remove(stored_key);
+                }
+            }
+            self.slots.load(&slots, &rows)?;
         }
-        self.slots.load(&slots, &rows)
+        Ok(())
     }
 
     /// The slot of every assigned row. New groups are created; `existed` says which were there.
@@ -504,26 +554,55 @@ impl Operator for AggregateOperator {
     ) -> Result<()> {
         self.open(context.state)?;
         let rows_max = (ASSIGNED_MAX / self.rows_per_row()).max(1);
-        if batch.len() <= rows_max {
-            return self.process_piece(batch, context, out);
+        if batch.len() > rows_max {
+            // Too many windows at a time: nothing is changed yet, and fewer rows come.
+            context.budget.charge(usize::MAX)?;
         }
-        (0..batch.len()).step_by(rows_max).try_for_each(|at| {
-            context.state.check_interrupted()?;
-            self.process_piece(batch.slice(at, rows_max.min(batch.len() - at)), context, out)
-        })
+        context.state.check_interrupted()?;
+        self.process_piece(batch, context, out)
+    }
+
+    fn resume(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<bool> {
+        if self.unsent.is_empty() {
+            return Ok(false);
+        }
+        self.emit_unsent(context, out)?;
+        Ok(true)
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.slots.uncommitted_bytes()
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
         self.open(context.state)?;
-        if self.config.emission == Emission::OnCommit {
-            let dirty = self.slots.dirty();
-            let value = self.slots.calls.evaluate(&dirty);
-            let mut rows = self.slots.rows(&dirty, value)?;
-            if self.config.old_values {
-                rows.old = Some(self.take_old(&dirty, &rows.value)?);
+        match self.config.emission {
+            Emission::OnCommit => {
+                self.unsent = self.slots.dirty().into();
+                self.emit_unsent(context, out)
             }
-            out.emit(rows);
+            Emission::EveryChange | Emission::Final(_) => self.finish_flush(context),
         }
+    }
+}
+
+impl AggregateOperator {
+    /// Emits changed groups, as many as are turned into columns at a time. After the last the commit may follow.
+    fn emit_unsent(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<()> {
+        let fitting = self.slots.calls.fitting(self.unsent.make_contiguous());
+        let dirty: Vec<u32> = self.unsent.drain(..fitting).collect();
+        let value = self.slots.calls.evaluate(&dirty);
+        let mut rows = self.slots.rows(&dirty, value)?;
+        if self.config.old_values {
+            rows.old = Some(self.old_of(&dirty, &rows.value)?);
+        }
+        out.emit(rows);
+        if self.unsent.is_empty() { self.finish_flush(context) } else { Ok(()) }
+    }
+
+    fn finish_flush(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
+        self.before.clear();
+        self.before_rows = None;
         self.slots.flush(context.state)?;
         if self.windows.is_some() && self.stream_time > self.stored_time {
             self.stored_time = self.stream_time;
@@ -534,9 +613,7 @@ impl Operator for AggregateOperator {
         self.evict();
         Ok(())
     }
-}
 
-impl AggregateOperator {
     fn process_piece(
         &mut self,
         batch: RowBatch,
@@ -546,6 +623,15 @@ impl AggregateOperator {
         self.keys.encode(&batch.key, batch.len())?;
         let assignment = self.assign(&batch);
         self.load_missing(&assignment, context.state)?;
+        match self.charge_results(&batch, &assignment, context.budget) {
+            // No smaller batch is left to try.
+            Err(error) if error.exceeds_memory() && context.budget.rows() == 1 => {
+                self.slots.calls.reporter().row_error(context.budget.row_message(), &batch, 0);
+                return Ok(());
+            }
+            charged => charged?,
+        }
+        self.advance(&assignment);
         let resolved = self.resolve(&assignment, &batch.rowtime);
         let identity = assignment.rows.len() == batch.len()
             && assignment.rows.iter().enumerate().all(|(i, row)| i == *row as usize);
@@ -571,15 +657,14 @@ impl AggregateOperator {
         }
     }
 
-    fn take_old(&mut self, dirty: &[u32], value: &[ArrayRef]) -> Result<OldRows> {
+    /// What changed groups were at the last commit.
+    fn old_of(&self, dirty: &[u32], value: &[ArrayRef]) -> Result<OldRows> {
         let rows: Vec<u32> = dirty.iter().map(|s| self.before.get(s).copied().unwrap_or(NO_ROW)).collect();
         let absent = rows.iter().map(|r| *r == NO_ROW).collect();
         let old = match &self.before_rows {
             Some(arena) => arena.gather(&rows)?,
             None => value.iter().map(|v| arrow::array::new_null_array(v.data_type(), v.len())).collect(),
         };
-        self.before.clear();
-        self.before_rows = None;
         Ok(OldRows { value: old, absent: some_bits(absent) })
     }
 }

@@ -69,6 +69,10 @@ impl Operator for StreamTableJoinOperator {
         }
     }
 
+    fn uncommitted_bytes(&self) -> usize {
+        self.table.rows.uncommitted_bytes()
+    }
+
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         self.table.rows.flush(context.state)
     }

@@ -134,6 +134,10 @@ impl Operator for TableTableJoinOperator {
         self.sides[port].rows.release()
     }
 
+    fn uncommitted_bytes(&self) -> usize {
+        self.sides.iter().map(|s| s.rows.uncommitted_bytes()).sum()
+    }
+
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         self.sides.iter_mut().try_for_each(|s| s.rows.flush(context.state))
     }

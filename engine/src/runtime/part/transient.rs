@@ -90,7 +90,7 @@ impl Part {
         let rows = self.process(context)?;
         let interval = self.commit_interval(context);
         let dirty = self.tasks.iter().any(StreamTask::needs_commit);
-        if dirty && (rows == 0 || now >= self.last_commit + interval) {
+        if dirty && (rows == 0 || now >= self.last_commit + interval || self.is_full(context)) {
             self.flush_transient(now)?;
         }
         let exchanged = self.exchange()?;

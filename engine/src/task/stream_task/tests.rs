@@ -13,14 +13,18 @@ use crate::state::changelog::ChangelogSink;
 use crate::task::processor::{OutputRecord, SourceRows};
 use crate::task::records::RecordColumns;
 
-/// Notes which rows it is given: source and timestamp.
+/// Notes which rows it is given: source and timestamp. Keeps so many bytes of each.
 #[derive(Debug)]
-struct Order(Arc<parking_lot::Mutex<Vec<(usize, i64)>>>);
+struct Order(Arc<parking_lot::Mutex<Vec<(usize, i64)>>>, usize);
 
 impl Processor for Order {
     fn decode(&mut self, _source: usize, records: RecordColumns<'_>) -> EngineResult<SourceRows> {
         let rows = RowBatch::new(Vec::new(), Vec::new(), records.timestamps.into());
         Ok(SourceRows { rows, offsets: records.offsets.into() })
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.0.lock().len() * self.1
     }
 
     fn process(&mut self, source: usize, rows: RowBatch, _out: &mut dyn Output) -> EngineResult<()> {
@@ -78,6 +82,36 @@ impl Output for NoOutput {
     fn record(&mut self, _target: usize, _record: OutputRecord<'_>) {}
 
     fn rows(&mut self, _batch: RowBatch) {}
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn begin_run(&mut self, _rows: usize, _bytes_max: usize) {}
+
+    fn is_overrun(&self) -> bool {
+        false
+    }
+}
+
+/// Takes no more.
+#[derive(Debug)]
+struct Overrun;
+
+impl Output for Overrun {
+    fn record(&mut self, _target: usize, _record: OutputRecord<'_>) {}
+
+    fn rows(&mut self, _batch: RowBatch) {}
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn begin_run(&mut self, _rows: usize, _bytes_max: usize) {}
+
+    fn is_overrun(&self) -> bool {
+        true
+    }
 }
 
 /// An input: whether it is a table, and the timestamps of its rows.
@@ -110,8 +144,10 @@ fn order(inputs: &[Input], rows_max: usize) -> Vec<(usize, i64)> {
         input.push(fetched(source, times));
         input
     });
-    let mut task = StreamTask::new(id, Box::new(Order(Arc::clone(&seen))), made.collect());
-    while task.process(rows_max, &Cancellation::default(), &mut NoOutput).expect("processes") > 0 {}
+    let mut task = StreamTask::new(id, Box::new(Order(Arc::clone(&seen), 1)), made.collect());
+    while task.process(rows_max, usize::MAX, &Cancellation::default(), &mut NoOutput).expect("processes") > 0
+    {
+    }
     assert!(task.is_drained());
     seen.lock().clone()
 }
@@ -137,9 +173,10 @@ fn an_input_that_may_have_earlier_rows_is_waited_for() {
     let mut ready = PartitionInput::new(0, false, TopicPartition::new("t0", 0), 0);
     ready.push(fetched(0, &[7]));
     let unknown = PartitionInput::new(1, true, TopicPartition::new("t1", 0), 0);
-    let mut task = StreamTask::new(id, Box::new(Order(Arc::clone(&seen))), vec![ready, unknown]);
-    let go =
-        |task: &mut StreamTask| task.process(10, &Cancellation::default(), &mut NoOutput).expect("processes");
+    let mut task = StreamTask::new(id, Box::new(Order(Arc::clone(&seen), 1)), vec![ready, unknown]);
+    let go = |task: &mut StreamTask| {
+        task.process(10, usize::MAX, &Cancellation::default(), &mut NoOutput).expect("processes")
+    };
     assert_eq!(go(&mut task), 0);
     task.inputs_mut()[1].push(fetched(1, &[9]));
     assert_eq!(go(&mut task), 2);
@@ -155,10 +192,10 @@ fn a_cancelled_task_ends_its_turn_after_one_run() {
         input.push(fetched(source, times));
         input
     });
-    let mut task = StreamTask::new(id, Box::new(Order(Arc::clone(&seen))), inputs.collect());
+    let mut task = StreamTask::new(id, Box::new(Order(Arc::clone(&seen), 1)), inputs.collect());
     let cancellation = Cancellation::default();
     cancellation.cancel();
-    assert_eq!(task.process(100, &cancellation, &mut NoOutput).expect("processes"), 1);
+    assert_eq!(task.process(100, usize::MAX, &cancellation, &mut NoOutput).expect("processes"), 1);
     assert_eq!(*seen.lock(), [(0, 1)]);
 }
 
@@ -178,4 +215,29 @@ proptest! {
         let expected: Vec<(usize, i64)> = expected.into_iter().map(|(time, _, source)| (source, time)).collect();
         prop_assert_eq!(order(&inputs, rows_max), expected);
     }
+}
+
+#[test]
+fn a_task_ends_its_turn_when_its_rows_have_become_many_bytes() {
+    const ROW_BYTES: usize = 1 << 20;
+    let id = TaskId { sub_topology: 0, partition: 0 };
+    let mut input = PartitionInput::new(0, false, TopicPartition::new("t0", 0), 0);
+    input.push(fetched(0, &(0..500).collect::<Vec<i64>>()));
+    let mut task = StreamTask::new(id, Box::new(Order(Arc::default(), ROW_BYTES)), vec![input]);
+    let cancellation = Cancellation::default();
+    let mut turn = || task.process(400, 32 * ROW_BYTES, &cancellation, &mut NoOutput).expect("processes");
+    let turns: Vec<usize> = (0..5).map(|_| turn()).collect();
+    // The first run finds out, and the others are short.
+    assert!(turns[0] <= 64, "{turns:?}");
+    assert!(turns[1..].iter().all(|rows| (32..=40).contains(rows)), "{turns:?}");
+}
+
+#[test]
+fn rows_that_become_too_much_at_a_time_are_repeated() {
+    let id = TaskId { sub_topology: 0, partition: 0 };
+    let mut input = PartitionInput::new(0, false, TopicPartition::new("t0", 0), 0);
+    input.push(fetched(0, &[1, 2, 3]));
+    let mut task = StreamTask::new(id, Box::new(Order(Arc::default(), 1)), vec![input]);
+    let error = task.process(10, usize::MAX, &Cancellation::default(), &mut Overrun).expect_err("too much");
+    assert_eq!(error.retry(), crate::runtime::error::Retry::Backoff, "{error}");
 }

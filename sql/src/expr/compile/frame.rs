@@ -9,7 +9,8 @@ use arrow::compute::take;
 use arrow::error::ArrowError;
 
 use crate::expr::compile::CompileContext;
-use crate::functions::budget::{Budget, EVALUATION_BYTES_MAX, bytes_of};
+use crate::expr::compile::batch_budget::BatchBudget;
+use crate::functions::budget::{Budget, bytes_of};
 use crate::functions::call::{Environment, Value};
 
 /// Reports that one evaluation keeps.
@@ -18,22 +19,22 @@ const REPORTS_MAX: usize = 1 << 16;
 /// Characters that are kept of a message.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// One evaluation of a program: what it may produce, and the rows that failed so far. Reports are held back, since an
-/// evaluation that exceeds its budget is repeated on fewer rows.
+/// One evaluation of a program over a batch or a slice of it, and the rows that failed so far. Reports are held back,
+/// since an evaluation that exceeds the budget is repeated on fewer rows.
 #[derive(Debug)]
 pub(crate) struct Evaluation<'a> {
     context: &'a CompileContext,
-    budget: Budget,
+    batch: &'a BatchBudget,
     reports: RefCell<Vec<(usize, String)>>,
 }
 
 impl<'a> Evaluation<'a> {
-    pub(crate) fn new(context: &'a CompileContext) -> Evaluation<'a> {
-        Evaluation { context, budget: Budget::new(EVALUATION_BYTES_MAX), reports: RefCell::default() }
+    pub(crate) fn new(context: &'a CompileContext, batch: &'a BatchBudget) -> Evaluation<'a> {
+        Evaluation { context, batch, reports: RefCell::default() }
     }
 
     pub(crate) fn budget(&self) -> &Budget {
-        &self.budget
+        self.batch.budget()
     }
 
     fn report(&self, row: usize, message: &str) {
@@ -44,11 +45,13 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Hands over the reports. Row 0 of the evaluation is row `first` of the batch.
-    pub(crate) fn flush(&self, first: usize) {
-        for (row, message) in self.reports.take() {
-            self.context.reporter.report(first + row, &message);
-        }
+    /// Hands the reports to the batch. Row 0 of the evaluation is row `first` of the batch.
+    ///
+    /// Errors: a memory error, as [`BatchBudget::hold_back`].
+    pub(crate) fn flush(&self, first: usize) -> Result<(), ArrowError> {
+        let mut reports = self.reports.take().into_iter();
+        reports
+            .try_for_each(|(row, message)| self.batch.hold_back(&self.context.reporter, first + row, message))
     }
 }
 
@@ -172,7 +175,7 @@ impl Environment for Frame<'_> {
     }
 
     fn budget(&self) -> &Budget {
-        &self.evaluation.budget
+        self.evaluation.budget()
     }
 }
 

@@ -1,20 +1,19 @@
-//! A compiled expression in DataFusion's terms: a physical expression for streams, a scalar UDF for pull queries.
+//! A compiled expression: over the columns of a batch for streams, as one of DataFusion's scalar UDFs for pull queries.
 
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
-use datafusion_physical_expr::PhysicalExpr;
 
 use crate::expr::compile::CompileContext;
+use crate::expr::compile::batch_budget::BatchBudget;
 use crate::expr::compile::frame::{Evaluation, Frame};
 use crate::expr::compile::node::Node;
 use crate::expr::compile::sliced::{self, Overflow};
@@ -33,36 +32,44 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Evaluates a batch, in slices if the whole of it needs too much memory.
+    /// Evaluates rows of a batch, in slices if all of them need too much memory. Shape: columns have `rows` rows.
+    ///
+    /// Errors: as [`sliced::evaluate`].
     pub(crate) fn evaluate(
         &self,
         columns: Vec<ArrayRef>,
         rows: usize,
+        batch: &BatchBudget,
         overflow: Overflow,
     ) -> std::result::Result<Value, ArrowError> {
-        let evaluation = Evaluation::new(&self.context);
-        match self.attempt(columns.clone(), rows, &evaluation) {
-            Err(ArrowError::MemoryError(_)) => sliced::evaluate(self, &columns, rows, overflow),
-            result => {
-                evaluation.flush(0);
-                result
+        let budget = batch.budget();
+        let before = budget.used();
+        let evaluation = Evaluation::new(&self.context, batch);
+        let whole = self.attempt(columns.clone(), rows, &evaluation).and_then(|value| {
+            // The caller writes out a copy of it per row.
+            budget.charge(value.spread_bytes(rows))?;
+            evaluation.flush(0)?;
+            Ok(value)
+        });
+        match whole {
+            Err(ArrowError::MemoryError(_)) => {
+                budget.restore(before);
+                sliced::evaluate(self, &columns, rows, batch, overflow)
             }
+            result => result,
         }
     }
 
     /// Evaluates all rows at once.
     ///
-    /// Errors: a memory error if that exceeds the budget of the evaluation.
+    /// Errors: a memory error if that exceeds the budget of the batch.
     pub(crate) fn attempt(
         &self,
         columns: Vec<ArrayRef>,
         rows: usize,
         evaluation: &Evaluation<'_>,
     ) -> std::result::Result<Value, ArrowError> {
-        let value = self.node.caught(&Frame::new(columns, rows, evaluation))?;
-        // The caller may write out a copy of it per row.
-        evaluation.budget().charge(value.spread_bytes(rows))?;
-        Ok(value)
+        self.node.caught(&Frame::new(columns, rows, evaluation))
     }
 }
 
@@ -74,61 +81,28 @@ fn columnar(value: Value) -> Result<ColumnarValue> {
     }
 }
 
-/// Evaluates a program over columns of the batch. Shape: `columns[i]` is the batch's column for input `i`.
+/// An expression compiled for the columns of a schema. Shape: `columns[i]` is the schema's column for input `i`.
 #[derive(Clone, Debug)]
-pub(crate) struct ProgramExpr {
+pub struct CompiledExpr {
     pub(crate) program: Arc<Program>,
     pub(crate) columns: Vec<usize>,
 }
 
-impl fmt::Display for ProgramExpr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.program.text)
-    }
-}
-
-impl PartialEq for ProgramExpr {
-    fn eq(&self, other: &ProgramExpr) -> bool {
-        Arc::ptr_eq(&self.program, &other.program) && self.columns == other.columns
-    }
-}
-
-impl Eq for ProgramExpr {}
-
-impl Hash for ProgramExpr {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.program).hash(state);
-        self.columns.hash(state);
-    }
-}
-
-impl PhysicalExpr for ProgramExpr {
-    fn return_field(&self, _input_schema: &Schema) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(&self.program.text, self.program.result.to_arrow(), true)))
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let columns = self.columns.iter().map(|i| Arc::clone(batch.column(*i))).collect();
-        columnar(self.program.evaluate(columns, batch.num_rows(), Overflow::FailRows)?)
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        Vec::new()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn PhysicalExpr>>,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(self)
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.program.text)
-    }
-
-    fn is_volatile_node(&self) -> bool {
-        self.program.volatile
+impl CompiledExpr {
+    /// One value per row. Rows that cannot be computed are NULL, and reported by `budget`. Rows of the batch that have no value
+    /// may be missing.
+    ///
+    /// Errors: [`ArrowError::MemoryError`] if a batch of several rows needs more memory than the budget has left; others are
+    /// defects.
+    pub fn evaluate(
+        &self,
+        rows: &RecordBatch,
+        budget: &BatchBudget,
+    ) -> std::result::Result<ArrayRef, ArrowError> {
+        let count = rows.num_rows();
+        debug_assert!(count <= budget.rows());
+        let columns = self.columns.iter().map(|i| Arc::clone(rows.column(*i))).collect();
+        self.program.evaluate(columns, count, budget, Overflow::FailRow)?.spread(count)
     }
 }
 
@@ -189,9 +163,14 @@ impl ScalarUDFImpl for ProgramUdf {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns =
             args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<Result<Vec<_>>>()?;
-        match self.program.evaluate(columns, args.number_rows, Overflow::FailBatch) {
+        let budget = BatchBudget::for_whole(args.number_rows);
+        match self.program.evaluate(columns, args.number_rows, &budget, Overflow::FailBatch) {
             Err(ArrowError::MemoryError(message)) => Err(DataFusionError::ResourcesExhausted(message)),
-            result => columnar(result?),
+            result => {
+                let value = columnar(result?)?;
+                budget.report();
+                Ok(value)
+            }
         }
     }
 }

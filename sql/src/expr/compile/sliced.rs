@@ -4,70 +4,68 @@ use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
 use arrow::compute::{concat, take};
 use arrow::error::ArrowError;
 
+use crate::expr::compile::batch_budget::BatchBudget;
 use crate::expr::compile::frame::Evaluation;
 use crate::expr::compile::node::NodeResult;
 use crate::expr::compile::physical::Program;
-use crate::functions::budget::{EVALUATION_BYTES_MAX, RESULT_BYTES_MAX, bytes_of};
+use crate::functions::budget::{CUTS, bytes_of};
 use crate::functions::call::Value;
 
-/// Treatment of rows that do not fit into memory.
+/// Treatment of a row that does not fit into memory alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overflow {
-    /// They are reported and become NULL.
-    FailRows,
+    /// It is reported and becomes NULL.
+    FailRow,
     /// The evaluation fails, with a memory error.
     FailBatch,
 }
 
-/// A slice that needed too much memory is cut into this many.
-const CUTS: usize = 8;
-
 /// Evaluates slice by slice; their size follows the memory that they need.
 ///
-/// Errors: defects of the program; memory errors under [`Overflow::FailBatch`].
+/// Errors: defects of the program; memory errors if the batch has several rows, or under [`Overflow::FailBatch`].
 pub(crate) fn evaluate(
     program: &Program,
     columns: &[ArrayRef],
     rows: usize,
+    batch: &BatchBudget,
     overflow: Overflow,
 ) -> NodeResult {
+    let budget = batch.budget();
+    let before = budget.used();
     let mut parts: Vec<ArrayRef> = Vec::new();
-    let (mut start, mut kept_bytes) = (0, 0);
+    let mut start = 0;
     let mut size = (rows / CUTS).max(1);
     while start < rows {
         let count = size.min(rows - start);
-        let evaluation = Evaluation::new(&program.context);
+        let held = budget.used();
+        budget.reset_peak();
+        let evaluation = Evaluation::new(&program.context, batch);
         let array = match program.attempt(cut(columns, start, count)?, count, &evaluation) {
-            Ok(value) => value.to_array(count, evaluation.budget()).ok(),
+            Ok(value) => value.to_array(count, budget).ok(),
             Err(ArrowError::MemoryError(_)) => None,
             Err(defect) => return Err(defect),
         };
-        let array = match array {
-            Some(array) if kept_bytes + bytes_of(array.as_ref(), 0, count) <= RESULT_BYTES_MAX => array,
-            _ if count > 1 => {
+        budget.restore(held);
+        // Otherwise the values of other rows take the rest.
+        let is_alone = array.is_none() && held == before;
+        let kept = array.filter(|array| budget.charge(bytes_of(array.as_ref(), 0, count)).is_ok());
+        let Some(array) = kept else {
+            budget.restore(held);
+            if count > 1 {
                 size = (count / CUTS).max(1);
                 continue;
             }
-            fitting => {
-                let (message, failed) = match fitting {
-                    // The results of the rows before it leave no place.
-                    Some(_) => (result_message(rows), rows - start),
-                    None => (row_message(), 1),
-                };
-                if overflow == Overflow::FailBatch {
-                    return Err(ArrowError::MemoryError(message));
-                }
-                (start..start + failed).for_each(|row| program.context.reporter.report(row, &message));
-                parts.push(new_null_array(&program.result.to_arrow(), failed));
-                start += failed;
-                continue;
+            if batch.rows() == 1 && overflow == Overflow::FailRow {
+                batch.hold_back(&program.context.reporter, 0, batch.row_message())?;
+                return Ok(Value::column(new_null_array(&program.result.to_arrow(), 1)));
             }
+            let message = if is_alone { batch.row_message() } else { batch_message(batch) };
+            return Err(ArrowError::MemoryError(message));
         };
-        evaluation.flush(start);
-        kept_bytes += bytes_of(array.as_ref(), 0, count);
+        evaluation.flush(start)?;
         parts.push(array);
         start += count;
-        if evaluation.budget().peak() < EVALUATION_BYTES_MAX / CUTS {
+        if budget.is_slack(held) {
             size = (size * 2).min(rows);
         }
     }
@@ -75,12 +73,9 @@ pub(crate) fn evaluate(
     Ok(Value::column(concat(&parts)?))
 }
 
-fn row_message() -> String {
-    format!("the row needs more than {EVALUATION_BYTES_MAX} bytes of memory to be computed")
-}
-
-fn result_message(rows: usize) -> String {
-    format!("the values of this expression for {rows} rows need more than {RESULT_BYTES_MAX} bytes")
+fn batch_message(batch: &BatchBudget) -> String {
+    let (rows, bytes_max) = (batch.rows(), batch.budget().bytes_max());
+    format!("the values of this expression for {rows} rows need more than {bytes_max} bytes")
 }
 
 /// Some rows of all columns. Nested columns are copied, so that no kernel meets elements of other rows.

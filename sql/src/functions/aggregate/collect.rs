@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use indexmap::IndexMap;
 
+use crate::functions::aggregate::counted::CountedList;
 use crate::functions::aggregate::fold::{Applied, Fold, built, value_bytes};
 use crate::functions::aggregate::{AggregateFunction, AggregateSignature};
 use crate::types::SqlType;
@@ -78,7 +79,8 @@ struct CollectList {
 }
 
 impl Fold for CollectList {
-    type State = Vec<SqlValue>;
+    type State = CountedList;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         move |list, row| {
@@ -100,26 +102,27 @@ impl Fold for CollectList {
     }
 
     fn merge(&self, into: &mut Self::State, older: &Self::State) {
-        into.splice(0..0, older.iter().cloned());
+        let newer = std::mem::replace(into, older.clone());
+        newer.into_items().into_iter().for_each(|value| into.push(value));
         if let Some(limit) = self.limit {
             into.truncate(limit);
         }
     }
 
     fn result(&self, list: &Self::State) -> SqlValue {
-        SqlValue::Array(list.clone())
+        list.to_value()
     }
 
     fn save(&self, list: &Self::State) -> SqlValue {
-        SqlValue::Array(list.clone())
+        list.to_value()
     }
 
     fn load(&self, value: &SqlValue) -> Self::State {
-        load_array(value)
+        CountedList::load(value)
     }
 
     fn heap_bytes(list: &Self::State) -> usize {
-        list.iter().map(value_bytes).sum()
+        list.bytes()
     }
 }
 
@@ -130,7 +133,7 @@ struct CollectSet {
 }
 
 impl CollectSet {
-    fn add(&self, set: &mut Vec<SqlValue>, value: SqlValue) {
+    fn add(&self, set: &mut CountedList, value: SqlValue) {
         let room = self.limit.is_none_or(|limit| set.len() < limit);
         if room && !set.iter().any(|v| same(v, &value)) {
             set.push(value);
@@ -139,7 +142,8 @@ impl CollectSet {
 }
 
 impl Fold for CollectSet {
-    type State = Vec<SqlValue>;
+    type State = CountedList;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         move |set, row| {
@@ -150,25 +154,25 @@ impl Fold for CollectSet {
 
     fn merge(&self, into: &mut Self::State, older: &Self::State) {
         let newer = std::mem::replace(into, older.clone());
-        for value in newer {
+        for value in newer.into_items() {
             self.add(into, value);
         }
     }
 
     fn result(&self, set: &Self::State) -> SqlValue {
-        SqlValue::Array(set.clone())
+        set.to_value()
     }
 
     fn save(&self, set: &Self::State) -> SqlValue {
-        SqlValue::Array(set.clone())
+        set.to_value()
     }
 
     fn load(&self, value: &SqlValue) -> Self::State {
-        load_array(value)
+        CountedList::load(value)
     }
 
     fn heap_bytes(set: &Self::State) -> usize {
-        set.iter().map(value_bytes).sum()
+        set.bytes()
     }
 }
 
@@ -178,73 +182,90 @@ const HISTOGRAM_VALUES_MAX: usize = 1000;
 /// The key that NULL is counted under: a map has no NULL keys.
 const HISTOGRAM_NULL_KEY: &str = "null";
 
+/// Bytes of an entry of a histogram besides its text, about.
+const HISTOGRAM_ENTRY_BYTES: usize = 48;
+
 #[derive(Debug)]
 struct Histogram;
 
+/// How often each text occurs, and the bytes that this takes.
+#[derive(Clone, Debug, Default)]
+struct Occurrences {
+    counts: IndexMap<String, i64>,
+    bytes: usize,
+}
+
+impl Occurrences {
+    /// Texts beyond those that a histogram counts are left out.
+    fn add(&mut self, text: &str, count: i64) {
+        if let Some(sum) = self.counts.get_mut(text) {
+            *sum = sum.wrapping_add(count);
+        } else if self.counts.len() < HISTOGRAM_VALUES_MAX {
+            self.counts.insert(text.to_owned(), count);
+            self.bytes += text.len() + HISTOGRAM_ENTRY_BYTES;
+        }
+    }
+
+    fn take_back(&mut self, text: &str) {
+        let Some(count) = self.counts.get_mut(text) else { return };
+        *count -= 1;
+        if *count < 1 {
+            self.counts.shift_remove(text);
+            self.bytes -= text.len() + HISTOGRAM_ENTRY_BYTES;
+        }
+    }
+}
+
 impl Fold for Histogram {
-    type State = IndexMap<String, i64>;
+    type State = Occurrences;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         let values = arguments[0].as_string::<i32>();
-        move |counts, row| {
+        move |state, row| {
             let value = if values.is_valid(row) { values.value(row) } else { HISTOGRAM_NULL_KEY };
-            if let Some(count) = counts.get_mut(value) {
-                *count += 1;
-            } else if counts.len() < HISTOGRAM_VALUES_MAX {
-                counts.insert(value.to_owned(), 1);
-            }
+            state.add(value, 1);
             Ok(())
         }
     }
 
     fn undo<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         let values = arguments[0].as_string::<i32>();
-        move |counts, row| {
+        move |state, row| {
             let value = if values.is_valid(row) { values.value(row) } else { HISTOGRAM_NULL_KEY };
-            if let Some(count) = counts.get_mut(value) {
-                *count -= 1;
-                if *count < 1 {
-                    counts.shift_remove(value);
-                }
-            }
+            state.take_back(value);
             Ok(())
         }
     }
 
     fn merge(&self, into: &mut Self::State, older: &Self::State) {
         let newer = std::mem::replace(into, older.clone());
-        for (value, count) in newer {
-            if let Some(sum) = into.get_mut(&value) {
-                *sum += count;
-            } else if into.len() < HISTOGRAM_VALUES_MAX {
-                into.insert(value, count);
-            }
-        }
+        newer.counts.iter().for_each(|(value, count)| into.add(value, *count));
     }
 
-    fn result(&self, counts: &Self::State) -> SqlValue {
+    fn result(&self, state: &Self::State) -> SqlValue {
         let entry =
             |(value, count): (&String, &i64)| (SqlValue::String(value.clone()), SqlValue::Bigint(*count));
-        SqlValue::Map(counts.iter().map(entry).collect())
+        SqlValue::Map(state.counts.iter().map(entry).collect())
     }
 
-    fn save(&self, counts: &Self::State) -> SqlValue {
-        self.result(counts)
+    fn save(&self, state: &Self::State) -> SqlValue {
+        self.result(state)
     }
 
     fn load(&self, value: &SqlValue) -> Self::State {
-        let SqlValue::Map(entries) = value else { return IndexMap::new() };
-        entries
-            .iter()
-            .filter_map(|entry| match entry {
-                (SqlValue::String(value), SqlValue::Bigint(count)) => Some((value.clone(), *count)),
-                _ => None,
-            })
-            .collect()
+        let mut state = Occurrences::default();
+        let SqlValue::Map(entries) = value else { return state };
+        for entry in entries {
+            if let (SqlValue::String(value), SqlValue::Bigint(count)) = entry {
+                state.add(value, *count);
+            }
+        }
+        state
     }
 
-    fn heap_bytes(counts: &Self::State) -> usize {
-        counts.keys().map(|k| k.len() + 48).sum()
+    fn heap_bytes(state: &Self::State) -> usize {
+        state.bytes
     }
 }
 
@@ -256,6 +277,7 @@ struct Attr {
 
 impl Fold for Attr {
     type State = Vec<(SqlValue, i32)>;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         move |counts, row| {

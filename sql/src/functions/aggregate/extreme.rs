@@ -165,6 +165,7 @@ struct ValueExtreme {
 
 impl Fold for ValueExtreme {
     type State = Option<SqlValue>;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         move |best, row| {

@@ -16,6 +16,9 @@ pub(crate) type Applied = Result<(), String>;
 pub(crate) trait Fold: Debug + Send + 'static {
     type State: Debug + Clone + Default + Send;
 
+    /// True if results are made of the values of rows. See [`GroupsAccumulator::holds_values`].
+    const HOLDS_VALUES: bool = false;
+
     /// Binds to the arguments of a batch; what it gives applies row after row.
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a;
 
@@ -34,7 +37,7 @@ pub(crate) trait Fold: Debug + Send + 'static {
     /// A saved value of another shape gives the state of no rows.
     fn load(&self, value: &SqlValue) -> Self::State;
 
-    /// Bytes a state holds on the heap.
+    /// Bytes a state holds on the heap. Called twice for every row.
     fn heap_bytes(_state: &Self::State) -> usize {
         0
     }
@@ -45,6 +48,8 @@ pub(crate) trait Fold: Debug + Send + 'static {
 pub(crate) struct Groups<F: Fold> {
     fold: F,
     states: Vec<F::State>,
+    /// The sum of what all states hold.
+    heap_bytes: usize,
     return_type: SqlType,
     intermediate_type: SqlType,
 }
@@ -54,24 +59,55 @@ pub(crate) fn built<F: Fold>(fold: F, return_type: SqlType, intermediate_type: S
     BuiltAggregate {
         return_type: return_type.clone(),
         intermediate_type: intermediate_type.clone(),
-        accumulator: Box::new(Groups { fold, states: Vec::new(), return_type, intermediate_type }),
+        accumulator: Box::new(Groups {
+            fold,
+            states: Vec::new(),
+            heap_bytes: 0,
+            return_type,
+            intermediate_type,
+        }),
     }
+}
+
+impl<F: Fold> Groups<F> {
+    fn replace(&mut self, slot: u32, state: F::State) {
+        let place = &mut self.states[slot as usize];
+        self.heap_bytes = self.heap_bytes + F::heap_bytes(&state) - F::heap_bytes(place);
+        *place = state;
+    }
+}
+
+/// Changes a state, and what all states hold with it.
+#[inline]
+fn counted<F: Fold, T>(
+    heap_bytes: &mut usize,
+    state: &mut F::State,
+    change: impl FnOnce(&mut F::State) -> T,
+) -> T {
+    let before = F::heap_bytes(state);
+    let result = change(state);
+    *heap_bytes = *heap_bytes + F::heap_bytes(state) - before;
+    result
 }
 
 impl<F: Fold> GroupsAccumulator for Groups<F> {
     fn resize(&mut self, slots: usize) {
+        for removed in self.states.get(slots..).unwrap_or_default() {
+            self.heap_bytes -= F::heap_bytes(removed);
+        }
         self.states.resize_with(slots, F::State::default);
     }
 
     fn reset(&mut self, slot: u32) {
-        self.states[slot as usize] = F::State::default();
+        self.replace(slot, F::State::default());
     }
 
     fn update(&mut self, slots: &[u32], arguments: &[ArrayRef]) -> Vec<RowError> {
         let mut errors = Vec::new();
         let mut apply = self.fold.apply(arguments);
         for (row, slot) in slots.iter().enumerate() {
-            if let Err(message) = apply(&mut self.states[*slot as usize], row) {
+            let state = &mut self.states[*slot as usize];
+            if let Err(message) = counted::<F, _>(&mut self.heap_bytes, state, |s| apply(s, row)) {
                 errors.push(RowError { row, message });
             }
         }
@@ -84,7 +120,7 @@ impl<F: Fold> GroupsAccumulator for Groups<F> {
         let mut apply = self.fold.apply(arguments);
         for (row, slot) in slots.iter().enumerate() {
             let state = &mut self.states[*slot as usize];
-            if let Err(message) = apply(state, row) {
+            if let Err(message) = counted::<F, _>(&mut self.heap_bytes, state, |s| apply(s, row)) {
                 errors.push(RowError { row, message });
             }
             results.push(self.fold.result(state));
@@ -96,7 +132,8 @@ impl<F: Fold> GroupsAccumulator for Groups<F> {
         let mut errors = Vec::new();
         let mut undo = self.fold.undo(arguments);
         for (row, slot) in slots.iter().enumerate() {
-            if let Err(message) = undo(&mut self.states[*slot as usize], row) {
+            let state = &mut self.states[*slot as usize];
+            if let Err(message) = counted::<F, _>(&mut self.heap_bytes, state, |s| undo(s, row)) {
                 errors.push(RowError { row, message });
             }
         }
@@ -108,7 +145,8 @@ impl<F: Fold> GroupsAccumulator for Groups<F> {
             return;
         }
         let older = self.states[from as usize].clone();
-        self.fold.merge(&mut self.states[into as usize], &older);
+        let state = &mut self.states[into as usize];
+        counted::<F, _>(&mut self.heap_bytes, state, |s| self.fold.merge(s, &older));
     }
 
     fn evaluate(&self, slots: &[u32]) -> ArrayRef {
@@ -122,7 +160,8 @@ impl<F: Fold> GroupsAccumulator for Groups<F> {
     }
 
     fn load(&mut self, slot: u32, state: &SqlValue) {
-        self.states[slot as usize] = self.fold.load(state);
+        let state = self.fold.load(state);
+        self.replace(slot, state);
     }
 
     fn save_batch(&self, slots: &[u32]) -> ArrayRef {
@@ -138,8 +177,19 @@ impl<F: Fold> GroupsAccumulator for Groups<F> {
     }
 
     fn memory_bytes(&self) -> usize {
-        let heap: usize = self.states.iter().map(F::heap_bytes).sum();
-        self.states.capacity() * size_of::<F::State>() + heap
+        self.states.capacity() * size_of::<F::State>() + self.heap_bytes
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes
+    }
+
+    fn slot_bytes(&self, slot: u32) -> usize {
+        F::heap_bytes(&self.states[slot as usize])
+    }
+
+    fn holds_values(&self) -> bool {
+        F::HOLDS_VALUES
     }
 }
 

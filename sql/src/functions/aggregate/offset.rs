@@ -114,6 +114,7 @@ fn read_entry(value: &SqlValue) -> Option<(i64, SqlValue)> {
 
 impl Fold for ByOffset {
     type State = Numbered;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Numbered, usize) -> Applied + 'a {
         move |list, row| {

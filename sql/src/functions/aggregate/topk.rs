@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 
 use arrow::array::{Array, ArrayRef};
 
+use crate::functions::aggregate::counted::CountedList;
 use crate::functions::aggregate::extreme::COMPARABLE;
-use crate::functions::aggregate::fold::{Applied, Fold, built, value_bytes};
+use crate::functions::aggregate::fold::{Applied, Fold, built};
 use crate::functions::aggregate::{
     AggregateArguments, AggregateFunction, AggregateSignature, BuiltAggregate,
 };
@@ -75,7 +76,7 @@ impl Top {
     }
 
     /// Keeps the list descending; among equals the earlier stays in front.
-    fn add(&self, list: &mut Vec<SqlValue>, item: SqlValue) {
+    fn add(&self, list: &mut CountedList, item: SqlValue) {
         let smaller = |other: &SqlValue| order::compare(self.key(other), self.key(&item)) == Ordering::Less;
         let at = list.iter().position(smaller).unwrap_or(list.len());
         let present = at > 0 && order::compare(self.key(&list[at - 1]), self.key(&item)).is_eq();
@@ -88,7 +89,8 @@ impl Top {
 }
 
 impl Fold for Top {
-    type State = Vec<SqlValue>;
+    type State = CountedList;
+    const HOLDS_VALUES: bool = true;
 
     fn apply<'a>(&'a self, arguments: &'a [ArrayRef]) -> impl FnMut(&mut Self::State, usize) -> Applied + 'a {
         move |list, row| {
@@ -108,27 +110,24 @@ impl Fold for Top {
 
     fn merge(&self, into: &mut Self::State, older: &Self::State) {
         let newer = std::mem::replace(into, older.clone());
-        for item in newer {
+        for item in newer.into_items() {
             self.add(into, item);
         }
     }
 
     fn result(&self, list: &Self::State) -> SqlValue {
-        SqlValue::Array(list.clone())
+        list.to_value()
     }
 
     fn save(&self, list: &Self::State) -> SqlValue {
-        SqlValue::Array(list.clone())
+        list.to_value()
     }
 
     fn load(&self, value: &SqlValue) -> Self::State {
-        match value {
-            SqlValue::Array(items) => items.clone(),
-            _ => Vec::new(),
-        }
+        CountedList::load(value)
     }
 
     fn heap_bytes(list: &Self::State) -> usize {
-        list.iter().map(value_bytes).sum()
+        list.bytes()
     }
 }

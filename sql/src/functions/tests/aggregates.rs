@@ -2,6 +2,7 @@
 
 use arrow::array::Array;
 
+use crate::expr::compile::batch_budget::BatchBudget;
 use crate::functions::aggregate::{AggregateOptions, GroupsAccumulator};
 use crate::functions::error::FunctionError;
 use crate::functions::registry::FunctionRegistry;
@@ -269,7 +270,9 @@ fn table_functions_give_lists() {
         SqlValue::Null,
         SqlValue::Array(ints(&[0; 21])),
     ];
-    let (lists, errors) = kernel(&[to_array(&list, rows.iter())], &resolved.return_type);
+    let budget = BatchBudget::for_rows(rows.len());
+    let (lists, errors) =
+        kernel(&[to_array(&list, rows.iter())], &resolved.return_type, &budget).expect("fits");
     let cube = SqlType::array(list);
     let text = |row| format_value(&from_array(&lists, row, &cube), &cube).expect("in range");
     assert_eq!(text(0), "[[null, null, null], [null, null, 2], [1, null, null], [1, null, 2]]");

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
+use arrow::error::ArrowError;
 
 use super::{Reports, check};
 use super::{batch, context, evaluate, typed};
+use crate::expr::compile::batch_budget::BatchBudget;
 use crate::expr::compile::{compile, to_datafusion};
-use crate::functions::budget::{RESULT_BYTES_MAX, bytes_of};
 use crate::types::SqlType;
 use crate::value::SqlValue;
 
@@ -47,22 +48,53 @@ fn long_intermediate_values_are_computed_in_slices() {
 }
 
 #[test]
-fn results_of_a_batch_are_bounded_and_further_rows_fail() {
+fn a_batch_whose_values_need_too_much_memory_is_to_be_cut() {
     let rows = ids(ROWS);
-    let batch = batch(&columns(), &rows);
-    let expr = typed("LPAD(id, 600000, 'x')", &columns()).expect("valid");
+    let whole = batch(&columns(), &rows);
     let reports = Arc::new(Reports::default());
+    let compiled = |text: &str| {
+        let expr = typed(text, &columns()).expect("valid");
+        compile(&expr, &whole.schema(), &context(&reports)).expect("compiles")
+    };
+    // Each of the three would fit alone, on top of the others it does not.
+    let texts = ["LPAD(id, 50000, 'x')", "RPAD(id, 50000, 'x') + '-'", "LPAD(id, 50000, 'y')"];
+    let budget = BatchBudget::for_rows(ROWS);
+    let results = texts.map(|text| compiled(text).evaluate(&whole, &budget));
+    assert!(results[0].is_ok() && results[1].is_ok());
+    assert!(
+        matches!(results[2], Err(ArrowError::MemoryError(_))),
+        "{:?}",
+        results[2].as_ref().map(|a| a.len())
+    );
+    drop(budget);
+    let third = whole.slice(200, 200);
+    let budget = BatchBudget::for_rows(200);
+    for text in texts {
+        let values = compiled(text).evaluate(&third, &budget).expect("fewer rows fit");
+        assert_eq!(values.null_count(), 0);
+        assert!(values.as_string::<i32>().value(0).contains("id-200"));
+    }
+    budget.report();
+    assert_eq!(reports.take(), []);
+}
+
+#[test]
+fn a_row_that_exceeds_the_memory_of_a_step_alone_fails() {
+    let rows = ids(1);
+    let batch = batch(&columns(), &rows);
+    let reports = Arc::new(Reports::default());
+    let budget = BatchBudget::for_rows(1);
+    let expr = typed("LPAD(id, 60000000, 'x')", &columns()).expect("valid");
     let compiled = compile(&expr, &batch.schema(), &context(&reports)).expect("compiles");
-    let array = compiled.evaluate(&batch).and_then(|v| v.into_array(ROWS)).expect("no error for bad rows");
-    assert!(bytes_of(array.as_ref(), 0, array.len()) <= RESULT_BYTES_MAX);
-    let texts = array.as_string::<i32>();
-    let kept = (0..ROWS).filter(|row| texts.is_valid(*row)).count();
-    assert!(kept > 400, "{kept}");
-    assert!((0..kept).all(|row| texts.is_valid(row) && texts.value(row).ends_with(&format!("xid-{row}"))));
+    let kept: Vec<bool> = (0..6)
+        .map(|_| compiled.evaluate(&batch, &budget).expect("a row alone is no error").is_valid(0))
+        .collect();
+    assert_eq!(kept, [true, true, true, true, false, false], "four values of 60 MB fit into 256 MiB");
+    assert_eq!(reports.take(), [], "reports are held back until the batch is done");
+    budget.report();
     let reports = reports.take();
-    assert_eq!(reports.len(), ROWS - kept);
-    assert_eq!(reports[0].0, kept);
-    assert!(reports[0].1.contains("need more than 268435456 bytes"), "{}", reports[0].1);
+    assert_eq!(reports.len(), 2);
+    assert!(reports[0].1.contains("the row needs more than 268435456 bytes"), "{}", reports[0].1);
 }
 
 #[test]
@@ -130,10 +162,10 @@ fn elements_of_lambdas_are_counted() {
     // Every element would carry a copy of the long text.
     let text =
         "ARRAY_LENGTH(TRANSFORM(GENERATE_SERIES(1, 1000000), x => CONCAT(RPAD(id, 100000, 'x'), 'y')))";
-    let rows = ids(3);
+    let rows = ids(1);
     let (values, reports) = evaluate(&typed(text, &columns()).expect("valid"), &batch(&columns(), &rows));
     assert!(values.iter().all(SqlValue::is_null));
-    assert_eq!(reports.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(reports.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [0]);
     assert!(reports[0].1.contains("the row needs more than"), "{}", reports[0].1);
     check("REDUCE(GENERATE_SERIES(1, 1000), 0, (s, x) => s + x)", "500500");
 }

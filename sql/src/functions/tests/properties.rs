@@ -335,6 +335,11 @@ fn aggregates_do_not_depend_on_cuts_and_survive_the_store() {
             let of_row = |array: &arrow::array::ArrayRef, row| {
                 crate::value::convert::from_array(array, row, &call.return_type)
             };
+            assert_eq!(
+                apart.heap_bytes(),
+                (0..3).map(|slot| apart.slot_bytes(slot)).sum::<usize>(),
+                "{name}"
+            );
             let (a, b) = (of_row(&results, row), of_row(&apart.evaluate(&[*slot]), 0));
             assert!(order::compare(&a, &b).is_eq(), "{name} row {row}: {a:?}, {b:?}");
         }

@@ -264,6 +264,10 @@ impl Operator for LookUpOperator {
         self.answer_changes(context, out)
     }
 
+    fn uncommitted_bytes(&self) -> usize {
+        self.right.rows.uncommitted_bytes()
+    }
+
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {
         self.right.rows.flush(context.state)
     }

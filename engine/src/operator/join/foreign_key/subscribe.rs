@@ -136,9 +136,9 @@ impl SubscribeOperator {
             }
             None => batch,
         };
+        let new_key = self.foreign_key.evaluate(&batch, context.budget)?.remove(0);
         batch_keys(&batch, &mut self.keys)?;
         self.left.load(&self.keys, |_| false, context.state)?;
-        let new_key = self.foreign_key.evaluate(&batch)?.remove(0);
         let olds = self.put(&batch, &new_key)?;
         let slots: Vec<u32> = olds.iter().map(|o| o.slot).collect();
         let old = OldRows {
@@ -146,7 +146,7 @@ impl SubscribeOperator {
             absent: some_bits(olds.iter().map(|o| !o.exists()).collect()),
         };
         let batch = RowBatch { old: Some(old), ..batch };
-        let old_key = self.foreign_key.evaluate_old(&batch)?.map(|mut c| c.remove(0));
+        let old_key = self.foreign_key.evaluate_old_apart(&batch)?.map(|mut c| c.remove(0));
         let old_key =
             old_key.unwrap_or_else(|| arrow::array::new_null_array(new_key.data_type(), batch.len()));
         let time = |old: &TableRow| old.rowtime.max(old.extra.saturating_sub(1));
@@ -382,6 +382,10 @@ impl Operator for SubscribeOperator {
             0 => self.change(batch, context, out),
             _ => self.answer(batch, context, out),
         }
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.left.uncommitted_bytes()
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {

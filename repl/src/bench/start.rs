@@ -43,14 +43,18 @@ pub async fn run(dir: &Path) -> Result<Value> {
     let acknowledged = started.elapsed();
     tokio::time::sleep(IDLE).await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap_or(0)))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    let rss_kib: f64 = rss.trim().trim_end_matches(" kB").trim().parse().unwrap_or(0.0);
+    let mib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        round(line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap_or(0.0) / 1024.0, 1)
+    };
     child.kill().await?;
     Ok(json!({
         "engine": format!("weir {}", env!("CARGO_PKG_VERSION")),
         "workload": "start",
         "ready_ms": ready.as_millis(),
         "first_acknowledged_ms": acknowledged.as_millis(),
-        "idle_rss_mib": round(rss_kib / 1024.0, 1),
+        "idle_rss_mib": mib("VmRSS:"),
+        // Without the pages of the binary, which the kernel maps as it likes and takes back when memory is short.
+        "idle_anonymous_mib": mib("RssAnon:"),
     }))
 }

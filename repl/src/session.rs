@@ -17,9 +17,11 @@ use crate::session::script::Place;
 pub mod classify;
 pub mod commands;
 pub mod pager;
+pub mod programs;
 pub mod query;
 pub mod script;
 pub mod strings;
+pub mod watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputForm {
@@ -63,6 +65,8 @@ pub struct Session {
     pub overflow: Overflow,
     /// Shows long results, in an interactive shell only.
     pub pager: Option<Pager>,
+    /// The statement that ran last, which `\watch` repeats.
+    pub(crate) last_statement: Option<String>,
     /// The scripts being run, the innermost last.
     pub(crate) places: Vec<Place>,
 }
@@ -82,6 +86,7 @@ impl Session {
             column_chars: None,
             overflow: Overflow::Cut,
             pager: None,
+            last_statement: None,
             places: Vec::new(),
         }
     }

@@ -19,6 +19,8 @@ pub const CTRL_C: &str = "\x03";
 pub const CTRL_D: &str = "\x04";
 pub const CTRL_R: &str = "\x12";
 pub const ENTER: &str = "\r";
+pub const BACKSPACE: &str = "\x7f";
+pub const HOME: &str = "\x1b[H";
 pub const TAB: &str = "\t";
 pub const UP: &str = "\x1b[A";
 
@@ -55,8 +57,11 @@ impl Terminal {
             .env("TERM", "xterm-256color")
             .env("SHELL", "/bin/sh")
             .env_remove("NO_COLOR")
-            .env_remove("PAGER")
+            // Without a pager, unless a test names one.
+            .env("PAGER", "")
             .env_remove("WEIR_PAGER")
+            .env_remove("VISUAL")
+            .env_remove("EDITOR")
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

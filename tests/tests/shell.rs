@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 use weir_tests::server::ServerProcess;
-use weir_tests::terminal::{COLUMNS, CTRL_C, CTRL_D, CTRL_R, ENTER, TAB, Terminal, UP};
+use weir_tests::terminal::{BACKSPACE, COLUMNS, CTRL_C, CTRL_D, CTRL_R, ENTER, HOME, TAB, Terminal, UP};
 
 const CLICKS: &str = "CREATE STREAM clicks (user STRING KEY, page STRING, ms INT) WITH (KAFKA_TOPIC='clicks', PARTITIONS=1, VALUE_FORMAT='JSON');";
 
@@ -312,6 +312,89 @@ fn what_is_typed_ahead_is_not_lost() -> Result<()> {
 }
 
 #[test]
+fn lines_that_go_on_begin_with_a_mark() -> Result<()> {
+    let (folder, server) = server()?;
+    let mut terminal = shell(&server, folder.path())?;
+    terminal.enter("SHOW")?;
+    terminal.expect("\n   -> ")?;
+    // Home stops behind the mark, and Backspace takes the whole mark.
+    terminal.send(&format!("EAMS{HOME}STR"))?;
+    terminal.expect("   -> STREAMS")?;
+    terminal.send(&format!("{HOME}{BACKSPACE} "))?;
+    terminal.expect("SHOW STREAMS")?;
+    terminal.send(&format!("\x05;{ENTER}"))?;
+    terminal.expect("Stream Name")?;
+    terminal.expect(PROMPT)?;
+    terminal.enter("DEFINE text = 'two")?;
+    terminal.expect("\n   -> ")?;
+    terminal.enter("lines';")?;
+    terminal.expect("lines';")?;
+    terminal.expect(PROMPT)?;
+    terminal.ask("SHOW VARIABLES;", "two⏎lines")?;
+    let history = fs::read_to_string(folder.path().join(".weir_history"))?;
+    assert!(history.contains("SHOW STREAMS;\n") && history.contains("'two\\nlines';\n"), "{history}");
+    let variables = [("NO_COLOR", "1")];
+    let mut plain = Terminal::start_with(&["--server", &server.http], folder.path(), &variables)?;
+    plain.expect(PROMPT)?;
+    plain.enter("SHOW")?;
+    plain.expect("\n   -> ")?;
+    plain.enter("TABLES;")?;
+    plain.expect("Table Name")?;
+    Ok(())
+}
+
+#[test]
+fn statements_are_edited_repeated_and_explained() -> Result<()> {
+    let (folder, server) = server()?;
+    let editor = "sed -i s/STREAMS/TOPICS/";
+    let variables = [("VISUAL", editor), ("EDITOR", "false")];
+    let mut terminal = Terminal::start_with(&["--server", &server.http], folder.path(), &variables)?;
+    terminal.expect(PROMPT)?;
+    terminal.ask("SHOW STREAMS;", "Stream Name")?;
+    terminal.expect(PROMPT)?;
+    // What the editor saves stands at the prompt.
+    terminal.ask(r"\e", "SHOW TOPICS;")?;
+    terminal.send(ENTER)?;
+    terminal.expect("Kafka Topic")?;
+    terminal.expect(PROMPT)?;
+    terminal.ask(r"\watch 0.1 3", "(every 0.1 s)")?;
+    for _ in 0..2 {
+        terminal.expect("Kafka Topic")?;
+        terminal.expect("(every 0.1 s)")?;
+    }
+    terminal.expect(PROMPT)?;
+    terminal.ask(r"SHOW QUERIES; \watch 60", "(every 60 s)")?;
+    terminal.send(CTRL_C)?;
+    terminal.expect(PROMPT)?;
+    terminal.ask(CLICKS, "Stream created")?;
+    terminal.ask(r"\watch", "repeats the statement before it")?;
+    terminal.ask(r"\watch x", "expected \\watch [SECONDS [TIMES]]")?;
+    terminal.ask(r"\h create type", "CREATE TYPE [IF NOT EXISTS] name AS type;")?;
+    terminal.ask(r"\h nothing", "no statement is called \"NOTHING\"")?;
+    terminal.ask(r"\! echo one two", "one two")?;
+    terminal.ask(r"\! exit 3", "the command ended with code 3")?;
+    terminal.ask(r"\conninfo", &server.http)?;
+    terminal.expect(PROMPT)?;
+    terminal.send(&format!(r"\d cli{TAB};{ENTER}"))?;
+    terminal.expect("STRING (key)")?;
+    terminal.send(&format!(r"\h alter sy{TAB}"))?;
+    terminal.expect(r"\h alter system")?;
+    Ok(())
+}
+
+#[test]
+fn an_editor_that_fails_changes_nothing() -> Result<()> {
+    let (folder, server) = server()?;
+    let variables = [("EDITOR", "false")];
+    let mut terminal = Terminal::start_with(&["--server", &server.http], folder.path(), &variables)?;
+    terminal.expect(PROMPT)?;
+    terminal.ask("SHOW STREAMS;", "Stream Name")?;
+    terminal.ask(r"\e", "the editor \"false\" ended with code 1")?;
+    terminal.ask("SHOW TABLES;", "Table Name")?;
+    Ok(())
+}
+
+#[test]
 fn long_results_go_through_the_pager_of_the_environment() -> Result<()> {
     let (folder, server) = server()?;
     let variables = [("PAGER", "sed s/^/paged:/")];
@@ -322,5 +405,10 @@ fn long_results_go_through_the_pager_of_the_environment() -> Result<()> {
     terminal.ask("SHOW STREAMS;", "Stream Name")?;
     terminal.expect(PROMPT)?;
     assert!(!terminal.plain().contains("paged:│ KSQL_PROCESSING_LOG"), "a short result is printed");
+    terminal.ask("SET CLI PAGER OFF;", PROMPT)?;
+    terminal.ask("SHOW FUNCTIONS;", "\n│ ABS")?;
+    terminal.expect(PROMPT)?;
+    terminal.ask("SET CLI PAGER ON;", PROMPT)?;
+    terminal.ask("SHOW FUNCTIONS;", "paged:│ ABS")?;
     Ok(())
 }

@@ -11,9 +11,12 @@ use crate::input::helper::joined;
 use crate::input::names::Names;
 use crate::render::line;
 use crate::session::pager::Pager;
+use crate::session::programs::edit;
 use crate::session::{Outcome, Session};
 
 const PROMPT: &str = "weir> ";
+/// Opens the last statement in an editor; what is saved stands at the next prompt.
+const EDIT: &str = "\\e";
 /// 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -70,10 +73,12 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
             return ExitCode::from(1);
         }
     };
+    let mut initial = String::new();
     loop {
         names.refresh(&session.client).await;
+        let begun = std::mem::take(&mut initial);
         // The editor blocks its thread; the runtime's other threads serve the embedded node meanwhile.
-        let input = tokio::task::block_in_place(|| editor.read(PROMPT));
+        let input = tokio::task::block_in_place(|| editor.read(PROMPT, &begun));
         let text = match input {
             Ok(Input::Text(text)) => text,
             Ok(Input::Cancelled) => continue,
@@ -83,6 +88,14 @@ pub async fn run_interactive(mut session: Session, banner: &str) -> ExitCode {
                 return ExitCode::from(1);
             }
         };
+        if text.trim() == EDIT {
+            let last = editor.last_statements().unwrap_or_default();
+            match tokio::task::block_in_place(|| edit(last)) {
+                Ok(edited) => initial = edited,
+                Err(error) => session.show_error(&error),
+            }
+            continue;
+        }
         if run_input(&mut session, &editor, &text).await == Outcome::Exit {
             return ExitCode::SUCCESS;
         }

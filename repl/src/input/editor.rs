@@ -1,12 +1,16 @@
 //! The line editor: multi-line statements as one history entry, kept across sessions.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::{FileHistory, History};
-use rustyline::{CompletionType, Config, EditMode, Editor};
+use rustyline::{
+    ColorMode, CompletionType, Config, EditMode, Editor, EventHandler, KeyCode, KeyEvent, Modifiers,
+};
 
-use crate::input::helper::SqlHelper;
+use crate::input::continuation::{Backspace, Enter, Home, without_fillers};
+use crate::input::helper::{SqlHelper, is_command};
 use crate::input::names::Names;
 
 const HISTORY_ENTRIES_MAX: usize = 10_000;
@@ -39,9 +43,16 @@ impl SqlEditor {
             .completion_type(CompletionType::List)
             .edit_mode(if vi { EditMode::Vi } else { EditMode::Emacs })
             .bracketed_paste(true)
+            // The helper draws continuation marks also where there are no colours.
+            .color_mode(if std::io::stdout().is_terminal() { ColorMode::Forced } else { ColorMode::Disabled })
             .build();
         let mut editor = Editor::with_config(config)?;
         editor.set_helper(Some(SqlHelper::new(names, colour)));
+        let key = |code| KeyEvent(code, Modifiers::NONE);
+        editor.bind_sequence(key(KeyCode::Enter), EventHandler::Conditional(Box::new(Enter)));
+        editor.bind_sequence(key(KeyCode::Backspace), EventHandler::Conditional(Box::new(Backspace)));
+        editor.bind_sequence(key(KeyCode::Home), EventHandler::Conditional(Box::new(Home)));
+        editor.bind_sequence(KeyEvent::ctrl('A'), EventHandler::Conditional(Box::new(Home)));
         if let Some(file) = &history_file {
             // A first session has no file yet.
             let _ = editor.load_history(file);
@@ -49,10 +60,12 @@ impl SqlEditor {
         Ok(SqlEditor { editor, history_file })
     }
 
-    /// Reads one input: a command, or lines up to the semicolon that completes the last statement.
-    pub fn read(&mut self, prompt: &str) -> rustyline::Result<Input> {
-        match self.editor.readline(prompt) {
+    /// Reads one input: a command, or lines up to the semicolon that completes the last statement. `initial` stands
+    /// there already, for editing.
+    pub fn read(&mut self, prompt: &str, initial: &str) -> rustyline::Result<Input> {
+        match self.editor.readline_with_initial(prompt, (initial, "")) {
             Ok(text) => {
+                let text = without_fillers(&text);
                 if !text.trim().is_empty() {
                     self.editor.add_history_entry(text.as_str())?;
                     if let Some(file) = &self.history_file {
@@ -66,6 +79,12 @@ impl SqlEditor {
             Err(ReadlineError::Eof) => Ok(Input::End),
             Err(error) => Err(error),
         }
+    }
+
+    /// The newest entry of statements.
+    pub fn last_statements(&self) -> Option<&str> {
+        let is_statements = |entry: &&String| !is_command(entry);
+        self.editor.history().iter().rev().find(is_statements).map(String::as_str)
     }
 
     /// The newest entries with their numbers, oldest first.

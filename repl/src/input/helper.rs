@@ -12,6 +12,7 @@ use rustyline::{Context, Helper};
 use weir_sql::dialect;
 use weir_sql::parser::split::{Open, split_statements};
 
+use crate::input::continuation::{blanks_for_fillers, draw, without_fillers};
 use crate::input::names::Names;
 use crate::input::slot::{open_string, slot};
 
@@ -72,20 +73,38 @@ pub fn joined(input: &str) -> String {
     out
 }
 
+/// What Enter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It runs the input.
+    Ready,
+    /// It opens a new line.
+    GoesOn,
+}
+
+/// Whether an input is a command, or statements of which the last is complete.
+pub fn readiness(input: &str) -> Readiness {
+    if input.ends_with('\\') && !input.trim_start().starts_with('\\') {
+        return Readiness::GoesOn;
+    }
+    if input.trim().is_empty() || is_command(input) {
+        return Readiness::Ready;
+    }
+    let script = split_statements(input);
+    // `SHOW QUERIES; \watch`
+    let ends_with_command = script.rest.is_some_and(|rest| is_command(rest.text));
+    match script.open {
+        Open::Nothing => Readiness::Ready,
+        Open::Statement if ends_with_command => Readiness::Ready,
+        Open::Statement | Open::String | Open::QuotedName | Open::BlockComment => Readiness::GoesOn,
+    }
+}
+
 impl Validator for SqlHelper {
     fn validate(&self, context: &mut ValidationContext<'_>) -> Result<ValidationResult, ReadlineError> {
-        let input = context.input();
-        if input.ends_with('\\') && !input.trim_start().starts_with('\\') {
-            return Ok(ValidationResult::Incomplete);
-        }
-        if input.trim().is_empty() || is_command(input) {
-            return Ok(ValidationResult::Valid(None));
-        }
-        Ok(match split_statements(input).open {
-            Open::Nothing => ValidationResult::Valid(None),
-            Open::Statement | Open::String | Open::QuotedName | Open::BlockComment => {
-                ValidationResult::Incomplete
-            }
+        Ok(match readiness(&without_fillers(context.input())) {
+            Readiness::Ready => ValidationResult::Valid(None),
+            Readiness::GoesOn => ValidationResult::Incomplete,
         })
     }
 }
@@ -99,6 +118,8 @@ impl Completer for SqlHelper {
         pos: usize,
         _context: &Context<'_>,
     ) -> Result<(usize, Vec<String>), ReadlineError> {
+        let line = blanks_for_fillers(line);
+        let line = line.as_str();
         if let Some(start) = open_string(&line[..pos]) {
             let (before, prefix) = (&line[..start], &line[start..pos]);
             return Ok((start, self.names.candidates(slot(before), before, prefix)));
@@ -135,7 +156,7 @@ fn word_start(line: &str, pos: usize) -> usize {
 
 impl Highlighter for SqlHelper {
     fn highlight<'l>(&self, line: &'l str, _pos: usize) -> Cow<'l, str> {
-        if self.colour { Cow::Owned(colour(line)) } else { Cow::Borrowed(line) }
+        Cow::Owned(draw(&if self.colour { colour(line) } else { line.to_owned() }))
     }
 
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _default: bool) -> Cow<'b, str> {

@@ -10,6 +10,7 @@ use weir_sql::format::Format;
 
 use crate::client::{RequestContext, ServerClient};
 use crate::input::slot::Slot;
+use crate::input::syntax;
 
 /// A prompt waits this long for new names; later ones are there for the next.
 const PROMPT_WAITS: Duration = Duration::from_millis(200);
@@ -90,6 +91,8 @@ impl Names {
                 Slot::Table => spelled_like(typed, &names.tables),
                 Slot::Function => spelled_like(typed, &names.functions),
                 Slot::Query => [names.queries.clone(), words(&["ALL"])].concat(),
+                Slot::Explained => [names.queries.clone(), words(&["SELECT"])].concat(),
+                Slot::StatementName => spelled_like(typed, &statement_names(before)),
                 Slot::Words(known) => words(known),
                 Slot::Property => words(&PROPERTIES),
                 Slot::Format => Format::BUILT_IN.map(|format| format.name().to_owned()).to_vec(),
@@ -157,6 +160,13 @@ impl Names {
         // The answer is taken whenever it comes.
         let _ = tokio::time::timeout(PROMPT_WAITS, asking).await;
     }
+}
+
+/// What goes on in the names of statements after `\h` and the words in `before`.
+fn statement_names(before: &str) -> Vec<String> {
+    let words: Vec<&str> = before.split_whitespace().skip_while(|word| *word != "\\h").skip(1).collect();
+    let typed: String = words.iter().map(|word| format!("{} ", word.to_ascii_uppercase())).collect();
+    syntax::names().filter_map(|name| name.strip_prefix(&typed)).map(str::to_owned).collect()
 }
 
 async fn ask(client: &ServerClient) -> Option<ServerNames> {
@@ -267,5 +277,9 @@ mod tests {
         assert_eq!(names.candidates(Slot::Words(&["STREAMS", "TABLES"]), "show ", "s"), ["streams"]);
         assert!(names.candidates(Slot::Format, "", "J").contains(&"JSON".to_owned()));
         assert!(names.candidates(Slot::Any, "SELECT ", "").is_empty());
+        assert_eq!(names.candidates(Slot::Explained, "EXPLAIN ", "C"), ["CTAS_COUNTS_1"]);
+        assert_eq!(names.candidates(Slot::StatementName, "\\h ", "TERM"), ["TERMINATE"]);
+        let created = names.candidates(Slot::StatementName, "\\h create ", "st");
+        assert_eq!(created, ["stream", "stream as select"]);
     }
 }

@@ -16,6 +16,10 @@ pub enum Slot {
     Topic,
     /// The id of a query, or ALL.
     Query,
+    /// The id of a query, or the first word of one.
+    Explained,
+    /// The name of a statement, after `\h`.
+    StatementName,
     /// Keywords of which one follows.
     Words(&'static [&'static str]),
     /// The name of a property in WITH.
@@ -100,7 +104,20 @@ fn scan(text: &str) -> (Open, usize) {
     (Open::Code, statement_at)
 }
 
+/// The slot after a command of the shell, `command` without its backslash.
+fn command_slot(command: &str) -> Slot {
+    let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, "-"));
+    match (word, rest.trim()) {
+        ("d" | "d+", "") => Slot::Source,
+        ("h", rest) if rest != "-" => Slot::StatementName,
+        _ => Slot::Nothing,
+    }
+}
+
 fn code_slot(statement: &str) -> Slot {
+    if let Some(command) = statement.trim_start().strip_prefix('\\') {
+        return command_slot(command);
+    }
     let words: Vec<String> = code_words(statement).iter().map(|word| word.to_ascii_uppercase()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let last = statement.trim_end().chars().last();
@@ -124,6 +141,7 @@ fn code_slot(statement: &str) -> Slot {
             Slot::Words(&["DELETE TOPIC"])
         }
         ["TERMINATE" | "PAUSE" | "RESUME"] => Slot::Query,
+        ["EXPLAIN"] => Slot::Explained,
         ["DESCRIBE", "FUNCTION"] => Slot::Function,
         ["DESCRIBE"] => Slot::Described,
         [.., "FROM" | "JOIN"] | ["INSERT", "INTO"] => Slot::Source,
@@ -179,6 +197,13 @@ mod tests {
             ("SHOW TABLES; DROP STREAM ", Slot::Stream),
             ("DROP TABLE IF EXISTS ", Slot::Table),
             ("TERMINATE ", Slot::Query),
+            ("EXPLAIN ", Slot::Explained),
+            ("\\d ", Slot::Source),
+            ("SHOW QUERIES; \\d+ ", Slot::Source),
+            ("\\d clicks ", Slot::Nothing),
+            ("\\h CREATE ", Slot::StatementName),
+            ("\\", Slot::Nothing),
+            ("\\i ", Slot::Nothing),
             ("SHOW ", Slot::Words(SHOWN)),
             ("DESCRIBE FUNCTION ", Slot::Function),
             ("DESCRIBE ", Slot::Described),

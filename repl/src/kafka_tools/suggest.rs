@@ -1,5 +1,7 @@
 //! "Did you mean".
 
+use weir_sql::suggest::distance;
+
 /// Edits at which another name is none that was meant.
 const EDITS_MAX: usize = 3;
 
@@ -15,22 +17,6 @@ pub fn did_you_mean<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -
     nearest.map(|(_, name)| format!("; did you mean \"{name}\"?")).unwrap_or_default()
 }
 
-/// Characters to insert, delete or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +29,5 @@ mod tests {
         assert_eq!(did_you_mean("dura", names), "; did you mean \"durability\"?");
         assert_eq!(did_you_mean("zookeeper", names), "");
         assert_eq!(did_you_mean("", names), "");
-        assert_eq!((distance("kitten", "sitting"), distance("", "ab")), (3, 2));
     }
 }

@@ -8,9 +8,11 @@ use serde_json::Value;
 use weir_server::statement::properties::without_effect;
 
 use crate::client::{ClientError, RequestContext};
+use crate::input::syntax;
 use crate::render::line;
 use crate::render::table::{Overflow, table};
 use crate::session::classify::LocalCommand;
+use crate::session::pager::Pager;
 use crate::session::strings::quoted;
 use crate::session::{Outcome, OutputForm, Session};
 
@@ -20,12 +22,17 @@ const HELP: &str = r#"Statements end with ; and may span lines. Beside SQL:
   \dq \df \l    queries, functions, topics
   \x            rows one column a line
   \timing       show times
+  \watch [S]    run the last statement again every S seconds (2)
+  \h [NAME]     the form of a statement
+  \e            edit the last statement in VISUAL or EDITOR
+  \! COMMAND    run a command of the system
   \i FILE       run a script (also: RUN SCRIPT 'FILE')
   \o [FILE]     copy commands and output to a file (also: SPOOL FILE | OFF)
   \c [URL]      show or change the server (also: SERVER)
   \q            leave (also: EXIT, Ctrl-D)
   OUTPUT [TABULAR|JSON|NDJSON|CSV|MARKDOWN]
   SET CLI WRAP ON|OFF, SET CLI COLUMN-WIDTH N     wide values; 0 is by the data
+  SET CLI PAGER ON|OFF     long results through WEIR_PAGER, PAGER or less
   DEFINE NAME = 'VALUE'; SHOW VARIABLES; SET 'PROPERTY' = 'VALUE'; UNSET
   VERSION, CLEAR, HISTORY, HELP
 Tab completes, Ctrl-R searches the history, Ctrl-C stops a query or a line."#;
@@ -106,6 +113,9 @@ impl Session {
     pub async fn run_command(&mut self, line: &str) -> Option<Outcome> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let (word, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(w, r)| (w, r.trim()));
+        if let Some(command) = line.strip_prefix("\\!") {
+            return Some(self.run_program(command.trim()));
+        }
         let sql = match (word.to_ascii_lowercase().as_str(), rest) {
             ("exit" | "quit" | "\\q" | ".exit" | ".quit", "") => return Some(Outcome::Exit),
             ("help" | "\\?" | ".help", "") => return Some(self.say(HELP)),
@@ -151,6 +161,20 @@ impl Session {
             ("\\i" | ".read", file) if !file.is_empty() => {
                 return Some(Box::pin(self.run_script(Path::new(file.trim_matches('\'')))).await);
             }
+            ("\\watch", arguments) => return Some(Box::pin(self.watch(arguments)).await),
+            ("\\h", words) => {
+                return Some(match syntax::help(words) {
+                    Ok(text) => self.say(&text),
+                    Err(message) => {
+                        self.show_error(&usage_error(message));
+                        Outcome::Failed
+                    }
+                });
+            }
+            ("\\e", _) => {
+                self.show_error(&usage_error("\\e stands alone at the prompt".to_owned()));
+                return Some(Outcome::Failed);
+            }
             ("\\d", "") => "SHOW STREAMS; SHOW TABLES;".to_owned(),
             ("\\d", name) => format!("DESCRIBE {name};"),
             ("\\d+", "") => "SHOW STREAMS EXTENDED; SHOW TABLES EXTENDED;".to_owned(),
@@ -186,11 +210,22 @@ impl Session {
         match words.as_slice() {
             ["CLI", "WRAP", "ON"] => self.overflow = Overflow::Wrap,
             ["CLI", "WRAP", "OFF"] => self.overflow = Overflow::Cut,
+            // A pipe gets results as they are.
+            ["CLI", "PAGER", "ON"] if !std::io::stdout().is_terminal() => {}
+            ["CLI", "PAGER", "ON"] => {
+                self.pager = Pager::of_environment();
+                if self.pager.is_none() {
+                    let message = "there is no pager: WEIR_PAGER or PAGER is empty, or less is not installed";
+                    self.show_error(&usage_error(message.to_owned()));
+                    return Outcome::Failed;
+                }
+            }
+            ["CLI", "PAGER", "OFF"] => self.pager = None,
             ["CLI", "COLUMN-WIDTH", width] if width.parse::<usize>().is_ok() => {
                 self.column_chars = width.parse().ok().filter(|width| *width > 0);
             }
             _ => {
-                let error = usage("SET CLI WRAP ON|OFF or SET CLI COLUMN-WIDTH n");
+                let error = usage("SET CLI WRAP ON|OFF, SET CLI COLUMN-WIDTH n or SET CLI PAGER ON|OFF");
                 self.show_error(&error);
                 return Outcome::Failed;
             }
@@ -267,7 +302,7 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-fn usage(form: &str) -> ClientError {
+pub(crate) fn usage(form: &str) -> ClientError {
     usage_error(format!("expected {form}"))
 }
 

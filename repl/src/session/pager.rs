@@ -1,10 +1,12 @@
-//! Long results of an interactive shell go through the pager of the environment.
+//! Long results of an interactive shell go through a pager.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// Lines that fit any terminal; pagers such as `less -F` show what fits the actual one at once.
 const LINES_MIN: usize = 20;
+
+const LESS: &str = "less";
 
 /// Exit codes of a shell whose command cannot be run.
 const NOT_EXECUTABLE: i32 = 126;
@@ -15,11 +17,21 @@ const NOT_FOUND: i32 = 127;
 pub struct Pager(String);
 
 impl Pager {
-    /// `WEIR_PAGER`, else `PAGER`; None where neither is set, or the first of them is empty.
+    /// `WEIR_PAGER`, else `PAGER`, else less. None if the first of the variables that is set is empty, or if there is
+    /// no less.
     pub fn of_environment() -> Option<Pager> {
-        let variable = |name| std::env::var(name).ok();
-        let command = variable("WEIR_PAGER").or_else(|| variable("PAGER"))?;
-        (!command.trim().is_empty()).then_some(Pager(command))
+        Pager::choose(|name| std::env::var(name).ok())
+    }
+
+    fn choose(variable: impl Fn(&str) -> Option<String>) -> Option<Pager> {
+        match variable("WEIR_PAGER").or_else(|| variable("PAGER")) {
+            Some(command) => (!command.trim().is_empty()).then_some(Pager(command)),
+            None => {
+                let path = variable("PATH")?;
+                let is_there = std::env::split_paths(&path).any(|folder| folder.join(LESS).is_file());
+                is_there.then(|| Pager(LESS.to_owned()))
+            }
+        }
     }
 
     /// Shows a text that is long. False: it is short, or the pager cannot be run.
@@ -45,6 +57,24 @@ impl Pager {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pager_is_that_of_the_environment_or_less() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_string_lossy().into_owned();
+        let choose = |given: &[(&str, &str)]| {
+            let given: Vec<(&str, &str)> = [given, &[("PATH", &path)]].concat();
+            let find = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            Pager::choose(find).map(|pager| pager.0)
+        };
+        assert_eq!(choose(&[]), None);
+        std::fs::write(folder.path().join(LESS), "").expect("written");
+        assert_eq!(choose(&[]).as_deref(), Some("less"));
+        assert_eq!(choose(&[("PAGER", "more")]).as_deref(), Some("more"));
+        assert_eq!(choose(&[("PAGER", "more"), ("WEIR_PAGER", "cat")]).as_deref(), Some("cat"));
+        assert_eq!(choose(&[("PAGER", "more"), ("WEIR_PAGER", "")]), None);
+        assert_eq!(choose(&[("PAGER", " ")]), None);
+    }
 
     #[test]
     fn a_pager_that_cannot_be_run_shows_nothing() {

@@ -85,6 +85,7 @@ impl Session {
                     }
                 }
                 let end = if fragment.text.ends_with(';') { "" } else { ";" };
+                self.last_statement = Some(format!("{}{end}", fragment.text));
                 let placed = format!("{}{end}", placed(before, fragment.text));
                 match Box::pin(self.run_statement(fragment.text, &placed)).await {
                     Outcome::Done => {}
@@ -108,7 +109,8 @@ fn blanks_like(before: &str) -> String {
     format!("{}{}", "\n".repeat(lines), " ".repeat(last.chars().count()))
 }
 
-fn read_script(path: &Path) -> io::Result<String> {
+/// Reads a file that is not too large.
+pub(crate) fn read_script(path: &Path) -> io::Result<String> {
     let bytes = fs::metadata(path)?.len();
     if bytes > SCRIPT_BYTES_MAX {
         return Err(io::Error::other(format!("it has {bytes} bytes, {SCRIPT_BYTES_MAX} are the limit")));

@@ -3,12 +3,16 @@
 use serde_json::Value;
 
 use crate::render::rows::json_object;
-use crate::render::table::{Grid, TableStyle, grid_table, table};
+use crate::render::table::{Grid, TableStyle, cut, grid_table, table};
+
+/// Failed queries that a list of queries names once more.
+const FAILED_SHOWN_MAX: usize = 5;
 
 /// An entity as people read it.
 pub fn render(entity: &Value, style: TableStyle) -> String {
     let kind = entity["@type"].as_str().unwrap_or_default();
     let mut out = match (grid(entity), kind) {
+        (Some(grid), "queries") => grid_table(&grid, style) + &causes_hint(&entity["queries"]),
         (Some(grid), _) => grid_table(&grid, style),
         (None, "currentStatus") => current_status(entity),
         (None, "sourceDescription") => source_description(&entity["sourceDescription"], style),
@@ -192,6 +196,21 @@ fn queries(items: &Value) -> Grid {
     Grid { header: header.map(str::to_owned).to_vec(), rows, kept: &[0, 2] }
 }
 
+/// How the causes of failures are shown, if queries have failed.
+fn causes_hint(queries: &Value) -> String {
+    let has_failed =
+        |q: &&Value| q["state"] == "ERROR" || q["statusCount"].get("ERROR").is_some_and(|n| *n != 0);
+    let failed: Vec<String> = queries
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(has_failed)
+        .map(|q| format!("\nEXPLAIN {}; shows why it failed.", text(&q["id"])))
+        .take(FAILED_SHOWN_MAX)
+        .collect();
+    failed.concat()
+}
+
 fn topics(items: &Value) -> Grid {
     let extended: &[(&str, &str)] = match items[0]["consumerCount"].is_number() {
         true => &[("Consumers", "consumerCount"), ("Consumer Groups", "consumerGroupCount")],
@@ -300,7 +319,15 @@ fn source_description(d: &Value, style: TableStyle) -> String {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|q| format!("  {} ({}): {}", text(&q["id"]), text(&q["state"]), text(&q["queryString"])))
+            .map(|q| {
+                let query = text(&q["queryString"]).replace('\n', " ");
+                let line = format!("  {} ({}): {query}", text(&q["id"]), text(&q["state"]));
+                // A line a query, so that the columns stay on the screen. EXTENDED shows all of it.
+                match style.line_chars_max.filter(|_| d["extended"] != true) {
+                    Some(chars) => cut(&line, chars),
+                    None => line,
+                }
+            })
             .collect();
         if !list.is_empty() {
             out.push_str(&format!("\n\n{title}:\n{}", list.join("\n")));
@@ -463,6 +490,27 @@ mod tests {
         );
         let objects = super::objects(&described).expect("rows");
         assert_eq!(objects, [r#"{"field":"ID","type":"INTEGER (key)"}"#]);
+    }
+
+    #[test]
+    fn queries_of_a_description_take_a_line_each() {
+        let query =
+            json!({"id": "CSAS_X_1", "state": "RUNNING", "queryString": "CREATE STREAM x AS\nSELECT *"});
+        let described = |extended: bool| {
+            json!({"@type": "sourceDescription", "sourceDescription": {"name": "S", "type": "STREAM",
+                "fields": [], "extended": extended, "readQueries": [query]}})
+        };
+        let style = TableStyle { line_chars_max: Some(41), ..TableStyle::plain() };
+        assert!(render(&described(false), style).ends_with("\n  CSAS_X_1 (RUNNING): CREATE STREAM x AS…"));
+        assert!(render(&described(true), style).contains("CREATE STREAM x AS SELECT *"));
+    }
+
+    #[test]
+    fn failed_queries_are_named_with_the_statement_that_explains_them() {
+        let query = |id: &str, state: &str| json!({"id": id, "state": state, "statusCount": {state: 1}});
+        let list = json!({"@type": "queries", "queries": [query("A_1", "ERROR"), query("B_2", "RUNNING")]});
+        let text = render(&list, TableStyle::plain());
+        assert!(text.ends_with("\nEXPLAIN A_1; shows why it failed."), "{text}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod produce_read;
 pub mod produce_send;
 pub mod progress;
 pub mod scripts;
+pub mod sources;
 pub mod suggest;
 pub mod topic;
 pub mod user;

@@ -70,6 +70,24 @@ fn topics_are_made_shown_changed_and_deleted() -> Result<()> {
 }
 
 #[test]
+fn deleting_a_topic_names_the_streams_and_tables_over_it() -> Result<()> {
+    let node = ToolNode::start()?;
+    let sql = "CREATE STREAM dropped (a INT) WITH (KAFKA_TOPIC='emoji', PARTITIONS=1, VALUE_FORMAT='JSON');
+        CREATE STREAM emoji (a INT) WITH (KAFKA_TOPIC='emoji', VALUE_FORMAT='JSON');
+        CREATE TABLE faces (a INT PRIMARY KEY) WITH (KAFKA_TOPIC='emoji', VALUE_FORMAT='JSON');
+        DROP STREAM dropped;";
+    node.weir(&["--server", &node.server.http, "-e", sql])?;
+    node.weir(&["topic", "create", "free", "-p", "1"])?;
+    let deleted = node.run(&["topic", "delete", "free", "emoji"], "")?;
+    assert_eq!(deleted.code, Some(0), "{}", deleted.err);
+    let warnings: Vec<&str> = deleted.err.lines().filter(|line| line.starts_with("Warning: ")).collect();
+    let expected =
+        "Warning: topic emoji was that of stream EMOJI and table FACES: DROP it, or create the topic again";
+    assert_eq!(warnings, [expected]);
+    Ok(())
+}
+
+#[test]
 fn records_travel_with_keys_headers_codecs_and_tombstones() -> Result<()> {
     let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "-p", "3"])?;

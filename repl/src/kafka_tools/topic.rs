@@ -19,6 +19,8 @@ use crate::kafka_tools::error::{Result, ToolError, check};
 use crate::kafka_tools::names::{Names, Topic};
 use crate::kafka_tools::offsets::{Bounds, bounds};
 use crate::kafka_tools::output::OutputArgs;
+use crate::kafka_tools::sources::sources_by_topic;
+use crate::render::line;
 
 const TOPIC_RESOURCE: i8 = 2;
 /// `config_source` of a setting made for the topic.
@@ -270,9 +272,18 @@ async fn delete(
     names: &Names<Topic>,
     if_exists: bool,
 ) -> Result<()> {
+    let sources = sources_by_topic(connection).await;
     for name in names.all() {
         match connection.admin.delete_topics(&[name]).await {
-            Ok(()) => output.say(&format!("Deleted topic {name}")),
+            Ok(()) => {
+                output.say(&format!("Deleted topic {name}"));
+                if let Some(over) = sources.get(name) {
+                    line::err(format_args!(
+                        "Warning: topic {name} was that of {}: DROP it, or create the topic again",
+                        over.join(" and ")
+                    ));
+                }
+            }
             Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
                 if !if_exists {
                     return Err(ToolError::NoTopic { topic: name.clone() });

@@ -107,7 +107,7 @@ async fn run_command(cli: Cli) -> ExitCode {
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::Config(args)) => config::run(args),
         Some(Command::Aliases(args)) => aliases::run(&args),
-        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args).await,
         Some(Command::Demo(args)) => exit_code(demo::run(args).await.map_err(|e| format!("{e:#}"))),
         Some(Command::Bench(args)) => exit_code(bench::run(args).await.map_err(|e| format!("{e:#}"))),
         Some(Command::Test(args)) => test::run(&args),

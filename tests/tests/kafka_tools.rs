@@ -88,6 +88,41 @@ fn deleting_a_topic_names_the_streams_and_tables_over_it() -> Result<()> {
 }
 
 #[test]
+fn bash_completes_the_names_of_topics_and_groups() -> Result<()> {
+    const SCRIPT: &str = r#"
+        source <("$1" completions bash)
+        COMP_LINE=$2 COMP_POINT=${#2}
+        read -ra COMP_WORDS <<< "$COMP_LINE"
+        [[ $COMP_LINE == *" " ]] && COMP_WORDS+=("")
+        COMP_WORDS[0]=$1 COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _weir_with_names "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[*]}""#;
+    let node = ToolNode::start()?;
+    node.weir(&["topic", "create", "clicks", "clients", "orders", "-p", "1"])?;
+    node.weir_with(&["produce", "clicks"], "x\n")?;
+    node.weir(&["consume", "clicks", "-e", "-G", "reports"])?;
+    let complete = |line: &str, brokers: &str| -> Result<String> {
+        let binary = weir_binary();
+        let mut bash = Command::new("bash");
+        bash.args(["-c", SCRIPT, "bash"]).arg(&binary).arg(line).env("WEIR_BROKERS", brokers);
+        let ran = run(&mut bash, "")?;
+        assert_eq!(ran.code, Some(0), "{line}: {}", ran.err);
+        Ok(ran.out.trim().to_owned())
+    };
+    let kafka = node.server.kafka.as_str();
+    assert_eq!(complete("weir topic describe cl", kafka)?, "clicks clients");
+    assert_eq!(complete("weir consume -e clicks ord", kafka)?, "orders");
+    assert_eq!(complete("weir group describe ", kafka)?, "reports");
+    assert_eq!(complete("weir consume clicks --group=rep", kafka)?, "reports");
+    let nobody = "127.0.0.1:1";
+    assert_eq!(complete(&format!("weir topic -b {kafka} alter orders clie"), nobody)?, "clients");
+    // What the node does not know, or does not answer, is completed from the command line.
+    assert_eq!(complete("weir topic describe --configs", kafka)?, "--configs");
+    assert!(!complete("weir topic describe cl", nobody)?.contains("clicks"));
+    Ok(())
+}
+
+#[test]
 fn records_travel_with_keys_headers_codecs_and_tombstones() -> Result<()> {
     let node = ToolNode::start()?;
     node.weir(&["topic", "create", "t", "-p", "3"])?;

@@ -11,14 +11,14 @@ use weir_broker::config::BrokerConfig;
 use weir_broker::metadata::topic_config::DEFINITIONS;
 use weir_server::config::NodeConfig;
 use weir_server::https::shown_url;
+use weir_sql::suggest::nearest;
 
 use crate::cli::args::{self, Cli};
 use crate::cli::node_args::NodeArgs;
 use crate::cli::settings::SETTINGS;
-use crate::cli::settings_file::{Defaults, load};
+use crate::cli::settings_file::{Defaults, PREFIX, load};
 use crate::client::connect::{PASSWORD_VARIABLE, TOKEN_VARIABLE};
 use crate::kafka_tools::output::OutputArgs;
-use crate::kafka_tools::suggest::did_you_mean;
 use crate::render::line;
 
 const USAGE: i32 = 2;
@@ -26,6 +26,25 @@ const DEFAULT: &str = "default";
 const OVERRIDE: &str = "--override";
 const CREDENTIALS: &str = "WEIR_CREDENTIALS";
 const MASK: &str = "********";
+const SERVICE_VARIABLE: &str = "WEIR_SERVICE_HOST";
+/// Variables of the shell, and of the test scripts, whose nodes inherit them.
+const OTHER_VARIABLES: [&str; 13] = [
+    "WEIR_BINARY",
+    "WEIR_BOUNCES",
+    "WEIR_CLIENT",
+    "WEIR_CLIENTS",
+    "WEIR_COPIES",
+    "WEIR_DAMAGES",
+    "WEIR_FAILURES",
+    "WEIR_KILLS",
+    "WEIR_PAGER",
+    "WEIR_PYTHON",
+    "WEIR_ROUNDS",
+    "WEIR_SEED",
+    "WEIR_VI",
+];
+const OTHER_PREFIXES: [&str; 5] =
+    ["WEIR_CHURN_", "WEIR_FAILPOINT", "WEIR_FUZZ_", "WEIR_SCALE_", "WEIR_TEST_"];
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -77,8 +96,8 @@ pub fn parse() -> Cli {
     let mut cli = Cli::parse_from(&arguments);
     let Some(node) = node_of(&mut cli) else { return cli };
     let defaults = load(node.config.as_deref(), std::env::vars()).unwrap_or_else(|message| fail(&message));
-    let misspelt = misspelt_variables(&Cli::command(), std::env::vars().map(|(name, _)| name));
-    for warning in defaults.warnings.iter().chain(&misspelt) {
+    let unknown = unknown_variables(&Cli::command(), std::env::vars().map(|(name, _)| name));
+    for warning in defaults.warnings.iter().chain(&unknown) {
         line::err(format_args!("Warning: {warning}"));
     }
     // It has succeeded without them, so whatever fails now is in a file or a variable.
@@ -101,25 +120,35 @@ pub fn parse() -> Cli {
     cli
 }
 
-/// Warnings about variables whose names are nearly those of settings. Others may be anybody's.
-fn misspelt_variables(command: &Command, variables: impl Iterator<Item = String>) -> Vec<String> {
-    let mut known: Vec<String> =
-        [CREDENTIALS, PASSWORD_VARIABLE, TOKEN_VARIABLE].into_iter().map(str::to_owned).collect();
+/// Warnings about variables that look like settings and are none.
+fn unknown_variables(command: &Command, variables: impl Iterator<Item = String>) -> Vec<String> {
+    let others = [CREDENTIALS, PASSWORD_VARIABLE, TOKEN_VARIABLE].into_iter().chain(OTHER_VARIABLES);
+    let mut known: Vec<String> = others.map(str::to_owned).collect();
     let mut commands = vec![command];
     while let Some(command) = commands.pop() {
         let names = command.get_arguments().filter_map(|argument| argument.get_env());
         known.extend(names.map(|name| name.to_string_lossy().into_owned()));
         commands.extend(command.get_subcommands());
     }
-    let warning = |name: String| {
-        // Variables with a section are checked with the files.
-        if !name.starts_with("WEIR_") || name.contains("__") || known.contains(&name) {
-            return None;
-        }
-        let hint = did_you_mean(&name, known.iter().map(String::as_str));
-        (!hint.is_empty()).then(|| format!("{name} is not known{hint}"))
+    let names: Vec<String> = variables.filter(|name| name.starts_with(PREFIX)).collect();
+    // Kubernetes makes these for a service that is called weir.
+    let has_service = names.iter().any(|name| name == SERVICE_VARIABLE);
+    let is_of_service = |name: &String| {
+        has_service
+            && (name.starts_with("WEIR_SERVICE_") || name == "WEIR_PORT" || name.starts_with("WEIR_PORT_"))
     };
-    variables.filter_map(warning).collect()
+    names
+        .into_iter()
+        // Variables with a section are checked with the files.
+        .filter(|name| !name.contains("__") && !known.contains(name) && !is_of_service(name))
+        .filter(|name| !OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|name| {
+            let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+            let meant = nearest(name.trim_start_matches(PREFIX), known);
+            let hint = meant.map(|meant| format!("; did you mean \"{PREFIX}{meant}\"?"));
+            format!("{name} is no setting{}", hint.unwrap_or_default())
+        })
+        .collect()
 }
 
 fn unique(mut names: Vec<&str>) -> Vec<&str> {
@@ -255,16 +284,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_are_nearly_settings_are_reported() {
-        let names = [
-            "WEIR_KAFKA_LISTN",
-            "WEIR_KAFKA_LISTEN",
-            "WEIR_LOG",
-            "WEIR_CREDENTIALS",
-            "WEIR_FAVOURITE",
-            "HOME",
-        ];
-        let warnings = misspelt_variables(&Cli::command(), names.into_iter().map(str::to_owned));
-        assert_eq!(warnings, ["WEIR_KAFKA_LISTN is not known; did you mean \"WEIR_KAFKA_LISTEN\"?"]);
+    fn variables_that_are_no_settings_are_reported() {
+        let warnings =
+            |names: &[&str]| unknown_variables(&Cli::command(), names.iter().map(|name| (*name).to_owned()));
+        let known =
+            ["WEIR_KAFKA_LISTEN", "WEIR_LOG", "WEIR_CREDENTIALS", "WEIR_PASSWORD", "WEIR_NODE__X", "HOME"];
+        assert!(warnings(&known).is_empty(), "{:?}", warnings(&known));
+        assert_eq!(
+            warnings(&["WEIR_KAFKA_LISTN", "WEIR_PORT"]),
+            [
+                "WEIR_KAFKA_LISTN is no setting; did you mean \"WEIR_KAFKA_LISTEN\"?",
+                "WEIR_PORT is no setting"
+            ]
+        );
+        let service = ["WEIR_SERVICE_HOST", "WEIR_SERVICE_PORT", "WEIR_PORT", "WEIR_PORT_9092_TCP"];
+        assert!(warnings(&service).is_empty(), "of Kubernetes: {:?}", warnings(&service));
     }
 }

@@ -20,7 +20,8 @@ const LONGER_UNITS: [(&str, &str, i64); 4] = [
     ("log.roll.hours", "log.roll.ms", 3_600_000),
     ("log.roll.jitter.hours", "log.roll.jitter.ms", 3_600_000),
 ];
-const PREFIX: &str = "WEIR_";
+/// How the variables of settings begin.
+pub(crate) const PREFIX: &str = "WEIR_";
 /// What stands between section and key in the name of a variable.
 const LEVEL: &str = "__";
 

@@ -157,7 +157,7 @@ fn star_lists_former_keys_last_after_partition_by_null() {
 }
 
 /// Statements of other dialects: a part of the message, and a part of the hint.
-const UNSUPPORTED: [(&str, &str, &str); 49] = [
+const UNSUPPORTED: [(&str, &str, &str); 50] = [
     ("DELETE FROM customers WHERE id = 'a';", "DELETE is not supported", "null value"),
     ("UPDATE customers SET name = 'b';", "UPDATE is not supported", "INSERT INTO a table replaces"),
     ("TRUNCATE TABLE customers;", "TRUNCATE is not supported", "DELETE TOPIC"),
@@ -212,6 +212,7 @@ const UNSUPPORTED: [(&str, &str, &str); 49] = [
     ("SELECT * FROM orders, customers;", "A list of sources is not supported", "JOIN … ON"),
     ("SELECT id::STRING FROM orders;", "The operator :: is not supported", "CAST(value AS type)"),
     ("SHOW CREATE TABLE customers;", "SHOW CREATE is not supported", "DESCRIBE"),
+    ("SHOW TABLES LIKE 'cust%';", "A filter of SHOW is not supported", "SHOW lists all"),
     ("SHOW DATABASES;", "SHOW DATABASES is not supported", "SHOW STREAMS"),
     ("SHOW STREMAS;", "Expecting", "Did you mean STREAMS for STREMAS?"),
     ("LIST TABELS;", "Expecting", "Did you mean TABLES for TABELS?"),

@@ -74,6 +74,9 @@ async fn methods_paths_and_types_have_their_statuses() -> Result<()> {
         assert_eq!((answer.status, answer.header("allow")), (status, allow), "{line}: {answer:?}");
         assert!(answer.body.contains(code), "{line}: {answer:?}");
     }
+    let registry = send(&server, "POST /subjects/t-value/versions", "", "{}").await?;
+    assert_eq!(registry.status, 404, "{registry:?}");
+    assert!(registry.body.contains("this is no Schema Registry"), "{registry:?}");
     let body = json!({"sql": "SELECT * FROM s;", "ksql": "SELECT * FROM s;"}).to_string();
     for line in ["POST /query", "POST /query-stream"] {
         let answer = send(&server, line, "Accept: text/event-stream\r\n", &body).await?;

@@ -25,6 +25,9 @@ use crate::wire::request::BODY_BYTES_MAX;
 /// ksqlDB's own JSON type, which `/query` answers even to `application/json`.
 pub(crate) const KSQL_JSON: &str = "application/vnd.ksql.v1+json";
 
+/// How the paths of a Schema Registry begin.
+const REGISTRY_PATHS: [&str; 5] = ["subjects", "schemas", "config", "mode", "compatibility"];
+
 pub(crate) type Node = State<Arc<dyn NodeApi>>;
 
 /// All endpoints over one node.
@@ -89,7 +92,12 @@ pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response {
 }
 
 async fn not_found(uri: Uri) -> ApiError {
-    ApiError::new(ErrorCode::NotFound, format!("no endpoint at \"{}\"", uri.path()))
+    let first = uri.path().split('/').nth(1).unwrap_or_default();
+    let cause = match REGISTRY_PATHS.contains(&first) {
+        true => ": this is no Schema Registry",
+        false => "",
+    };
+    ApiError::new(ErrorCode::NotFound, format!("no endpoint at \"{}\"{cause}", uri.path()))
 }
 
 /// The router adds the header Allow.

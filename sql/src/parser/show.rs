@@ -10,7 +10,11 @@ use crate::parser::cursor::Cursor;
 impl Cursor<'_> {
     /// After SHOW or LIST.
     pub(super) fn show(&mut self) -> Result<Statement> {
-        Ok(Statement::Show(self.shown()?))
+        let shown = self.shown()?;
+        match self.is_keyword(0, "LIKE") || self.is_keyword(0, "WHERE") {
+            true => Err(self.show_filter()),
+            false => Ok(Statement::Show(shown)),
+        }
     }
 
     fn shown(&mut self) -> Result<Show> {

@@ -274,6 +274,15 @@ impl Cursor<'_> {
         self.in_rows(&SHOWN)
     }
 
+    /// The refusal of `SHOW TABLES LIKE '…'`.
+    pub(super) fn show_filter(&self) -> SqlError {
+        refusal(
+            "A filter of SHOW",
+            "SHOW lists all of them; DESCRIBE name and DESCRIBE FUNCTION name show one.",
+            self.span(),
+        )
+    }
+
     /// The refusal of `COUNT(DISTINCT x)`.
     pub(super) fn distinct_argument(&self) -> SqlError {
         refusal(

@@ -101,6 +101,13 @@ impl JsonDecoder {
 
     /// Reads one record. False: it is the key NULL.
     fn decode_record(&mut self, bytes: &[u8], row: usize) -> Fallible<bool> {
+        if let [0, a, b, c, d, _, ..] = *bytes {
+            // No JSON begins with a zero byte.
+            let id = i32::from_be_bytes([a, b, c, d]);
+            return Err(Fault::new(format!(
+                "expected JSON, found the framing of a Schema Registry, schema id {id}"
+            )));
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| Fault::new("the record is not UTF-8 text"))?;
         let mut scanner = Scanner::new(text);
         if scanner.first()? == b'n' {

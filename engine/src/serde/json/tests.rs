@@ -234,6 +234,17 @@ fn a_failing_record_leaves_its_neighbours_alone() {
     );
 }
 
+#[test]
+fn the_framing_of_a_schema_registry_is_named() {
+    let columns = columns(&[("A", SqlType::String)]);
+    let results = through(&columns, true, &[Some("\0\0\0\u{1}\u{2}\u{2}x"), Some("\0")]);
+    assert_eq!(
+        results[0],
+        Err("expected JSON, found the framing of a Schema Registry, schema id 258, path $".to_owned())
+    );
+    assert!(results[1].as_ref().is_err_and(|e| e.contains("not JSON")), "{results:?}");
+}
+
 /// Only Kafka's null is no value; a key is absent either way.
 #[test]
 fn the_text_null_is_a_value() {

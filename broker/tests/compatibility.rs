@@ -92,7 +92,7 @@ fn about(api: ApiKey) -> &'static str {
             "Topics, consumer groups, subscriptions to client metrics, and those broker settings that are defaults of topic settings."
         }
         ApiKey::AlterReplicaLogDirs => "There is one directory; any other is `LOG_DIR_NOT_FOUND`.",
-        ApiKey::DescribeLogDirs => "A damaged log is told as a failed directory of its own.",
+        ApiKey::DescribeLogDirs => "A damaged log is reported as a failed directory of its own.",
         ApiKey::CreatePartitions => "",
         ApiKey::DeleteGroups => "",
         ApiKey::ElectLeaders => "`ELECTION_NOT_NEEDED`: the only replica leads.",

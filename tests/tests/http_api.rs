@@ -234,5 +234,18 @@ async fn metrics_tell_queries_requests_and_the_process() -> Result<()> {
             None => assert!(line.starts_with('#') || line.starts_with(family), "{line} is not of {family}"),
         }
     }
+    // The dashboard and the alerts ask for metrics that exist.
+    for file in ["grafana.json", "alerts.yml"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file))?;
+        let names: Vec<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("weir_") || word.starts_with("process_"))
+            .collect();
+        assert!(names.len() > 3, "{file}: {names:?}");
+        for name in names {
+            let family = name.trim_end_matches("_bucket");
+            assert!(page.contains(&format!("# TYPE {family} ")), "{file}: there is no {name}");
+        }
+    }
     Ok(())
 }

@@ -282,7 +282,7 @@ fn of_two_that_apply_at_once_one_wins() -> Result<()> {
         if output.status.success() {
             winners += usize::from(text.contains("Applying version 1"));
         } else {
-            let known = ["somebody else", "is RUNNING on the server"].iter().any(|k| error.contains(k));
+            let known = ["another process", "is RUNNING on the server"].iter().any(|k| error.contains(k));
             assert!(known, "{error}");
         }
     }

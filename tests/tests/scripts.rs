@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use weir_tests::server::{ServerProcess, weir_binary};
+use weir_tests::tools::run;
 
 struct Ran {
     code: Option<i32>,
@@ -248,5 +251,44 @@ fn a_server_that_is_none_is_told_apart() -> Result<()> {
     let missing = weir(&["-s", &server.http, "-f", "/no/such/file.sql"])?;
     assert_eq!(missing.code, Some(1));
     assert!(missing.err.contains("/no/such/file.sql"), "{}", missing.err);
+    Ok(())
+}
+
+#[test]
+fn the_statements_of_the_recipe_run() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(&folder.path().join("data"))?;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes/access-logs.md");
+    let page = fs::read_to_string(page)?;
+    let blocks: Vec<&str> =
+        page.split("```sql\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    assert_eq!(blocks.len(), 3, "{page}");
+    let tool = |arguments: &[&str], input: &str| -> Result<String> {
+        let mut command = Command::new(weir_binary());
+        let ran = run(command.args(arguments).env("WEIR_BROKERS", &server.kafka), input)?;
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}{}", ran.out, ran.err);
+        Ok(ran.out)
+    };
+    tool(&["topic", "create", "nginx", "-p", "2"], "")?;
+    let row = r#"{"ts":"2026-11-30T20:54:21+00:00","ip":"127.0.0.1","method":"GET","path":"/broken","args":"",
+        "status":500,"bytes":153,"duration":0.25,"agent":"curl/7.88.1","referer":""}"#;
+    let sql = |text: &str| tool(&["--server", &server.http, "--query-timeout", "2000", "-e", text], "");
+    let earliest = "SET 'auto.offset.reset' = 'earliest';\n";
+    sql(&format!("{earliest}{}", blocks[0]))?;
+    tool(&["produce", "nginx"], &row.replace('\n', ""))?;
+    let started = Instant::now();
+    loop {
+        let rows = sql("SELECT status, requests, slowest FROM per_minute;")?;
+        if rows.contains("[500,1,0.25]") {
+            break;
+        }
+        assert!(started.elapsed().as_secs() < 120, "{rows}");
+    }
+    // The pull queries, and the push query until its time is up.
+    let rows = sql(&format!("{earliest}{}", blocks[1]))?;
+    for expected in [r#"["/broken",1,1]"#, "[500,1]", r#"["127.0.0.1","/broken",500]"#] {
+        assert!(rows.contains(expected), "{expected}: {rows}");
+    }
+    sql(&format!("{earliest}{}", blocks[2]))?;
     Ok(())
 }

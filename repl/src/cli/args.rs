@@ -53,13 +53,13 @@ const EXAMPLES: &str = "Examples:
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a node until it is told to stop
+    /// Run a node
     Server(Box<NodeArgs>),
     /// Show the settings of a node, and where they come from
     Config(ConfigArgs),
     /// Apply versioned SQL files
     Migrate(MigrateArgs),
-    /// Make, show, change and delete topics
+    /// Create, describe, alter and delete topics
     Topic(TopicArgs),
     /// Write lines of standard input to a topic
     Produce(ProduceArgs),
@@ -67,7 +67,7 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Show and change consumer groups and their offsets
     Group(GroupArgs),
-    /// Show what a cluster is, and whether it is well
+    /// Describe a cluster and check its health
     Cluster(ClusterArgs),
     /// Show and change access rules
     Acl(AclArgs),
@@ -75,19 +75,19 @@ pub enum Command {
     User(UserArgs),
     /// Check, back up and restore the statements of a node
     CommandTopic(CommandTopicArgs),
-    /// Look into a log on disk, and check it
+    /// Show and verify the log files of a stopped node
     Log(LogArgs),
-    /// Make links that are called like Kafka's own scripts, and kcat
+    /// Install links named like Kafka's scripts and kcat
     Aliases(AliasesArgs),
-    /// Print the completions of a shell
+    /// Print shell completions
     Completions(CompletionsArgs),
     /// Print the manual
     Man(ManArgs),
     /// Run the flights of January 2013 through a fresh node
     Demo(DemoArgs),
-    /// Measure workloads with a fixed seed
+    /// Run benchmarks with a fixed seed
     Bench(BenchArgs),
-    /// Run cases with their expected results
+    /// Run SQL and ksqlDB test cases
     Test(TestArgs),
 }
 
@@ -120,7 +120,7 @@ pub struct ShellArgs {
     /// Variable: NAME=VALUE
     #[arg(long, short = 'd', value_name = "NAME=VALUE")]
     pub define: Vec<String>,
-    /// Form of what is printed; default: tabular on a terminal, json elsewhere
+    /// Output form; default: tabular on a terminal, json elsewhere
     #[arg(long, value_enum, ignore_case = true)]
     pub output: Option<OutputArg>,
     /// End push queries after this many rows

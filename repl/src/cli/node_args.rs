@@ -29,7 +29,7 @@ pub struct NodeArgs {
     /// Address of the Kafka protocol; default 127.0.0.1:9092, for an embedded node a free port if that is taken
     #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_LISTEN")]
     pub kafka_listen: Option<HostPort>,
-    /// Host and port that Kafka clients are told to connect to
+    /// Address under which Kafka clients reach the node, as its metadata says; default: the listen address
     #[arg(long, value_name = "HOST:PORT", env = "WEIR_KAFKA_ADVERTISED")]
     pub kafka_advertised: Option<HostPort>,
     /// When records are acknowledged
@@ -48,13 +48,13 @@ pub struct NodeArgs {
     #[arg(long, value_name = "MS", default_value_t = 30_000, env = "WEIR_TASK_STEP_MAX_MS",
         value_parser = clap::value_parser!(u64).range(1..))]
     pub task_step_max_ms: u64,
-    /// Make topics that clients ask for
+    /// Create a topic when a client first uses it
     #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
     pub auto_create_topics: bool,
-    /// End a query whose client reads nothing for so long
+    /// Time after which a query ends whose client reads nothing
     #[arg(long, value_name = "MS", default_value_t = 60_000, env = "WEIR_SLOW_READER_TIMEOUT_MS")]
     pub slow_reader_timeout_ms: u64,
-    /// Do not make the topic and the stream of failing rows, KSQL_PROCESSING_LOG
+    /// Do not create KSQL_PROCESSING_LOG, the topic and stream of failing rows
     #[arg(long, env = "WEIR_NO_PROCESSING_LOG")]
     pub no_processing_log: bool,
     /// Log lines to write: off, error, warn, info, debug or trace, also by target, as in warn,weir_engine=debug;
@@ -76,7 +76,7 @@ pub struct NodeArgs {
     /// Start on a data directory that was copied while a node ran on it, although records may be missing
     #[arg(long)]
     pub accept_copied_data: bool,
-    /// Listen beyond this machine although there is no authentication
+    /// Accept connections from other machines without authentication
     #[arg(long, alias = "allow-unauthenticated")]
     pub insecure: bool,
     #[command(flatten)]

@@ -45,7 +45,7 @@ pub struct SecurityArgs {
     /// Listeners, instead of --kafka-listen; protocols are PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL
     #[arg(long, value_name = "PROTOCOL://HOST:PORT,...", value_delimiter = ',', env = "WEIR_LISTENERS")]
     pub listeners: Vec<ListenerArg>,
-    /// Where clients of a listener are told to connect to, by protocol
+    /// Addresses under which clients reach the listeners, by protocol
     #[arg(
         long,
         value_name = "PROTOCOL://HOST:PORT,...",
@@ -77,7 +77,7 @@ pub struct SecurityArgs {
     /// Principal that may do everything, as User:NAME; with one, ACLs hold for all others. In the variable separated by ;
     #[arg(long, value_name = "PRINCIPAL", value_delimiter = ';', env = "WEIR_SUPER_USERS")]
     pub super_user: Vec<String>,
-    /// Resources that no ACL is about are open to everybody
+    /// Resources without an ACL are open to all users
     #[arg(long, env = "WEIR_ALLOW_EVERYONE_IF_NO_ACL_FOUND")]
     pub allow_everyone_if_no_acl_found: bool,
     /// Connections open at a time

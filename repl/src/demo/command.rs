@@ -76,6 +76,9 @@ pub async fn run(args: DemoArgs) -> Result<()> {
         "  weir server                           a node for your Kafka clients (9092) and SQL over HTTP (8088)"
     ));
     line::out(format_args!("  examples/flights/migrations           the statements that ran here"));
+    line::out(format_args!(
+        "  docs/recipes/access-logs.md           your own data: nginx, rsyslog, a topic, SQL"
+    ));
     Ok(())
 }
 

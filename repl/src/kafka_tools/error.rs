@@ -1,4 +1,4 @@
-//! Why a tool did not do what it was told.
+//! Errors of the tools.
 
 use weir_broker::client::error::ClientError;
 use weir_broker::client::transport::TransportError;

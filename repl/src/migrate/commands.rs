@@ -131,9 +131,9 @@ pub enum MigrateError {
     Scratch { reason: String },
     #[error("not everything is applied: {problems}")]
     Unapplied { problems: String },
-    #[error("version {version} is being applied by somebody else")]
+    #[error("version {version} is being applied by another process")]
     Taken { version: String },
-    #[error("version {version} was written by somebody else while this began")]
+    #[error("version {version} was recorded by another process meanwhile")]
     Moved { version: String },
     #[error("variable \"{text}\" is not NAME=VALUE")]
     Define { text: String },

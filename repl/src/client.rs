@@ -37,7 +37,7 @@ pub enum ClientError {
     Answer { reason: String },
 }
 
-/// What travels with a request besides its text.
+/// Properties and variables of a request.
 #[derive(Clone, Debug, Default)]
 pub struct RequestContext {
     pub properties: IndexMap<String, String>,

@@ -1,4 +1,4 @@
-//! What the `weir` binary does: the SQL shell, servers, migrations, Kafka tools, benchmarks, the demo.
+//! The `weir` binary: the SQL shell, servers, migrations, Kafka tools, benchmarks, the demo.
 
 pub mod bench;
 pub mod cli;

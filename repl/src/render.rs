@@ -1,4 +1,4 @@
-//! What people see: tables, JSON, errors.
+//! Output for users: tables, JSON, errors.
 
 pub mod entity;
 pub mod error;

@@ -26,7 +26,7 @@ pub mod watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputForm {
     Table,
-    /// What the server answers.
+    /// Answers of the server, as they are.
     Json,
     /// Each row an object of its columns, a line each.
     Ndjson,
@@ -61,7 +61,7 @@ pub struct Session {
     pub expanded: bool,
     /// Characters of a column (`SET CLI COLUMN-WIDTH`); None: by the data.
     pub column_chars: Option<usize>,
-    /// What wide values do (`SET CLI WRAP`).
+    /// Display of wide values (`SET CLI WRAP`).
     pub overflow: Overflow,
     /// Shows long results, in an interactive shell only.
     pub pager: Option<Pager>,

@@ -14,7 +14,7 @@ use crate::render::line;
 
 /// A shell waits this long for the names of topics and groups.
 const NAMES_WITHIN: Duration = Duration::from_secs(1);
-/// What the generated script of bash lacks: names that only the node knows.
+/// Completion of topics and groups, which the generated script of bash lacks.
 const BASH_NAMES: &str = r#"
 # Topics and groups are asked from the node that the line names.
 _weir_with_names() {

@@ -20,7 +20,7 @@ const EDIT: &str = "\\e";
 /// 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// What to run before, or instead of, a prompt.
+/// Statements to run in place of a prompt.
 #[derive(Clone, Debug)]
 pub enum Script {
     Text(String),

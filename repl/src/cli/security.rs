@@ -161,7 +161,7 @@ impl ListenerArg {
 }
 
 impl SecurityArgs {
-    /// The listeners of `--listeners`. `insecure`: one that knows nobody may be reached from elsewhere.
+    /// The listeners of `--listeners`. `insecure`: one without authentication may be reached from other machines.
     pub fn listener_configs(&self, insecure: bool) -> Result<Vec<ListenerConfig>, String> {
         let tls = match self.listeners.iter().any(|listener| listener.protocol.has_tls()) {
             true => Some(Arc::new(self.load_tls()?)),

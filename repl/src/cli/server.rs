@@ -193,7 +193,7 @@ pub async fn run_shell(shell: ShellArgs, node_args: NodeArgs) -> ExitCode {
         Err(message) => return fail(&message, 1),
     };
     let address = node.node.http_url();
-    // The shell of a node is as free as the node itself, unless it is told to be a user.
+    // The shell of a node has the node's own rights, unless it is given a user.
     let own = Credentials::Token(node.node.local_token().clone());
     let options = ConnectOptions { credentials: options.credentials.or(Some(own)), ..options };
     let session = match open_session(&address, &shell, &options).await {

@@ -13,7 +13,7 @@ pub struct Setting {
     pub id: &'static str,
     /// Names of the same thing in Kafka's `server.properties` and in ksqlDB's.
     pub aliases: &'static [&'static str],
-    /// What stands between the values of a list.
+    /// Separator of the values of a list.
     pub separator: &'static str,
 }
 
@@ -131,7 +131,7 @@ const IGNORED: [&str; 54] = [
     "zookeeper.",
 ];
 
-/// What a name stands for.
+/// Meaning of a name.
 #[derive(Debug)]
 pub enum Meaning {
     Flag(&'static Setting),
@@ -142,7 +142,7 @@ pub enum Meaning {
     Unknown,
 }
 
-/// What a name stands for: `section.key`, the name of a flag, or a name of Kafka's.
+/// Meaning of a name: `section.key`, the name of a flag, or a name of Kafka's.
 pub fn meaning(name: &str) -> Meaning {
     let normal = name.to_ascii_lowercase().replace('_', "-");
     let is_flag = |setting: &Setting| setting.id.replace('_', "-") == normal;

@@ -22,7 +22,7 @@ const LONGER_UNITS: [(&str, &str, i64); 4] = [
 ];
 /// How the variables of settings begin.
 pub(crate) const PREFIX: &str = "WEIR_";
-/// What stands between section and key in the name of a variable.
+/// Separator of section and key in the name of a variable.
 const LEVEL: &str = "__";
 
 /// A value, and where it stands.
@@ -39,7 +39,7 @@ pub struct Defaults {
     pub flags: BTreeMap<&'static str, Given>,
     /// Settings without flags, by the names of Kafka and ksqlDB.
     pub broker: BTreeMap<String, Given>,
-    /// What changes nothing, for people.
+    /// Messages about settings without effect.
     pub warnings: Vec<String>,
 }
 

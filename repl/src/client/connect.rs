@@ -51,7 +51,7 @@ pub enum ConnectError {
     Token,
 }
 
-/// What a client proves itself with.
+/// Credentials of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     Password { user: String, password: Secret },

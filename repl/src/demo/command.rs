@@ -64,7 +64,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     let outcome = steps(&args, &client, &address, &kafka.to_string(), &heading).await;
     node.shutdown().await;
     if args.data_dir.is_none() {
-        // What is left of a temporary folder harms nobody.
+        // A temporary folder that cannot be removed is no failure of the demo.
         let _ = std::fs::remove_dir_all(&dir);
     }
     outcome?;

@@ -15,7 +15,7 @@ use crate::input::names::Names;
 
 const HISTORY_ENTRIES_MAX: usize = 10_000;
 
-/// What the person at the terminal did.
+/// Input of the user at the terminal.
 #[derive(Debug)]
 pub enum Input {
     Text(String),

@@ -73,7 +73,7 @@ pub fn joined(input: &str) -> String {
     out
 }
 
-/// What Enter does.
+/// Effect of Enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// It runs the input.
@@ -82,7 +82,7 @@ pub enum Readiness {
     GoesOn,
 }
 
-/// Whether an input is a command, or statements of which the last is complete.
+/// Ready: the input is a command, or the last of its statements is complete.
 pub fn readiness(input: &str) -> Readiness {
     if input.ends_with('\\') && !input.trim_start().starts_with('\\') {
         return Readiness::GoesOn;

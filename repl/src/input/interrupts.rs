@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINTs from the time of its making on. One that comes while nobody waits is kept for the next wait.
+/// SIGINTs since this was made. One that arrives between two waits is kept for the next wait.
 #[derive(Debug)]
 pub struct Interrupts {
     interrupt: Option<Signal>,

@@ -1,4 +1,4 @@
-//! What completion offers: keywords, functions, and the names of the server's objects.
+//! Candidates of completion: keywords, functions, and the names of the server's objects.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -67,7 +67,7 @@ struct ServerNames {
 }
 
 impl Names {
-    /// What can stand in this slot and begins with `prefix`, sorted. `before` is the statement before it.
+    /// Candidates for this slot that begin with `prefix`, sorted. `before` is the statement before it.
     pub fn candidates(&self, slot: Slot, before: &str, prefix: &str) -> Vec<String> {
         let typed = if prefix.is_empty() { before } else { prefix };
         let words = |words: &[&str]| {
@@ -162,7 +162,7 @@ impl Names {
     }
 }
 
-/// What goes on in the names of statements after `\h` and the words in `before`.
+/// Rests of the statement names that begin with the words after `\h` in `before`.
 fn statement_names(before: &str) -> Vec<String> {
     let words: Vec<&str> = before.split_whitespace().skip_while(|word| *word != "\\h").skip(1).collect();
     let typed: String = words.iter().map(|word| format!("{} ", word.to_ascii_uppercase())).collect();

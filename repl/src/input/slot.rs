@@ -1,4 +1,4 @@
-//! What a word of a statement may be, from what stands before it: a source after FROM, a format after VALUE_FORMAT='.
+//! The kind of word that may follow the text before the cursor: a source after FROM, a format after VALUE_FORMAT='.
 
 use crate::input::words::code_words;
 
@@ -40,7 +40,7 @@ const DROPPED: &[&str] = &["STREAM", "TABLE", "TYPE"];
 const ALTERED: &[&str] = &["STREAM", "TABLE"];
 const BOOLEANS: &[&str] = &["FALSE", "TRUE"];
 
-/// What is open at the end of a text.
+/// The element that is open at the end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Code,
@@ -68,7 +68,7 @@ pub fn open_string(before: &str) -> Option<usize> {
     }
 }
 
-/// What is open at the end, and where the last statement begins.
+/// The element that is open at the end, and where the last statement begins.
 fn scan(text: &str) -> (Open, usize) {
     let (mut at, mut statement_at) = (0, 0);
     while let Some(first) = text[at..].chars().next() {

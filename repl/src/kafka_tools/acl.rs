@@ -55,10 +55,10 @@ pub enum AclCommand {
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct RuleArgs {
-    /// Who is permitted: User:NAME, NAME, or * for everybody
+    /// Principal that is permitted: User:NAME, NAME, or * for all
     #[arg(long, value_name = "PRINCIPAL", value_delimiter = ',')]
     pub allow_principal: Vec<String>,
-    /// Who is forbidden
+    /// Principal that is denied
     #[arg(long, value_name = "PRINCIPAL", value_delimiter = ',')]
     pub deny_principal: Vec<String>,
     /// From where: an address, or * for anywhere
@@ -87,7 +87,7 @@ pub struct RuleArgs {
     pub resource_pattern_type: Option<String>,
 }
 
-/// What rules are about, and who they are for; empty means any.
+/// Resources and principals of rules; empty means any.
 struct Rule {
     principals: Vec<(String, Permission)>,
     operations: Vec<Operation>,

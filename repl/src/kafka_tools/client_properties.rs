@@ -87,7 +87,7 @@ const IGNORED: [&str; 44] = [
     "value.",
 ];
 
-/// Where Weir does what the property asks for anyway, nobody needs to be told.
+/// Properties whose effect Weir has in any case cause no warning.
 const FULFILLED: [(&str, &str); 7] = [
     ("acks", "all"),
     ("acks", "-1"),
@@ -103,9 +103,9 @@ const FULFILLED: [(&str, &str); 7] = [
 pub struct ClientProperties(BTreeMap<String, String>);
 
 impl ClientProperties {
-    /// Those of a file, and those of the command line, which go before them. Properties that change nothing are told.
+    /// Properties of a file, overridden by those of the command line. Properties without effect cause a warning.
     ///
-    /// Errors: usage, for names that nobody knows.
+    /// Errors: usage, for unknown names.
     pub fn read(file: Option<&Path>, given: &[String]) -> Result<ClientProperties> {
         let mut properties = BTreeMap::new();
         if let Some(path) = file {
@@ -235,7 +235,7 @@ impl ClientProperties {
     }
 }
 
-/// What a Java client's `sasl.jaas.config` says.
+/// User and password of a Java client's `sasl.jaas.config`.
 struct JaasLogin {
     user: String,
     password: String,

@@ -1,4 +1,4 @@
-//! `weir cluster health`: what should wake somebody.
+//! `weir cluster health`: findings that need attention.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,7 +139,7 @@ async fn hanging_transactions(
     Ok(findings)
 }
 
-/// What is wrong with a transaction that has been open for longer than its timeout.
+/// The finding for a transaction that has been open for longer than its timeout.
 fn overdue(state: &TransactionState, now_ms: i64) -> Option<Finding> {
     let is_open =
         state.error_code == ErrorCode::None && OPEN_STATES.contains(&state.transaction_state.as_str());

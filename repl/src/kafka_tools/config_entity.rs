@@ -1,4 +1,4 @@
-//! What settings are for: topics, brokers, groups; quotas and passwords of users and clients.
+//! Entities that have settings: topics, brokers, groups; quotas and passwords of users and clients.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ const SOURCES: [&str; 9] = [
     "DYNAMIC_GROUP_CONFIG",
     "UNKNOWN",
 ];
-/// Sources of what somebody has set while the broker ran.
+/// Sources of settings that were changed while the broker ran.
 const OWN_SOURCES: [i8; 4] = [1, 2, 3, 8];
 const MATCH_EXACT: i8 = 0;
 const MATCH_DEFAULT: i8 = 1;
@@ -84,7 +84,7 @@ impl EntityKind {
     }
 }
 
-/// What settings are for.
+/// An entity that has settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
     pub kind: EntityKind,

@@ -71,7 +71,7 @@ pub struct ConsumeArgs {
     /// A JSON object a record
     #[arg(short = 'J', long, conflicts_with = "format")]
     json: bool,
-    /// What ends a record
+    /// Delimiter after each record
     #[arg(short = 'D', long, value_name = "DELIMITER", default_value = "\\n", hide_default_value = true)]
     delimiter: String,
     /// Print keys before values, with this between
@@ -83,7 +83,7 @@ pub struct ConsumeArgs {
     /// Print NULL for null keys and values
     #[arg(short = 'Z', long = "print-null")]
     print_null: bool,
-    /// What stands for null keys and values
+    /// Text for null keys and values
     #[arg(
         long,
         value_name = "TEXT",
@@ -109,14 +109,14 @@ pub struct ConsumeArgs {
     quiet: bool,
 }
 
-/// When records are handed to whoever reads them.
+/// Times at which the output is flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
     EveryRecord,
     EveryFetch,
 }
 
-/// What is read, from where to where, and what is printed.
+/// Topics and ranges to read, and the form of the output.
 #[derive(Clone, Debug)]
 pub struct ReadPlan {
     pub topics: Vec<String>,
@@ -128,7 +128,7 @@ pub struct ReadPlan {
     pub exit_at_end: bool,
     pub count: Option<u64>,
     pub format: RecordFormat,
-    /// What stands for null.
+    /// Text for null.
     pub null: Vec<u8>,
     pub group: Option<String>,
     pub isolation: Isolation,
@@ -138,7 +138,7 @@ pub struct ReadPlan {
 }
 
 pub async fn run(args: ConsumeArgs) -> Result<()> {
-    // What is wrong with the arguments is told without a broker.
+    // Wrong arguments are reported without a broker.
     let range = args.range()?;
     let format = args.record_format()?;
     let connection = Connection::open(&args.connection).await?;

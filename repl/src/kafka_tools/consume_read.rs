@@ -26,7 +26,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(5);
 /// A member must be heard of, so its fetches are short.
 const MEMBER_WAIT: Duration = Duration::from_millis(200);
 
-/// Reads until told to stop. Gives how many records were read.
+/// Reads until the plan's end or a signal. Gives the number of records read.
 pub async fn read(connection: Connection, plan: ReadPlan) -> Result<u64> {
     let mut chosen = Vec::new();
     for topic in &plan.topics {
@@ -184,7 +184,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Fetches once and prints what came; false if nobody reads the output any more.
+    /// Fetches once and prints the records; false if the output is closed.
     async fn fetch(&mut self) -> Result<bool> {
         let is_open = |(partition, offset): &(&TopicPartition, &Offset)| {
             self.ends.get(partition).is_none_or(|end| *offset < end)
@@ -225,7 +225,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Prints the records of a partition; false if nobody reads them.
+    /// Prints the records of a partition; false if the output is closed.
     fn print(&mut self, partition: &TopicPartition, records: &PartitionRecords) -> Result<bool> {
         let mut position = self.positions.get(partition).copied().unwrap_or(0);
         let end = self.ends.get(partition).copied().unwrap_or(Offset::MAX);

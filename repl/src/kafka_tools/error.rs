@@ -52,7 +52,7 @@ pub enum ToolError {
 }
 
 impl ToolError {
-    /// What a shell sees: 1 failed, 2 wrong usage.
+    /// Exit code: 1 failed, 2 wrong usage.
     pub fn exit_code(&self) -> u8 {
         match self {
             ToolError::Usage(_) => 2,
@@ -77,7 +77,7 @@ impl ToolError {
     }
 }
 
-/// What a connection that is closed at once may mean.
+/// Likely cause of a connection that is closed at once.
 fn hint(error: &TransportError) -> &'static str {
     if !matches!(error, TransportError::Disconnected { .. }) {
         return "";

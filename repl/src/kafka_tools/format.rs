@@ -30,7 +30,7 @@ pub enum Part {
     ConsoleHeaders,
 }
 
-/// What a line of output looks like.
+/// Form of a line of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordFormat {
     Parts(Vec<Part>),
@@ -38,7 +38,7 @@ pub enum RecordFormat {
     Json,
 }
 
-/// Whether offsets are printed.
+/// Display of offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithOffset {
     Yes,

@@ -154,7 +154,7 @@ pub async fn run(connection: &Connection, output: OutputArgs, args: &SeekArgs) -
     Ok(())
 }
 
-/// Moves a group, unless it is a dry run, and tells how.
+/// Moves a group, unless it is a dry run, and prints the new offsets.
 pub async fn seek(connection: &Connection, name: &str, args: &SeekArgs) -> Result<Vec<OffsetChange>> {
     let is_dry = args.dry_run || args.export;
     let target = args.target.target()?;

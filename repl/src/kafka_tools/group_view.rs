@@ -1,4 +1,4 @@
-//! What a group is: its state, its members, its offsets and its lag.
+//! A group with its state, members, offsets and lag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

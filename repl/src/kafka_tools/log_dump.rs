@@ -69,7 +69,7 @@ pub struct Damage {
     pub message: String,
 }
 
-/// What of a batch its indexes must agree with.
+/// Parts of a batch that its indexes must agree with.
 #[derive(Clone, Copy, Debug)]
 struct BatchPlace {
     position: u64,
@@ -77,7 +77,7 @@ struct BatchPlace {
     max_timestamp: i64,
 }
 
-/// What was seen of a partition.
+/// Findings in a partition.
 #[derive(Debug, Default)]
 struct Totals {
     segments: u64,

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-/// What is named.
+/// A kind of things with names.
 pub trait NameKind: Debug {
     /// The flag, which is also what stands for the value in help, in capitals.
     const FLAG: &'static str;

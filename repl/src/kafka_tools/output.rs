@@ -60,7 +60,7 @@ impl OutputArgs {
         }
     }
 
-    /// What people are told beside a table; programs find it in the rows.
+    /// A remark beside a table; programs find it in the rows.
     pub fn note(self, text: &str) {
         if self.form() == ListForm::Table {
             line(text);

@@ -36,10 +36,10 @@ pub struct ProduceArgs {
     /// Topic
     #[arg(long = "topic", short = 't', value_name = "TOPIC", hide = true)]
     topic_option: Option<String>,
-    /// What ends a record; escapes such as \x00 stand for bytes
+    /// Delimiter after each record; escapes such as \x00 stand for bytes
     #[arg(short = 'D', long, value_name = "DELIMITER", default_value = "\\n", hide_default_value = true)]
     delimiter: String,
-    /// What separates key and value in a line; escapes such as \t stand for bytes
+    /// Delimiter between key and value in a line; escapes such as \t stand for bytes
     #[arg(short = 'K', long, value_name = "DELIMITER")]
     key_delimiter: Option<String>,
     /// Key of all records
@@ -133,7 +133,7 @@ impl Transaction {
     }
 }
 
-/// What a record is in the input.
+/// Pieces of the input that become records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pieces {
     /// Up to these bytes, which are left out.
@@ -144,7 +144,7 @@ pub enum Pieces {
 
 pub async fn run(args: ProduceArgs) -> Result<()> {
     let format = args.line_format()?;
-    // What is wrong with the arguments is told without a broker.
+    // Wrong arguments are reported without a broker.
     if let Some(codec) = &args.compression {
         parse_codec(codec)?;
     }

@@ -8,18 +8,18 @@ pub type InputHeader = (String, Option<Vec<u8>>);
 /// Headers that stand in a line: `a:1,b:2` and a tab, for example.
 #[derive(Clone, Debug)]
 pub struct LineHeaders {
-    /// What stands between the headers and the rest.
+    /// Delimiter between the headers and the rest.
     pub end: Vec<u8>,
-    /// What stands between two headers.
+    /// Delimiter between two headers.
     pub separator: Vec<u8>,
-    /// What stands between a header's name and its value.
+    /// Delimiter between a header's name and its value.
     pub name_end: Vec<u8>,
 }
 
 /// How lines are read.
 #[derive(Clone, Debug, Default)]
 pub struct LineFormat {
-    /// What stands between key and value.
+    /// Delimiter between key and value.
     pub key_delimiter: Option<Vec<u8>>,
     /// Headers in front of each line, as Kafka's own console producer reads them.
     pub line_headers: Option<LineHeaders>,

@@ -15,7 +15,7 @@ const PIECE_BYTES_MAX: usize = 64 << 20;
 /// A piece and where it stood, or why there are no more.
 pub type Piece = Result<(String, Vec<u8>)>;
 
-/// Reads files, or standard input without any, until they end, fail or nobody wants more.
+/// Reads files, or standard input without any, until they end or fail or the receiver is gone.
 ///
 /// Threads: blocks; for a thread of its own.
 pub fn read_pieces(files: &[PathBuf], form: &Pieces, pieces: &mpsc::Sender<Piece>) {
@@ -38,7 +38,7 @@ pub fn read_pieces(files: &[PathBuf], form: &Pieces, pieces: &mpsc::Sender<Piece
     }
 }
 
-/// False after a failure, or when nobody wants more.
+/// False after a failure, or when the receiver is gone.
 fn read_from(input: &mut impl BufRead, name: &str, form: &Pieces, pieces: &mpsc::Sender<Piece>) -> bool {
     let mut number = 0_u64;
     loop {
@@ -72,7 +72,7 @@ fn whole(input: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What stands before the next delimiter, or before the end if there is anything. Too long a piece is cut.
+/// The piece before the next delimiter, or before the end unless it is empty. Too long a piece is cut.
 fn next(input: &mut impl BufRead, delimiter: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
     let Some(last) = delimiter.last() else { return whole(input).map(Some) };
     let mut bytes = Vec::new();

@@ -30,7 +30,7 @@ use crate::render::line;
 const PIECES_AHEAD_MAX: usize = 4_096;
 /// Bytes of records at which a batch is sent.
 const BATCH_BYTES: usize = 256 << 10;
-/// What a topic takes whose setting cannot be read.
+/// Largest batch of a topic whose setting cannot be read.
 const MESSAGE_BYTES_MAX: usize = 1_048_588;
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 /// A batch's header, and a record's.
@@ -255,7 +255,7 @@ impl Sender {
             if is_whole && flushed.is_ok() {
                 producer.commit(None).await?;
             } else {
-                // The first failure is what is told; the broker aborts what is left open.
+                // The first failure is reported; the broker aborts the open transaction.
                 let _ = producer.abort().await;
                 outcome?;
                 flushed?;

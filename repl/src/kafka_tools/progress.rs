@@ -16,7 +16,7 @@ impl Progress {
         Progress(ProgressBar::hidden())
     }
 
-    /// For what is written while standard input is read: shown unless somebody types there.
+    /// For records that are written while standard input is read: shown unless that is a terminal.
     pub fn of_input() -> Progress {
         if std::io::stdin().is_terminal() { Progress::hidden() } else { Progress::shown() }
     }

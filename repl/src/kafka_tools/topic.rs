@@ -164,7 +164,7 @@ async fn describe(connection: &Connection, output: OutputArgs, name: &str) -> Re
     connection.topic(name).await?;
     let topic = fetch_metadata(connection, Some(name)).await?.topics.into_iter().next();
     let described = topic.ok_or(ToolError::Incomplete { missing: "the topic" })?.partitions;
-    // Of partitions that are offline nobody knows where they begin and end.
+    // The offsets of offline partitions are not known.
     let online = described.iter().filter(|partition| partition.error_code == ErrorCode::None);
     let online: Vec<TopicPartition> = online.map(|p| TopicPartition::new(name, p.partition_index)).collect();
     let all = bounds(connection, &online, Isolation::ReadUncommitted).await?;

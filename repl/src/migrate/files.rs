@@ -11,7 +11,7 @@ pub const VERSION_MAX: u32 = 999_999;
 
 const CONFIG_FILE: &str = "ksql-migrations.properties";
 
-/// What is wrong with a project's files.
+/// Errors of a project's files.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     #[error("cannot {action} \"{path}\"")]
@@ -45,7 +45,7 @@ pub struct Migration {
     pub checksum: String,
 }
 
-/// What a project's `ksql-migrations.properties` says.
+/// Settings of a project's `ksql-migrations.properties`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectConfig {
     /// `ksql.server.url`

@@ -10,7 +10,7 @@ use crate::migrate::files::ProjectConfig;
 
 /// Stands for "no version before this one".
 pub const NONE: &str = "<none>";
-/// Key of the row that tells the newest version.
+/// Key of the row of the newest version.
 const CURRENT: &str = "CURRENT";
 /// An event must show in the table within this time.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
 const FIELDS: [&str; 8] =
     ["version", "name", "state", "checksum", "started_on", "completed_on", "previous", "error_reason"];
 
-/// What is known of one version.
+/// The record of one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionInfo {
     pub version: String,
@@ -41,7 +41,7 @@ pub struct Metadata<'c> {
     config: &'c ProjectConfig,
 }
 
-/// Whether a claim to apply a version holds.
+/// Outcome of a claim to apply a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     Granted,
@@ -106,7 +106,7 @@ impl<'c> Metadata<'c> {
         Ok(self.newest(&self.config.table, version).await?.pop())
     }
 
-    /// What a pull query of stream or table tells of a key, oldest first.
+    /// Rows of a pull query of stream or table for a key, oldest first.
     async fn newest(&self, source: &str, key: &str) -> Result<Vec<VersionInfo>, ClientError> {
         let sql = format!("SELECT {} FROM {source} WHERE version_key = '{key}';", FIELDS.join(", "));
         let mut answer = self.client.query(&sql, &RequestContext::default()).await?;

@@ -13,7 +13,7 @@ const YIELDING_CHARS_MIN: usize = 4;
 const BORDER_CHARS: usize = 1;
 const COLUMN_CHARS: usize = 3;
 
-/// What happens to values wider than their column.
+/// Display of values wider than their column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// They end with a mark.

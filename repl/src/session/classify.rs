@@ -1,8 +1,8 @@
-//! What kind of statement a text is, from its first words.
+//! The kind of a statement, from its first words.
 
 use crate::input::words::code_words;
 
-/// Who handles a statement.
+/// The part of the program that handles a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementClass {
     /// SELECT and PRINT: rows come until the query ends.

@@ -26,7 +26,7 @@ const USUAL_ENDS: [&str; 3] = ["", "Query Completed", "Limit Reached"];
 /// How a record of PRINT begins; other lines are about all records.
 const PRINTED_RECORD: &str = "rowtime: ";
 
-/// What of a running query has been shown.
+/// Output of a running query so far.
 #[derive(Debug, Default)]
 struct Shown {
     header: Vec<String>,

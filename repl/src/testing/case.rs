@@ -149,7 +149,7 @@ pub struct ExpectedError {
     pub status: Option<u64>,
 }
 
-/// What must be there after the statements.
+/// Expected sources and topics after the statements.
 #[derive(Debug, Default, Deserialize)]
 pub struct Post {
     #[serde(default)]

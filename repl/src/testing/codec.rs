@@ -79,7 +79,7 @@ impl Side<'_> {
         }
     }
 
-    /// What bytes look like in a case.
+    /// Representation of bytes in a case.
     ///
     /// Errors: the bytes are not of the format.
     pub fn render(&self, bytes: Option<&[u8]>) -> Result<Value, Stop> {

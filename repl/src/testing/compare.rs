@@ -1,4 +1,4 @@
-//! Whether what came is what was expected.
+//! Comparison of expected and actual values.
 
 use serde_json::{Map, Value};
 use weir_engine::serde::text::NumberParts;

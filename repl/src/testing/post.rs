@@ -1,4 +1,4 @@
-//! What must be there after a case's statements: sources with their schemas and formats, topics.
+//! Expected sources and topics after a case's statements, with schemas and formats.
 
 use weir_sql::format::FormatInfo;
 use weir_sql::metastore::source::Source;

@@ -263,7 +263,7 @@ pub(crate) fn check_topic(
     Ok(())
 }
 
-/// What differs between an expected record and the one that came.
+/// Differences between an expected record and the actual one.
 fn difference(source: &Source, expected: &RecordSpec, actual: &DriverRecord) -> Result<Option<String>, Stop> {
     let (key, window) = key_and_window(source, expected, actual);
     if let Some(value) = &expected.key

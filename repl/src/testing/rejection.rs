@@ -1,4 +1,4 @@
-//! Whether a rejection names the expected cause. The wording may differ; the cause must be recognisable.
+//! Comparison of rejections by their cause. The wording may differ; the cause must be recognisable.
 
 use std::collections::BTreeSet;
 

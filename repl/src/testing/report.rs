@@ -18,7 +18,7 @@ pub enum Outcome {
 /// Why a case does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// What was expected is not what is.
+    /// Expected and actual results differ.
     Failed(String),
     /// Needs what is not built.
     Skipped(String),

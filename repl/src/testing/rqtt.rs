@@ -96,7 +96,7 @@ enum Answered {
     Items(Vec<Value>, RowOrder),
 }
 
-/// Whether the order of rows is part of an answer.
+/// Comparison of rows with or without their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowOrder {
     Given,
@@ -479,7 +479,7 @@ fn item_json(item: QueryItem) -> Value {
     }
 }
 
-/// What differs between the items expected and those that came.
+/// Differences between expected and actual items.
 fn items_differ(expected: &[Value], actual: &[Value], order: RowOrder) -> Option<String> {
     let mut rows: Vec<Value> = actual.to_vec();
     if order == RowOrder::Any {

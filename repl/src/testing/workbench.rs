@@ -64,7 +64,7 @@ pub struct Workbench {
     pub declared: Vec<Arc<Source>>,
     /// Every plan that was made, in this order.
     pub plans: Vec<QueryPlan>,
-    /// What is not built and a source needs; from then on statements are analysed, but queries do not run.
+    /// Missing support that a source needs; from then on statements are analysed, but queries do not run.
     pub unbuilt: Option<String>,
     base: Session,
     settings: BTreeMap<String, String>,

@@ -10,7 +10,7 @@ use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::output::line;
 use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, only_one};
 
-/// What is added when no operation is given.
+/// Operations that are added when none is given.
 const EVERY_OPERATION: &str = "all";
 
 /// Add, remove and list access rules, as kafka-acls.sh does
@@ -30,13 +30,13 @@ pub struct AclsArgs {
     /// With --list only the rules of this principal
     #[arg(long)]
     principal: Vec<String>,
-    /// What a producer needs: write, describe and create on topics, write and describe on transactional ids
+    /// Rights of a producer: write, describe and create on topics, write and describe on transactional ids
     #[arg(long)]
     producer: bool,
-    /// What a consumer needs: read and describe on topics, read on groups
+    /// Rights of a consumer: read and describe on topics, read on groups
     #[arg(long)]
     consumer: bool,
-    /// What idempotent producers of old brokers needed: idempotent_write on the cluster
+    /// Right of idempotent producers on old brokers: idempotent_write on the cluster
     #[arg(long)]
     idempotent: bool,
 }

@@ -1,4 +1,4 @@
-//! What the scripts have in common.
+//! Parts that the scripts share.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub trait Ignored {
     const IGNORED: &'static [(&'static str, bool)] = &[];
 }
 
-/// Arguments of a script. Flags that change nothing are told; wrong ones end the process with 2, `--help` with 0.
+/// Arguments of a script. Flags without effect cause a warning; wrong ones end the process with 2, `--help` with 0.
 pub fn parse<A: Parser + Ignored>(script: Script, arguments: Vec<OsString>) -> A {
     let mut left = vec![OsString::from(script.name())];
     let mut arguments = arguments.into_iter().peekable();

@@ -118,7 +118,7 @@ fn named(entities: &[Entity]) -> String {
     entities.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// What settings are for. Without a name all of a kind are described, and the default is altered.
+/// Entity of settings. Without a name all of a kind are described, and the default is altered.
 fn entities(args: &ConfigsArgs) -> Result<Vec<Entity>> {
     let mut entities = Vec::new();
     let mut names = args.entity_name.iter();

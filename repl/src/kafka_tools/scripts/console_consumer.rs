@@ -111,7 +111,7 @@ pub async fn run(mut args: ConsoleConsumerArgs) -> Result<()> {
     Ok(())
 }
 
-/// What the default formatter of the script prints, and what it prints for null.
+/// Output of the script's default formatter, and its text for null.
 fn console_format(properties: &[String]) -> Result<(RecordFormat, Vec<u8>)> {
     let mut parts = Vec::new();
     let (mut timestamp, mut partition, mut offset, mut headers, mut key, mut value) =

@@ -52,10 +52,10 @@ pub struct KcatArgs {
     /// Brokers
     #[arg(short = 'b', value_name = "HOST:PORT,...", env = "WEIR_BROKERS")]
     brokers: Option<String>,
-    /// What ends a record
+    /// Delimiter after each record
     #[arg(short = 'D', value_name = "DELIMITER", default_value = "\\n")]
     delimiter: String,
-    /// What stands between key and value
+    /// Delimiter between key and value
     #[arg(short = 'K', value_name = "DELIMITER")]
     key_delimiter: Option<String>,
     /// Stop after so many records

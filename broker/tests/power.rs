@@ -13,10 +13,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use weir_broker::auth::config::AuthorizerConfig;
 use weir_broker::broker::{Broker, Effects};
 use weir_broker::client::admin::Admin;
-use weir_broker::client::transport::Transport;
+use weir_broker::client::transport::{Transport, TransportError};
 use weir_broker::config::BrokerConfig;
 use weir_broker::env::storage::memory::{Crash, MemoryStorage};
 use weir_broker::protocol::request::Request;
@@ -42,6 +43,14 @@ macro_rules! call {
 
 pub(crate) use call;
 
+/// A request on its way.
+type Answering = JoinHandle<Result<Response, TransportError>>;
+
+async fn answered(answer: Answering) -> Response {
+    let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time");
+    answer.expect("no panic").expect("answered")
+}
+
 /// A broker on a disk in memory.
 struct Node {
     storage: MemoryStorage,
@@ -60,6 +69,7 @@ impl Node {
         config.listeners.clear();
         config.security.authorizer = Some(AuthorizerConfig::default());
         config.groups.group.initial_rebalance_delay_ms = 0;
+        config.auto_create_topics = true;
         let broker = Broker::start_with(config, effects).await.expect("the broker starts");
         let transport = broker.transport();
         Self { storage, broker, transport }
@@ -88,15 +98,31 @@ impl Node {
         is_held: impl Fn(&Path) -> bool + Send + Sync + 'static,
     ) -> (Response, Node) {
         let held = self.storage.hold_syncs(is_held);
+        let answer = self.unanswered(request, "").await;
+        drop(held);
+        (answered(answer).await, self.after_power_cut().await)
+    }
+
+    /// As [`Self::acknowledged`], of a request that is sent again before the first is answered, as by a client that has
+    /// lost its connection. The answer is that to the second.
+    async fn acknowledged_again(&self, request: Request) -> (Response, Node) {
+        let held = self.storage.hold_syncs(|_| true);
+        let first = self.unanswered(request.clone(), "").await;
+        let again = self.unanswered(request, ", sent again,").await;
+        drop(held);
+        let (again, after) = (answered(again).await, self.after_power_cut().await);
+        answered(first).await;
+        (again, after)
+    }
+
+    /// Sends a request that must not be answered for the time being.
+    async fn unanswered(&self, request: Request, how: &str) -> Answering {
         let api = request.api_key();
         let transport = self.transport.clone();
         let mut answer = tokio::spawn(async move { transport.send(request).await });
         let early = tokio::time::timeout(HELD, &mut answer).await;
-        assert!(early.is_err(), "{api} is answered before it is durable: {early:?}");
-        drop(held);
-        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time");
-        let answer = answer.expect("no panic").expect("answered");
-        (answer, Self::on(self.storage.after_crash(Crash::Power)).await)
+        assert!(early.is_err(), "{api}{how} is answered before it is durable: {early:?}");
+        answer
     }
 
     /// The same disk after a loss of power, for what is not acknowledged by one request.

@@ -43,6 +43,12 @@ impl Durable {
         Self { ticket }
     }
 
+    /// True if it is durable already.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.ticket.is_done()
+    }
+
     /// Waits for the disk.
     pub async fn wait(self) -> Result<()> {
         self.ticket.wait().await
@@ -92,6 +98,11 @@ impl CoordinatorLog {
         let appended = self.partition.append(batch.build()?, AppendOrigin::Coordinator)?;
         failpoint!("coordinator.append.after")?;
         Ok(Durable::new(appended.flush))
+    }
+
+    /// Everything appended so far, for answers that tell of records of earlier requests.
+    pub fn appended(&self) -> Durable {
+        Durable::new(self.partition.flush_ticket())
     }
 
     /// Appends the end of a producer's transaction.

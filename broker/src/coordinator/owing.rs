@@ -79,6 +79,11 @@ impl OwingLog {
         appended
     }
 
+    /// As [`CoordinatorLog::appended`].
+    pub fn appended(&self) -> Durable {
+        self.log.appended()
+    }
+
     /// As [`CoordinatorLog::append_marker`].
     pub fn append_marker(
         &self,

@@ -150,8 +150,9 @@ impl GroupService {
         }
     }
 
-    /// Takes a step, appends its records, and sees to it that its answers are sent when they are
-    /// durable. Gives the outcome of the append; None: there is nothing to append.
+    /// Takes a step and appends its records. Its answers are sent when these are durable, and those of
+    /// the steps before it: an answer without records of its own may tell of theirs. Gives the outcome
+    /// of the append; None: all of it is durable already.
     fn step(
         &self,
         shard: &Shard,
@@ -159,13 +160,15 @@ impl GroupService {
     ) -> Option<oneshot::Receiver<Result<(), ErrorCode>>> {
         let mut state = self.lock(shard);
         let step = act(&mut state);
-        if step.records.is_empty() {
-            drop(state);
+        let appended = match step.records.is_empty() {
+            true => Ok(shard.log.appended()),
+            false => shard.log.append(&step.records, None),
+        };
+        drop(state);
+        if appended.as_ref().is_ok_and(Durable::is_done) {
             self.deliver(step.replies);
             return None;
         }
-        let appended = shard.log.append(&step.records, None);
-        drop(state);
         let service = self.clone();
         let (stored, outcome) = oneshot::channel();
         // On its own, because the request that caused the step may go away while others wait for their answers.
@@ -224,11 +227,11 @@ impl GroupService {
         let (reply, durable) = {
             let mut state = self.lock(shard);
             let (reply, records) = state.consumer_heartbeat(group_id, request, image, now)?;
-            if records.is_empty() {
-                return Ok(reply);
-            }
-            let durable = shard.log.append(&records, None).map_err(|error| unavailable(&error))?;
-            (reply, durable)
+            let appended = match records.is_empty() {
+                true => Ok(shard.log.appended()),
+                false => shard.log.append(&records, None),
+            };
+            (reply, appended.map_err(|error| unavailable(&error))?)
         };
         durable.wait().await.map_err(|error| unavailable(&error))?;
         Ok(reply)
@@ -487,22 +490,19 @@ impl Drop for Waiting<'_> {
 fn append_records(
     shard: &Shard,
     act: impl FnOnce(&mut GroupCoordinator) -> Result<Vec<CoordinatorRecord>, ErrorCode>,
-) -> Result<Option<Durable>, ErrorCode> {
+) -> Result<Durable, ErrorCode> {
     let mut state = shard.state.lock();
     let records = act(&mut state)?;
     if records.is_empty() {
-        return Ok(None);
+        return Ok(shard.log.appended());
     }
-    shard.log.append(&records, None).map(Some).map_err(|error| storage_code(&error))
+    shard.log.append(&records, None).map_err(|error| storage_code(&error))
 }
 
-async fn wait(appended: Result<Option<Durable>, ErrorCode>) -> ErrorCode {
+async fn wait(appended: Result<Durable, ErrorCode>) -> ErrorCode {
     match appended {
         Err(error) => error,
-        Ok(None) => ErrorCode::None,
-        Ok(Some(durable)) => {
-            durable.wait().await.map_or_else(|error| storage_code(&error), |()| ErrorCode::None)
-        }
+        Ok(durable) => durable.wait().await.map_or_else(|error| storage_code(&error), |()| ErrorCode::None),
     }
 }
 

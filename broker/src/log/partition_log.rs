@@ -376,6 +376,11 @@ impl Log {
         }
     }
 
+    /// A claim on the durability of everything appended so far.
+    pub fn flush_ticket(&self) -> FlushTicket {
+        self.ticket(self.offsets().log_end)
+    }
+
     fn ticket(&self, offset: Offset) -> FlushTicket {
         let wait = self.context.durability == Durability::Fsync;
         FlushTicket::new(wait.then(|| Arc::clone(&self.watermark)), offset)

@@ -15,6 +15,7 @@ use crate::log::access::{
     TimestampedOffset,
 };
 use crate::log::config::LogConfig;
+use crate::log::flush_ticket::FlushTicket;
 use crate::log::partition_log::Log;
 
 /// A partition led by this broker. Threads: any; calls without `async` in their name touch the page cache on the
@@ -93,6 +94,11 @@ impl Partition {
     /// As [`Log::append`].
     pub fn append(&self, batches: Bytes, origin: AppendOrigin) -> Result<Appended> {
         self.log.append(batches, origin, self.leader_epoch())
+    }
+
+    /// As [`Log::flush_ticket`].
+    pub fn flush_ticket(&self) -> FlushTicket {
+        self.log.flush_ticket()
     }
 
     /// As [`Log::read`].

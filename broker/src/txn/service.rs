@@ -225,8 +225,9 @@ impl TxnService {
         loop {
             let completed = shard.completed.notified();
             match self.take_add(shard, transactional_id, by, &partitions)? {
-                (AddStep::Added { .. }, None) => return Ok(()),
-                (AddStep::Added { .. }, Some(durable)) => {
+                (AddStep::Added { .. }, durable) => {
+                    // Without a record they joined before: what tells so may not be durable yet.
+                    let durable = durable.unwrap_or_else(|| shard.log.appended());
                     return durable.wait().await.map_err(|error| storage_code(&error));
                 }
                 (AddStep::Busy, _) => {

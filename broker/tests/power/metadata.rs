@@ -24,6 +24,7 @@ use weir_broker::protocol::messages::describe_client_quotas::DescribeClientQuota
 use weir_broker::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use weir_broker::protocol::messages::describe_user_scram_credentials::DescribeUserScramCredentialsRequest;
 use weir_broker::protocol::messages::incremental_alter_configs as incremental;
+use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use weir_broker::protocol::request::Request;
 use weir_broker::protocol::response::Response;
 
@@ -62,6 +63,22 @@ async fn topics_made_deleted_and_widened_stay_so() {
     let Response::DeleteTopics(answer) = answer else { panic!("{answer:?}") };
     assert_eq!(answer.responses[0].error_code, ErrorCode::None);
     assert_eq!(after.admin().describe_topic("t").await.expect("described"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_made_because_it_was_asked_for_stays() {
+    let node = Node::new().await;
+    let topic = MetadataRequestTopic { topic_id: Uuid::nil(), name: Some("t".to_owned()) };
+    let request = MetadataRequest {
+        topics: Some(vec![topic]),
+        allow_auto_topic_creation: true,
+        ..MetadataRequest::default()
+    };
+    let (answer, after) = node.acknowledged(Request::Metadata(request)).await;
+    let Response::Metadata(answer) = answer else { panic!("{answer:?}") };
+    assert_eq!(answer.topics[0].error_code, ErrorCode::None);
+    let there = after.admin().describe_topic("t").await.expect("described").expect("there");
+    assert_eq!(there.id.0, answer.topics[0].topic_id);
 }
 
 /// The value of a setting.
@@ -111,6 +128,31 @@ async fn settings_stay_set() {
     assert_eq!(answer.responses[0].error_code, ErrorCode::None);
     assert_eq!(setting(&after, 2, "t", "segment.ms").await.as_deref(), Some("77777"));
     assert_eq!(setting(&after, 2, "t", "retention.ms").await.as_deref(), Some("654321"), "the broker's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_taken_back_stay_so() {
+    let node = Node::with_topic("t", 1).await;
+    let before = setting(&node, 2, "t", "retention.ms").await;
+    for (value, expected) in [(Some("123456"), Some("123456")), (None, before.as_deref())] {
+        let set = incremental::AlterableConfig {
+            name: "retention.ms".to_owned(),
+            // 0: set, 1: delete.
+            config_operation: i8::from(value.is_none()),
+            value: value.map(str::to_owned),
+        };
+        let target = incremental::AlterConfigsResource {
+            resource_type: 2,
+            resource_name: "t".to_owned(),
+            configs: vec![set],
+        };
+        let request =
+            incremental::IncrementalAlterConfigsRequest { resources: vec![target], validate_only: false };
+        let (answer, after) = node.acknowledged_again(Request::IncrementalAlterConfigs(request)).await;
+        let Response::IncrementalAlterConfigs(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.responses[0].error_code, ErrorCode::None, "{answer:?}");
+        assert_eq!(setting(&after, 2, "t", "retention.ms").await.as_deref(), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

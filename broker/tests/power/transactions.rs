@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use uuid::Uuid;
 use weir_broker::client::group_offsets;
-use weir_broker::client::reader::{FetchOptions, PartitionRecords, Reader};
+use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::env::storage::memory::{Crash, Operation};
 use weir_broker::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use weir_broker::protocol::error_code::ErrorCode;
@@ -16,6 +16,7 @@ use weir_broker::protocol::messages::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use weir_broker::protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
 };
+use weir_broker::protocol::messages::describe_transactions::{DescribeTransactionsRequest, TopicData};
 use weir_broker::protocol::messages::end_txn::EndTxnRequest;
 use weir_broker::protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use weir_broker::protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
@@ -132,16 +133,27 @@ impl Producer {
 /// What readers of committed records get: records of both partitions, and the group's offsets.
 type Visible = (Vec<usize>, BTreeMap<TopicPartition, i64>);
 
+/// Records of a partition that readers of committed ones get.
+async fn committed_records(node: &Node, partition: i32) -> usize {
+    let (reader, name) = (Reader::new(node.transport.clone()), TopicPartition::new("t", partition));
+    let options = FetchOptions { wait_max: std::time::Duration::ZERO, ..FetchOptions::default() };
+    let (mut count, mut offset) = (0, 0);
+    loop {
+        let fetched = reader.fetch(&[(name.clone(), offset)], &options).await.expect("fetched");
+        let (_, records) = fetched.into_iter().next().expect("the partition");
+        let records = records.expect("readable");
+        let of = |batch: &RecordBatch| usize::try_from(batch.last_offset() - batch.base_offset() + 1);
+        count += records.batches.iter().map(|batch| of(batch).expect("a count")).sum::<usize>();
+        offset = records.next_offset;
+        if offset >= records.last_stable_offset {
+            return count;
+        }
+    }
+}
+
 /// Reads both partitions and the offsets of `g`.
 async fn visible(node: &Node) -> Visible {
-    let wanted: Vec<_> = (0..2).map(|index| (TopicPartition::new("t", index), 0)).collect();
-    let options = FetchOptions { wait_max: std::time::Duration::ZERO, ..FetchOptions::default() };
-    let fetched = Reader::new(node.transport.clone()).fetch(&wanted, &options).await.expect("fetched");
-    let count = |records: PartitionRecords| {
-        let of = |batch: &RecordBatch| usize::try_from(batch.last_offset() - batch.base_offset() + 1);
-        records.batches.iter().map(|batch| of(batch).expect("a count")).sum()
-    };
-    let counts = fetched.into_iter().map(|(_, records)| count(records.expect("readable"))).collect();
+    let counts = vec![committed_records(node, 0).await, committed_records(node, 1).await];
     let request = weir_broker::protocol::messages::offset_fetch::OffsetFetchRequest {
         groups: vec![weir_broker::protocol::messages::offset_fetch::OffsetFetchRequestGroup {
             group_id: "g".to_owned(),
@@ -214,8 +226,11 @@ async fn partitions_and_groups_that_joined_are_ended_with_the_transaction() {
         v3_and_below_topics: topics,
         ..AddPartitionsToTxnRequest::default()
     };
-    let (answer, after) = node.acknowledged(Request::AddPartitionsToTxn(request)).await;
-    assert!(matches!(answer, Response::AddPartitionsToTxn(_)));
+    let (answer, after) = node.acknowledged_again(Request::AddPartitionsToTxn(request)).await;
+    let Response::AddPartitionsToTxn(answer) = answer else { panic!("{answer:?}") };
+    let results = &answer.results_by_topic_v3_and_below[0].results_by_partition;
+    assert!(results.iter().all(|one| one.partition_error_code == ErrorCode::None), "{answer:?}");
+    assert_eq!(members(&after).await, [("t".to_owned(), 0), ("t".to_owned(), 1)]);
     let ended = call!(after.transport, EndTxn, end_of(&producer));
     assert_eq!(ended.error_code, ErrorCode::None, "the transaction is known");
     let request = AddOffsetsToTxnRequest {
@@ -224,8 +239,70 @@ async fn partitions_and_groups_that_joined_are_ended_with_the_transaction() {
         producer_epoch: producer.epoch,
         group_id: "g".to_owned(),
     };
-    let (answer, _) = node.acknowledged(Request::AddOffsetsToTxn(request)).await;
+    let (answer, after) = node.acknowledged_again(Request::AddOffsetsToTxn(request)).await;
     assert!(matches!(answer, Response::AddOffsetsToTxn(answer) if answer.error_code == ErrorCode::None));
+    let members = members(&after).await;
+    assert_eq!(
+        members.iter().map(|(topic, _)| &**topic).collect::<Vec<_>>(),
+        ["__consumer_offsets", "t", "t"]
+    );
+}
+
+/// The partitions of the transaction.
+async fn members(node: &Node) -> Vec<(String, i32)> {
+    let request = DescribeTransactionsRequest { transactional_ids: vec![ID.to_owned()] };
+    let state = call!(node.transport, DescribeTransactions, request).transaction_states.remove(0);
+    assert_eq!((state.error_code, &*state.transaction_state), (ErrorCode::None, "Ongoing"));
+    let of_topic = |topic: &TopicData| {
+        let name = topic.topic.clone();
+        topic.partitions.iter().map(move |partition| (name.clone(), *partition)).collect::<Vec<_>>()
+    };
+    let mut members: Vec<_> = state.topics.iter().flat_map(of_topic).collect();
+    members.sort();
+    members
+}
+
+/// A producer that starts again ends what its former self has left open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_a_successor_has_aborted_stays_so() {
+    let node = Node::with_topic("t", 2).await;
+    let former = Producer::open(&node).await;
+    let (answer, after) = node.acknowledged(Request::InitProducerId(init(Some(ID)))).await;
+    let Response::InitProducerId(answer) = answer else { panic!("{answer:?}") };
+    let successor = Producer::from(&answer);
+    assert_eq!(successor.id, former.id);
+    assert!(successor.epoch > former.epoch, "{} after {}", successor.epoch, former.epoch);
+    assert!(is_over(&after), "the transaction is over in both partitions");
+    assert_eq!(visible(&after).await, nothing());
+    let late = call!(after.transport, EndTxn, end_of(&former));
+    assert_eq!(late.error_code, ErrorCode::ProducerFenced);
+    let opened = after.transport.send(successor.produce(0)).await.expect("answered");
+    assert_eq!(codes(&opened), [ErrorCode::None; 2]);
+    let ended = call!(after.transport, EndTxn, end_of(&successor));
+    assert_eq!(ended.error_code, ErrorCode::None);
+    assert_eq!(visible(&after).await.0, [2, 2]);
+}
+
+/// The end of a transaction raises the epoch, so that nothing late gets into the next one (KIP-890).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_come_after_the_end_stay_refused() {
+    let node = Node::with_topic("t", 2).await;
+    let producer = Producer::open(&node).await;
+    let (answer, after) = node.acknowledged_again(producer.end(true)).await;
+    let Response::EndTxn(answer) = answer else { panic!("{answer:?}") };
+    assert_eq!(answer.error_code, ErrorCode::None);
+    let next = Producer { id: answer.producer_id, epoch: answer.producer_epoch };
+    assert!(next.epoch > producer.epoch, "{} after {}", next.epoch, producer.epoch);
+    let late = after.transport.send(producer.produce(2)).await.expect("answered");
+    assert_eq!(codes(&late), [ErrorCode::InvalidProducerEpoch; 2]);
+    let opened = after.transport.send(next.produce(0)).await.expect("answered");
+    assert_eq!(codes(&opened), [ErrorCode::None; 2]);
+    assert_eq!(visible(&after).await, committed());
+}
+
+fn codes(answer: &Response) -> Vec<ErrorCode> {
+    let Response::Produce(answer) = answer else { panic!("{answer:?}") };
+    answer.responses[0].partition_responses.iter().map(|one| one.error_code).collect()
 }
 
 fn end_of(producer: &Producer) -> EndTxnRequest {
@@ -343,9 +420,7 @@ async fn a_transaction_does_not_end_while_its_records_are_being_appended() {
     assert!(tokio::time::timeout(super::HELD, &mut ended).await.is_err(), "ended meanwhile");
     drop(held);
     let answer = produced.await.expect("no panic").expect("answered");
-    let Response::Produce(answer) = answer else { panic!("{answer:?}") };
-    let codes: Vec<_> = answer.responses[0].partition_responses.iter().map(|one| one.error_code).collect();
-    assert_eq!(codes, [ErrorCode::None; 2], "appended in both partitions");
+    assert_eq!(codes(&answer), [ErrorCode::None; 2], "appended in both partitions");
     let answer = ended.await.expect("no panic").expect("answered");
     assert!(matches!(answer, Response::EndTxn(answer) if answer.error_code == ErrorCode::None));
     assert_eq!(visible(&node).await.0, [4, 4]);

@@ -61,6 +61,16 @@ fn sessions_stay_until_their_retention_has_passed() {
     }
 }
 
+#[test]
+fn closed_sessions_come_out_once_although_they_stay() {
+    let window = "SESSION (5 MILLISECONDS, RETENTION 1000 MILLISECONDS, GRACE PERIOD 0 MILLISECONDS)";
+    let inputs: Vec<_> = [3, 5, 20, 40, 60, 61].iter().map(|t| input("in", "a", "1", *t)).collect();
+    assert_eq!(
+        check(&counts(window, "EMIT FINAL"), &inputs, "O"),
+        ["a@3..5 => 2 @ 5", "a@20..20 => 1 @ 20", "a@40..40 => 1 @ 40"]
+    );
+}
+
 /// A session is final one millisecond after its retention would have ended, if that is no longer than gap and grace period.
 #[test]
 fn no_session_expires_before_its_final_result() {

@@ -126,3 +126,45 @@ fn sessions_and_rows_of_joins_are_bounded_in_bytes() {
         assert!(actual == expected, "{query}: results depend on memory");
     }
 }
+
+#[test]
+fn final_results_of_windows_that_were_forgotten_come_out() {
+    let statements = "
+        CREATE STREAM s (k STRING KEY, v BIGINT, w STRING) WITH (kafka_topic='in', value_format='JSON', partitions=1);
+        CREATE TABLE finals AS SELECT k, COUNT(*) AS n FROM s
+            WINDOW TUMBLING (SIZE 20 MILLISECONDS, GRACE PERIOD 0 MILLISECONDS) GROUP BY k EMIT FINAL;";
+    let run = |resident_bytes_max: usize| {
+        let config = DriverConfig { resident_bytes_max, ..DriverConfig::default() };
+        let mut fixture = Fixture::new(statements, config);
+        for round in 0..6 {
+            fixture.produce(&inputs(round));
+            fixture.driver.run().expect("queries run");
+        }
+        fixture.outputs("FINALS")
+    };
+    let (expected, actual) = (run(usize::MAX), run(1));
+    // Two windows are closed; in each, rows of two rounds.
+    assert!(expected.iter().any(|line| line.starts_with("again-0@0 => {\"N\":2}")), "{:?}", expected.first());
+    assert!(actual == expected, "results depend on memory");
+}
+
+#[test]
+fn rows_that_wait_for_partners_and_sessions_count() {
+    let wide = format!(r#"{{"W":"{}"}}"#, "x".repeat(1_000));
+    for query in [
+        "CREATE STREAM o AS SELECT l.k AS k, l.w AS a, r.w AS b FROM l JOIN r WITHIN 1 HOUR ON l.k = r.k;",
+        "CREATE TABLE o AS SELECT k, LATEST_BY_OFFSET(w) AS w FROM l WINDOW SESSION (1 HOUR) GROUP BY k;",
+    ] {
+        let statements = format!(
+            "CREATE STREAM l (k STRING KEY, w STRING) WITH (kafka_topic='in', value_format='JSON', partitions=1);
+             CREATE STREAM r (k STRING KEY, w STRING) WITH (kafka_topic='other', value_format='JSON', partitions=1);
+             {query}"
+        );
+        let mut fixture = Fixture::new(&statements, DriverConfig::default());
+        let rows: Vec<Input> = (0..300).map(|n| input("in", &format!("k{n}"), &wide, 1_000)).collect();
+        fixture.produce(&rows);
+        fixture.driver.run().expect("queries run");
+        let bytes = fixture.driver.resident_bytes();
+        assert!(bytes > 300 * 1_000, "{query}: {bytes}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Queries through a real broker: to the end, through crashes, and to clients.
 
 mod faults;
+mod freshness;
 mod harness;
 mod old_state;
 mod panics;

@@ -116,7 +116,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::task::processor::{SourceTopic, TargetTopic};
+    use crate::state::backend::StoreId;
+    use crate::task::processor::{ChangelogTopic, SourceTopic, TargetTopic};
 
     fn topics(source: TopicId, sink: TopicId, partitions: i32) -> QueryTopics {
         QueryTopics {
@@ -125,14 +126,24 @@ mod tests {
         }
     }
 
+    fn with_changelog(mut topics: QueryTopics, id: TopicId) -> QueryTopics {
+        topics.partitions.insert("c".into(), 1);
+        topics.ids.insert("c".into(), id);
+        topics
+    }
+
     #[test]
     fn a_note_shows_which_topics_are_others() {
         let [a, b, c] = [1, 2, 3].map(|id| TopicId(Uuid::from_u128(id)));
         let spec = SubTopologySpec {
             sources: vec![SourceTopic { topic: "s".into(), table: false, internal: false }],
             targets: vec![TargetTopic { topic: "t".into(), internal: false }],
+            changelogs: vec![ChangelogTopic { store: StoreId(0), topic: "c".into() }],
             ..SubTopologySpec::default()
         };
+        let logged = with_changelog(topics(a, b, 2), a).notes(std::slice::from_ref(&spec))["s"].clone();
+        let other = with_changelog(topics(a, b, 2), c);
+        assert_eq!(other.changes_since(&logged), [("c".into(), TopicChange::Recreated)]);
         let before = topics(a, b, 2);
         assert_eq!(before.written_only(std::slice::from_ref(&spec)), [TopicPartition::new("t", 0)]);
         let notes = before.notes(&[spec]);

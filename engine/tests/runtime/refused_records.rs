@@ -119,3 +119,34 @@ async fn a_record_that_the_broker_refuses_is_found_and_left_out() {
         assert_eq!(refused(&log), ["COPY", "COPY"]);
     }
 }
+
+/// State that its changelog does not have would be lost: such a record is not left out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_a_changelog_refuses_ends_the_query_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 1).await;
+    node.execute(&STREAM.replace("PARTITIONS = 2", "PARTITIONS = 1")).await;
+    let sql = "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;";
+    let id = node.execute(sql).await.expect("a query");
+    node.produce("s", 1, 1_000, &rows(0, 7)).await;
+    node.await_rows("SELECT k FROM t WHERE n = 1;", 7).await;
+    let topics = node.admin().list_topics().await.expect("listed");
+    let changelog = topics.iter().find(|t| t.name.ends_with("-changelog")).expect("a changelog").name.clone();
+    let take_until = |ahead_ms: i64| {
+        BTreeMap::from([("message.timestamp.after.max.ms".to_owned(), Some(ahead_ms.to_string()))])
+    };
+    for (topic, ahead_ms) in [(&*changelog, 1_000), ("T", i64::MAX), ("s", i64::MAX)] {
+        node.admin().alter_configs(topic, &take_until(ahead_ms)).await.expect("altered");
+    }
+    // In the year 2096.
+    node.produce("s", 1, 4_000_000_000_000, &rows(7, 14)).await;
+    node.await_state(&id, QueryState::Error).await;
+    let cause = node.failure(&id);
+    assert!(cause.contains("INVALID_TIMESTAMP") && cause.contains(&changelog), "{cause}");
+    node.admin().alter_configs(&changelog, &take_until(i64::MAX)).await.expect("altered");
+    node.engine.resume(&id).await.expect("goes on");
+    node.await_rows("SELECT k FROM t WHERE n = 2;", 7).await;
+    let seen = node.read("T", 1, 14).await;
+    let counts: Vec<i64> = seen.iter().map(|(_, v)| number(v.as_deref(), "N")).collect();
+    assert_eq!(counts, [[1; 7], [2; 7]].concat());
+}

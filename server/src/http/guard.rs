@@ -188,7 +188,13 @@ pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::http::connections::Connections;
 
     const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const OUTSIDE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
@@ -264,6 +270,40 @@ mod tests {
         assert_eq!(check(&guard, Method::GET, &[("host", "localhost"), ("host", "localhost")]), 400);
         let outside = Guard::new(&[], &[], OUTSIDE);
         assert_eq!(check(&outside, Method::GET, &[("host", "any.example")]), 200);
+    }
+
+    /// The authority of the request line, as of HTTP/2, goes before the Host header.
+    #[test]
+    fn foreign_authorities_are_refused_on_loopback() {
+        let guard = Guard::new(&[], &[], LOOPBACK);
+        for (uri, wanted) in [("http://localhost:8088/ksql", true), ("http://evil.example/ksql", false)] {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost:8088"))]);
+            let uri = Uri::from_static(uri);
+            let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers, is_secure: false };
+            assert_eq!(guard.check(&head).is_ok(), wanted, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn own_pages_have_the_scheme_of_their_connection() {
+        for (is_secure, origin, wanted) in [
+            (true, "https://localhost:8088", 200),
+            (true, "http://localhost:8088", 403),
+            (false, "http://localhost:8088", 200),
+            (false, "https://localhost:8088", 403),
+        ] {
+            let slot = Connections::new(1, 1).admit(LOOPBACK).expect("a place is free");
+            let address = std::net::SocketAddr::new(LOOPBACK, 1);
+            let peer = Peer { address, certified: None, is_secure, slot: Arc::new(slot) };
+            let router = axum::Router::new()
+                .fallback(async || StatusCode::OK)
+                .layer(from_fn_with_state(Arc::new(Guard::new(&[], &[], LOOPBACK)), super::guard))
+                .layer(Extension(peer));
+            let request = Request::get("/info").header(HOST, "localhost:8088").header(ORIGIN, origin);
+            let request = request.body(Body::empty()).expect("a request");
+            let answer = router.oneshot(request).await.expect("an answer");
+            assert_eq!(answer.status().as_u16(), wanted, "{origin} {is_secure}");
+        }
     }
 
     #[test]

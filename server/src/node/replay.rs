@@ -178,3 +178,27 @@ pub(crate) struct StartFailure {
     reason: String,
     properties: IndexMap<String, String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_sql::plan::command::DdlCommand;
+
+    use super::*;
+    use crate::command::record::RECORD_VERSION;
+
+    fn applied(ddl: DdlCommand) -> Result<(), ApplyError> {
+        let (id, statement) = ("c".to_owned(), String::new());
+        let command = Command { version: RECORD_VERSION, id, statement, actions: vec![Action::Ddl(ddl)] };
+        apply(&mut Metastore::new(), &command)
+    }
+
+    /// The tombstones of many commands take several batches, and a node may die between two of them.
+    #[test]
+    fn drops_without_a_creation_are_what_an_interrupted_compaction_leaves() {
+        let name = || "S".to_owned();
+        assert_eq!(applied(DdlCommand::DropSource { name: name() }), Ok(()));
+        assert_eq!(applied(DdlCommand::DropType { name: name() }), Ok(()));
+        let alter = DdlCommand::AlterSource { name: name(), columns: Vec::new(), sql: String::new() };
+        assert!(applied(alter).is_err());
+    }
+}

@@ -73,6 +73,11 @@ async fn tokens_are_checked() {
         claims[name] = value;
         token(1, "key-1", &claims)
     };
+    let without = |name: &str| {
+        let mut claims = claims();
+        claims.as_object_mut().expect("an object").remove(name);
+        token(1, "key-1", &claims)
+    };
     let claim = |name: &str| TokenError::Claim(name.to_owned());
     let good = token(1, "key-1", &claims());
     let (signed, signature) = good.rsplit_once('.').expect("three parts");
@@ -88,6 +93,10 @@ async fn tokens_are_checked() {
         (changed("exp", json!(NOW / 1_000 - 31)), TokenError::Expired),
         (changed("nbf", json!(NOW / 1_000 + 31)), TokenError::NotYetValid),
         (changed("exp", Value::Null), claim("exp")),
+        (without("exp"), claim("exp")),
+        (without("iss"), claim("iss")),
+        (without("aud"), claim("aud")),
+        (without("sub"), claim("sub")),
         (none, TokenError::Malformed("not a signed JSON web token")),
         ("x".repeat(20_000), TokenError::Malformed("too long")),
         (String::new(), TokenError::Malformed("not a signed JSON web token")),
@@ -106,6 +115,36 @@ async fn shared_secrets_of_a_key_set_verify_nothing() {
     let key = EncodingKey::from_secret(b"secret").expect("a key");
     let text = encode(&header, &claims(), &key).expect("signed");
     assert_eq!(verifier(&path).verify(&text, NOW).await, Err(TokenError::UnknownKey));
+}
+
+#[tokio::test]
+async fn keys_for_other_uses_and_algorithms_verify_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.json");
+    for (member, value) in [("use", "enc"), ("alg", "ES384"), ("kid", "key-2")] {
+        write_keys(&path, &[1]);
+        let text = std::fs::read_to_string(&path).expect("read");
+        let mut keys: Value = serde_json::from_str(&text).expect("JSON");
+        keys["keys"][0][member] = json!(value);
+        std::fs::write(&path, keys.to_string()).expect("written");
+        let outcome = verifier(&path).verify(&token(1, "key-1", &claims()), NOW).await;
+        assert_eq!(outcome, Err(TokenError::UnknownKey), "{member} is {value}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_the_provider_has_withdrawn_are_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.json");
+    write_keys(&path, &[1, 2]);
+    let verifier = verifier(&path);
+    let mut lasting = claims();
+    lasting["exp"] = json!(NOW / 1_000 + 100_000);
+    let first = token(1, "key-1", &lasting);
+    assert!(verifier.verify(&first, NOW).await.is_ok());
+    write_keys(&path, &[2]);
+    assert!(verifier.verify(&first, NOW + 4 * 60_000).await.is_ok(), "looked at every five minutes");
+    assert_eq!(verifier.verify(&first, NOW + 6 * 60_000).await, Err(TokenError::UnknownKey));
 }
 
 #[tokio::test]

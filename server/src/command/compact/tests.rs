@@ -147,6 +147,14 @@ fn of_pauses_and_resumes_the_last_counts() {
         vec![pause("CSAS_A_0")],
     ];
     assert_eq!(dead(commands), [1, 2]);
+    // One of two queries goes on: the other stays paused.
+    let commands = vec![
+        vec![start("INSERTQUERY_1")],
+        vec![start("INSERTQUERY_2")],
+        vec![pause("INSERTQUERY_1"), pause("INSERTQUERY_2")],
+        vec![resume("INSERTQUERY_1")],
+    ];
+    assert_eq!(dead(commands), [] as [usize; 0]);
 }
 
 #[test]

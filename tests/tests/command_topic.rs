@@ -184,20 +184,26 @@ async fn commands_after_a_lost_one_wait_for_the_repair() -> Result<()> {
     let mut server = ServerProcess::start(&data)?;
     server.sql().execute(STREAM).await?;
     server.sql().execute("CREATE STREAM before AS SELECT * FROM s;").await?;
-    produce(&server, "3/stream/`LOST`/create", "{")?;
+    server.sql().execute("CREATE STREAM gone AS SELECT * FROM s;").await?;
+    produce(&server, "4/stream/`LOST`/create", "{")?;
     server.sql().execute("CREATE STREAM after AS SELECT * FROM s;").await?;
     server.sql().execute("DROP STREAM before;").await?;
+    server.sql().execute("DROP STREAM gone DELETE TOPIC;").await?;
     server.kill()?;
 
     let mut server = ServerProcess::start(&data)?;
-    check_degraded(&server, 3).await?;
+    check_degraded(&server, 4).await?;
     let (_, health) = get(&server.sql(), "/healthcheck").await?;
-    ensure!(health["details"]["commandRunner"]["commandsHeldBack"] == 2, "{health}");
+    ensure!(health["details"]["commandRunner"]["commandsHeldBack"] == 3, "{health}");
     let streams = names(&server.sql(), "SHOW STREAMS;", "streams").await?;
     ensure!(streams.contains(&"S".to_owned()) && !streams.contains(&"AFTER".to_owned()), "{streams:?}");
-    // A query that a later command ended does not run again.
-    let queries = server.sql().execute("SHOW QUERIES;").await?;
-    ensure!(queries[0]["queries"][0]["state"] == "ERROR", "{queries}");
+    // A topic that a later command deleted is not made again.
+    let topics = names(&server.sql(), "SHOW TOPICS;", "topics").await?;
+    ensure!(topics.contains(&"BEFORE".to_owned()) && !topics.contains(&"GONE".to_owned()), "{topics:?}");
+    // Queries that later commands ended do not run again.
+    let shown = server.sql().execute("SHOW QUERIES;").await?;
+    let queries = shown[0]["queries"].as_array().context("queries")?;
+    ensure!(queries.len() == 2 && queries.iter().all(|query| query["state"] == "ERROR"), "{shown}");
     server.kill()?;
 
     repair_stopped(&dir, &file)?;
@@ -327,6 +333,8 @@ async fn paused_and_resumed_queries_are_so_after_a_restart() -> Result<()> {
     for (statements, wanted) in [
         (vec![format!("PAUSE {id};"), format!("RESUME {id};")], "RUNNING"),
         (vec![format!("PAUSE {id};")], "PAUSED"),
+        // A query that takes the place of a paused one runs.
+        (vec![format!("PAUSE {id};"), COUNT.replace("CREATE", "CREATE OR REPLACE")], "RUNNING"),
         (vec!["RESUME ALL;".to_owned(), "PAUSE ALL;".to_owned()], "PAUSED"),
         (vec!["RESUME ALL;".to_owned()], "RUNNING"),
         (vec![format!("PAUSE {id};"), format!("TERMINATE {id};")], "none"),

@@ -6,10 +6,12 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use weir_broker::auth::config::Secret;
 use weir_broker::auth::sasl::SaslMechanism;
 use weir_broker::auth::scram::ScramMechanism;
@@ -18,9 +20,19 @@ use weir_broker::client::security::{ClientSasl, ClientSecurity};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
+use weir_broker::protocol::error_code::ErrorCode;
+use weir_broker::protocol::messages::alter_client_quotas::{
+    AlterClientQuotasRequest, EntityData, EntryData, OpData,
+};
+use weir_broker::protocol::messages::alter_user_scram_credentials::{
+    AlterUserScramCredentialsRequest, ScramCredentialUpsertion,
+};
+use weir_broker::protocol::messages::create_acls::{AclCreation, CreateAclsRequest};
+use weir_broker::protocol::response::Response;
 use weir_tests::http::SqlClient;
 use weir_tests::identity_provider::TokenKey;
-use weir_tests::raw_http::{PATIENCE, send};
+use weir_tests::log_reader::transport;
+use weir_tests::raw_http::{PATIENCE, authority, send};
 use weir_tests::secure_server::{Certificates, SecureServer};
 use weir_tests::server::{ServerProcess, weir_binary};
 
@@ -135,7 +147,7 @@ const ENDPOINTS: [(&str, &str); 20] = [
 ];
 
 /// Statements by kind, with the users that may run them. Each runs as guest, reader, writer and admin in turn.
-const STATEMENTS: [(&str, &str, &str); 40] = [
+const STATEMENTS: [(&str, &str, &str); 42] = [
     ("SHOW", "SHOW STREAMS;", "awrg"),
     ("SHOW", "SHOW TOPICS;", "awrg"),
     ("SHOW", "SHOW QUERIES;", "awrg"),
@@ -204,6 +216,17 @@ const STATEMENTS: [(&str, &str, &str); 40] = [
     ("DROP", "DROP STREAM IF EXISTS over_b;", "a"),
     ("CREATE CONNECTOR", "CREATE SOURCE CONNECTOR c WITH ('connector.class'='x');", "a"),
     ("DROP CONNECTOR", "DROP CONNECTOR c;", "a"),
+    // Who takes the place of a source must be allowed to change the source that was there.
+    (
+        "CREATE",
+        "CREATE OR REPLACE STREAM b_in (k STRING KEY, n INT, x INT) WITH (KAFKA_TOPIC='a_in', VALUE_FORMAT='JSON');",
+        "a",
+    ),
+    (
+        "CREATE AS SELECT",
+        "CREATE OR REPLACE TABLE b_t WITH (KAFKA_TOPIC='a_t2') AS SELECT k, COUNT(*) AS c FROM a_in GROUP BY k;",
+        "a",
+    ),
 ];
 
 /// Kinds of statements that change the request alone, or are the shell's.
@@ -296,6 +319,156 @@ async fn lists_and_refusals_show_nothing_of_foreign_topics() -> Result<()> {
     let rows = "{\"target\": \"b_in\"}\n{\"k\": \"x\", \"n\": 1}\n";
     let headers = format!("Authorization: {}\r\n", basic("writer"));
     assert_eq!(send(&server, "POST /inserts-stream", &headers, rows).await?.status, 403);
+    Ok(())
+}
+
+/// Starts a push query as a user and gives its id.
+async fn start_push(server: &ServerProcess, user: &str, sql: &str) -> Result<(TcpStream, String)> {
+    let body = json!({"sql": sql}).to_string();
+    let (credentials, length) = (basic(user), body.len());
+    let request = format!(
+        "POST /query-stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: {credentials}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let mut socket = TcpStream::connect(authority(server)).await?;
+    socket.write_all(request.as_bytes()).await?;
+    let mut seen = String::new();
+    let mut part = [0; 1_024];
+    loop {
+        let count = tokio::time::timeout(PATIENCE, socket.read(&mut part)).await??;
+        ensure!(count > 0, "the query has ended: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&part[..count]));
+        let id = seen.split_once("\"queryId\":\"").and_then(|(_, rest)| rest.split_once('"'));
+        if let Some((id, _)) = id {
+            return Ok((socket, id.to_owned()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_queries_are_seen_and_closed_by_their_owner_alone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path(), &[])?;
+    prepare(&server).await?;
+    let (mut socket, id) = start_push(&server, "reader", "SELECT * FROM a_in EMIT CHANGES;").await?;
+    for (user, is_own) in [("guest", false), ("writer", false), ("reader", true)] {
+        let client = as_user(&server, user);
+        let shown = client.execute("SHOW QUERIES;").await?.to_string();
+        assert_eq!(shown.contains(&id), is_own, "{user}: {shown}");
+        let terminate = json!({"ksql": format!("TERMINATE {id};")});
+        let requests = [("/ksql", terminate), ("/close-query", json!({"queryId": id}))];
+        for (path, body) in requests.into_iter().skip(usize::from(is_own)) {
+            let (status, text) = client.post(path, &body).await?;
+            assert_eq!(status.is_success(), is_own, "{user} {path}: {status} {text}");
+        }
+    }
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, async {
+        while !rest.ends_with(b"0\r\n\r\n") {
+            ensure!(socket.read_buf(&mut rest).await? > 0, "the connection has ended");
+        }
+        anyhow::Ok(())
+    })
+    .await?
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_write_a_topic_may_not_delete_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let secure = SecureServer::start(folder.path(), &[])?;
+    // READ, WRITE, CREATE, DESCRIBE.
+    let creations = [3, 4, 5, 8].map(|operation| AclCreation {
+        resource_type: 2,
+        resource_name: "open-".to_owned(),
+        resource_pattern_type: 4,
+        principal: "User:alice".to_owned(),
+        host: "*".to_owned(),
+        operation,
+        permission_type: 3,
+    });
+    let request = CreateAclsRequest { creations: creations.to_vec() };
+    transport(secure.address("PLAINTEXT")?).send(request.into()).await?;
+    let credentials = format!("Basic {}", STANDARD.encode("alice:alice, secret"));
+    let alice = secure.server.sql().authorized(&credentials);
+    alice
+        .execute("CREATE STREAM s (n INT) WITH (KAFKA_TOPIC='open-s', PARTITIONS=1, VALUE_FORMAT='JSON');")
+        .await?;
+    let (status, text) = alice.post("/ksql", &json!({"ksql": "DROP STREAM s DELETE TOPIC;"})).await?;
+    assert_eq!(status.as_u16(), 403, "{text}");
+    assert!(text.contains("needs Delete on topic"), "{text}");
+    alice.execute("INSERT INTO s VALUES (1); DROP STREAM s;").await?;
+    Ok(())
+}
+
+/// Passwords that were checked are remembered, but not for longer than they are the users'.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_was_changed_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let secure = SecureServer::start(folder.path(), &[])?;
+    let admin = transport(secure.address("PLAINTEXT")?);
+    let status = async |password: &str| -> Result<u16> {
+        let credentials = format!("Basic {}", STANDARD.encode(format!("alice:{password}")));
+        Ok(secure.server.sql().authorized(&credentials).get("/info").await?.0.as_u16())
+    };
+    assert_eq!((status("alice, secret").await?, status("changed").await?), (200, 401));
+    let upsertions = [ScramMechanism::Sha256, ScramMechanism::Sha512].map(|mechanism| {
+        let salted = mechanism.salted_password("changed", b"salt", 4_096);
+        ScramCredentialUpsertion {
+            name: "alice".to_owned(),
+            mechanism: mechanism.code(),
+            iterations: 4_096,
+            salt: b"salt".to_vec().into(),
+            salted_password: salted.into(),
+        }
+    });
+    let upsertions = upsertions.to_vec();
+    let request = AlterUserScramCredentialsRequest { upsertions, ..Default::default() };
+    let answer = admin.send(request.into()).await?;
+    let Response::AlterUserScramCredentials(answer) = answer else { bail!("{answer:?}") };
+    ensure!(answer.results.iter().all(|result| result.error_code == ErrorCode::None), "{answer:?}");
+    assert_eq!((status("alice, secret").await?, status("changed").await?), (401, 200));
+    Ok(())
+}
+
+/// Sets a quota of all HTTP clients, or takes it back.
+async fn set_quota(server: &ServerProcess, key: &str, value: Option<f64>) -> Result<()> {
+    let entity =
+        vec![EntityData { entity_type: "client-id".to_owned(), entity_name: Some("http".to_owned()) }];
+    let op = OpData { key: key.to_owned(), value: value.unwrap_or_default(), remove: value.is_none() };
+    let entries = vec![EntryData { entity, ops: vec![op] }];
+    let request = AlterClientQuotasRequest { entries, validate_only: false };
+    let Response::AlterClientQuotas(answer) = transport(&server.kafka).send(request.into()).await? else {
+        bail!("the answer is of another API")
+    };
+    ensure!(answer.entries[0].error_code == ErrorCode::None, "{answer:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_hold_for_http_clients() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = ServerProcess::start(folder.path())?;
+    let long = json!({"ksql": "SHOW FUNCTIONS;"}).to_string();
+    // Of an allowance of 100 bytes a second a long answer uses more than ten seconds'.
+    set_quota(&server, "consumer_byte_rate", Some(100.0)).await?;
+    assert_eq!(send(&server, "POST /ksql", "", &long).await?.status, 200);
+    let refused = send(&server, "POST /ksql", "", &long).await?;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("10")), "{refused:?}");
+    for probe in ["GET /healthcheck", "GET /healthz", "GET /metrics"] {
+        assert_eq!(send(&server, probe, "", "").await?.status, 200, "{probe}");
+    }
+    set_quota(&server, "consumer_byte_rate", None).await?;
+    assert_eq!(send(&server, "POST /ksql", "", &long).await?.status, 200);
+    // A body that is under way is held back: 2 seconds, for 3,000 bytes at 1,000 a second.
+    set_quota(&server, "producer_byte_rate", Some(1_000.0)).await?;
+    let padded = json!({"ksql": format!("SHOW STREAMS;{}", " ".repeat(3_000))}).to_string();
+    let started = Instant::now();
+    assert_eq!(send(&server, "POST /ksql", "", &padded).await?.status, 200);
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+    set_quota(&server, "producer_byte_rate", None).await?;
+    // A nanosecond of a thread's time per second.
+    set_quota(&server, "request_percentage", Some(0.000_000_1)).await?;
+    assert_eq!(send(&server, "GET /info", "", "").await?.status, 200);
+    assert_eq!(send(&server, "GET /info", "", "").await?.status, 429);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_tests::raw_http::{PATIENCE, authority, read_answer, send};
+use weir_tests::secure_server::Certificates;
 use weir_tests::server::ServerProcess;
 
 /// Connections of the servers below.
@@ -108,6 +109,26 @@ async fn what_does_not_arrive_in_time_is_refused() -> Result<()> {
         tokio::time::timeout(PATIENCE, used.read_exact(&mut part)).await??;
         let mut rest = [0; 512];
         let _ = tokio::time::timeout(Duration::from_millis(150), used.read(&mut rest)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_handshake_that_does_not_come_is_not_waited_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let certificates = Certificates::make(folder.path())?;
+    let server = ServerProcess::start_adjusted(&folder.path().join("data"), |command| {
+        command.arg("--http-tls").args(["--http-request-timeout-ms", "600000"]);
+        command.arg("--tls-certificate").arg(certificates.path("server.pem"));
+        command.arg("--tls-key").arg(certificates.path("server.key"));
+    })?;
+    // Nothing, and the beginning of a record of 512 bytes.
+    let mut silent = stuck(&server, b"", 1).await?;
+    silent.append(&mut stuck(&server, &[0x16, 3, 1, 2, 0, 1], 1).await?);
+    for (at, socket) in silent.iter_mut().enumerate() {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest)).await;
+        ensure!(ended.is_ok(), "handshake {at} is waited for");
     }
     Ok(())
 }

@@ -168,3 +168,22 @@ fn rows_that_wait_for_partners_and_sessions_count() {
         assert!(bytes > 300 * 1_000, "{query}: {bytes}");
     }
 }
+
+#[test]
+fn rows_of_tables_that_were_forgotten_are_found_again() {
+    let statements = "
+        CREATE STREAM s (k STRING KEY, v BIGINT) WITH (kafka_topic='in', value_format='DELIMITED', partitions=1);
+        CREATE TABLE t (k STRING PRIMARY KEY, w STRING) WITH (kafka_topic='tab', value_format='DELIMITED', partitions=1);
+        CREATE STREAM joined AS SELECT s.k AS k, v, t.w AS w FROM s LEFT JOIN t ON s.k = t.k;";
+    let config = DriverConfig { resident_bytes_max: 1, ..DriverConfig::default() };
+    let mut fixture = Fixture::new(statements, config);
+    let of_each = |topic: &'static str, time: i64| -> Vec<Input> {
+        (0..100).map(|n| input(topic, &format!("k{n}"), &n.to_string(), time)).collect()
+    };
+    fixture.produce(&of_each("tab", 1));
+    fixture.driver.run().expect("queries run");
+    fixture.produce(&of_each("in", 2));
+    fixture.driver.run().expect("queries run");
+    let expected: Vec<String> = (0..100).map(|n| format!("k{n} => {n},{n} @ 2")).collect();
+    assert_eq!(fixture.outputs("JOINED"), expected);
+}

@@ -70,6 +70,22 @@ async fn a_row_that_grows_too_large_keeps_its_last_value_and_the_others_go_on() 
     assert_eq!(node.pull("SELECT n FROM t WHERE k = 'big';").await, [["3"]]);
 }
 
+/// What was refused is in the memory of the tasks no longer either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_was_too_large_takes_what_fits_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut node = Node::start(dir.path(), 1).await;
+    node.execute(TEXTS).await;
+    node.execute(LISTS).await.expect("a query");
+    for n in 1..=5 {
+        node.produce("s", 1, n, &[text("big", "x", 300_000)]).await;
+        node.produce("s", 1, n, &[text("small", "y", 10)]).await;
+        node.await_rows(&format!("SELECT k FROM t WHERE k = 'small' AND n = {n};"), 1).await;
+    }
+    node.produce("s", 1, 6, &[text("big", "z", 10)]).await;
+    node.await_rows("SELECT k FROM t WHERE k = 'big' AND n = 4;", 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_grows_too_large_ends_the_query_if_it_is_told_so() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -19,6 +19,9 @@ pub mod record;
 pub mod runner;
 pub mod table;
 
+#[cfg(test)]
+mod tests;
+
 use weir_engine::driver::DriverConfig;
 
 use crate::testing::case_file::diff::{merged, shown};

@@ -16,7 +16,7 @@ use crate::testing::workbench::{Refusal, Workbench, chain};
 /// Bodies of expectations as the case gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actual {
-    /// Shape: one entry per step of the case; None for steps that are no expectations.
+    /// Shape: one entry per step that was carried out; None for steps that are no expectations.
     pub bodies: Vec<Option<Vec<String>>>,
     /// Expectations that the case lacks.
     pub added: Vec<Added>,
@@ -72,20 +72,22 @@ pub fn run(file: &CaseFile, case: &Case, config: DriverConfig) -> Result<Actual,
         runner.given = runner.bench.declared.iter().map(|s| s.name.clone()).collect();
     }
     for (place, step) in case.steps.iter().enumerate() {
-        runner.step(place, step)?;
+        if step.kind != StepKind::Error
+            && let Some(lines) = runner.error.take()
+        {
+            // The steps behind depend on the statements that were rejected.
+            let after = place.checked_sub(1);
+            runner.actual.added.push(Added { kind: StepKind::Error, after, lines });
+            return Ok(runner.actual);
+        }
+        runner.step(step)?;
     }
     runner.finish(case);
     Ok(runner.actual)
 }
 
 impl Runner<'_> {
-    fn step(&mut self, place: usize, step: &Step) -> Result<(), Stop> {
-        if step.kind != StepKind::Error
-            && let Some(lines) = self.error.take()
-        {
-            let after = place.checked_sub(1);
-            self.actual.added.push(Added { kind: StepKind::Error, after, lines });
-        }
+    fn step(&mut self, step: &Step) -> Result<(), Stop> {
         let body = match step.kind {
             StepKind::Statements => self.statements(step.body.clone()).map(|()| None)?,
             StepKind::Input => self.input(step.body.clone()).map(|()| None)?,

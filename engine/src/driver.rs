@@ -19,7 +19,7 @@ use crate::query::settings::QuerySettings;
 use crate::runtime::error::RuntimeError;
 use crate::state::backend::{StateReader, StoreSpec};
 use crate::state::resident_budget::{RESIDENT_BYTES_MAX, ResidentBudget};
-use crate::task::processor::{CompileRequest, PlanCompiler};
+use crate::task::processor::{CompileRequest, PlanCompiler, ProcessorFactory};
 use crate::task::topology_processor::TopologyCompiler;
 use crate::topology::TopologyConfig;
 
@@ -136,6 +136,23 @@ impl TopologyDriver {
 
     /// The same, with what the properties of its statement say.
     pub fn add_query_with(&mut self, plan: QueryPlan, settings: QuerySettings) -> Result<()> {
+        let factory = self.compile(&plan, settings)?;
+        self.queries.push(DriverQuery::new(&plan.query_id, factory, self.config));
+        Ok(())
+    }
+
+    /// Continues a query with another plan from its position and changelogs, as CREATE OR REPLACE
+    /// does. A query of an unknown id is added.
+    pub fn replace_query_with(&mut self, plan: QueryPlan, settings: QuerySettings) -> Result<()> {
+        let factory = self.compile(&plan, settings)?;
+        match self.queries.iter_mut().find(|q| q.query_id() == plan.query_id) {
+            Some(query) => query.replace(factory),
+            None => self.queries.push(DriverQuery::new(&plan.query_id, factory, self.config)),
+        }
+        Ok(())
+    }
+
+    fn compile(&self, plan: &QueryPlan, settings: QuerySettings) -> Result<Arc<dyn ProcessorFactory>> {
         let (now, random) = (self.now_ms.clone(), self.random.clone());
         let compiler = TopologyCompiler {
             config: self.config.topology,
@@ -144,14 +161,12 @@ impl TopologyDriver {
             now_ms: Arc::new(move || now.load(Ordering::Relaxed)),
             random: Arc::new(move || split_mix(random.fetch_add(1, Ordering::Relaxed))),
         };
-        let factory = compiler.compile(&CompileRequest {
-            plan: &plan,
+        compiler.compile(&CompileRequest {
+            plan,
             application_id: &plan.query_id,
             settings,
             metrics: Arc::new(QueryMetrics::default()),
-        })?;
-        self.queries.push(DriverQuery::new(&plan.query_id, factory, self.config));
-        Ok(())
+        })
     }
 
     /// Forgets a query. What it wrote stays.

@@ -80,6 +80,14 @@ impl DriverQuery {
         &self.query_id
     }
 
+    /// Continues with another plan. Tasks are made anew when they get records, from the changelogs.
+    pub(crate) fn replace(&mut self, factory: Arc<dyn ProcessorFactory>) {
+        self.factory = factory;
+        self.targets = None;
+        self.tasks.clear();
+        self.backends.clear();
+    }
+
     pub(crate) fn take_results(&mut self) -> Vec<RowBatch> {
         std::mem::take(&mut self.results)
     }

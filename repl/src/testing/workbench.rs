@@ -256,15 +256,13 @@ impl StatementEffects for Workbench {
 
     async fn start_query(&mut self, query: QueryStart<'_>) -> Result<(), Stop> {
         self.plans.push(query.plan.clone());
-        if self.metastore.add_query(query.entry()).is_some() {
-            self.driver.remove_query(&query.plan.query_id);
-        }
+        self.metastore.add_query(query.entry());
         if self.unbuilt.is_none() {
             let invalid = |e| Stop::Failed(format!("a property is not valid: {e}"));
             let refuse = |e| Stop::Failed(format!("the query cannot be built: {}", chain(&e)));
             let properties: BTreeMap<String, String> = query.properties.clone().into_iter().collect();
             let settings = QuerySettings::from_properties(&properties).map_err(invalid)?;
-            self.driver.add_query_with(query.plan.clone(), settings).map_err(refuse)?;
+            self.driver.replace_query_with(query.plan.clone(), settings).map_err(refuse)?;
         }
         Ok(())
     }

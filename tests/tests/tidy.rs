@@ -1,12 +1,22 @@
-//! The picture in ARCHITECTURE.md, checked: crate and module edges, file sizes, banned words and calls.
+//! The picture in ARCHITECTURE.md, checked: edges of crates and modules, import cycles, sizes, clocks, files and threads.
+//!
+//! Exceptions stand in `tidy/exceptions.rs`. They may only become fewer: a number that is too high fails as one that is too low.
 
+#[path = "tidy/exceptions.rs"]
+mod exceptions;
+#[path = "tidy/source.rs"]
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use exceptions::{CYCLES, LONG_FUNCTIONS, OUTSIDE_ENV, UNUSED_DEPENDENCIES};
+use source::{SourceFile, functions, is_word, product_sources, root, sources};
 
 /// Lines a source file may have. Files near it do two jobs.
 const FILE_LINES_MAX: usize = 1_000;
+/// Lines a function may have.
+const FUNCTION_LINES_MAX: usize = 70;
 
 /// Which internal crates a crate may depend on.
 const CRATE_EDGES: [(&str, &[&str]); 6] = [
@@ -18,11 +28,14 @@ const CRATE_EDGES: [(&str, &[&str]); 6] = [
     ("tests", &["weir-broker", "weir-sql", "weir-engine", "weir-server"]),
 ];
 
+/// The crates that make up the product.
+const CRATES: [&str; 5] = ["broker", "sql", "engine", "server", "repl"];
+
 /// Words that must not stand in a crate's sources, each with the crate it is foreign to.
 const FOREIGN: [(&str, &[&str]); 3] = [
-    ("sql/src", &["tokio::", "rocksdb::", "std::fs", "std::net", "SystemTime::now", "Instant::now"]),
-    ("broker/src", &["arrow::", "datafusion", "axum::", "weir_sql"]),
-    ("engine/src", &["axum::", "rustyline"]),
+    ("sql", &["tokio::", "rocksdb::", "std::fs", "std::net", "SystemTime::now", "Instant::now"]),
+    ("broker", &["arrow::", "datafusion", "axum::", "weir_sql"]),
+    ("engine", &["axum::", "rustyline"]),
 ];
 
 /// Calls and words banned everywhere outside tests.
@@ -38,29 +51,15 @@ const BANNED: [&str; 8] = [
     "print!(",
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests crate lies in the workspace")
-        .to_path_buf()
-}
-
-fn sources(folder: &str) -> Vec<(String, String)> {
-    WalkDir::new(root().join(folder))
-        .into_iter()
-        .filter_map(Result::ok)
-        .filter(|e| e.path().extension().is_some_and(|x| x == "rs"))
-        .map(|e| {
-            let name = e.path().strip_prefix(root()).expect("below the root").display().to_string();
-            (name, fs::read_to_string(e.path()).expect("source files are readable"))
-        })
-        .collect()
-}
-
-/// The part of a file before its unit tests.
-fn product_code(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or(text)
-}
+/// What belongs to `broker::env`, so that tests can replace it, with the crates in which that is asked for.
+const ENV_ONLY: [(&str, &[&str]); 6] = [
+    ("Instant::now", &["broker", "sql", "engine", "server"]),
+    ("SystemTime::now", &["broker", "sql", "engine", "server"]),
+    ("fs::", &["broker", "sql", "engine", "server"]),
+    ("tokio::spawn", &["broker", "sql", "engine", "server"]),
+    ("thread::Builder", &["broker", "sql", "engine", "server"]),
+    ("unbounded", &["broker", "sql", "engine", "server", "repl"]),
+];
 
 #[test]
 fn crates_depend_only_downwards() {
@@ -117,30 +116,28 @@ fn internal_paths(code: &str) -> Vec<String> {
     paths
 }
 
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
+/// The module of a source file, such as `runtime::error`.
+fn module_of(folder: &str, file: &SourceFile) -> String {
+    file.name.trim_start_matches(&format!("{folder}/src/")).trim_end_matches(".rs").replace('/', "::")
 }
 
 #[test]
 fn modules_use_only_their_own_layer_and_lower_ones() {
     let mut wrong = Vec::new();
-    for (folder, _) in CRATE_EDGES.iter().filter(|(f, _)| *f != "tests") {
+    for folder in CRATES {
         let layers = layers(folder);
-        for (name, text) in sources(&format!("{folder}/src")) {
-            let module =
-                name.trim_start_matches(&format!("{folder}/src/")).trim_end_matches(".rs").replace('/', "::");
+        for file in product_sources(folder) {
+            let module = module_of(folder, &file);
             if ["lib", "main"].contains(&module.as_str()) || module.contains("tests") {
                 continue;
             }
             let Some(own) = layer_of(&layers, &module) else {
-                wrong.push(format!("{name}: in no layer of ARCHITECTURE.md"));
+                wrong.push(format!("{}: in no layer of ARCHITECTURE.md", file.name));
                 continue;
             };
-            let code: String =
-                product_code(&text).lines().filter(|l| !l.trim_start().starts_with("//")).collect();
-            for path in internal_paths(&code) {
+            for path in internal_paths(&file.code) {
                 if layer_of(&layers, &path).is_some_and(|used| used > own) {
-                    wrong.push(format!("{name}: uses {path} of a higher layer"));
+                    wrong.push(format!("{}: uses {path} of a higher layer", file.name));
                 }
             }
         }
@@ -152,7 +149,7 @@ fn modules_use_only_their_own_layer_and_lower_ones() {
 fn files_do_one_job() {
     let mut long = Vec::new();
     for (folder, _) in CRATE_EDGES {
-        for (name, text) in sources(folder) {
+        for SourceFile { name, text, .. } in sources(folder) {
             assert!(!name.ends_with("/mod.rs"), "{name}: use foo.rs beside foo/");
             let lines = text.lines().count();
             if lines > FILE_LINES_MAX {
@@ -167,9 +164,9 @@ fn files_do_one_job() {
 fn layers_do_not_know_what_is_above_them() {
     let mut found = Vec::new();
     for (folder, words) in FOREIGN {
-        for (name, text) in sources(folder) {
-            let code = product_code(&text);
-            found.extend(words.iter().filter(|w| code.contains(**w)).map(|w| format!("{name}: {w}")));
+        for file in product_sources(folder) {
+            let foreign = words.iter().filter(|w| file.code.contains(**w));
+            found.extend(foreign.map(|w| format!("{}: {w}", file.name)));
         }
     }
     assert!(found.is_empty(), "foreign words:\n{}", found.join("\n"));
@@ -178,15 +175,136 @@ fn layers_do_not_know_what_is_above_them() {
 #[test]
 fn banned_calls_are_absent() {
     let mut found = Vec::new();
-    for (folder, _) in CRATE_EDGES.iter().filter(|(f, _)| *f != "tests") {
-        for (name, text) in
-            sources(&format!("{folder}/src")).into_iter().filter(|(n, _)| !n.ends_with("tests.rs"))
-        {
-            let code = product_code(&text);
-            found.extend(BANNED.iter().filter(|w| code.contains(**w)).map(|w| format!("{name}: {w}")));
-        }
+    for file in CRATES.into_iter().flat_map(product_sources) {
+        found
+            .extend(BANNED.iter().filter(|w| file.code.contains(**w)).map(|w| format!("{}: {w}", file.name)));
     }
     assert!(found.is_empty(), "banned:\n{}", found.join("\n"));
+}
+
+/// Compares what was found with the exceptions: neither may have anything that the other has not.
+fn compare(rule: &str, found: &BTreeMap<String, usize>, exceptions: &[(&str, usize)]) {
+    let allowed: BTreeMap<String, usize> = exceptions.iter().map(|(n, c)| ((*n).to_owned(), *c)).collect();
+    let names: BTreeSet<&String> = found.keys().chain(allowed.keys()).collect();
+    let mut wrong = Vec::new();
+    for name in names {
+        let (is, may) = (found.get(name).copied().unwrap_or(0), allowed.get(name).copied().unwrap_or(0));
+        if is > may {
+            wrong.push(format!("    (\"{name}\", {is}),  // too many: {may} allowed"));
+        } else if is < may {
+            wrong.push(format!(
+                "    (\"{name}\", {is}),  // fewer than the exception says: lower it from {may}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn time_files_threads_and_unbounded_channels_stay_in_env() {
+    let mut found = BTreeMap::new();
+    for (word, crates) in ENV_ONLY {
+        for file in crates.iter().flat_map(|folder| product_sources(folder)) {
+            if file.name.starts_with("broker/src/env") {
+                continue;
+            }
+            let uses =
+                file.code.match_indices(word).filter(|(at, _)| !file.code[..*at].ends_with(is_word)).count();
+            if uses > 0 {
+                found.insert(format!("{}: {word}", file.name), uses);
+            }
+        }
+    }
+    compare("outside broker::env", &found, OUTSIDE_ENV);
+}
+
+#[test]
+fn functions_fit_a_screen() {
+    let mut found = BTreeMap::new();
+    for file in CRATES.into_iter().flat_map(product_sources) {
+        for (name, lines) in functions(&file.code) {
+            if lines > FUNCTION_LINES_MAX {
+                let longest = found.entry(format!("{}: {name}", file.name)).or_insert(0);
+                *longest = lines.max(*longest);
+            }
+        }
+    }
+    compare(&format!("functions over {FUNCTION_LINES_MAX} lines"), &found, LONG_FUNCTIONS);
+}
+
+/// Modules that reach each other through their imports.
+fn cycles(folder: &str) -> Vec<BTreeSet<String>> {
+    let files = product_sources(folder);
+    let modules: BTreeSet<String> = files.iter().map(|file| module_of(folder, file)).collect();
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in &files {
+        let own = module_of(folder, file);
+        for path in internal_paths(&file.code) {
+            // The longest module that the path begins with.
+            let parts: Vec<&str> = path.split("::").collect();
+            let used = (1..=parts.len()).rev().map(|n| parts[..n].join("::")).find(|m| modules.contains(m));
+            // A module and its own children count as one place.
+            let related = |used: &String| {
+                used.starts_with(&format!("{own}::")) || own.starts_with(&format!("{used}::"))
+            };
+            if let Some(used) = used.filter(|used| *used != own && !related(used)) {
+                edges.entry(own.clone()).or_default().insert(used);
+            }
+        }
+    }
+    let reaches = |from: &String| {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<&String> = edges.get(from).into_iter().flatten().collect();
+        while let Some(module) = next.pop() {
+            if seen.insert(module.clone()) {
+                next.extend(edges.get(module).into_iter().flatten());
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> = edges.keys().map(|m| (m, reaches(m))).collect();
+    let mut found: Vec<BTreeSet<String>> = Vec::new();
+    for (module, to) in &reached {
+        if to.contains(*module) && !found.iter().any(|cycle| cycle.contains(*module)) {
+            let back = |other: &&String| reached.get(other).is_some_and(|r| r.contains(*module));
+            found.push(to.iter().filter(back).cloned().collect());
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_have_no_cycles() {
+    let mut found = BTreeMap::new();
+    for folder in CRATES {
+        for cycle in cycles(folder) {
+            let first = cycle.first().cloned().unwrap_or_default();
+            found.insert(format!("{folder}::{first}"), cycle.len());
+        }
+    }
+    compare("import cycles, by their first module, with their sizes", &found, CYCLES);
+}
+
+#[test]
+fn dependencies_are_used() {
+    let mut found = BTreeMap::new();
+    for (folder, _) in CRATE_EDGES {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("manifest");
+        let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+        let code: String = sources(folder).into_iter().map(|file| file.text).collect();
+        for section in ["dependencies", "dev-dependencies"] {
+            for name in
+                manifest.get(section).and_then(toml::Value::as_table).into_iter().flat_map(|t| t.keys())
+            {
+                // The library of this package has another name.
+                let library = if name == "md-5" { "md5".to_owned() } else { name.replace('-', "_") };
+                if !code.contains(&library) {
+                    found.insert(format!("{folder}: {name}"), 1);
+                }
+            }
+        }
+    }
+    compare("dependencies that no source names", &found, UNUSED_DEPENDENCIES);
 }
 
 #[test]

@@ -74,6 +74,19 @@ fn crates_depend_only_downwards() {
     }
 }
 
+#[test]
+fn the_page_names_files_that_are_there() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the page");
+    let files: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|code| code.ends_with(".rs")).collect();
+    let is_path = |file: &&&str| file.contains("/src/") || file.contains("/tests/");
+    let missing: Vec<&&str> =
+        files.iter().filter(is_path).filter(|file| !root().join(file).exists()).collect();
+    assert!(
+        files.len() > 40 && missing.is_empty(),
+        "ARCHITECTURE.md names files that are not there: {missing:?}"
+    );
+}
+
 /// The layers of a crate as ARCHITECTURE.md's table shows them: module paths with the number of their layer.
 fn layers(crate_name: &str) -> Vec<(String, usize)> {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the page");

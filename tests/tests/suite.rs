@@ -7,6 +7,7 @@ mod crash;
 mod damaged_state;
 mod disk;
 mod failpoints;
+mod feature_page;
 mod flights;
 mod http_access;
 mod http_api;

@@ -145,7 +145,7 @@ pub fn validate_topic_name(name: &str) -> Result<()> {
     Err(Error::InvalidTopicName { name: name.to_owned(), rule })
 }
 
-/// Who a producer is: an id with the epoch that fences older producers of that id. Source: KIP-98.
+/// The identity of a producer: an id with the epoch that fences older producers of that id. Source: KIP-98.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProducerIdentity {
     pub producer_id: i64,

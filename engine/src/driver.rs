@@ -53,7 +53,7 @@ pub enum Delivery {
     Drawn(u64),
 }
 
-/// What happens after a commit. The outcome does not depend on it.
+/// The continuation after a commit. The outcome does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// The tasks go on.

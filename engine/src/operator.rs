@@ -34,7 +34,7 @@ pub struct OperatorContext<'a> {
     pub state: &'a mut TaskState,
     /// The partition that the task processes.
     pub partition: i32,
-    /// What the step may hold for the batch that it is given.
+    /// The memory that the step may hold for its batch.
     pub budget: &'a BatchBudget,
 }
 

@@ -20,7 +20,7 @@ use crate::protocol::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchReq
 /// Committed in place of an offset: a note about a partition in which the group has no position. Clients read it as "none".
 pub const NO_POSITION: Offset = -1;
 
-/// What a group has committed about a partition.
+/// The committed offset of a group for a partition, with its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedOffset {
     /// None: only a note was committed.

@@ -118,7 +118,7 @@ struct LogEntry {
     topic_id: TopicId,
 }
 
-/// What became of the directory of a deleted log.
+/// The state of the directory of a deleted log.
 #[derive(Debug)]
 enum Doom {
     /// It has this name until its files are removed.

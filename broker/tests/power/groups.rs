@@ -271,7 +271,7 @@ async fn members_of_the_consumer_protocol_that_left_or_were_removed_stay_away() 
     }
 }
 
-/// What was changed for the first request is answered to the second, which changes nothing any more.
+/// The second request changes nothing; it is answered only when the change of the first is durable.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_sent_again_are_answered_when_the_first_would_survive() {
     let node = Node::with_topic("t", 1).await;

@@ -108,7 +108,7 @@ async fn a_batch_that_is_sent_again_is_stored_once() {
 async fn records_are_not_shown_before_they_would_survive() {
     let node = Node::with_topic("t", 1).await;
     let held = node.storage.hold_syncs(|_| true);
-    // Nobody waits for these.
+    // These are not waited for.
     node.transport.send(produce(0, 10)).await.expect("sent");
     let answer = node.unanswered(produce(-1, 10), "").await;
     let figures = node.broker.partition_figures();

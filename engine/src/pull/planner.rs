@@ -21,7 +21,7 @@ use crate::pull::aggregate::CallUdaf;
 #[derive(Debug)]
 pub struct PullPlanner<'a> {
     context: &'a CompileContext,
-    /// What the scans that are not built yet read, in the order of [`scans`].
+    /// The tables of the scans that are not built yet, in the order of [`scans`].
     tables: VecDeque<Arc<dyn TableProvider>>,
     next_alias: usize,
 }

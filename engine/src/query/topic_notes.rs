@@ -24,7 +24,7 @@ use crate::task::processor::SubTopologySpec;
 
 const VERSION: &str = "1";
 
-/// What brokers take (`offset.metadata.max.bytes`). Sources are noted first; what has no room is not noted.
+/// The limit of brokers (`offset.metadata.max.bytes`). Sources are noted first; topics beyond the limit are not noted.
 const NOTE_BYTES_MAX: usize = 4_096;
 
 /// The topics of a query as they were when it was started.

@@ -116,7 +116,7 @@ pub(crate) struct Part {
     failures: u32,
     /// The last failure, while it is waited out.
     back_off: Option<QueryCondition>,
-    /// What the transactions of this attempt wait for.
+    /// The stage that the transactions of this attempt wait in.
     progress: Arc<ProducerProgress>,
     /// Begin of this attempt.
     attempt_since: Duration,

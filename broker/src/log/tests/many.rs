@@ -209,17 +209,22 @@ fn directories(storage: &MemoryStorage) -> usize {
     entries.iter().filter(|entry| entry.is_dir).count()
 }
 
-/// On ext4 the directory may need a block for the new name.
-#[test]
-fn a_log_is_deleted_on_a_disk_that_is_too_full_to_rename_it() {
+fn two_logs_that_cannot_be_renamed(kind: ErrorKind) -> (MemoryStorage, Arc<LogManager>) {
     let storage = MemoryStorage::new();
     let manager = open(&storage);
     create(&manager, 2);
     append_to_all(&manager, 2);
-    storage.inject(|operation, _| match operation {
-        Operation::Rename => Verdict::Fail(ErrorKind::StorageFull),
+    storage.inject(move |operation, _| match operation {
+        Operation::Rename => Verdict::Fail(kind),
         _ => Verdict::Proceed,
     });
+    (storage, manager)
+}
+
+/// On ext4 the directory may need a block for the new name.
+#[test]
+fn a_log_is_deleted_on_a_disk_that_is_too_full_to_rename_it() {
+    let (storage, manager) = two_logs_that_cannot_be_renamed(ErrorKind::StorageFull);
     manager.delete(&partition(0)).expect("deleted");
     storage.heal();
     assert_eq!((manager.logs().len(), directories(&storage)), (1, 1));
@@ -228,14 +233,7 @@ fn a_log_is_deleted_on_a_disk_that_is_too_full_to_rename_it() {
 
 #[test]
 fn a_log_that_could_not_be_deleted_is_found_by_the_next_attempt() {
-    let storage = MemoryStorage::new();
-    let manager = open(&storage);
-    create(&manager, 2);
-    append_to_all(&manager, 2);
-    storage.inject(|operation, _| match operation {
-        Operation::Rename => Verdict::Fail(ErrorKind::PermissionDenied),
-        _ => Verdict::Proceed,
-    });
+    let (storage, manager) = two_logs_that_cannot_be_renamed(ErrorKind::PermissionDenied);
     assert!(matches!(manager.delete(&partition(0)), Err(Error::Io { action: "rename", .. })));
     storage.heal();
     assert_eq!(directories(&storage), 2);

@@ -657,7 +657,7 @@ impl AggregateOperator {
         }
     }
 
-    /// What changed groups were at the last commit.
+    /// The values of changed groups at the last commit.
     fn old_of(&self, dirty: &[u32], value: &[ArrayRef]) -> Result<OldRows> {
         let rows: Vec<u32> = dirty.iter().map(|s| self.before.get(s).copied().unwrap_or(NO_ROW)).collect();
         let absent = rows.iter().map(|r| *r == NO_ROW).collect();

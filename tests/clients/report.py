@@ -9,6 +9,7 @@ import inspect
 import os
 import random
 import sys
+import threading
 import time
 import traceback
 import uuid
@@ -16,6 +17,8 @@ import uuid
 BROKER = sys.argv[1]
 ONLY = set(sys.argv[2:])
 DEADLINE = 120.0
+# A client may wait without an end of its own, in its C code for example.
+BEHAVIOUR_WITHIN = 2 * DEADLINE
 
 
 class Unsupported(Exception):
@@ -68,6 +71,34 @@ def _cause(error):
     return f"{type(error).__name__} {error} (line {own[-1].lineno})"
 
 
+class _Attempt(threading.Thread):
+    """One try of a behaviour, which the caller can give up."""
+
+    def __init__(self, behaviour):
+        super().__init__(daemon=True)
+        self._behaviour = behaviour
+        self.outcome, self.cause = "PASS", None
+
+    def run(self):
+        try:
+            outcome = self._behaviour()
+            if inspect.iscoroutine(outcome):
+                asyncio.run(asyncio.wait_for(outcome, 60))
+        except Unsupported as reason:
+            self.outcome, self.cause = "NONE", str(reason)
+        except BaseException as error:  # noqa: BLE001: confluent's KafkaError is no Exception
+            self.outcome, self.cause = "FAIL", _cause(error)
+
+    def result(self):
+        """The outcome and its cause; a behaviour that does not end fails with the place where it waits."""
+        self.join(BEHAVIOUR_WITHIN)
+        if not self.is_alive():
+            return self.outcome, self.cause
+        stack = traceback.extract_stack(sys._current_frames()[self.ident])
+        places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(stack[-4:]))
+        return "FAIL", f"not done within {BEHAVIOUR_WITHIN:.0f} s, waits in {places}"
+
+
 def _listed():
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "behaviours.txt")) as lines:
         return lines.read().split()
@@ -84,16 +115,11 @@ def run(functions, compression):
         if ONLY and name not in ONLY:
             continue
         started = time.monotonic()
-        try:
-            outcome = functions[name.replace("-", "_")]()
-            if inspect.iscoroutine(outcome):
-                asyncio.run(asyncio.wait_for(outcome, 60))
-            _line("PASS", name)
-        except Unsupported as reason:
-            _line("NONE", name, str(reason))
-        except BaseException as error:  # noqa: BLE001: confluent's KafkaError is no Exception
-            _line("FAIL", name, _cause(error))
+        attempt = _Attempt(functions[name.replace("-", "_")])
+        attempt.start()
+        outcome, cause = attempt.result()
+        _line(outcome, name, cause)
         print(f"{name}: {time.monotonic() - started:.2f} s", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    # Threads of a client that failed must not keep the process.
+    # Threads of a client that failed, or does not return, must not keep the process.
     os._exit(0)

@@ -42,6 +42,28 @@ pub struct Report {
     pub took: Duration,
 }
 
+impl Report {
+    /// Behaviours that failed because something took too long, which a busy machine may cause as well as a fault.
+    pub fn late(&self) -> Vec<String> {
+        let is_late = |outcome: &Outcome| match outcome {
+            Outcome::Fail(cause) => LATE_CAUSES.iter().any(|late| cause.contains(late)),
+            Outcome::Pass | Outcome::None(_) => false,
+        };
+        self.outcomes.iter().filter(|(_, outcome)| is_late(outcome)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes over what a later run of some of the behaviours made of them.
+    pub fn replace(&mut self, later: Report) {
+        self.outcomes.extend(later.outcomes);
+        count(self, later.requests);
+        self.broken = self.broken.take().or(later.broken);
+        self.took += later.took;
+    }
+}
+
+/// What the scripts say of a behaviour that did not come to its end in time.
+const LATE_CAUSES: [&str; 2] = ["not within ", "not done within "];
+
 /// How long a proof of who a client is holds, and how often the broker looks for logs to compact.
 const SETTINGS: [&str; 4] = ["--sasl-session-lifetime-ms", "8000", "--housekeeping-interval-ms", "500"];
 
@@ -96,7 +118,8 @@ pub fn run(command: &mut Command, only: &[String]) -> Result<Report> {
         let errors = std::fs::read_to_string(&error_path).unwrap_or_default();
         let tail: Vec<&str> = errors.lines().rev().take(ERROR_LINES).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        report.broken.get_or_insert_with(|| format!("ended with {status}:\n{}", tail.join("\n")));
+        let what = report.broken.take().unwrap_or_else(|| format!("ended with {status}"));
+        report.broken = Some(format!("{what}:\n{}", tail.join("\n")));
     }
     Ok(report)
 }

@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/weir/target
 endif
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 WEIR := $(TARGET)/release/weir
-# Kafka clients of other people: a Python environment, Node modules and Java archives.
+# Third-party Kafka clients: a Python environment, Node modules and Java archives.
 CLIENTS := $(HOME)/.cache/weir/clients
 CARGO := cargo
 # How long `make soak` runs.
@@ -68,7 +68,7 @@ soak: build
 test: setup-clients
 	./tests/run.sh "$(WEIR)" "$(CLIENTS)"
 
-# What to run before every commit.
+# Format, lints, layers and unit tests, for use before every commit.
 check: lint unit
 	tests/cargo.sh test --test node_suite tidy::
 

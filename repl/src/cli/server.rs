@@ -22,8 +22,9 @@ use crate::render::line;
 use crate::render::style::Palette;
 use crate::session::{OutputForm, Session};
 
-/// A clean stop takes at most this long; what is left is recovered at the next start.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A clean stop takes at most this long, even on a busy machine: less than the 30 s after which Kubernetes kills a
+/// container. What is left is recovered at the next start.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The `serverStatus` of a server that carries out every statement.
 const SERVING: &str = "RUNNING";

@@ -114,6 +114,8 @@ async fn settings_come_from_the_topic_the_broker_the_cluster_or_the_default() {
     let own = describe(&transport, BROKER, "1").await;
     assert_eq!(own["log.retention.ms"].value.as_deref(), Some("2000"));
     assert!(own["broker.id"].read_only && !own["log.retention.ms"].read_only);
+    assert!(own.values().all(|config| config.documentation.as_ref().is_some_and(|text| text.len() > 10)));
+    assert_eq!((own["num.partitions"].config_type, own["group.consumer.assignors"].config_type), (3, 7));
     let cluster = describe(&transport, BROKER, "").await;
     assert_eq!(cluster.keys().collect::<Vec<_>>(), ["log.retention.ms"]);
     assert_eq!(cluster["log.retention.ms"].value.as_deref(), Some("1000"));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::configs::{BROKER, GROUP, TOPIC};
 use crate::api::error_map;
 use crate::api::node::Node;
+use crate::config::settings::Setting;
 use crate::error::Error;
 use crate::metadata::broker_config::{BrokerSettings, Scope};
 use crate::metadata::client_metrics_config::{self, ClientMetricsSubscription};
@@ -123,10 +124,9 @@ async fn change_broker(
         name if name == own => Scope::Broker,
         _ => return Err((ErrorCode::InvalidRequest, format!("there is no broker but {own}"))),
     };
-    let fixed: Vec<&str> = node.config().kafka_names().into_iter().map(|(name, _)| name).collect();
     let edit = move |configs: &Configs| {
         let edited = edit(configs, definition_by_broker_name)?;
-        match edited.iter().find(|(name, _)| fixed.contains(&name.as_str())) {
+        match edited.iter().find(|(name, _)| Setting::named(name).is_some()) {
             None => Ok(edited),
             Some((key, value)) => Err(Error::InvalidConfig {
                 key: key.clone(),

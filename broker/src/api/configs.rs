@@ -1,6 +1,7 @@
 //! DescribeConfigs and ListConfigResources.
 
 use crate::api::node::Node;
+use crate::config::settings::{SETTINGS, Setting};
 use crate::metadata::broker_config::Scope;
 use crate::metadata::client_metrics_config;
 use crate::metadata::group_config;
@@ -156,7 +157,6 @@ fn describe_group(
     }
     let image = node.metadata().image();
     let set = image.group_settings().get(&resource.resource_name);
-    let fixed = node.config().kafka_names();
     let describe = |definition: &ConfigDefinition| {
         let origin = |name: &str, value: &str, source| DescribeConfigsSynonym {
             name: name.to_owned(),
@@ -166,8 +166,10 @@ fn describe_group(
         let mut origins = Vec::new();
         let own = set.and_then(|set| set.get(definition.name));
         origins.extend(own.map(|value| origin(definition.name, value, GROUP_CONFIG)));
-        let broker = fixed.iter().find(|(name, _)| *name == definition.broker_name);
-        origins.extend(broker.map(|(name, value)| origin(name, value, STATIC_BROKER_CONFIG)));
+        let broker = Setting::named(definition.broker_name);
+        origins.extend(
+            broker.map(|known| origin(known.name, &known.value(node.config()), STATIC_BROKER_CONFIG)),
+        );
         origins.push(origin(definition.broker_name, definition.default, DEFAULT_CONFIG));
         entry(definition.name, definition, origins, detail)
     };
@@ -240,31 +242,22 @@ fn describe_broker(
     if resource.resource_name != own {
         return Err((ErrorCode::InvalidRequest, format!("broker {own} knows only its own settings")));
     }
-    let fixed = |(name, value): (&'static str, String)| DescribeConfigsResourceResult {
-        name: name.to_owned(),
-        config_type: type_of(&value),
-        value: Some(value),
+    let fixed = |setting: &Setting| DescribeConfigsResourceResult {
+        name: setting.name.to_owned(),
+        config_type: config_type(setting.kind),
+        value: Some(setting.value(node.config())),
         read_only: true,
         config_source: STATIC_BROKER_CONFIG,
+        documentation: detail.documentation.then(|| setting.documentation.to_owned()),
         ..DescribeConfigsResourceResult::default()
     };
-    let settings = node.config().kafka_names().into_iter().filter(|(name, _)| wanted(resource, name));
+    let settings = SETTINGS.iter().filter(|setting| wanted(resource, setting.name));
     let mut entries: Vec<_> = settings.map(fixed).collect();
     entries.extend(
         by_broker_name.map(|known| entry(known.broker_name, known, origins(&image, known, None), detail)),
     );
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
-}
-
-/// The type of a fixed setting, going by its value.
-fn type_of(value: &str) -> i8 {
-    match value {
-        "true" | "false" => BOOLEAN,
-        number if number.parse::<i32>().is_ok() => INT,
-        number if number.parse::<i64>().is_ok() => LONG,
-        _ => STRING,
-    }
 }
 
 /// ListConfigResources: topics, this broker, groups with settings, and subscriptions to client metrics.

@@ -3,6 +3,7 @@
 //! Source: Kafka's topic configurations; a setting is one line in [`DEFINITIONS`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::log::config::LogConfig;
@@ -28,6 +29,23 @@ pub enum ValueKind {
     List,
     /// Kept for tools that set it; of no effect on one node.
     Text,
+}
+
+impl fmt::Display for ValueKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueKind::Bool => f.write_str("true or false"),
+            ValueKind::Int { min, max: i32::MAX } => write!(f, "at least {min}"),
+            ValueKind::Int { min, max } => write!(f, "{min} to {max}"),
+            ValueKind::Long { min } => write!(f, "at least {min}"),
+            ValueKind::Ratio => f.write_str("0 to 1"),
+            ValueKind::OneOf([only]) => f.write_str(only),
+            ValueKind::OneOf(words) => write!(f, "one of {}", words.join(", ")),
+            ValueKind::ListOf(words) => write!(f, "some of {}", words.join(", ")),
+            ValueKind::List => f.write_str("a list, separated by commas"),
+            ValueKind::Text => f.write_str("text"),
+        }
+    }
 }
 
 /// One setting.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
-use weir_broker::config::BrokerConfig;
+use weir_broker::config::{BrokerConfig, settings as broker_settings};
 use weir_broker::metadata::topic_config::DEFINITIONS;
 use weir_server::config::NodeConfig;
 use weir_server::https::shown_url;
@@ -230,7 +230,7 @@ fn values(matches: &ArgMatches, defaults: &Defaults, node: &NodeArgs) -> Vec<Set
 }
 
 /// The address of a listener that is open without a setting.
-fn default_address(id: &str, node: &NodeArgs) -> Option<String> {
+pub(crate) fn default_address(id: &str, node: &NodeArgs) -> Option<String> {
     let config = NodeConfig::new(&node.data_dir);
     match id {
         "http_listen" => Some(config.http_listen.to_string()),
@@ -242,8 +242,10 @@ fn default_address(id: &str, node: &NodeArgs) -> Option<String> {
 
 /// Settings of the broker without flags.
 fn broker_values(defaults: &Defaults, node: &NodeArgs) -> Vec<SettingValue> {
-    let built_in = BrokerConfig::new(&node.data_dir).kafka_names().into_iter();
-    let mut known: BTreeMap<&str, String> = built_in.filter(|(name, _)| BrokerConfig::knows(name)).collect();
+    let built_in = BrokerConfig::new(&node.data_dir);
+    let settable = broker_settings::SETTINGS.iter().filter(|setting| setting.is_settable());
+    let mut known: BTreeMap<&str, String> =
+        settable.map(|setting| (setting.name, setting.value(&built_in))).collect();
     let of_topics = DEFINITIONS.iter().filter(|definition| !definition.broker_name.is_empty());
     known.extend(of_topics.map(|definition| (definition.broker_name, definition.default.to_owned())));
     let set = node.kafka_settings().unwrap_or_default();

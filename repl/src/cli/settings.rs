@@ -1,6 +1,6 @@
 //! The settings of a node under the names that files and variables give them, and Kafka's names of the same things.
 
-use weir_broker::config::BrokerConfig;
+use weir_broker::config::{BrokerConfig, settings as broker_settings};
 use weir_broker::metadata::topic_config::DEFINITIONS;
 use weir_server::config::NodeConfig;
 
@@ -74,7 +74,7 @@ pub static SETTINGS: [Setting; 44] = [
 ];
 
 /// Settings of Kafka and ksqlDB that change nothing here, by their beginnings.
-const IGNORED: [&str; 54] = [
+pub(crate) const IGNORED: [&str; 54] = [
     "alter.config.policy.class.name",
     "authorizer.class.name",
     "background.threads",
@@ -159,8 +159,8 @@ pub fn meaning(name: &str) -> Meaning {
 pub fn known_names() -> Vec<&'static str> {
     let key = |setting: &Setting| setting.name.split_once('.').map_or(setting.name, |(_, key)| key);
     let own = SETTINGS.iter().flat_map(|s| s.aliases.iter().copied().chain([s.name, key(s)]));
-    let of_broker = BrokerConfig::new("").kafka_names().into_iter().map(|(name, _)| name);
-    own.chain(of_broker.filter(|name| BrokerConfig::knows(name)))
+    let of_broker = broker_settings::SETTINGS.iter().filter(|setting| setting.is_settable());
+    own.chain(of_broker.map(|setting| setting.name))
         .chain(DEFINITIONS.iter().map(|definition| definition.broker_name))
         .filter(|name| !name.is_empty())
         .collect()

@@ -423,6 +423,10 @@ impl Node {
         change(Arc::make_mut(&mut self.shared.metastore.write()))
     }
 
+    pub fn config(&self) -> &NodeConfig {
+        &self.shared.config
+    }
+
     /// Properties of queries whose statements do not set them.
     pub fn query_defaults(&self) -> &BTreeMap<String, String> {
         &self.shared.config.query_defaults

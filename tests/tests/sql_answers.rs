@@ -165,6 +165,10 @@ async fn settings_without_effect_are_named_in_warnings() -> Result<()> {
     assert_eq!(level("ksql.service.id"), Some(json!("SERVER")));
     assert_eq!(level("ksql.suppress.enabled"), Some(json!("QUERY")));
     assert_eq!(level("auto.offset.reset"), Some(json!("SESSION")));
+    let value = |name: &str| properties.iter().find(|p| p["name"] == name).map(|p| p["value"].clone());
+    assert_eq!(value("ksql.streams.commit.interval.ms"), Some(json!("100")));
+    assert_eq!(value("ksql.persistence.default.format.key"), Some(json!("KAFKA")));
+    assert!(value("ksql.hidden.topics").is_some_and(|topics| topics.to_string().contains("_schemas")));
     Ok(())
 }
 

@@ -10,6 +10,17 @@ pub enum OffsetReset {
     Latest,
 }
 
+impl OffsetReset {
+    /// The value of `auto.offset.reset` with this name, in any case.
+    pub fn named(name: &str) -> Option<OffsetReset> {
+        match name.to_ascii_lowercase().as_str() {
+            "earliest" => Some(OffsetReset::Earliest),
+            "latest" => Some(OffsetReset::Latest),
+            _ => None,
+        }
+    }
+}
+
 /// Options of a query.
 #[derive(Clone, Debug, Default)]
 pub struct QueryOptions {

@@ -1,4 +1,7 @@
-//! What a query does with the properties of its statement.
+//! Properties of statements that their queries follow. A property is one row of [`SETTINGS`]; parsing, SHOW PROPERTIES and
+//! docs/configuration.md follow from it.
+
+use std::cmp::Reverse;
 
 use weir_sql::functions::aggregate::AggregateOptions;
 
@@ -14,34 +17,150 @@ pub struct PropertyError {
     pub expected: &'static str,
 }
 
-/// What ksqlDB's and Kafka Streams' properties say about one query. None: as the engine is configured.
+/// The properties of a query, as [`SETTINGS`] names them. None: as the engine is configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuerySettings {
-    /// `auto.offset.reset`
     pub auto_offset_reset: Option<OffsetReset>,
-    /// `commit.interval.ms`: the longest time between two commits while rows keep coming.
+    /// Longest time between two commits while rows keep coming.
     pub commit_interval_ms: Option<u64>,
-    /// `statestore.cache.max.bytes`, formerly `cache.max.bytes.buffering`. With 0 tables emit every update; otherwise the
-    /// updates of a key between two commits are one.
+    /// With 0 tables emit every update; otherwise the updates of a key between two commits are one.
     pub cache_bytes: Option<u64>,
-    /// `ksql.timestamp.throw.on.invalid`: a record without a valid timestamp stops the query.
+    /// A record without a valid timestamp stops the query.
     pub fail_on_invalid_timestamp: bool,
-    /// `ksql.fail.on.deserialization.error`: a record that cannot be read stops the query.
+    /// A record that cannot be read stops the query.
     pub fail_on_unreadable_record: bool,
-    /// `ksql.fail.on.production.error`: a record that can never be written stops the query. Otherwise it is reported and
-    /// left out.
+    /// A record that can never be written stops the query. Otherwise it is reported and left out.
     pub fail_on_production_error: bool,
-    /// `ksql.functions.<aggregate>.limit`
     pub aggregates: AggregateOptions,
 }
 
+/// A property that queries follow.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Name without a prefix.
+    pub name: &'static str,
+    /// Another name of the same property.
+    pub other_name: Option<&'static str>,
+    /// Value of queries without the property.
+    pub default: &'static str,
+    /// Valid values, as a noun.
+    pub expected: &'static str,
+    /// For people, in a sentence or two.
+    pub documentation: &'static str,
+    /// None: the property cannot have the value.
+    set: fn(&mut QuerySettings, &str) -> Option<()>,
+}
+
+/// All properties that queries follow. Those without "ksql." belong to Kafka Streams: they may have the prefix
+/// `ksql.streams.`, those of its consumers `consumer.` as well.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "auto.offset.reset",
+        other_name: None,
+        default: "latest",
+        expected: "earliest or latest",
+        documentation: "Where a new query begins to read its streams. Tables are always read from the beginning.",
+        set: |settings, value| {
+            OffsetReset::named(value).map(|reset| settings.auto_offset_reset = Some(reset))
+        },
+    },
+    Setting {
+        name: "cache.max.bytes.buffering",
+        other_name: Some("statestore.cache.max.bytes"),
+        default: "10000000",
+        expected: "a number of bytes",
+        documentation: "With 0 a table emits every update; with any other value the updates of a key between two \
+                        commits are emitted as one.",
+        set: |settings, value| unsigned(value).map(|bytes| settings.cache_bytes = Some(bytes)),
+    },
+    Setting {
+        name: "commit.interval.ms",
+        other_name: None,
+        default: "100",
+        expected: "a number of milliseconds",
+        documentation: "Longest time between two commits of a busy query; a query that has caught up commits at once.",
+        set: |settings, value| unsigned(value).map(|ms| settings.commit_interval_ms = Some(ms)),
+    },
+    Setting {
+        name: "processing.guarantee",
+        other_name: None,
+        default: "exactly_once_v2",
+        expected: "at_least_once or exactly_once_v2",
+        documentation: "Accepted; queries are always exactly-once, which includes at-least-once.",
+        set: |_, value| GUARANTEES.iter().any(|known| value.eq_ignore_ascii_case(known)).then_some(()),
+    },
+    Setting {
+        name: "ksql.fail.on.deserialization.error",
+        other_name: None,
+        default: "false",
+        expected: "true or false",
+        documentation: "A record that cannot be read stops the query; otherwise it is reported and left out.",
+        set: |settings, value| boolean(value).map(|fails| settings.fail_on_unreadable_record = fails),
+    },
+    Setting {
+        name: "ksql.fail.on.production.error",
+        other_name: None,
+        default: "false",
+        expected: "true or false",
+        documentation: "A record that can never be written stops the query; otherwise it is reported and left out.",
+        set: |settings, value| boolean(value).map(|fails| settings.fail_on_production_error = fails),
+    },
+    Setting {
+        name: "ksql.functions.collect_list.limit",
+        other_name: None,
+        default: "-1",
+        expected: "a whole number",
+        documentation: "Values that COLLECT_LIST keeps; further ones are ignored. Negative: no limit.",
+        set: |settings, value| limit(value).map(|limit| settings.aggregates.collect_list_limit = limit),
+    },
+    Setting {
+        name: "ksql.functions.collect_set.limit",
+        other_name: None,
+        default: "-1",
+        expected: "a whole number",
+        documentation: "Values that COLLECT_SET keeps; further ones are ignored. Negative: no limit.",
+        set: |settings, value| limit(value).map(|limit| settings.aggregates.collect_set_limit = limit),
+    },
+    Setting {
+        name: "ksql.timestamp.throw.on.invalid",
+        other_name: None,
+        default: "false",
+        expected: "true or false",
+        documentation: "A record without a valid timestamp stops the query; otherwise it is reported and left out.",
+        set: |settings, value| boolean(value).map(|fails| settings.fail_on_invalid_timestamp = fails),
+    },
+];
+
+/// Kafka Streams' names of what queries give in any case.
+const GUARANTEES: [&str; 4] = ["at_least_once", "exactly_once", "exactly_once_beta", "exactly_once_v2"];
+
+/// Prefix of the properties of Kafka Streams.
+const STREAMS_PREFIX: &str = "ksql.streams.";
+
+impl Setting {
+    /// The setting of this name, with or without a prefix.
+    pub fn named(name: &str) -> Option<&'static Setting> {
+        let short = name.strip_prefix(STREAMS_PREFIX).unwrap_or(name);
+        let short = short.strip_prefix("consumer.").unwrap_or(short);
+        SETTINGS.iter().find(|setting| setting.name == short || setting.other_name == Some(short))
+    }
+
+    /// The name in lists of properties: with the prefix, if it belongs to Kafka Streams.
+    pub fn full_name(&self) -> String {
+        let prefix = if self.name.starts_with("ksql.") { "" } else { STREAMS_PREFIX };
+        format!("{prefix}{}", self.name)
+    }
+}
+
 impl QuerySettings {
-    /// Takes the properties that matter to a query; others are ignored.
+    /// Takes the properties that matter to a query; others are ignored. A name goes before the same one with a prefix.
     ///
     /// Errors: a value that a property cannot have.
     pub fn from_properties<'a>(
         properties: impl IntoIterator<Item = (&'a String, &'a String)>,
     ) -> Result<QuerySettings, PropertyError> {
+        let mut properties: Vec<(&String, &String)> = properties.into_iter().collect();
+        properties.sort_by_key(|(name, _)| Reverse(name.len()));
         let mut settings = QuerySettings::default();
         for (name, value) in properties {
             settings.set(name, value)?;
@@ -49,69 +168,29 @@ impl QuerySettings {
         Ok(settings)
     }
 
-    /// Sets one property; false if it does not concern queries. Properties of Kafka Streams may carry the prefix
-    /// `ksql.streams.`, those of its consumers `consumer.` as well.
+    /// Sets one property; false if it does not concern queries.
     ///
     /// Errors: a value that the property cannot have.
     pub fn set(&mut self, name: &str, value: &str) -> Result<bool, PropertyError> {
-        let short = name.strip_prefix("ksql.streams.").unwrap_or(name);
-        let short = short.strip_prefix("consumer.").unwrap_or(short);
-        match short {
-            "auto.offset.reset" => self.auto_offset_reset = Some(offset_reset(name, value)?),
-            "commit.interval.ms" => {
-                self.commit_interval_ms = Some(unsigned(name, value, "a number of milliseconds")?);
-            }
-            "cache.max.bytes.buffering" | "statestore.cache.max.bytes" => {
-                self.cache_bytes = Some(unsigned(name, value, "a number of bytes")?);
-            }
-            "processing.guarantee" => guarantee(name, value)?,
-            "ksql.timestamp.throw.on.invalid" => self.fail_on_invalid_timestamp = boolean(name, value)?,
-            "ksql.fail.on.deserialization.error" => self.fail_on_unreadable_record = boolean(name, value)?,
-            "ksql.fail.on.production.error" => self.fail_on_production_error = boolean(name, value)?,
-            "ksql.functions.collect_list.limit" => self.aggregates.collect_list_limit = limit(name, value)?,
-            "ksql.functions.collect_set.limit" => self.aggregates.collect_set_limit = limit(name, value)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
+        let Some(setting) = Setting::named(name) else { return Ok(false) };
+        let wrong =
+            || PropertyError { name: name.to_owned(), value: value.to_owned(), expected: setting.expected };
+        (setting.set)(self, value).ok_or_else(wrong).map(|()| true)
     }
 }
 
-fn invalid(name: &str, value: &str, expected: &'static str) -> PropertyError {
-    PropertyError { name: name.to_owned(), value: value.to_owned(), expected }
+fn unsigned(value: &str) -> Option<u64> {
+    value.trim().parse().ok()
 }
 
-fn offset_reset(name: &str, value: &str) -> Result<OffsetReset, PropertyError> {
-    match value.to_ascii_lowercase().as_str() {
-        "earliest" => Ok(OffsetReset::Earliest),
-        "latest" => Ok(OffsetReset::Latest),
-        _ => Err(invalid(name, value, "earliest or latest")),
-    }
-}
-
-/// Queries are exactly-once whatever is asked for, which is at least once too.
-fn guarantee(name: &str, value: &str) -> Result<(), PropertyError> {
-    match value.to_ascii_lowercase().as_str() {
-        "at_least_once" | "exactly_once" | "exactly_once_beta" | "exactly_once_v2" => Ok(()),
-        _ => Err(invalid(name, value, "at_least_once or exactly_once_v2")),
-    }
-}
-
-fn unsigned(name: &str, value: &str, expected: &'static str) -> Result<u64, PropertyError> {
-    value.trim().parse().map_err(|_| invalid(name, value, expected))
-}
-
-fn boolean(name: &str, value: &str) -> Result<bool, PropertyError> {
-    match value.trim().to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(invalid(name, value, "true or false")),
-    }
+fn boolean(value: &str) -> Option<bool> {
+    value.trim().to_ascii_lowercase().parse().ok()
 }
 
 /// Negative: unlimited.
-fn limit(name: &str, value: &str) -> Result<Option<usize>, PropertyError> {
-    let number: i64 = value.trim().parse().map_err(|_| invalid(name, value, "a whole number"))?;
-    Ok(usize::try_from(number).ok())
+fn limit(value: &str) -> Option<Option<usize>> {
+    let number: i64 = value.trim().parse().ok()?;
+    Some(usize::try_from(number).ok())
 }
 
 #[cfg(test)]
@@ -158,6 +237,28 @@ mod tests {
             let error = QuerySettings::default().set(name, value).expect_err(name);
             let text = error.to_string();
             assert!(text.contains(name) && text.contains(value) && text.ends_with(" expected"), "{text}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_valid_and_change_nothing() {
+        for setting in SETTINGS {
+            let mut settings = QuerySettings::default();
+            assert_eq!(settings.set(setting.name, setting.default), Ok(true), "{}", setting.name);
+            assert_eq!(settings.set(&setting.full_name(), setting.default), Ok(true), "{}", setting.name);
+            if setting.expected == "true or false" || setting.expected == "a whole number" {
+                assert_eq!(settings, QuerySettings::default(), "{}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_goes_before_the_same_one_with_a_prefix() {
+        let pairs = [("auto.offset.reset", "earliest"), ("ksql.streams.auto.offset.reset", "latest")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        for pairs in [[&pairs[0], &pairs[1]], [&pairs[1], &pairs[0]]] {
+            let settings = QuerySettings::from_properties(pairs.map(|(name, value)| (name, value)));
+            assert_eq!(settings.expect("valid").auto_offset_reset, Some(OffsetReset::Earliest));
         }
     }
 }

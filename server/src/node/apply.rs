@@ -8,7 +8,8 @@ use weir_broker::client::admin::Admin;
 use weir_broker::protocol::error_code::ErrorCode as KafkaError;
 use weir_engine::engine::StopMode;
 use weir_engine::query::handle::QueryHandle;
-use weir_engine::query::options::{OffsetReset, QueryOptions};
+use weir_engine::query::options::QueryOptions;
+use weir_engine::query::settings::QuerySettings;
 use weir_engine::query::status::QueryState;
 use weir_engine::runtime::error::{Fault, Retry, RuntimeError};
 use weir_sql::metastore::apply::Undo as DdlUndo;
@@ -105,12 +106,10 @@ impl Node {
                 merged.insert(name.clone(), value.clone());
             }
         }
-        let reset = merged.get("auto.offset.reset").or_else(|| merged.get("ksql.streams.auto.offset.reset"));
+        // A value that a property cannot have is refused when the query is compiled.
+        let settings = QuerySettings::from_properties(&merged).unwrap_or_default();
         QueryOptions {
-            auto_offset_reset: match reset {
-                Some(value) if value.eq_ignore_ascii_case("earliest") => OffsetReset::Earliest,
-                _ => OffsetReset::Latest,
-            },
+            auto_offset_reset: settings.auto_offset_reset.unwrap_or_default(),
             properties: merged,
             paused,
         }

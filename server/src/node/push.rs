@@ -111,10 +111,6 @@ impl Node {
         own.find(|entry| entry.query.id.eq_ignore_ascii_case(id)).map(|entry| Arc::clone(&entry.query))
     }
 
-    pub fn push_queries_max(&self) -> usize {
-        self.shared.config.push_queries_max
-    }
-
     pub fn push_query_count(&self) -> usize {
         self.shared.push.running.lock().len()
     }

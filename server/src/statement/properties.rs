@@ -4,16 +4,39 @@ mod known;
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
-use weir_engine::query::settings::QuerySettings;
+use weir_engine::query::settings::{self, QuerySettings};
 use weir_sql::ast::statement::SetProperty;
-use weir_sql::session::Session;
+use weir_sql::session::{self, Scope, Session};
 
+use crate::config::ksql;
 use crate::error::ApiError;
 use crate::node::Node;
 use crate::statement::execute::RequestScope;
 use crate::statement::properties::known::{
-    CLIENT, CLIENT_PREFIXES, Effect, FOLLOWED_STREAMS, KSQL, KSQL_PREFIXES, STREAMS,
+    CLIENT, CLIENT_PREFIXES, FIXED, KSQL_PREFIXES, STREAMS, WITHOUT_EFFECT,
 };
+
+/// Effect of a property that a request sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// It holds for the statements of the request.
+    Request,
+    /// It belongs to the node: a request does not change it.
+    Node,
+    /// Weir has nothing that it could change.
+    Nothing,
+}
+
+impl Effect {
+    /// The level in SHOW PROPERTIES.
+    fn level(self) -> &'static str {
+        match self {
+            Effect::Request => "QUERY",
+            Effect::Node => "SERVER",
+            Effect::Nothing => "NO EFFECT",
+        }
+    }
+}
 
 /// Properties of the server that no request may change.
 const IMMUTABLE: [&str; 8] = [
@@ -58,7 +81,15 @@ fn is_known(name: &str, short: &str) -> bool {
 }
 
 fn effect(name: &str) -> Option<Effect> {
-    KSQL.iter().find(|(known, ..)| *known == name).map(|(_, _, effect)| *effect)
+    if ksql::Setting::named(name).is_some() || FIXED.iter().any(|(known, _)| *known == name) {
+        return Some(Effect::Node);
+    }
+    match session::Setting::named(name).map(|setting| setting.scope) {
+        Some(Scope::Node) => Some(Effect::Node),
+        Some(Scope::Request) => Some(Effect::Request),
+        None if settings::SETTINGS.iter().any(|setting| setting.name == name) => Some(Effect::Request),
+        None => WITHOUT_EFFECT.contains(&name).then_some(Effect::Nothing),
+    }
 }
 
 /// Errors: as [`check`], and a value that the property cannot have.
@@ -126,31 +157,41 @@ pub fn list(node: &Node, scope: &RequestScope) -> (Vec<Value>, Vec<String>) {
     };
     let mut rows: Vec<Value> =
         scope.properties.iter().map(|(name, value)| row(name, "SESSION", value)).collect();
-    let streams = FOLLOWED_STREAMS.iter().map(|(name, default)| (*name, *default, Effect::Request));
-    for (name, default, effect) in KSQL.iter().copied().chain(streams) {
-        if scope.properties.contains_key(name) {
-            continue;
+    for (name, effect, value) in node.properties() {
+        if !scope.properties.contains_key(&name) {
+            rows.push(row(&name, effect.level(), &value));
         }
-        let level = match effect {
-            Effect::Request => "QUERY",
-            Effect::Node => "SERVER",
-            Effect::Nothing => "NO EFFECT",
-        };
-        let value = node.property_value(name).unwrap_or_else(|| default.to_owned());
-        rows.push(row(name, level, &value));
     }
     (rows, overwritten)
 }
 
 impl Node {
-    /// The value that a property has on this node; None: as by default.
-    fn property_value(&self, name: &str) -> Option<String> {
-        match name {
-            "ksql.service.id" => Some(self.session().service_id.clone()),
-            "ksql.max.push.queries" => Some(self.push_queries_max().to_string()),
-            "ksql.streams.commit.interval.ms" => Some(self.engine().config().commit_interval_ms.to_string()),
-            "ksql.streams.num.stream.threads" => Some(self.engine().config().worker_threads.to_string()),
-            _ => None,
+    /// Every property with its value on this node: those of ksqlDB by name, then those of Kafka Streams.
+    fn properties(&self) -> Vec<(String, Effect, String)> {
+        let of_node = ksql::SETTINGS.iter().map(|s| (s.name.to_owned(), s.value(self.config())));
+        let of_sessions = session::SETTINGS.iter().filter(|s| ksql::Setting::named(s.name).is_none());
+        let of_sessions = of_sessions.map(|s| (s.name.to_owned(), s.value(self.session())));
+        let of_queries = settings::SETTINGS.iter().map(|s| (s.full_name(), self.query_default(s)));
+        let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let without_effect = WITHOUT_EFFECT.iter().map(|name| ((*name).to_owned(), String::new()));
+        let named = of_node.chain(of_sessions).chain(of_queries).chain(fixed).chain(without_effect);
+        let with_effect = |(name, value): (String, String)| {
+            let effect = effect(&name).unwrap_or(Effect::Request);
+            (name, effect, value)
+        };
+        let mut properties: Vec<_> = named.map(with_effect).collect();
+        properties.sort_by_cached_key(|(name, ..)| (name.starts_with(STREAMS_PREFIX), name.clone()));
+        properties
+    }
+
+    /// The value of queries whose statements do not set the property.
+    fn query_default(&self, setting: &settings::Setting) -> String {
+        let is_same = |name: &str| settings::Setting::named(name).is_some_and(|s| s.name == setting.name);
+        let configured = self.query_defaults().iter().find(|(name, _)| is_same(name));
+        match configured {
+            Some((_, value)) => value.clone(),
+            None if setting.name == "commit.interval.ms" => self.config().commit_interval_ms.to_string(),
+            None => setting.default.to_owned(),
         }
     }
 }
@@ -191,7 +232,16 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_free_of_duplicates() {
-        assert!(KSQL.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(FIXED.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(WITHOUT_EFFECT.windows(2).all(|pair| pair[0] < pair[1]));
+        let has_setting = |name: &str| {
+            ksql::Setting::named(name).is_some()
+                || session::Setting::named(name).is_some()
+                || settings::Setting::named(name).is_some()
+        };
+        let others = FIXED.iter().map(|(name, _)| name).chain(&WITHOUT_EFFECT);
+        let twice: Vec<&&str> = others.filter(|name| has_setting(name)).collect();
+        assert!(twice.is_empty(), "{twice:?}");
         assert!(CLIENT.windows(2).all(|pair| pair[0] < pair[1]));
     }
 

@@ -8,7 +8,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use weir_engine::pull::freshness::Freshness;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
-use weir_engine::query::options::OffsetReset;
+use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::serde::json_value::row_to_json;
 use weir_sql::ast;
 use weir_sql::ast::query::{Emit, SelectKind};
@@ -71,10 +71,11 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
     match prepared {
         PreparedStatement::Pull(plan) => pull(node, &plan, number, &parsed.text, access).await,
         PreparedStatement::Push(mut push) => {
-            if taps_query(&parsed.statement, &sandbox.metastore, &scope) {
+            let options = node.query_options(&scope.properties, false);
+            if taps_query(&parsed.statement, &sandbox.metastore, options.auto_offset_reset) {
                 push.plan.query_id = format!("SCALABLE_PUSH_QUERY_{number}");
             }
-            start_push(node, *push, &scope, &parsed.text, access).await
+            start_push(node, caller, *push, options, &parsed.text, access).await
         }
         PreparedStatement::Command(_)
         | PreparedStatement::Skipped { .. }
@@ -94,7 +95,7 @@ fn is_push(statement: &Statement) -> bool {
 
 /// True if all that the query does could be done to the output of one running query: a filter and a projection, from now
 /// on. ksqlDB calls that a scalable push query and its ids tell.
-fn taps_query(statement: &Statement, metastore: &Metastore, scope: &RequestScope) -> bool {
+fn taps_query(statement: &Statement, metastore: &Metastore, reset: OffsetReset) -> bool {
     let Statement::Query(query) = statement else { return false };
     let plain = query.joins.is_empty()
         && query.group_by.is_none()
@@ -116,10 +117,7 @@ fn taps_query(statement: &Statement, metastore: &Metastore, scope: &RequestScope
         SelectKind::Expr { expr, .. } | SelectKind::Fields(expr) => Some(expr),
         SelectKind::All | SelectKind::AllOf(_) => None,
     });
-    plain
-        && writers == 1
-        && offset_reset(scope) == OffsetReset::Latest
-        && !projected.chain(&query.filter).any(reads_origin)
+    plain && writers == 1 && reset == OffsetReset::Latest && !projected.chain(&query.filter).any(reads_origin)
 }
 
 /// A pull query on a table answers with the rows alone; one on a stream reads its topic as a transient query does, and
@@ -268,8 +266,9 @@ async fn stream_pull(
 
 async fn start_push(
     node: &Node,
+    caller: &Caller,
     push: PushQuery,
-    scope: &RequestScope,
+    options: QueryOptions,
     text: &str,
     access: AccessWatch,
 ) -> Result<RunningQuery, ApiError> {
@@ -279,7 +278,6 @@ async fn start_push(
             "maximum number of push queries exceeded (ksql.max.push.queries)",
         )
     })?;
-    let options = node.query_options(&scope.properties, false);
     let query_id = push.plan.query_id.clone();
     let info = PushQueryInfo {
         id: query_id.clone(),
@@ -306,7 +304,7 @@ async fn start_push(
             .collect(),
     };
     let (sender, (events, dropped)) = channel(node.slow_reader_timeout());
-    let mut entry = node.register_push(&scope.caller, info);
+    let mut entry = node.register_push(caller, info);
     let limited = push.limit.is_some();
     let task = tokio::spawn(async move {
         tokio::select! {
@@ -321,15 +319,6 @@ async fn start_push(
     });
     let events = QueryEvents::new(events, dropped, access);
     Ok(RunningQuery { kind: QueryKind::Push, header, events, guard: Box::new(AbortOnDrop(task)) })
-}
-
-/// `auto.offset.reset` of the request; latest without one.
-pub fn offset_reset(scope: &RequestScope) -> OffsetReset {
-    let named = |name: &str| scope.properties.get(name);
-    match named("auto.offset.reset").or_else(|| named("ksql.streams.auto.offset.reset")) {
-        Some(value) if value.eq_ignore_ascii_case("earliest") => OffsetReset::Earliest,
-        _ => OffsetReset::Latest,
-    }
 }
 
 async fn stream_push(

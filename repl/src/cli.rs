@@ -15,6 +15,8 @@ pub mod security;
 pub mod server;
 pub mod settings;
 pub mod settings_file;
+#[cfg(test)]
+mod settings_page;
 pub mod test;
 
 use std::ffi::OsString;

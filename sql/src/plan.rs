@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod command;
+pub mod dry_run;
 pub mod explain;
 pub mod logical;
 pub mod physical;

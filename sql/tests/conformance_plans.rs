@@ -14,7 +14,8 @@ use weir_sql::error::SqlError;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::parser::{ParsedStatement, parse_statement, parse_statements};
-use weir_sql::plan::action::{Action, DryRun, apply_all_now};
+use weir_sql::plan::action::Action;
+use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::physical::ResultKind;
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
@@ -136,8 +137,7 @@ impl Bench {
             SqlError::analysis(format!("the actions cannot be read back: {e}"), Default::default())
         })?;
         assert_eq!(actions, read);
-        let mut effects = DryRun { metastore: &mut self.metastore, topics: &mut self.topics };
-        apply_all_now(&mut effects, &actions).expect("prepared commands apply");
+        dry_run(&mut (&mut self.metastore, &mut self.topics), &actions).expect("prepared commands apply");
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use weir_sql::expr::ir::Expr;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::parser::parse_statements;
-use weir_sql::plan::action::{DryRun, apply_all_now};
+use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::explain::{explain, explain_pull};
 use weir_sql::plan::statement::{PreparedStatement, TopicSpec};
 use weir_sql::planner::statement::prepare;
@@ -46,8 +46,7 @@ fn plan(script: &str) -> String {
         };
         shown = show(&prepared);
         let actions = prepared.actions(&parsed.text, &IndexMap::new());
-        let mut effects = DryRun { metastore: &mut metastore, topics: &mut topics };
-        apply_all_now(&mut effects, &actions).expect("prepared commands apply");
+        dry_run(&mut (&mut metastore, &mut topics), &actions).expect("prepared commands apply");
     }
     shown
 }

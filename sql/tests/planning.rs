@@ -9,8 +9,8 @@ use weir_sql::format::Format;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::parser::parse_statements;
-use weir_sql::plan::action::{DryRun, apply_all_now};
 use weir_sql::plan::command::DdlCommand;
+use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::statement::{PreparedStatement, unknown_query};
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::{Context, MemoryTopics, NoRegistry, NoSchemas, SchemaCatalog, Session};
@@ -42,8 +42,7 @@ fn prepare_last(script: &str, schemas: &dyn SchemaCatalog) -> Result<PreparedSta
         };
         let prepared = prepare(&context, &parsed.statement, &parsed.text, number as u64)?;
         let actions = prepared.actions(&parsed.text, &IndexMap::new());
-        let mut effects = DryRun { metastore: &mut metastore, topics: &mut topics };
-        apply_all_now(&mut effects, &actions).expect("prepared commands apply");
+        dry_run(&mut (&mut metastore, &mut topics), &actions).expect("prepared commands apply");
         last = Some(prepared);
     }
     Ok(last.expect("a script has statements"))

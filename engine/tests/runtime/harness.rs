@@ -30,7 +30,8 @@ use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::plan::action::{Action, DryRun, apply_all_now};
+use weir_sql::plan::action::Action;
+use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::statement::{PreparedStatement, PushQuery};
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session};
@@ -180,8 +181,7 @@ impl Node {
     pub(crate) async fn execute_with(&mut self, sql: &str, options: QueryOptions) -> Option<String> {
         self.commands += 1;
         let actions = self.prepare(sql).remove(0).actions(sql, &IndexMap::new());
-        let mut effects = DryRun { metastore: &mut self.metastore, topics: &mut self.topics };
-        apply_all_now(&mut effects, &actions).expect("the metastore takes it");
+        dry_run(&mut (&mut self.metastore, &mut self.topics), &actions).expect("the metastore takes it");
         let mut started = None;
         for action in actions {
             match action {

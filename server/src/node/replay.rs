@@ -6,7 +6,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::apply::ApplyError;
-use weir_sql::plan::action::{Action, DryRun, apply_all_now};
+use weir_sql::plan::action::Action;
+use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::physical::QueryPlan;
 use weir_sql::session::MemoryTopics;
 
@@ -51,8 +52,7 @@ impl<'c> Queries<'c> {
 fn apply(metastore: &mut Metastore, command: &Command) -> Result<(), ApplyError> {
     let mut topics = MemoryTopics::default();
     for action in &command.actions {
-        let mut effects = DryRun { metastore, topics: &mut topics };
-        match apply_all_now(&mut effects, std::slice::from_ref(action)) {
+        match dry_run(&mut (&mut *metastore, &mut topics), std::slice::from_ref(action)) {
             Ok(()) => {}
             // Compaction was interrupted after it had deleted the creation and before it deleted the drop.
             Err(ApplyError::SourceMissing { .. } | ApplyError::TypeMissing { .. }) if is_drop(action) => {}

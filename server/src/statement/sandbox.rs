@@ -6,12 +6,10 @@ use indexmap::IndexMap;
 use weir_sql::ast::statement::Statement;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
-use weir_sql::metastore::apply::ApplyError;
-use weir_sql::plan::action::{NewTopic, QueryStart, StatementEffects, apply_all_now};
-use weir_sql::plan::command::DdlCommand;
+use weir_sql::plan::dry_run::{DryRunTarget, dry_run};
 use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, NoRegistry, Session};
+use weir_sql::session::{Context, NoRegistry, Session, TopicInfo};
 
 use crate::node::topics::NodeTopics;
 
@@ -45,42 +43,20 @@ impl Sandbox {
     /// Does to the copy what the statement would do to the node.
     pub fn apply(&mut self, prepared: &PreparedStatement, sql: &str) {
         // It was prepared against this very metastore; a failure shows when it is carried out.
-        let _ = apply_all_now(self, &prepared.actions(sql, &IndexMap::new()));
+        let _ = dry_run(self, &prepared.actions(sql, &IndexMap::new()));
     }
 }
 
-impl StatementEffects for Sandbox {
-    type Error = ApplyError;
-
-    async fn create_topic(&mut self, topic: NewTopic<'_>) -> Result<(), ApplyError> {
-        self.topics.insert(topic.name, topic.info());
-        Ok(())
+impl DryRunTarget for Sandbox {
+    fn metastore(&mut self) -> &mut Metastore {
+        Arc::make_mut(&mut self.metastore)
     }
 
-    async fn change_metastore(&mut self, ddl: &DdlCommand) -> Result<(), ApplyError> {
-        Arc::make_mut(&mut self.metastore).apply(ddl).map(drop)
+    fn insert_topic(&mut self, name: &str, info: TopicInfo) {
+        self.topics.insert(name, info);
     }
 
-    async fn start_query(&mut self, query: QueryStart<'_>) -> Result<(), ApplyError> {
-        Arc::make_mut(&mut self.metastore).add_query(query.entry());
-        Ok(())
-    }
-
-    async fn stop_query(&mut self, id: &str) -> Result<(), ApplyError> {
-        Arc::make_mut(&mut self.metastore).remove_query(id);
-        Ok(())
-    }
-
-    async fn pause_query(&mut self, _id: &str) -> Result<(), ApplyError> {
-        Ok(())
-    }
-
-    async fn resume_query(&mut self, _id: &str) -> Result<(), ApplyError> {
-        Ok(())
-    }
-
-    async fn delete_topic(&mut self, name: &str) -> Result<(), ApplyError> {
+    fn remove_topic(&mut self, name: &str) {
         self.topics.remove(name);
-        Ok(())
     }
 }

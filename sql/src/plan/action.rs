@@ -1,5 +1,5 @@
-//! What a statement does, step by step. One list and one [`apply`] for everything that carries statements out: a node, the sandbox in
-//! which it checks them first, and the workbench of test cases.
+//! Effects of a statement, step by step: one list of actions, which a node and the workbench of test cases carry out with
+//! [`apply`], and [`crate::plan::dry_run`] on a metastore alone.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,13 +8,11 @@ use std::task::{Context, Poll, Waker};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::metastore::Metastore;
-use crate::metastore::apply::ApplyError;
 use crate::metastore::source::{QueryEntry, QueryKind};
 use crate::plan::command::DdlCommand;
 use crate::plan::physical::QueryPlan;
 use crate::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec};
-use crate::session::{MemoryTopics, TopicInfo};
+use crate::session::TopicInfo;
 
 /// One step of a statement. Replay repeats them all: each says what is, not what to try.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -195,48 +193,5 @@ fn create_topic(topic: &TopicSpec) -> Action {
         partitions: i32::try_from(topic.partitions).unwrap_or(i32::MAX),
         replicas: topic.replicas,
         configs,
-    }
-}
-
-/// Statements without a node: they change a metastore and topics in memory, queries do not run.
-#[derive(Debug)]
-pub struct DryRun<'a> {
-    pub metastore: &'a mut Metastore,
-    pub topics: &'a mut MemoryTopics,
-}
-
-impl StatementEffects for DryRun<'_> {
-    type Error = ApplyError;
-
-    async fn create_topic(&mut self, topic: NewTopic<'_>) -> Result<(), ApplyError> {
-        self.topics.insert(topic.name, topic.info());
-        Ok(())
-    }
-
-    async fn change_metastore(&mut self, ddl: &DdlCommand) -> Result<(), ApplyError> {
-        self.metastore.apply(ddl).map(drop)
-    }
-
-    async fn start_query(&mut self, query: QueryStart<'_>) -> Result<(), ApplyError> {
-        self.metastore.add_query(query.entry());
-        Ok(())
-    }
-
-    async fn stop_query(&mut self, id: &str) -> Result<(), ApplyError> {
-        self.metastore.remove_query(id);
-        Ok(())
-    }
-
-    async fn pause_query(&mut self, _id: &str) -> Result<(), ApplyError> {
-        Ok(())
-    }
-
-    async fn resume_query(&mut self, _id: &str) -> Result<(), ApplyError> {
-        Ok(())
-    }
-
-    async fn delete_topic(&mut self, name: &str) -> Result<(), ApplyError> {
-        self.topics.remove(name);
-        Ok(())
     }
 }

@@ -54,10 +54,11 @@ use weir_engine::runtime::storage::DiskStorage;
 use weir_engine::state::resident_budget::ResidentBudget;
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
+use weir_sql::catalog::TopicInfo;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::pull::PullPlan;
-use weir_sql::session::{Session, TopicInfo};
+use weir_sql::session::Session;
 
 use crate::auth::authenticator::Authenticator;
 use crate::auth::caller::Caller;

@@ -70,6 +70,30 @@ impl fmt::Display for Format {
     }
 }
 
+/// The side of a record that a schema describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordSide {
+    Key,
+    Value,
+}
+
+impl RecordSide {
+    /// The prefix of the side's properties: `KEY` or `VALUE`.
+    pub fn property_prefix(self) -> &'static str {
+        match self {
+            RecordSide::Key => "KEY",
+            RecordSide::Value => "VALUE",
+        }
+    }
+
+    pub fn noun(self) -> &'static str {
+        match self {
+            RecordSide::Key => "key",
+            RecordSide::Value => "value",
+        }
+    }
+}
+
 /// A format with its properties and whether a single column is wrapped in a record.
 ///
 /// Property names are lower case: `delimiter`, `fullSchemaName`, `schemaId`, `nullableRepresentation`.

@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 
 use crate::ast::statement::Properties;
 use crate::error::{Result, SqlError};
-use crate::format::{Format, FormatInfo};
+use crate::format::{Format, FormatInfo, RecordSide};
 use crate::format_props::read::Reader;
 use crate::plan::physical::TimestampColumn;
-use crate::session::RecordSide;
 use crate::span::Span;
 use crate::suggest::did_you_mean;
 use crate::window::{WindowInfo, WindowKind};

@@ -6,6 +6,8 @@
 
 pub mod analyzer;
 pub mod ast;
+pub mod catalog;
+pub mod context;
 pub mod dialect;
 pub mod error;
 pub mod expr;

@@ -1,13 +1,10 @@
-//! What analysis depends on besides the statement and the metastore: settings, topics, registered schemas.
+//! Settings of sessions. A setting is one row of [`SETTINGS`]; parsing, SHOW PROPERTIES and docs/configuration.md follow from
+//! it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::error::{Result, SqlError};
 use crate::format::Format;
-use crate::functions::registry::FunctionRegistry;
-use crate::metastore::Metastore;
-use crate::schema::Column;
 use crate::span::Span;
 
 /// Settings that change the meaning of a statement. [`SETTINGS`] has their names.
@@ -255,138 +252,6 @@ fn parse_bool(name: &str, value: &str) -> Result<bool> {
             Span::default(),
         )),
     }
-}
-
-/// What is known of a topic that exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TopicInfo {
-    pub partitions: u32,
-    pub replicas: Option<u16>,
-    /// ms
-    pub retention_ms: Option<i64>,
-}
-
-/// The topics of the cluster, as far as statements depend on them.
-pub trait TopicCatalog: fmt::Debug {
-    /// None if there is no such topic.
-    fn topic(&self, name: &str) -> Option<TopicInfo>;
-
-    /// True for topics that statements may read but not write.
-    fn is_read_only(&self, _name: &str) -> bool {
-        false
-    }
-
-    /// Replicas that a new topic may have at most; None: unknown.
-    fn replicas_max(&self) -> Option<u16> {
-        None
-    }
-}
-
-/// Topics kept in memory: those of a sandbox, which statements of the same batch create.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryTopics {
-    topics: BTreeMap<String, TopicInfo>,
-}
-
-impl MemoryTopics {
-    pub fn insert(&mut self, name: impl Into<String>, info: TopicInfo) {
-        self.topics.insert(name.into(), info);
-    }
-
-    pub fn remove(&mut self, name: &str) {
-        self.topics.remove(name);
-    }
-}
-
-impl TopicCatalog for MemoryTopics {
-    fn topic(&self, name: &str) -> Option<TopicInfo> {
-        self.topics.get(name).copied()
-    }
-}
-
-/// Which side of a record a schema describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RecordSide {
-    Key,
-    Value,
-}
-
-impl RecordSide {
-    /// The prefix of the side's properties: `KEY` or `VALUE`.
-    pub fn property_prefix(self) -> &'static str {
-        match self {
-            RecordSide::Key => "KEY",
-            RecordSide::Value => "VALUE",
-        }
-    }
-
-    pub fn noun(self) -> &'static str {
-        match self {
-            RecordSide::Key => "key",
-            RecordSide::Value => "value",
-        }
-    }
-}
-
-/// A question to the registry: the columns that a registered schema stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemaRequest<'a> {
-    pub topic: &'a str,
-    pub side: RecordSide,
-    pub format: Format,
-    /// None: the latest version of the topic's subject.
-    pub schema_id: Option<i32>,
-    /// The message or record to take of a schema with several.
-    pub full_name: Option<&'a str>,
-    /// False: the schema is a bare value, whose column is ROWKEY or ROWVAL.
-    pub wrapped: bool,
-}
-
-/// Registered schemas as columns. Implemented over the schema registry.
-pub trait SchemaCatalog: fmt::Debug {
-    /// The columns, None if no such schema is registered.
-    ///
-    /// Errors: a message for a schema that has no SQL form.
-    fn columns(&self, request: &SchemaRequest<'_>) -> std::result::Result<Option<Vec<Column>>, String>;
-
-    /// True if sources and sinks may have the format.
-    fn supports(&self, _format: Format) -> bool {
-        true
-    }
-}
-
-/// No registry is configured: formats that need one cannot be used.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoRegistry;
-
-impl SchemaCatalog for NoRegistry {
-    fn columns(&self, _: &SchemaRequest<'_>) -> std::result::Result<Option<Vec<Column>>, String> {
-        Ok(None)
-    }
-
-    fn supports(&self, format: Format) -> bool {
-        Format::BUILT_IN.contains(&format)
-    }
-}
-
-/// A registry without schemas.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoSchemas;
-
-impl SchemaCatalog for NoSchemas {
-    fn columns(&self, _: &SchemaRequest<'_>) -> std::result::Result<Option<Vec<Column>>, String> {
-        Ok(None)
-    }
-}
-
-/// Everything a statement is analysed against.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    pub metastore: &'a Metastore,
-    pub session: &'a Session,
-    pub topics: &'a dyn TopicCatalog,
-    pub schemas: &'a dyn SchemaCatalog,
-    pub functions: &'a FunctionRegistry,
 }
 
 #[cfg(test)]

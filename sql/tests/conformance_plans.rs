@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use serde_json::Value;
 use weir_sql::ast::statement::Statement;
+use weir_sql::catalog::{MemoryTopics, NoSchemas, TopicCatalog, TopicInfo};
+use weir_sql::context::Context;
 use weir_sql::error::SqlError;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
@@ -18,7 +20,7 @@ use weir_sql::plan::action::Action;
 use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::physical::ResultKind;
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
+use weir_sql::session::Session;
 
 /// Partitions of topics that a case does not describe.
 const PARTITIONS_DEFAULT: u32 = 4;

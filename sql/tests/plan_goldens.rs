@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use weir_sql::catalog::{MemoryTopics, NoSchemas};
+use weir_sql::context::Context;
 use weir_sql::expr::compile::describe::describe;
 use weir_sql::expr::ir::Expr;
 use weir_sql::functions::registry::FunctionRegistry;
@@ -16,7 +18,7 @@ use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::explain::{explain, explain_pull};
 use weir_sql::plan::statement::{PreparedStatement, TopicSpec};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session};
+use weir_sql::session::Session;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/plans")

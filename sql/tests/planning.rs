@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use weir_sql::catalog::{MemoryTopics, NoRegistry, NoSchemas, SchemaCatalog};
+use weir_sql::context::Context;
 use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
 use weir_sql::format::Format;
@@ -13,7 +15,7 @@ use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::statement::{PreparedStatement, unknown_query};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoRegistry, NoSchemas, SchemaCatalog, Session};
+use weir_sql::session::Session;
 use weir_sql::types::SqlType;
 use weir_sql::value::SqlValue;
 

@@ -23,16 +23,7 @@ pub fn source_plan(source: &Source, query_id: String) -> QueryPlan {
         sources: vec![source.name.clone()],
         sink: None,
         role: QueryRole::Transient,
-        root: Step::Source(SourceStep {
-            source: source.name.clone(),
-            kind: source.kind,
-            topic: source.topic.clone(),
-            key_format: source.key_format.clone(),
-            value_format: source.value_format.clone(),
-            schema: source.schema.clone(),
-            window: source.window,
-            timestamp: source.timestamp.clone(),
-        }),
+        root: Step::Source(SourceStep::from(source)),
     }
 }
 

@@ -28,13 +28,15 @@ use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::{DiskStorage, StateStorage};
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
+use weir_sql::catalog::{MemoryTopics, NoSchemas};
+use weir_sql::context::Context;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::action::Action;
 use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::statement::{PreparedStatement, PushQuery};
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session};
+use weir_sql::session::Session;
 
 use super::faults::{Faults, FaultyTransport};
 

@@ -10,6 +10,8 @@ use weir_engine::serde::error::SerdeError;
 use weir_engine::serde::insert::{columns_of, encode_rows};
 use weir_engine::serde::value_decoder;
 use weir_sql::ast::statement::{SetProperty, Statement};
+use weir_sql::catalog::{MemoryTopics, NoSchemas, TopicCatalog, TopicInfo};
+use weir_sql::context::Context;
 use weir_sql::error::SqlError;
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors, evaluate_constant};
 use weir_sql::expr::ir::Expr;
@@ -23,7 +25,7 @@ use weir_sql::plan::physical::QueryPlan;
 use weir_sql::plan::statement::{InsertRow, InsertedRow, PreparedStatement, unknown_query};
 use weir_sql::planner::statement::prepare;
 use weir_sql::schema::Column;
-use weir_sql::session::{Context, MemoryTopics, NoSchemas, Session, TopicCatalog, TopicInfo};
+use weir_sql::session::Session;
 use weir_sql::value::SqlValue;
 
 use crate::testing::codec::unavailable;

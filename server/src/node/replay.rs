@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use weir_sql::catalog::MemoryTopics;
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::apply::ApplyError;
 use weir_sql::plan::action::Action;
 use weir_sql::plan::dry_run::dry_run;
 use weir_sql::plan::physical::QueryPlan;
-use weir_sql::session::MemoryTopics;
 
 use crate::command::compact::topics_made;
 use crate::command::log::topic_name;

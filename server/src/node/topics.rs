@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use regex::RegexSet;
 use weir_broker::broker::Broker;
 use weir_broker::metadata::image::is_internal;
-use weir_sql::session::{TopicCatalog, TopicInfo};
+use weir_sql::catalog::{TopicCatalog, TopicInfo};
 
 use crate::config::NodeConfig;
 use crate::node::{Node, NodeError};

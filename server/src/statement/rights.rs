@@ -13,11 +13,11 @@
 
 use weir_broker::auth::acl::Operation;
 use weir_sql::ast::statement::{Assert, Describe, ExplainTarget, Statement};
+use weir_sql::catalog::TopicCatalog;
 use weir_sql::error::SqlError;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::statement::{PreparedCommand, PreparedStatement};
-use weir_sql::session::TopicCatalog;
 
 use crate::auth::caller::{Audited, Caller, Right};
 use crate::error::ApiError;

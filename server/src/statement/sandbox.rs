@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use weir_sql::ast::statement::Statement;
+use weir_sql::catalog::{NoRegistry, TopicInfo};
+use weir_sql::context::Context;
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::dry_run::{DryRunTarget, dry_run};
 use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::planner::statement::prepare;
-use weir_sql::session::{Context, NoRegistry, Session, TopicInfo};
+use weir_sql::session::Session;
 
 use crate::node::topics::NodeTopics;
 

@@ -7,13 +7,13 @@ use crate::analyzer::typing::Typer;
 use crate::ast;
 use crate::ast::expr::{Expr, ExprKind};
 use crate::ast::query::{Join, Query};
+use crate::context::Context;
 use crate::error::{Result, SqlError};
 use crate::expr::ir::CompareOp;
 use crate::format::Format;
 use crate::plan::logical::{JoinPair, JoinSide, LogicalJoin};
 use crate::plan::physical::{JoinKind, ResultKind};
 use crate::schema::Column;
-use crate::session::Context;
 use crate::types::quote_identifier;
 use crate::window::{WindowInfo, WindowKind};
 

@@ -13,6 +13,7 @@ use crate::analyzer::scope::{Scope, SourceColumn};
 use crate::ast;
 use crate::ast::expr::ExprKind as AstKind;
 use crate::ast::query::{Join, NullsOrder, OrderItem, Query, SortDirection};
+use crate::context::Context;
 use crate::error::{Result, SqlError};
 use crate::expr::ir::{CompareOp, Expr, ExprKind, LogicalOp};
 use crate::functions::registry::FunctionKind;
@@ -20,7 +21,6 @@ use crate::plan::logical::Body;
 use crate::plan::physical::{AggregateCall, JoinKind, ResultKind};
 use crate::plan::pull::{PullColumn, PullJoin, PullNode, PullPlan, PullScan, ScanColumn, SortKey};
 use crate::schema::{Column, ROWOFFSET, ROWPARTITION, WINDOWEND, WINDOWSTART};
-use crate::session::Context;
 use crate::types::{SqlType, quote_identifier};
 use crate::value::SqlValue;
 

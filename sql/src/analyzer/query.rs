@@ -18,6 +18,7 @@ use crate::ast;
 use crate::ast::expr::{Argument as AstArgument, ExprKind as AstKind};
 use crate::ast::ident::Ident;
 use crate::ast::query::{Emit, Query};
+use crate::context::Context;
 use crate::error::{Result, SqlError};
 use crate::expr::ir::Expr;
 use crate::functions::error::FunctionError;
@@ -27,7 +28,6 @@ use crate::functions::signature::ArgumentType;
 use crate::plan::logical::{Body, LogicalJoin, LogicalQuery, LogicalSource, Output};
 use crate::plan::physical::{ResultKind, TableFunctionCall};
 use crate::schema::Column;
-use crate::session::Context;
 use crate::span::Span;
 use crate::types::SqlType;
 

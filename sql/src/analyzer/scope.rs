@@ -10,11 +10,11 @@ use crate::analyzer::rewrite::{map_columns, visit_columns};
 use crate::analyzer::typing::{Resolver, Typer};
 use crate::ast;
 use crate::ast::ident::Ident;
+use crate::context::Context;
 use crate::error::{Result, SqlError};
 use crate::expr::ir::Expr;
 use crate::metastore::source::Source;
 use crate::schema::{ROWOFFSET, ROWPARTITION, ROWTIME, WINDOWEND, WINDOWSTART, system_column_type};
-use crate::session::Context;
 use crate::suggest::nearest;
 use crate::types::SqlType;
 

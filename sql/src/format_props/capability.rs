@@ -1,9 +1,8 @@
 //! What each format can carry.
 
 use crate::error::{Result, SqlError};
-use crate::format::{Format, FormatInfo};
+use crate::format::{Format, FormatInfo, RecordSide};
 use crate::schema::Column;
-use crate::session::RecordSide;
 use crate::span::Span;
 use crate::types::{SqlType, quote_identifier};
 

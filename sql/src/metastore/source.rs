@@ -2,7 +2,7 @@
 
 use crate::format::FormatInfo;
 use crate::plan::command::CreateSourceCommand;
-use crate::plan::physical::{QueryPlan, ResultKind, TimestampColumn};
+use crate::plan::physical::{QueryPlan, ResultKind, SourceStep, TimestampColumn};
 use crate::schema::LogicalSchema;
 use crate::window::WindowInfo;
 
@@ -33,6 +33,21 @@ impl Source {
 
     pub fn is_table(&self) -> bool {
         self.kind == ResultKind::Table
+    }
+}
+
+impl From<&Source> for SourceStep {
+    fn from(source: &Source) -> SourceStep {
+        SourceStep {
+            source: source.name.clone(),
+            kind: source.kind,
+            topic: source.topic.clone(),
+            key_format: source.key_format.clone(),
+            value_format: source.value_format.clone(),
+            schema: source.schema.clone(),
+            window: source.window,
+            timestamp: source.timestamp.clone(),
+        }
     }
 }
 

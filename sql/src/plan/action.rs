@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Waker};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::TopicInfo;
 use crate::metastore::source::{QueryEntry, QueryKind};
 use crate::plan::command::DdlCommand;
 use crate::plan::physical::QueryPlan;
 use crate::plan::statement::{PreparedCommand, PreparedStatement, QueryAction, TopicSpec};
-use crate::session::TopicInfo;
 
 /// One step of a statement. Replay repeats them all: each says what is, not what to try.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

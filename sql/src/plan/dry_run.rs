@@ -1,9 +1,9 @@
 //! Statements without a node: they change a metastore and topics in memory, queries do not run.
 
+use crate::catalog::{MemoryTopics, TopicInfo};
 use crate::metastore::Metastore;
 use crate::metastore::apply::ApplyError;
 use crate::plan::action::{Action, NewTopic, QueryStart};
-use crate::session::{MemoryTopics, TopicInfo};
 
 /// The metastore and the topics that a dry run changes.
 pub trait DryRunTarget {
@@ -58,7 +58,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::session::TopicCatalog;
+    use crate::catalog::TopicCatalog;
 
     #[test]
     fn topics_come_and_go() {

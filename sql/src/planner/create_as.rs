@@ -4,8 +4,9 @@ use crate::analyzer::projection::Purpose;
 use crate::analyzer::query::{analyze, refuse_clashes};
 use crate::ast::query::Query;
 use crate::ast::statement::{CreateAsSelect, InsertSelect, SourceKind};
+use crate::context::Context;
 use crate::error::{Result, SqlError};
-use crate::format::{Format, FormatInfo};
+use crate::format::{Format, FormatInfo, RecordSide};
 use crate::format_props::{WithProperties, WithUse, format_info};
 use crate::metastore::source::{QueryKind, Source, kind_noun};
 use crate::plan::command::{CreateSourceCommand, DdlCommand};
@@ -22,7 +23,6 @@ use crate::planner::target::{
     check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source, value_span,
 };
 use crate::schema::LogicalSchema;
-use crate::session::{Context, RecordSide};
 use crate::span::Span;
 use crate::value::SqlValue;
 

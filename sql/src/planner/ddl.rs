@@ -7,8 +7,10 @@ use crate::ast::statement::{
     AlterSource, ColumnDefinition, ColumnRole, CreateSource, DropSource, QueryTarget,
 };
 use crate::ast::types::{TypeKind, TypeName};
+use crate::catalog::SchemaRequest;
+use crate::context::Context;
 use crate::error::{Result, SqlError};
-use crate::format::FormatInfo;
+use crate::format::{FormatInfo, RecordSide};
 use crate::format_props::capability::supports_inference;
 use crate::format_props::{SideProperties, WithProperties, WithUse, format_info};
 use crate::metastore::source::{QueryKind, Source, kind_noun};
@@ -24,7 +26,6 @@ use crate::planner::target::{
     check_timestamp, default_value_format, kind_word, settle_formats, topic_spec, unknown_source, value_span,
 };
 use crate::schema::{Column, HeaderColumn, LogicalSchema, SYSTEM_COLUMNS};
-use crate::session::{Context, RecordSide, SchemaRequest};
 use crate::span::Span;
 use crate::suggest::did_you_mean;
 use crate::types::{SqlType, quote_identifier};
@@ -123,16 +124,7 @@ fn materialising_query(
     {
         return None;
     }
-    let root = Step::Source(SourceStep {
-        source: ddl.name.clone(),
-        kind: ddl.kind,
-        topic: ddl.topic.clone(),
-        key_format: ddl.key_format.clone(),
-        value_format: ddl.value_format.clone(),
-        schema: ddl.schema.clone(),
-        window: ddl.window,
-        timestamp: ddl.timestamp.clone(),
-    });
+    let root = Step::Source(SourceStep::from(&Source::from(ddl)));
     let plan = QueryPlan {
         version: PLAN_VERSION,
         query_id: format!("CST_{}_{number}", ddl.name.to_uppercase()),

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::ast::statement::Properties;
+use crate::context::Context;
 use crate::error::{ErrorKind, Result, SqlError};
-use crate::format::{Format, FormatInfo};
+use crate::format::{Format, FormatInfo, RecordSide};
 use crate::format_props::capability::carries;
 use crate::format_props::{DELIMITER, NULLABLE_REPRESENTATION, SideProperties, format_info};
 use crate::schema::Column;
-use crate::session::{Context, RecordSide};
 
 /// The format of an internal topic made after the one of a source: schemas of the registry stay behind, and what the
 /// format cannot carry travels as JSON.

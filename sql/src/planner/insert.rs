@@ -7,13 +7,13 @@ use crate::analyzer::typing::{Resolver, Typer, cast_to, null_of};
 use crate::ast;
 use crate::ast::ident::Ident;
 use crate::ast::statement::InsertValues;
+use crate::context::Context;
 use crate::error::{ErrorKind, Result, SqlError};
 use crate::expr::ir::{Argument, Expr, ExprKind};
 use crate::metastore::source::{Source, kind_noun};
 use crate::plan::statement::InsertRow;
 use crate::planner::target::unknown_source;
 use crate::schema::{Column, ROWOFFSET, ROWPARTITION, ROWTIME};
-use crate::session::Context;
 use crate::types::{SqlType, quote_identifier};
 use crate::value::SqlValue;
 

@@ -2,10 +2,10 @@
 
 use crate::analyzer::pull;
 use crate::ast::statement::{ExplainTarget, Statement};
+use crate::context::Context;
 use crate::error::Result;
 use crate::plan::statement::{PreparedStatement, QueryAction};
 use crate::planner::{create_as, ddl, insert};
-use crate::session::Context;
 
 /// Analyses and plans a statement.
 ///

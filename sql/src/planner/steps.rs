@@ -1,8 +1,9 @@
 //! From a logical query to physical steps.
 
+use crate::context::Context;
 use crate::error::{Result, SqlError};
 use crate::expr::ir::{Expr, ExprKind};
-use crate::format::{Format, FormatInfo};
+use crate::format::{Format, FormatInfo, RecordSide};
 use crate::format_props::capability::carries;
 use crate::plan::logical::{
     AggregateBody, Body, JoinPair, JoinSide, LogicalJoin, LogicalQuery, LogicalSource,
@@ -14,7 +15,6 @@ use crate::plan::physical::{
 };
 use crate::planner::formats::internal_format;
 use crate::schema::{Column, LogicalSchema, system_column_type};
-use crate::session::{Context, RecordSide};
 use crate::span::Span;
 
 /// Builds the steps of a query up to its projection; a sink, if any, goes on top.
@@ -58,17 +58,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn source(&self, logical: &LogicalSource) -> Step {
-        let source = &logical.source;
-        Step::Source(SourceStep {
-            source: source.name.clone(),
-            kind: source.kind,
-            topic: source.topic.clone(),
-            key_format: source.key_format.clone(),
-            value_format: source.value_format.clone(),
-            schema: source.schema.clone(),
-            window: source.window,
-            timestamp: source.timestamp.clone(),
-        })
+        Step::Source(SourceStep::from(logical.source.as_ref()))
     }
 
     /// A source of a join: every column under `ALIAS_NAME`, system columns that are asked for among them.

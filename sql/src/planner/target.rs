@@ -2,14 +2,14 @@
 
 use crate::analyzer::scope::did_you_mean;
 use crate::ast::statement::Properties;
+use crate::context::Context;
 use crate::error::{ErrorKind, Result, SqlError};
-use crate::format::{Format, FormatInfo};
+use crate::format::{Format, FormatInfo, RecordSide};
 use crate::format_props::WithProperties;
 use crate::format_props::capability::{check_columns, resolve_wrapping};
 use crate::plan::physical::{ResultKind, TimestampColumn};
 use crate::plan::statement::{CleanupPolicy, TopicSpec};
 use crate::schema::LogicalSchema;
-use crate::session::{Context, RecordSide};
 use crate::span::Span;
 use crate::types::{SqlType, quote_identifier};
 

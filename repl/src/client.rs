@@ -10,8 +10,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use weir_server::https::{HttpsClient, client, shown_url};
-use weir_sql::ast::statement::Statement;
-use weir_sql::parser::parse_statement;
+use weir_sql::ast::kind::StatementKind;
+use weir_sql::parser::kind::statement_kind;
 
 use crate::client::connect::ConnectOptions;
 
@@ -141,7 +141,7 @@ impl ServerClient {
             return Err(refused(&serde_json::from_slice(&body).unwrap_or(Value::Null), status));
         }
         // The answer of PRINT is text, although ksqlDB and Weir call it JSON.
-        let is_text = parse_statement(sql).is_ok_and(|s| matches!(s.statement, Statement::Print(_)));
+        let is_text = statement_kind(sql) == StatementKind::Print;
         Ok(QueryAnswer { body: response.into_body(), buffer: BytesMut::new(), is_text, ended: false })
     }
 

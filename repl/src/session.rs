@@ -133,7 +133,7 @@ impl Session {
     pub(crate) async fn run_statement(&mut self, statement: &str, text: &str) -> Outcome {
         let started = Instant::now();
         let result = match classify(statement) {
-            StatementClass::Query => self.run_query(text, started).await,
+            StatementClass::Query(kind) => self.run_query(kind, text, started).await,
             StatementClass::Local(command) => self.run_local(command, statement).await,
             StatementClass::Server => self.run_server(text, started).await,
         };

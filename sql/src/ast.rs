@@ -6,6 +6,7 @@
 mod display;
 pub mod expr;
 pub mod ident;
+pub mod kind;
 pub mod place;
 pub mod query;
 pub mod statement;

@@ -3,6 +3,7 @@
 //! sqlparser's tokenizer and cursor carry the text; the grammar above them is ksqlDB's, written out here. [`split`] cuts
 //! scripts and half-typed input into statements without parsing them.
 
+pub mod kind;
 pub mod split;
 
 mod connector;

@@ -1,12 +1,13 @@
-//! The kind of a statement, from its first words.
+//! The part of the program that handles a statement.
 
-use crate::input::words::code_words;
+use weir_sql::ast::kind::StatementKind;
+use weir_sql::parser::kind::statement_kind;
 
 /// The part of the program that handles a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementClass {
     /// SELECT and PRINT: rows come until the query ends.
-    Query,
+    Query(StatementKind),
     /// The session itself.
     Local(LocalCommand),
     Server,
@@ -43,23 +44,21 @@ pub fn first_words(statement: &str, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// True if a query asks for changes (`EMIT CHANGES`, `EMIT FINAL`), and so ends by itself only at its limit.
-pub fn emits(statement: &str) -> bool {
-    code_words(statement).iter().any(|word| word.eq_ignore_ascii_case("emit"))
-}
-
 pub fn classify(statement: &str) -> StatementClass {
-    let words = first_words(statement, 2);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["SELECT" | "PRINT", ..] => StatementClass::Query,
-        ["SET", ..] => StatementClass::Local(LocalCommand::Set),
-        ["UNSET", ..] => StatementClass::Local(LocalCommand::Unset),
-        ["DEFINE", ..] => StatementClass::Local(LocalCommand::Define),
-        ["UNDEFINE", ..] => StatementClass::Local(LocalCommand::Undefine),
-        ["SHOW" | "LIST", "VARIABLES"] => StatementClass::Local(LocalCommand::ShowVariables),
-        ["RUN", "SCRIPT"] => StatementClass::Local(LocalCommand::RunScript),
-        _ => StatementClass::Server,
+    match statement_kind(statement) {
+        kind @ (StatementKind::PullQuery | StatementKind::PushQuery | StatementKind::Print) => {
+            StatementClass::Query(kind)
+        }
+        StatementKind::Set => StatementClass::Local(LocalCommand::Set),
+        StatementKind::Unset => StatementClass::Local(LocalCommand::Unset),
+        StatementKind::Define => StatementClass::Local(LocalCommand::Define),
+        StatementKind::Undefine => StatementClass::Local(LocalCommand::Undefine),
+        StatementKind::ShowVariables => StatementClass::Local(LocalCommand::ShowVariables),
+        StatementKind::RunScript => StatementClass::Local(LocalCommand::RunScript),
+        StatementKind::InsertValues
+        | StatementKind::Show
+        | StatementKind::Assert
+        | StatementKind::Command => StatementClass::Server,
     }
 }
 
@@ -68,15 +67,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_that_emit_are_told_from_those_that_end() {
-        assert!(emits("SELECT * FROM s EMIT CHANGES LIMIT 2;"));
-        assert!(emits("select * from s\nemit\tfinal"));
-        assert!(!emits("SELECT 'it''s emit changes', `emit` FROM s -- emit changes\n/* emit */ LIMIT 4;"));
-    }
-
-    #[test]
     fn comments_do_not_hide_the_first_word() {
-        assert_eq!(classify("-- note\n /* more */ select * from s;"), StatementClass::Query);
+        assert_eq!(
+            classify("-- note\n /* more */ select * from s;"),
+            StatementClass::Query(StatementKind::PullQuery)
+        );
         assert_eq!(classify("SHOW VARIABLES;"), StatementClass::Local(LocalCommand::ShowVariables));
         assert_eq!(classify("show streams;"), StatementClass::Server);
         assert_eq!(classify(""), StatementClass::Server);

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use weir_sql::ast::kind::StatementKind;
 
 use crate::client::{ClientError, QueryAnswer, QueryItem};
 use crate::input::interrupts::Interrupts;
@@ -11,7 +12,6 @@ use crate::render::line;
 use crate::render::rows::{csv_line, expanded, json_object, markdown_head, markdown_line};
 use crate::render::streaming::StreamingTable;
 use crate::render::table::table;
-use crate::session::classify::{emits, first_words};
 use crate::session::{Outcome, OutputForm, Session, column_names, elapsed};
 
 /// Rows of a pull query that are gathered for one table; more are shown as they come.
@@ -45,6 +45,7 @@ struct Shown {
 impl Session {
     pub(crate) async fn run_query(
         &mut self,
+        kind: StatementKind,
         statement: &str,
         started: Instant,
     ) -> Result<Outcome, ClientError> {
@@ -54,8 +55,7 @@ impl Session {
             () = interrupts.next() => return Ok(self.interrupted()),
         };
         let deadline = self.query_timeout.map(|t| tokio::time::Instant::now() + t);
-        let is_print = first_words(statement, 1).first().is_some_and(|word| word == "PRINT");
-        let is_finite = !is_print && !emits(statement);
+        let (is_print, is_finite) = (kind == StatementKind::Print, kind == StatementKind::PullQuery);
         let mut shown = Shown { is_finite, is_print, ..Shown::default() };
         loop {
             let item = tokio::select! {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use weir_broker::env::clock::{Clock, SystemClock};
+use weir_sql::ast::kind::StatementKind;
+use weir_sql::parser::kind::statement_kind;
 
 use crate::input::interrupts::Interrupts;
-use crate::session::classify::{emits, first_words};
 use crate::session::commands::{usage, usage_error};
 use crate::session::{Outcome, OutputForm, Session};
 
@@ -84,11 +85,10 @@ impl Session {
 
 /// True for statements that only read, and end.
 fn is_repeatable(statement: &str) -> bool {
-    match first_words(statement, 1).first().map(String::as_str) {
-        Some("SELECT") => !emits(statement),
-        Some("SHOW" | "LIST" | "DESCRIBE" | "EXPLAIN") => true,
-        _ => false,
-    }
+    matches!(
+        statement_kind(statement),
+        StatementKind::PullQuery | StatementKind::Show | StatementKind::ShowVariables
+    )
 }
 
 #[cfg(test)]

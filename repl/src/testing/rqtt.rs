@@ -25,6 +25,7 @@ use weir_server::config::{NodeConfig, ProcessingLogConfig};
 use weir_server::node::{Node, RunningNode};
 use weir_sql::ast::statement::Statement;
 use weir_sql::metastore::source::Source;
+use weir_sql::parser::kind::statement_kind;
 use weir_sql::parser::{ParsedStatement, parse_statements};
 use weir_sql::value::SqlValue;
 
@@ -107,7 +108,7 @@ enum RowOrder {
 fn row_order(text: &str) -> RowOrder {
     match parse_statements(text).ok().as_deref() {
         Some([ParsedStatement { statement: Statement::Query(query), .. }])
-            if query.emit.is_none() && query.order_by.is_empty() =>
+            if !query.is_push() && query.order_by.is_empty() =>
         {
             RowOrder::Any
         }
@@ -176,13 +177,10 @@ impl<'a> RestBench<'a> {
     }
 
     async fn statement(&mut self, text: &str) -> Result<Answered, Refusal> {
-        let parsed = parse_statements(text).ok();
-        let is_query = parsed.as_deref().is_some_and(|p| matches!(p, [one] if is_query(&one.statement)))
-            || text.trim_start().get(..6).is_some_and(|w| w.eq_ignore_ascii_case("select"));
-        if is_query {
+        if statement_kind(text).is_query() {
             return self.query(text).await;
         }
-        for statement in parsed.iter().flatten() {
+        for statement in parse_statements(text).iter().flatten() {
             self.imply_topic(statement).await?;
         }
         let entities = self.client.execute(text, &self.context).await?;
@@ -444,10 +442,6 @@ impl From<Stop> for Refusal {
 
 fn broker_failed(error: weir_broker::client::error::ClientError) -> Stop {
     Stop::Failed(format!("the broker refused: {error}"))
-}
-
-fn is_query(statement: &Statement) -> bool {
-    matches!(statement, Statement::Query(_) | Statement::Print(_))
 }
 
 /// The items of an answer in the form of `/query`, up to its end or to as many as are wanted.

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use serde_json::Value;
+use weir_sql::ast::kind::StatementKind;
 use weir_sql::ast::statement::{QueryTarget, Statement};
 use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::parser::ParsedStatement;
@@ -131,9 +132,7 @@ async fn validate(
         if let Some(error) = unsupported::refusal(&parsed.statement, &parsed.text) {
             return Err(error);
         }
-        let is_query = matches!(prepared, PreparedStatement::Pull(_) | PreparedStatement::Push(_))
-            || matches!(parsed.statement, Statement::Print(_));
-        if is_query {
+        if parsed.statement.kind().is_query() {
             return Err(ApiError {
                 statement: Some(parsed.text.clone()),
                 ..ApiError::new(
@@ -153,7 +152,7 @@ fn in_statement(error: ApiError, text: &str) -> ApiError {
 }
 
 fn is_insert(parsed: &ParsedStatement) -> bool {
-    matches!(parsed.statement, Statement::InsertValues(_))
+    parsed.statement.kind() == StatementKind::InsertValues
 }
 
 /// Runs INSERT statements that follow each other; those into the same source are written together.

@@ -11,6 +11,7 @@ use weir_engine::push::subscription::{PushRows, PushSubscription};
 use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::serde::json_value::row_to_json;
 use weir_sql::ast;
+use weir_sql::ast::kind::StatementKind;
 use weir_sql::ast::query::{Emit, SelectKind};
 use weir_sql::ast::statement::Statement;
 use weir_sql::metastore::Metastore;
@@ -65,7 +66,8 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
     let prepared = rights::prepare(&sandbox, caller, statement, number, Audited::All, |e| {
         let error = sql_error(&e, place, &parsed.text);
         // ksqlDB answers so when the analysis of a push query fails.
-        if is_push(&parsed.statement) { ApiError::bad_request(error.message) } else { error }
+        let is_push = parsed.statement.kind() == StatementKind::PushQuery;
+        if is_push { ApiError::bad_request(error.message) } else { error }
     })?;
     let access = AccessWatch::new(caller, action, needed);
     match prepared {
@@ -87,10 +89,6 @@ pub async fn start(node: &Node, caller: &Caller, request: QueryRequest) -> Resul
             Err(refused(message.to_owned(), &parsed.text))
         }
     }
-}
-
-fn is_push(statement: &Statement) -> bool {
-    matches!(statement, Statement::Query(query) if query.emit.is_some())
 }
 
 /// True if all that the query does could be done to the output of one running query: a filter and a projection, from now

@@ -29,6 +29,13 @@ pub struct Query {
     pub place: Place,
 }
 
+impl Query {
+    /// True if a bare SELECT like this is a push query.
+    pub fn is_push(&self) -> bool {
+        self.emit.is_some()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectItem {
     pub kind: SelectKind,

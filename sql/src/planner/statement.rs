@@ -50,7 +50,7 @@ fn dispatch(
         Statement::InsertValues(values) => {
             insert::insert_values(context, values).map(|row| PreparedStatement::InsertValues(Box::new(row)))
         }
-        Statement::Query(query) if query.emit.is_some() => {
+        Statement::Query(query) if query.is_push() => {
             create_as::push(context, query, number).map(|push| PreparedStatement::Push(Box::new(push)))
         }
         Statement::Query(query) => {

@@ -89,16 +89,4 @@ pub(super) const CYCLES: &[(&str, usize)] = &[
 ];
 
 /// Dependencies that no source names.
-pub(super) const UNUSED_DEPENDENCIES: &[(&str, usize)] = &[
-    ("engine: datafusion-common", 1),
-    ("engine: num-bigint", 1),
-    ("engine: num-traits", 1),
-    ("repl: futures", 1),
-    ("repl: hyper-util", 1),
-    ("repl: libc", 1),
-    ("server: crossbeam-channel", 1),
-    ("server: toml", 1),
-    ("sql: foldhash", 1),
-    ("sql: ryu", 1),
-    ("sql: tracing", 1),
-];
+pub(super) const UNUSED_DEPENDENCIES: &[(&str, usize)] = &[];

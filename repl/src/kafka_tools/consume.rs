@@ -9,7 +9,7 @@ use crate::kafka_tools::connection::{Connection, ConnectionArgs};
 use crate::kafka_tools::consume_read;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{RecordFormat, WithOffset};
-use crate::kafka_tools::offsets::{Place, Range, parse_range};
+use crate::kafka_tools::offsets::{Place, Range, offset_reset, parse_range};
 
 const STORED: &str = "stored";
 
@@ -178,10 +178,7 @@ impl ConsumeArgs {
 
     fn plan(self, range: Range, format: RecordFormat, connection: &Connection) -> Result<ReadPlan> {
         let properties = &connection.properties;
-        let reset = match properties.get("auto.offset.reset") {
-            Some("latest" | "largest" | "end") => Place::Latest,
-            _ => Place::Earliest,
-        };
+        let reset = offset_reset(properties)?.unwrap_or(Place::Earliest);
         let isolation = match (self.isolation, properties.get("isolation.level")) {
             (Some(IsolationArg::Uncommitted), _) | (None, Some("read_uncommitted")) => {
                 Isolation::ReadUncommitted

@@ -5,6 +5,7 @@ use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 
+use crate::kafka_tools::client_properties::ClientProperties;
 use crate::kafka_tools::connection::Connection;
 use crate::kafka_tools::error::{Result, ToolError};
 
@@ -26,6 +27,22 @@ impl Place {
     /// The first record of the last `ms` milliseconds.
     pub fn ago(ms: i64) -> Place {
         Place::Since(SystemClock::new().now_ms().saturating_sub(ms).max(0))
+    }
+}
+
+/// Place of a reader without a committed offset, by the words that Java's and librdkafka's consumers have for
+/// `auto.offset.reset`. None: the property is not set.
+///
+/// Errors: usage, for any other word.
+pub fn offset_reset(properties: &ClientProperties) -> Result<Option<Place>> {
+    match properties.get("auto.offset.reset") {
+        None => Ok(None),
+        Some("earliest" | "smallest" | "beginning") => Ok(Some(Place::Earliest)),
+        Some("latest" | "largest" | "end") => Ok(Some(Place::Latest)),
+        Some(other) => {
+            let message = format!("auto.offset.reset is \"{other}\": expected earliest or latest");
+            Err(ToolError::Usage(message))
+        }
     }
 }
 
@@ -228,6 +245,20 @@ pub async fn partitions(connection: &Connection, topic: &str, wanted: &[i32]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offset_reset_is_earliest_or_latest() {
+        let reset = |value: &str| {
+            let given = [format!("auto.offset.reset={value}")];
+            offset_reset(&ClientProperties::read(None, &given).expect("known"))
+        };
+        assert_eq!(reset("smallest").expect("known"), Some(Place::Earliest));
+        assert_eq!(reset("latest").expect("known"), Some(Place::Latest));
+        for value in ["earlyest", "none", ""] {
+            assert!(reset(value).expect_err(value).to_string().contains("expected earliest or latest"));
+        }
+        assert_eq!(offset_reset(&ClientProperties::default()).expect("nothing is wrong"), None);
+    }
 
     #[test]
     fn places_are_written_in_many_ways() {

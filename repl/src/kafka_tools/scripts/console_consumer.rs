@@ -10,7 +10,7 @@ use crate::kafka_tools::consume::{Flush, ReadPlan};
 use crate::kafka_tools::consume_read;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{Part, RecordFormat};
-use crate::kafka_tools::offsets::{Place, parse_place};
+use crate::kafka_tools::offsets::{Place, offset_reset, parse_place};
 use crate::kafka_tools::produce_input::unescape;
 use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, matching_topics};
 use crate::render::line;
@@ -73,10 +73,7 @@ pub async fn run(mut args: ConsoleConsumerArgs) -> Result<()> {
     args.bootstrap.command_config = args.consumer_config.or(args.bootstrap.command_config);
     let connection = args.bootstrap.open(&args.consumer_property).await?;
     let properties = &connection.properties;
-    let reset = match properties.get("auto.offset.reset") {
-        Some("earliest") => Place::Earliest,
-        _ => Place::Latest,
-    };
+    let reset = offset_reset(properties)?.unwrap_or(Place::Latest);
     let is_committed = [Some(args.isolation_level.as_str()), properties.get("isolation.level")];
     let topics = match (args.topic, &args.include) {
         (Some(topic), _) => vec![topic],

@@ -13,7 +13,7 @@ use crate::kafka_tools::consume::{Flush, ReadPlan};
 use crate::kafka_tools::consume_read;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{RecordFormat, WithOffset};
-use crate::kafka_tools::offsets::{Place, Range, parse_range};
+use crate::kafka_tools::offsets::{Place, Range, offset_reset, parse_range};
 use crate::kafka_tools::output::line;
 use crate::kafka_tools::produce::{PartitionChoice, Pieces, Transaction, WritePlan, parse_codec};
 use crate::kafka_tools::produce_input::{LineFormat, parse_header, unescape};
@@ -184,10 +184,8 @@ async fn consume(args: KcatArgs) -> Result<()> {
     };
     let connection = args.open().await?;
     let properties = &connection.properties;
-    let reset = match (properties.get("auto.offset.reset"), &args.group) {
-        (Some("earliest" | "smallest" | "beginning"), _) | (None, None) => Place::Earliest,
-        _ => Place::Latest,
-    };
+    let without = if args.group.is_some() { Place::Latest } else { Place::Earliest };
+    let reset = offset_reset(properties)?.unwrap_or(without);
     let isolation = match properties.get("isolation.level") {
         Some("read_uncommitted") => Isolation::ReadUncommitted,
         _ => Isolation::ReadCommitted,

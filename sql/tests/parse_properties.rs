@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 
 use weir_sql::ast::expr::{Argument, CaseBranch, Expr, ExprKind, Lambda, UnaryOp};
 use weir_sql::ast::ident::Ident;
@@ -274,8 +275,18 @@ fn is_unit(expr: &Expr) -> bool {
     matches!(&expr.kind, ExprKind::Column { qualifier: None, name } if name.name == "DAY")
 }
 
+/// The same inputs in every run, unless `WEIR_SEED` is another number or "random".
+fn config() -> ProptestConfig {
+    let rng_seed = match std::env::var("WEIR_SEED").as_deref() {
+        Err(_) => RngSeed::Fixed(20_261_130),
+        Ok("random") => RngSeed::Random,
+        Ok(text) => RngSeed::Fixed(text.parse().expect("WEIR_SEED is a number or \"random\"")),
+    };
+    ProptestConfig { cases: 2_000, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn printed_expressions_parse_to_the_same_tree(expr in expr()) {

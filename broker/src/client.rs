@@ -2,10 +2,10 @@
 
 pub mod admin;
 pub(crate) mod call;
+pub mod consumer;
 pub mod error;
 pub mod group_offsets;
 pub mod producer;
-pub mod reader;
 pub mod security;
 pub mod tcp;
 pub mod transport;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir_broker::broker::{Broker, StartError};
 use weir_broker::client::admin::Admin;
-use weir_broker::client::reader::{FetchOptions, Reader};
+use weir_broker::client::consumer::reader::{FetchOptions, Reader};
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::error::Error;

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use weir_broker::broker::{Broker, Effects, StartError};
 use weir_broker::client::admin::Admin;
+use weir_broker::client::consumer::reader::{FetchOptions, Reader};
 use weir_broker::client::group_offsets;
 use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::producer::transactional::TransactionalProducer;
-use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::client::transport::Transport;
 use weir_broker::config::BrokerConfig;
 use weir_broker::env::clock::SystemClock;

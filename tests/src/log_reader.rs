@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use weir_broker::client::reader::{FetchOptions, Reader};
+use weir_broker::client::consumer::reader::{FetchOptions, Reader};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::ids::TopicPartition;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use uuid::Uuid;
+use weir_broker::client::consumer::reader::{FetchOptions, Reader};
 use weir_broker::client::group_offsets;
-use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::env::storage::memory::{Crash, Operation};
 use weir_broker::ids::{ProducerEpoch, ProducerId, TopicPartition};
 use weir_broker::protocol::error_code::ErrorCode;

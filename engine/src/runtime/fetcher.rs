@@ -11,8 +11,8 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use weir_broker::client::consumer::reader::{FetchOptions, FetchPosition, FetchedPartitions, Reader};
 use weir_broker::client::error::ClientError;
-use weir_broker::client::reader::{FetchOptions, FetchPosition, FetchedPartitions, Reader};
 use weir_broker::client::transport::Transport;
 
 use crate::runtime::messages::{AttemptId, WorkerMessage};
@@ -154,7 +154,8 @@ impl Fetcher {
     }
 }
 
-pub(crate) type FetchedPartition = Result<weir_broker::client::reader::PartitionRecords, ClientError>;
+pub(crate) type FetchedPartition =
+    Result<weir_broker::client::consumer::reader::PartitionRecords, ClientError>;
 
 /// A request asks for a partition once: of several offsets the lowest goes first, the others wait for their turn.
 pub(crate) fn one_offset_each(mut wanted: Vec<Wanted>) -> Vec<Wanted> {

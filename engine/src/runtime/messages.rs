@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use weir_broker::client::consumer::reader::FetchedPartitions;
 use weir_broker::client::error::ClientError;
-use weir_broker::client::reader::FetchedPartitions;
 use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::push::subscription::PushSender;

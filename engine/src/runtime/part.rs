@@ -408,7 +408,7 @@ impl Part {
     pub(crate) fn changelog_fetched(
         &mut self,
         outcome: std::result::Result<
-            weir_broker::client::reader::FetchedPartitions,
+            weir_broker::client::consumer::reader::FetchedPartitions,
             weir_broker::client::error::ClientError,
         >,
         context: &PartContext,
@@ -707,12 +707,12 @@ impl PartContext {
         Duration::from_millis(self.config.offset_renewal_interval_ms.max(1))
     }
 
-    pub(crate) fn fetch_options(&self) -> weir_broker::client::reader::FetchOptions {
-        weir_broker::client::reader::FetchOptions {
+    pub(crate) fn fetch_options(&self) -> weir_broker::client::consumer::reader::FetchOptions {
+        weir_broker::client::consumer::reader::FetchOptions {
             bytes_max: self.config.fetch_bytes_max,
             partition_bytes_max: self.config.fetch_partition_bytes_max,
             wait_max: Duration::from_millis(self.config.fetch_wait_ms),
-            ..weir_broker::client::reader::FetchOptions::default()
+            ..weir_broker::client::consumer::reader::FetchOptions::default()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_broker::client::reader::FetchedPartitions;
+use weir_broker::client::consumer::reader::FetchedPartitions;
 use weir_broker::ids::{Offset, TopicId, TopicPartition};
 use weir_broker::record::compression::DecompressBuf;
 

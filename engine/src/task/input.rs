@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use weir_broker::client::reader::PartitionRecords;
+use weir_broker::client::consumer::reader::PartitionRecords;
 use weir_broker::ids::{Offset, TopicId, TopicPartition};
 use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::DecompressBuf;

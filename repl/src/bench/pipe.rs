@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use weir_broker::client::admin::Admin;
+use weir_broker::client::consumer::reader::{FetchOptions, Reader};
 use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::producer::partitioner::partition_for_key;
-use weir_broker::client::reader::{FetchOptions, Reader};
 use weir_broker::client::transport::Transport;
 use weir_broker::env::spawn;
 use weir_broker::ids::TopicPartition;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
+use weir_broker::client::consumer::reader::{FetchOptions, PartitionRecords, Reader};
 use weir_broker::client::error::ClientError;
 use weir_broker::client::group_offsets;
-use weir_broker::client::reader::{FetchOptions, PartitionRecords, Reader};
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::compression::{DECOMPRESSED_BYTES_MAX, DecompressBuf};

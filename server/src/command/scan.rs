@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_broker::client::admin::Admin;
-use weir_broker::client::reader::{FetchOptions, Reader};
+use weir_broker::client::consumer::reader::{FetchOptions, Reader};
 use weir_broker::client::transport::Transport;
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weir_broker::client::admin::Admin;
-use weir_broker::client::reader::{FetchOptions, PartitionRecords, Reader};
+use weir_broker::client::consumer::reader::{FetchOptions, PartitionRecords, Reader};
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::record::compression::DecompressBuf;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use weir_broker::client::reader::PartitionRecords;
+use weir_broker::client::consumer::reader::PartitionRecords;
 use weir_broker::record::batch::BatchIter;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 

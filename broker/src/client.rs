@@ -9,3 +9,6 @@ pub mod producer;
 pub mod security;
 pub mod tcp;
 pub mod transport;
+
+#[cfg(test)]
+mod tests;

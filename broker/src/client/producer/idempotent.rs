@@ -45,6 +45,10 @@ impl IdempotentProducer {
         self.pipeline.settle().await
     }
 
+    pub(crate) fn pipeline(&mut self) -> &mut Pipeline {
+        &mut self.pipeline
+    }
+
     /// [`IdempotentProducer::produce`] and [`IdempotentProducer::flush`].
     pub async fn send(&mut self, batches: PartitionBatches) -> Result<Vec<ProducedBatch>> {
         self.produce(batches).await?;

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::careful::{Refusal, is_about_records};
+use super::config::Acks;
 use super::progress::ProducerProgress;
-use super::stamp::{Membership, stamp_producer};
+use super::stamp::{Membership, count_records, stamp_producer};
 use crate::client::call::Backoff;
 use crate::client::error::{ClientError, Result, may_retry};
 use crate::client::transport::{Answer, Transport, TransportError};
@@ -29,7 +30,8 @@ use crate::protocol::response::Response;
 /// Encoded record batches by partition.
 pub type PartitionBatches = Vec<(TopicPartition, Vec<Bytes>)>;
 
-const ALL_ACKS: i16 = -1;
+/// Base offset of batches whose place the broker does not say.
+const NO_OFFSET: Offset = -1;
 const TIMEOUT_MS: i32 = 30_000;
 /// Requests under way at a time; the next waits for the oldest.
 const IN_FLIGHT_MAX: usize = 64;
@@ -38,6 +40,7 @@ const IN_FLIGHT_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducedBatch {
     pub partition: TopicPartition,
+    /// -1 if the broker does not say it: with `acks=0`, or for a batch that was stored before.
     pub base_offset: Offset,
     /// The offset after the batch.
     pub next_offset: Offset,
@@ -61,6 +64,8 @@ struct InFlight {
 pub(crate) struct Pipeline {
     transport: Arc<dyn Transport>,
     transactional_id: Option<String>,
+    /// Batches carry sequences with `All` only.
+    acks: Acks,
     /// Ids of the topics that are written, so that records never go to another topic of the same name.
     topic_ids: HashMap<Arc<str>, TopicId>,
     sequences: HashMap<TopicPartition, i32>,
@@ -85,6 +90,7 @@ impl Pipeline {
         Self {
             transport,
             transactional_id,
+            acks: Acks::All,
             topic_ids: HashMap::new(),
             sequences: HashMap::new(),
             in_flight: VecDeque::new(),
@@ -98,6 +104,12 @@ impl Pipeline {
     #[must_use]
     pub(crate) fn with_progress(self, progress: Arc<ProducerProgress>) -> Self {
         Self { progress, ..self }
+    }
+
+    /// Without `Acks::All` batches carry no sequences, so that one that is sent again may be stored twice.
+    #[must_use]
+    pub(crate) fn with_acks(self, acks: Acks) -> Self {
+        Self { acks, ..self }
     }
 
     /// Topics are written by these ids, if every topic of a request has one: a topic that was deleted is refused with
@@ -120,7 +132,10 @@ impl Pipeline {
         for (partition, encoded) in batches {
             let sequence = self.sequences.entry(partition.clone()).or_default();
             for (at, batch) in encoded.into_iter().enumerate() {
-                let (bytes, next) = stamp_producer(batch, by, *sequence, membership)?;
+                let (bytes, next) = match self.acks {
+                    Acks::All => stamp_producer(batch, by, *sequence, membership)?,
+                    Acks::Leader | Acks::None => count_records(batch, *sequence)?,
+                };
                 let offsets = i64::from(next.wrapping_sub(*sequence) & i32::MAX);
                 *sequence = next;
                 if at == requests.len() {
@@ -167,7 +182,7 @@ impl Pipeline {
         while !self.in_flight.is_empty() {
             self.settle_one().await?;
         }
-        Ok(std::mem::take(&mut self.settled))
+        Ok(self.take_settled())
     }
 
     /// Waits for everything under way and forgets the outcome.
@@ -178,16 +193,47 @@ impl Pipeline {
         self.settled.clear();
     }
 
-    async fn settle_one(&mut self) -> Result<()> {
+    /// Whether requests are under way.
+    pub(crate) fn has_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// The answer to the oldest request under way, which [`Pipeline::settle_with`] must get; never resolves if there is
+    /// none. Dropping the future before loses nothing.
+    pub(crate) async fn next_answer(&mut self) -> Result<Response, TransportError> {
+        match self.in_flight.front_mut() {
+            Some(request) => request.answer.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Settles the oldest request under way, whose answer this is.
+    pub(crate) async fn settle_with(&mut self, answer: Result<Response, TransportError>) -> Result<()> {
         let Some(request) = self.in_flight.pop_front() else { return Ok(()) };
-        let outcome = self.settle_request(request).await;
+        let outcome = self.settle_request(request.batches, answer).await;
         self.disturbed &= !self.in_flight.is_empty();
         outcome
     }
 
-    async fn settle_request(&mut self, request: InFlight) -> Result<()> {
-        let mut left = request.batches;
-        let mut answer = request.answer.await;
+    /// Where the batches settled since the last call ended up.
+    pub(crate) fn take_settled(&mut self) -> Vec<ProducedBatch> {
+        std::mem::take(&mut self.settled)
+    }
+
+    async fn settle_one(&mut self) -> Result<()> {
+        if self.in_flight.is_empty() {
+            return Ok(());
+        }
+        let answer = self.next_answer().await;
+        self.settle_with(answer).await
+    }
+
+    async fn settle_request(
+        &mut self,
+        batches: Vec<Sent>,
+        mut answer: Result<Response, TransportError>,
+    ) -> Result<()> {
+        let mut left = batches;
         let mut backoff = Backoff::default();
         loop {
             left = match self.take_answer(left, answer)? {
@@ -210,6 +256,15 @@ impl Pipeline {
         answer: Result<Response, TransportError>,
     ) -> Result<Vec<Sent>> {
         let response = match answer {
+            Ok(Response::Produce(_)) if self.acks == Acks::None => {
+                let unknown = |batch: Sent| ProducedBatch {
+                    partition: batch.partition,
+                    base_offset: NO_OFFSET,
+                    next_offset: NO_OFFSET,
+                };
+                self.settled.extend(batches.into_iter().map(unknown));
+                return Ok(Vec::new());
+            }
             Ok(Response::Produce(response)) => response,
             Ok(_) => {
                 let missing = "an answer of the same API".to_owned();
@@ -265,7 +320,7 @@ impl Pipeline {
     /// Sends a request: when this resolves the transport has it, in order.
     #[expect(clippy::async_yields_async, reason = "handing over and being answered are two steps")]
     fn start(&self, batches: &[Sent]) -> impl Future<Output = Answer> + Send + use<> {
-        let request = request_of(self.transactional_id.clone(), &self.topic_ids, batches);
+        let request = request_of(self.transactional_id.clone(), self.acks, &self.topic_ids, batches);
         let transport = Arc::clone(&self.transport);
         async move {
             match transport.hand_over(Request::Produce(request)).await {
@@ -294,6 +349,7 @@ impl Pipeline {
 
 fn request_of(
     transactional_id: Option<String>,
+    acks: Acks,
     topic_ids: &HashMap<Arc<str>, TopicId>,
     batches: &[Sent],
 ) -> ProduceRequest {
@@ -314,5 +370,5 @@ fn request_of(
             }),
         }
     }
-    ProduceRequest { transactional_id, acks: ALL_ACKS, timeout_ms: TIMEOUT_MS, topic_data: topics }
+    ProduceRequest { transactional_id, acks: acks.code(), timeout_ms: TIMEOUT_MS, topic_data: topics }
 }

@@ -36,9 +36,19 @@ pub(crate) fn stamp_producer(
     put_i16(&mut bytes, PRODUCER_EPOCH_AT, by.producer_epoch);
     put_i32(&mut bytes, BASE_SEQUENCE_AT, base_sequence);
     seal(&mut bytes);
+    Ok((bytes.freeze(), sequence_after(base_sequence, &header)))
+}
+
+/// The batch as it is, of a producer without an identity; and the sequence after it.
+pub(crate) fn count_records(batch: Bytes, base_sequence: i32) -> Result<(Bytes, i32)> {
+    let header = BatchHeader::parse(&batch)?;
+    Ok((batch, sequence_after(base_sequence, &header)))
+}
+
+fn sequence_after(base_sequence: i32, header: &BatchHeader) -> i32 {
     // Sequences go around at 2^31.
     let next = (i64::from(base_sequence) + i64::from(header.last_offset_delta) + 1) & i64::from(i32::MAX);
-    Ok((bytes.freeze(), i32::try_from(next).expect("masked to 31 bits")))
+    i32::try_from(next).expect("masked to 31 bits")
 }
 
 #[cfg(test)]

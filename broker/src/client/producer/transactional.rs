@@ -16,7 +16,7 @@ use super::pipeline::{PartitionBatches, Pipeline, ProducedBatch};
 use super::progress::{ProducerProgress, ProducerStage};
 use crate::client::call::{Backoff, call, check};
 use crate::client::error::{ClientError, Result, may_retry};
-use crate::client::transport::Transport;
+use crate::client::transport::{Transport, TransportError};
 use crate::env::failpoint;
 use crate::ids::ProducerIdentity;
 use crate::ids::{Offset, TopicId, TopicPartition};
@@ -30,6 +30,7 @@ use crate::protocol::messages::init_producer_id::InitProducerIdRequest;
 use crate::protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
+use crate::protocol::response::Response;
 use crate::txn::coordinator::TxnVersion;
 
 /// From this version on EndTxn raises the epoch and writing adds partitions (KIP-890).
@@ -208,6 +209,17 @@ impl TransactionalProducer {
         let ended = self.end(true).await;
         self.note(ended)?;
         Ok(produced)
+    }
+
+    /// Settles the oldest request under way, whose answer this is; see [`Pipeline::next_answer`].
+    pub(crate) async fn settle_with(&mut self, answer: Result<Response, TransportError>) -> Result<()> {
+        let settled = self.pipeline.settle_with(answer).await;
+        self.note(settled)
+    }
+
+    /// For looking at requests under way. Failures must go through [`TransactionalProducer::settle_with`].
+    pub(crate) fn pipeline(&mut self) -> &mut Pipeline {
+        &mut self.pipeline
     }
 
     /// Takes back everything since the last end.

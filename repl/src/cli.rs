@@ -29,7 +29,7 @@ use crate::cli::logging::{LogFilter, LogFormat};
 use crate::demo::command as demo;
 use crate::kafka_tools::error::ToolError;
 use crate::kafka_tools::scripts::Script;
-use crate::kafka_tools::{acl, cluster, command_topic, consume, group, log_dump, produce, topic, user};
+use crate::kafka_tools::{acl, cluster, command_topic, consume, group, log, produce, topic, user};
 use crate::migrate::commands as migrate;
 use crate::render::error::chain;
 use crate::render::line;
@@ -98,14 +98,14 @@ async fn run_command(cli: Cli) -> ExitCode {
         Some(Command::Server(node)) => return server::run_server(*node).await,
         Some(Command::Migrate(args)) => exit_code(migrate::run(args).await.map_err(|e| chain(&e))),
         Some(Command::Topic(args)) => tool_code(topic::run(args).await),
-        Some(Command::Produce(args)) => tool_code(produce::run(args).await),
-        Some(Command::Consume(args)) => tool_code(consume::run(args).await),
-        Some(Command::Group(args)) => tool_code(group::run(args).await),
-        Some(Command::Cluster(args)) => tool_code(cluster::run(args).await),
+        Some(Command::Produce(args)) => tool_code(produce::args::run(args).await),
+        Some(Command::Consume(args)) => tool_code(consume::args::run(args).await),
+        Some(Command::Group(args)) => tool_code(group::args::run(args).await),
+        Some(Command::Cluster(args)) => tool_code(cluster::args::run(args).await),
         Some(Command::Acl(args)) => tool_code(acl::run(args).await),
         Some(Command::User(args)) => tool_code(user::run(args).await),
         Some(Command::CommandTopic(args)) => tool_code(command_topic::run(args).await),
-        Some(Command::Log(args)) => tool_code(log_dump::run(&args)),
+        Some(Command::Log(args)) => tool_code(log::dump::run(&args)),
         Some(Command::Man(args)) => man::run(&args),
         Some(Command::Config(args)) => config::run(args),
         Some(Command::Aliases(args)) => aliases::run(&args),

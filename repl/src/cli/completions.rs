@@ -9,7 +9,7 @@ use clap_complete::{Shell, generate};
 use crate::cli::args::Cli;
 use crate::kafka_tools::connection::{Connection, ConnectionArgs};
 use crate::kafka_tools::error::Result;
-use crate::kafka_tools::group_view::groups;
+use crate::kafka_tools::group::view::groups;
 use crate::render::line;
 
 /// A shell waits this long for the names of topics and groups.

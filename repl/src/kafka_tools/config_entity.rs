@@ -17,7 +17,8 @@ use weir_broker::protocol::messages::incremental_alter_configs::{
 
 use crate::kafka_tools::connection::{Connection, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
-use crate::kafka_tools::{group_view, user};
+use crate::kafka_tools::group::view;
+use crate::kafka_tools::user;
 
 /// `config_source` of Kafka's protocol, by number, from 1 on.
 const SOURCES: [&str; 9] = [
@@ -117,11 +118,11 @@ pub async fn list(connection: &Connection, entities: &[Entity]) -> Result<Vec<Ve
             topics.into_iter().map(|topic| Some(topic.name)).collect()
         }
         EntityKind::Broker => {
-            let metadata = crate::kafka_tools::cluster::fetch_metadata(connection, Some("")).await?;
+            let metadata = crate::kafka_tools::connection::fetch_metadata(connection, Some("")).await?;
             metadata.brokers.into_iter().map(|broker| Some(broker.node_id.to_string())).collect()
         }
         EntityKind::Group => {
-            let groups = group_view::groups(connection).await?;
+            let groups = view::groups(connection).await?;
             groups.into_iter().map(|group| Some(group.group_id)).collect()
         }
         EntityKind::User | EntityKind::Client => quota_names(connection, one.kind).await?,

@@ -8,7 +8,7 @@ use clap::Args;
 use weir_broker::client::admin::{Admin, TopicDescription};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
-use weir_broker::protocol::messages::metadata::MetadataRequest;
+use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use weir_broker::protocol::request::Request;
 
 use crate::kafka_tools::client_properties::ClientProperties;
@@ -112,6 +112,23 @@ impl Connection {
         let found = self.admin.describe_topic(name).await?;
         found.ok_or_else(|| ToolError::NoTopic { topic: name.to_owned() })
     }
+}
+
+/// Everything, or one topic.
+pub async fn fetch_metadata(connection: &Connection, topic: Option<&str>) -> Result<MetadataResponse> {
+    let wanted =
+        |name: &str| MetadataRequestTopic { name: Some(name.to_owned()), ..MetadataRequestTopic::default() };
+    let request = MetadataRequest {
+        topics: topic.map(|name| vec![wanted(name)]),
+        allow_auto_topic_creation: false,
+        ..MetadataRequest::default()
+    };
+    let mut answer = ask!(connection, Metadata, request)?;
+    answer.topics.sort_by(|a, b| a.name.cmp(&b.name));
+    for topic in &mut answer.topics {
+        topic.partitions.sort_by_key(|partition| partition.partition_index);
+    }
+    Ok(answer)
 }
 
 /// `HOST` and `HOST:PORT`.

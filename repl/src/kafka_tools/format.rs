@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use weir_broker::record::batch::TimestampType;
 use weir_broker::record::reader::Record;
 
-use crate::kafka_tools::produce_input::unescape;
+use crate::kafka_tools::produce::line_format::unescape;
 
 /// A piece of a format string.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! layouts kept where other programs read them; the work is that of the tools beside this module.
 
 pub mod acls;
-pub mod common;
+pub mod arguments;
 pub mod configs;
 pub mod console_consumer;
 pub mod console_producer;
@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::kafka_tools::error::Result;
+use crate::kafka_tools::scripts::arguments::parse;
 
 /// A program whose name is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +69,15 @@ impl Script {
     /// Does what the program of this name would do. Errors in the arguments end the process with 2.
     pub async fn run(self, arguments: Vec<OsString>) -> Result<()> {
         match self {
-            Script::Topics => topics::run(common::parse(self, arguments)).await,
-            Script::ConsoleProducer => console_producer::run(common::parse(self, arguments)).await,
-            Script::ConsoleConsumer => console_consumer::run(common::parse(self, arguments)).await,
-            Script::ConsumerGroups => consumer_groups::run(common::parse(self, arguments)).await,
-            Script::Acls => acls::run(common::parse(self, arguments)).await,
-            Script::Configs => configs::run(common::parse(self, arguments)).await,
-            Script::GetOffsets => get_offsets::run(common::parse(self, arguments)).await,
-            Script::DeleteRecords => delete_records::run(common::parse(self, arguments)).await,
-            Script::Kcat => kcat::run(common::parse(self, arguments)).await,
+            Script::Topics => topics::run(parse(self, arguments)).await,
+            Script::ConsoleProducer => console_producer::run(parse(self, arguments)).await,
+            Script::ConsoleConsumer => console_consumer::run(parse(self, arguments)).await,
+            Script::ConsumerGroups => consumer_groups::run(parse(self, arguments)).await,
+            Script::Acls => acls::run(parse(self, arguments)).await,
+            Script::Configs => configs::run(parse(self, arguments)).await,
+            Script::GetOffsets => get_offsets::run(parse(self, arguments)).await,
+            Script::DeleteRecords => delete_records::run(parse(self, arguments)).await,
+            Script::Kcat => kcat::run(parse(self, arguments)).await,
         }
     }
 }

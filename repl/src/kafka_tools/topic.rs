@@ -13,7 +13,8 @@ use weir_broker::protocol::messages::describe_configs::{
 use weir_broker::protocol::messages::metadata::MetadataResponsePartition;
 
 use crate::kafka_tools::client_properties::assignment;
-use crate::kafka_tools::cluster::{fetch_metadata, ids};
+use crate::kafka_tools::cluster::metadata::ids;
+use crate::kafka_tools::connection::fetch_metadata;
 use crate::kafka_tools::connection::{Connection, ConnectionArgs, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
 use crate::kafka_tools::names::{Names, Topic};

@@ -8,7 +8,7 @@ use crate::kafka_tools::acl::{self, AclRow, RuleArgs};
 use crate::kafka_tools::connection::Connection;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, only_one};
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored, only_one};
 
 /// Operations that are added when none is given.
 const EVERY_OPERATION: &str = "all";

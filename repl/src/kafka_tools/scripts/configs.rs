@@ -9,7 +9,7 @@ use crate::kafka_tools::client_properties::{assignment, property_lines};
 use crate::kafka_tools::config_entity::{Entity, EntityKind, alter, describe, list};
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, only_one};
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored, only_one};
 
 /// Describe and alter settings of topics, brokers, groups, users and clients, as kafka-configs.sh does
 #[derive(Debug, Parser)]

@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::Parser;
 use weir_broker::log::access::Isolation;
 
-use crate::kafka_tools::consume::{Flush, ReadPlan};
-use crate::kafka_tools::consume_read;
+use crate::kafka_tools::consume::plan::{Flush, ReadPlan};
+use crate::kafka_tools::consume::read;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{Part, RecordFormat};
 use crate::kafka_tools::offsets::{Place, offset_reset, parse_place};
-use crate::kafka_tools::produce_input::unescape;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, matching_topics};
+use crate::kafka_tools::produce::line_format::unescape;
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored, matching_topics};
 use crate::render::line;
 
 /// Print the records of a topic, as kafka-console-consumer.sh does
@@ -103,7 +103,7 @@ pub async fn run(mut args: ConsoleConsumerArgs) -> Result<()> {
         idle_max: args.timeout_ms.map(Duration::from_millis),
         quiet: true,
     };
-    let read = consume_read::read(connection, plan).await?;
+    let read = read::read(connection, plan).await?;
     line::err(format_args!("Processed a total of {read} messages"));
     Ok(())
 }

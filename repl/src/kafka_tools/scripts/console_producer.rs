@@ -6,12 +6,11 @@ use clap::Parser;
 
 use crate::kafka_tools::client_properties::property_lines;
 use crate::kafka_tools::error::Result;
-use crate::kafka_tools::produce::{
-    PartitionChoice, Pieces, Transaction, WritePlan, console_format, parse_codec,
-};
-use crate::kafka_tools::produce_input::LineFormat;
-use crate::kafka_tools::produce_send;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored};
+use crate::kafka_tools::produce::console_format::console_format;
+use crate::kafka_tools::produce::line_format::LineFormat;
+use crate::kafka_tools::produce::plan::{PartitionChoice, Pieces, Transaction, WritePlan, parse_codec};
+use crate::kafka_tools::produce::write;
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored};
 
 /// Write lines of standard input to a topic, as kafka-console-producer.sh does
 #[derive(Debug, Parser)]
@@ -79,5 +78,5 @@ pub async fn run(mut args: ConsoleProducerArgs) -> Result<()> {
         transaction: Transaction::of(&connection.properties)?,
         quiet: true,
     };
-    produce_send::write(connection, plan).await
+    write::write(connection, plan).await
 }

@@ -6,15 +6,15 @@ use clap::Parser;
 use weir_broker::ids::TopicPartition;
 use weir_broker::protocol::error_code::ErrorCode;
 
-use crate::kafka_tools::cluster::fetch_metadata;
 use crate::kafka_tools::connection::Connection;
+use crate::kafka_tools::connection::fetch_metadata;
 use crate::kafka_tools::error::{Result, ToolError};
-use crate::kafka_tools::group;
-use crate::kafka_tools::group_seek::{SeekArgs, SeekTarget, export, forget, seek};
-use crate::kafka_tools::group_view::{GroupView, PartitionLag, existing, groups, lags};
+use crate::kafka_tools::group::args as group;
+use crate::kafka_tools::group::seek::{SeekArgs, SeekTarget, export, forget, seek};
+use crate::kafka_tools::group::view::{GroupView, PartitionLag, existing, groups, lags};
 use crate::kafka_tools::names::Names;
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, only_one};
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored, only_one};
 use crate::render::line;
 
 /// Columns are at least so wide.

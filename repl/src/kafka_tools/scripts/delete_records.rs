@@ -8,7 +8,7 @@ use weir_broker::ids::TopicPartition;
 
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored};
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored};
 
 /// Delete the records before offsets, as kafka-delete-records.sh does
 #[derive(Debug, Parser)]

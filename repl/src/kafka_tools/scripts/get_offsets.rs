@@ -7,7 +7,7 @@ use weir_broker::log::access::{Isolation, OffsetSpec};
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::offsets::parse_time;
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, TopicPattern, matching_topics};
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored, TopicPattern, matching_topics};
 
 /// Print the offsets of partitions, as kafka-get-offsets.sh does
 #[derive(Debug, Parser)]

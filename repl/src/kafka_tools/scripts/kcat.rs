@@ -7,18 +7,18 @@ use clap::{ArgAction, Parser};
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
 
-use crate::kafka_tools::cluster::{self, MetadataArgs};
+use crate::kafka_tools::cluster::metadata::{MetadataArgs, metadata};
 use crate::kafka_tools::connection::{Connection, ConnectionArgs};
-use crate::kafka_tools::consume::{Flush, ReadPlan};
-use crate::kafka_tools::consume_read;
+use crate::kafka_tools::consume::plan::{Flush, ReadPlan};
+use crate::kafka_tools::consume::read;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{RecordFormat, WithOffset};
 use crate::kafka_tools::offsets::{Place, Range, offset_reset, parse_range};
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::produce::{PartitionChoice, Pieces, Transaction, WritePlan, parse_codec};
-use crate::kafka_tools::produce_input::{LineFormat, parse_header, unescape};
-use crate::kafka_tools::produce_send;
-use crate::kafka_tools::scripts::common::{Ignored, only_one};
+use crate::kafka_tools::produce::line_format::{LineFormat, parse_header, unescape};
+use crate::kafka_tools::produce::plan::{PartitionChoice, Pieces, Transaction, WritePlan, parse_codec};
+use crate::kafka_tools::produce::write;
+use crate::kafka_tools::scripts::arguments::{Ignored, only_one};
 
 const CONFIG_VARIABLE: &str = "KCAT_CONFIG";
 const CONFIG_FILE: &str = ".config/kcat.conf";
@@ -145,7 +145,7 @@ pub async fn run(args: KcatArgs) -> Result<()> {
         Mode::List => {
             let connection = args.open().await?;
             let wanted = MetadataArgs { topic: args.topic.into_iter().next(), json: args.json };
-            cluster::metadata(&connection, &wanted).await
+            metadata(&connection, &wanted).await
         }
         Mode::Query => query(&args).await,
     }
@@ -209,7 +209,7 @@ async fn consume(args: KcatArgs) -> Result<()> {
         idle_max: None,
         quiet: true,
     };
-    consume_read::read(connection, plan).await.map(|_| ())
+    read::read(connection, plan).await.map(|_| ())
 }
 
 async fn produce(args: KcatArgs) -> Result<()> {
@@ -251,7 +251,7 @@ async fn produce(args: KcatArgs) -> Result<()> {
         transaction: Transaction::of(&connection.properties)?,
         quiet: true,
     };
-    produce_send::write(connection, plan).await
+    write::write(connection, plan).await
 }
 
 /// `-Q -t TOPIC:PARTITION:TIME`

@@ -10,11 +10,12 @@ use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::protocol::messages::metadata::MetadataResponsePartition;
 
 use crate::kafka_tools::client_properties::assignment;
-use crate::kafka_tools::cluster::{fetch_metadata, ids};
+use crate::kafka_tools::cluster::metadata::ids;
 use crate::kafka_tools::connection::Connection;
+use crate::kafka_tools::connection::fetch_metadata;
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::output::line;
-use crate::kafka_tools::scripts::common::{Bootstrap, Ignored, matching_topics, only_one};
+use crate::kafka_tools::scripts::arguments::{Bootstrap, Ignored, matching_topics, only_one};
 use crate::kafka_tools::topic::{settings_of, topic_setting};
 
 /// Make, list, describe, alter and delete topics, as kafka-topics.sh does

@@ -12,12 +12,12 @@ use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::compression::{DECOMPRESSED_BYTES_MAX, DecompressBuf};
 
 use crate::input::interrupts::Interrupts;
-use crate::kafka_tools::cluster::fetch_metadata;
 use crate::kafka_tools::connection::Connection;
-use crate::kafka_tools::consume::{Flush, ReadPlan};
+use crate::kafka_tools::connection::fetch_metadata;
+use crate::kafka_tools::consume::plan::{Flush, ReadPlan};
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::Consumed;
-use crate::kafka_tools::group_member::GroupMember;
+use crate::kafka_tools::group::member::GroupMember;
 use crate::kafka_tools::offsets::{bounds, partitions, resolve};
 use crate::kafka_tools::progress::Progress;
 use crate::render::line;

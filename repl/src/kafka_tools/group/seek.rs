@@ -16,9 +16,9 @@ use weir_broker::protocol::messages::offset_delete::{
 
 use crate::kafka_tools::connection::{Connection, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
-use crate::kafka_tools::group_view::{existing, find, known_bounds};
+use crate::kafka_tools::group::offset_file::{OffsetLine, parse_offsets};
+use crate::kafka_tools::group::view::{existing, find, known_bounds};
 use crate::kafka_tools::names::{Group, Names};
-use crate::kafka_tools::offset_file::{OffsetLine, parse_offsets};
 use crate::kafka_tools::offsets::{
     Bounds, Place, bounds, parse_duration, parse_place, parse_time, partitions, resolve,
 };

@@ -12,10 +12,10 @@ use weir_broker::protocol::messages::describe_transactions::{DescribeTransaction
 use weir_broker::protocol::messages::list_transactions::ListTransactionsRequest;
 use weir_broker::protocol::messages::metadata::MetadataResponse;
 
-use crate::kafka_tools::cluster::fetch_metadata;
+use crate::kafka_tools::connection::fetch_metadata;
 use crate::kafka_tools::connection::{Connection, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
-use crate::kafka_tools::group_view::{describe, groups, lags, total};
+use crate::kafka_tools::group::view::{describe, groups, lags, total};
 use crate::kafka_tools::output::OutputArgs;
 
 /// Kafka's default of `transaction.max.timeout.ms`: no transaction that its coordinator knows is open for longer.

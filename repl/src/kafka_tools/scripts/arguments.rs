@@ -1,4 +1,4 @@
-//! Parts that the scripts share.
+//! Arguments that the scripts share, and how a script's arguments are parsed.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use weir_broker::protocol::messages::consumer_group_describe::{self, ConsumerGro
 use weir_broker::protocol::messages::describe_groups::{DescribeGroupsRequest, DescribedGroupMember};
 use weir_broker::protocol::messages::list_groups::{ListGroupsRequest, ListedGroup};
 
-use crate::kafka_tools::cluster::fetch_metadata;
+use crate::kafka_tools::connection::fetch_metadata;
 use crate::kafka_tools::connection::{Connection, ask};
 use crate::kafka_tools::error::{Result, ToolError, check};
 use crate::kafka_tools::offsets::{Bounds, bounds};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 use crate::kafka_tools::error::{Result, ToolError};
-use crate::kafka_tools::produce::Pieces;
+use crate::kafka_tools::produce::plan::Pieces;
 
 /// Bytes of a piece at most.
 const PIECE_BYTES_MAX: usize = 64 << 20;

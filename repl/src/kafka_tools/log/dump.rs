@@ -16,7 +16,7 @@ use weir_broker::record::control::EndTxnMarker;
 
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::{Consumed, RecordFormat};
-use crate::kafka_tools::log_index::{
+use crate::kafka_tools::log::index::{
     OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, TXN_ENTRY_BYTES, offset_entries, time_entries, txn_entries,
 };
 use crate::kafka_tools::output::{ListForm, OutputArgs};

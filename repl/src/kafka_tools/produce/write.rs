@@ -20,9 +20,9 @@ use weir_broker::record::reader::Header;
 use crate::input::interrupts::Interrupts;
 use crate::kafka_tools::connection::Connection;
 use crate::kafka_tools::error::{Result, ToolError};
-use crate::kafka_tools::produce::{PartitionChoice, Transaction, WritePlan};
-use crate::kafka_tools::produce_input::InputRecord;
-use crate::kafka_tools::produce_read::{Piece, read_pieces};
+use crate::kafka_tools::produce::input::{Piece, read_pieces};
+use crate::kafka_tools::produce::line_format::InputRecord;
+use crate::kafka_tools::produce::plan::{PartitionChoice, Transaction, WritePlan};
 use crate::kafka_tools::progress::Progress;
 use crate::render::line;
 

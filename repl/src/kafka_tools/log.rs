@@ -1,0 +1,4 @@
+//! `weir log`: segments and indexes on disk.
+
+pub mod dump;
+pub mod index;

@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use weir_broker::client::admin::Admin;
+use weir_broker::client::producer::record::ProducerRecord;
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::log::config::Durability;
 
 use crate::bench::end_to_end;
 use crate::bench::latency;
-use crate::bench::pipe::{BatchingProducer, OutRecord, consume};
+use crate::bench::pipe::{consume, producer};
 use crate::bench::rows;
 use crate::bench::start;
 use crate::bench::usage;
@@ -99,11 +100,12 @@ async fn pipe_workloads(bench: &Bench, rows: u64, workload: &str) -> Result<Vec<
         let topic = format!("bench-{size}");
         Admin::new(bench.transport()).create_topic(&topic, PARTITIONS, &Default::default()).await?;
         let (mut started, mut cpu) = (Instant::now(), usage::cpu_seconds());
-        let mut producer = BatchingProducer::new(Arc::clone(&transport), &topic, PARTITIONS).await?;
+        let (producer, index) = producer(Arc::clone(&transport), &topic, PARTITIONS).await?;
         let value = vec![b'x'; size];
-        for index in 0..records {
-            let record = OutRecord { key: None, value: &value, timestamp: rows::timestamp(index) };
-            producer.send(&record).await?;
+        for number in 0..records {
+            let timestamp = rows::timestamp(number);
+            let record = ProducerRecord { value: Some(&value), timestamp, ..ProducerRecord::default() };
+            producer.send(index, &record).await?;
         }
         producer.flush().await?;
         if workload == "consume" {

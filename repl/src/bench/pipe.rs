@@ -6,83 +6,27 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use weir_broker::client::admin::Admin;
 use weir_broker::client::consumer::reader::{FetchOptions, Reader};
-use weir_broker::client::producer::idempotent::IdempotentProducer;
-use weir_broker::client::producer::partitioner::partition_for_key;
+use weir_broker::client::producer::batching::BatchingProducer;
+use weir_broker::client::producer::config::ProducerConfig;
+use weir_broker::client::producer::record::{ProducerTopic, TopicIndex};
 use weir_broker::client::transport::Transport;
 use weir_broker::env::spawn;
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
-use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-/// Bytes of records at which a batch is sent.
-const BATCH_BYTES: usize = 256 << 10;
+/// Batches are sent full: keys spread over the partitions fill them slowly.
+const LINGER: Duration = Duration::from_millis(50);
 
-/// A record to produce.
-#[derive(Debug)]
-pub struct OutRecord<'r> {
-    pub key: Option<&'r [u8]>,
-    pub value: &'r [u8],
-    /// ms since epoch
-    pub timestamp: i64,
-}
-
-/// Partitions records by key as Kafka's producers do, and sends them in batches.
-#[derive(Debug)]
-pub struct BatchingProducer {
-    topic: String,
-    producer: IdempotentProducer,
-    batches: Vec<(RecordBatchBuilder, usize)>,
-    turn: usize,
-}
-
-impl BatchingProducer {
-    pub async fn new(
-        transport: Arc<dyn Transport>,
-        topic: &str,
-        partitions: i32,
-    ) -> Result<BatchingProducer> {
-        let batches = (0..partitions).map(|_| (fresh_batch(), 0)).collect();
-        let producer = IdempotentProducer::init(transport).await.context("no producer id")?;
-        Ok(BatchingProducer { topic: topic.to_owned(), producer, batches, turn: 0 })
-    }
-
-    pub async fn send(&mut self, record: &OutRecord<'_>) -> Result<()> {
-        let partition = match record.key {
-            Some(key) => partition_for_key(key, self.batches.len() as i32) as usize,
-            None => {
-                self.turn += 1;
-                (self.turn / 1_000) % self.batches.len()
-            }
-        };
-        let (builder, bytes) = &mut self.batches[partition];
-        builder.append(record.timestamp, record.key, Some(record.value), &[]);
-        *bytes += record.value.len() + record.key.map_or(0, <[u8]>::len);
-        if *bytes >= BATCH_BYTES { self.send_partition(partition).await } else { Ok(()) }
-    }
-
-    async fn send_partition(&mut self, partition: usize) -> Result<()> {
-        let (builder, bytes) = std::mem::replace(&mut self.batches[partition], (fresh_batch(), 0));
-        if bytes == 0 {
-            return Ok(());
-        }
-        let batch = builder.build()?;
-        let target = TopicPartition::new(self.topic.as_str(), partition as i32);
-        self.producer.produce(vec![(target, vec![batch])]).await.context("produce")
-    }
-
-    /// Sends what is left and waits until everything is acknowledged.
-    pub async fn flush(&mut self) -> Result<()> {
-        for partition in 0..self.batches.len() {
-            self.send_partition(partition).await?;
-        }
-        self.producer.flush().await.context("produce")?;
-        Ok(())
-    }
-}
-
-/// With room for what records have beside their keys and values.
-fn fresh_batch() -> RecordBatchBuilder {
-    RecordBatchBuilder::with_capacity(BatchOptions::default(), BATCH_BYTES + BATCH_BYTES / 4)
+/// A producer of one topic.
+pub async fn producer(
+    transport: Arc<dyn Transport>,
+    topic: &str,
+    partitions: i32,
+) -> Result<(BatchingProducer, TopicIndex)> {
+    let config = ProducerConfig { linger: LINGER, ..ProducerConfig::default() };
+    let producer = BatchingProducer::start(transport, config).await.context("no producer id")?;
+    let topic = producer.add_topic(ProducerTopic::new(topic, partitions));
+    Ok((producer, topic))
 }
 
 /// The sum of the end offsets of a topic: its records, if nothing was compacted, plus transaction markers.

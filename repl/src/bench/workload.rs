@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use weir_broker::client::admin::Admin;
 use weir_broker::client::group_offsets;
+use weir_broker::client::producer::record::ProducerRecord;
 use weir_broker::client::transport::Transport;
 use weir_server::config::NodeConfig;
 use weir_server::node::RunningNode;
 
-use crate::bench::pipe::{BatchingProducer, OutRecord, end_offsets};
+use crate::bench::pipe::{end_offsets, producer};
 use crate::bench::rows;
 use crate::bench::usage;
 use crate::client::{RequestContext, ServerClient};
@@ -91,27 +92,32 @@ impl Bench {
         for topic in ["rows", "customers"] {
             admin.create_topic(topic, PARTITIONS, &Default::default()).await?;
         }
-        let mut producer = BatchingProducer::new(self.transport(), "rows", PARTITIONS).await?;
+        let (filling, topic) = producer(self.transport(), "rows", PARTITIONS).await?;
         let mut value = String::new();
         for index in 0..self.rows {
             value.clear();
             rows::write_row(index, &mut value);
             let key = rows::key(index);
-            let record = OutRecord {
+            let record = ProducerRecord {
                 key: Some(key.as_bytes()),
-                value: value.as_bytes(),
+                value: Some(value.as_bytes()),
                 timestamp: rows::timestamp(index),
+                ..ProducerRecord::default()
             };
-            producer.send(&record).await?;
+            filling.send(topic, &record).await?;
         }
-        producer.flush().await?;
-        let mut producer = BatchingProducer::new(self.transport(), "customers", PARTITIONS).await?;
+        filling.close().await?;
+        let (filling, topic) = producer(self.transport(), "customers", PARTITIONS).await?;
         for index in 0..rows::KEYS {
             let (key, value) = rows::table_row(index);
-            let record = OutRecord { key: Some(key.as_bytes()), value: value.as_bytes(), timestamp: 0 };
-            producer.send(&record).await?;
+            let record = ProducerRecord {
+                key: Some(key.as_bytes()),
+                value: Some(value.as_bytes()),
+                ..ProducerRecord::default()
+            };
+            filling.send(topic, &record).await?;
         }
-        producer.flush().await
+        filling.close().await.context("filling the topics")
     }
 
     /// Runs one workload; gives its figures.

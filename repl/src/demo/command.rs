@@ -8,12 +8,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use weir_broker::client::producer::batching::BatchingProducer;
+use weir_broker::client::producer::config::ProducerConfig;
+use weir_broker::client::producer::record::{ProducerRecord, ProducerTopic};
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_server::config::NodeConfig;
 use weir_server::node::RunningNode;
 
-use crate::bench::pipe::{BatchingProducer, OutRecord};
 use crate::client::connect::ConnectArgs;
 use crate::client::{QueryItem, RequestContext, ServerClient};
 use crate::demo::data::{self, DemoRecord, DemoTopic};
@@ -138,16 +140,20 @@ async fn produce(
     records: &[DemoRecord],
     bar: Option<&ProgressBar>,
 ) -> Result<()> {
-    let mut producer = BatchingProducer::new(Arc::clone(transport), topic.topic, PARTITIONS).await?;
+    let producer = BatchingProducer::start(Arc::clone(transport), ProducerConfig::default()).await?;
+    let index = producer.add_topic(ProducerTopic::new(topic.topic, PARTITIONS));
     for record in records {
-        let out =
-            OutRecord { key: Some(record.key.as_bytes()), value: record.value.as_bytes(), timestamp: 0 };
-        producer.send(&out).await?;
+        let out = ProducerRecord {
+            key: Some(record.key.as_bytes()),
+            value: Some(record.value.as_bytes()),
+            ..ProducerRecord::default()
+        };
+        producer.send(index, &out).await?;
         if let Some(bar) = bar {
             bar.inc(1);
         }
     }
-    producer.flush().await
+    producer.close().await.context("producing records")
 }
 
 /// The first rows of a push query, as they come while flights are produced.

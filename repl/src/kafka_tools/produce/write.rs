@@ -1,20 +1,15 @@
-//! Records gathered into batches by partition, and sent.
+//! Records read, and sent in batches.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use weir_broker::client::error::ClientError;
-use weir_broker::client::producer::idempotent::IdempotentProducer;
-use weir_broker::client::producer::partitioner::partition_for_key;
+use weir_broker::client::producer::batching::BatchingProducer;
+use weir_broker::client::producer::config::ProducerConfig;
+use weir_broker::client::producer::error::ProducerError;
+use weir_broker::client::producer::record::{ProducerRecord, ProducerTopic, TopicIndex};
 use weir_broker::client::producer::transactional::TransactionalProducer;
-use weir_broker::client::transport::Transport;
 use weir_broker::env::clock::{Clock, SystemClock};
 use weir_broker::env::spawn;
-use weir_broker::ids::TopicPartition;
-use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
-use weir_broker::record::compression::Compression;
 use weir_broker::record::reader::Header;
 
 use crate::input::interrupts::Interrupts;
@@ -28,20 +23,13 @@ use crate::render::line;
 
 /// Pieces read ahead of those being sent.
 const PIECES_AHEAD_MAX: usize = 4_096;
-/// Bytes of records at which a batch is sent.
-const BATCH_BYTES: usize = 256 << 10;
-/// Largest batch of a topic whose setting cannot be read.
-const MESSAGE_BYTES_MAX: usize = 1_048_588;
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
-/// A batch's header, and a record's.
-const BATCH_HEADER_BYTES: usize = 61;
-const RECORD_HEADER_BYTES: usize = 32;
 
 /// Reads, cuts and sends as planned, until the input ends or Ctrl-C.
 pub async fn write(connection: Connection, mut plan: WritePlan) -> Result<()> {
     let mut sender = Sender::new(&connection, &plan).await?;
     if let PartitionChoice::Only(partition) = plan.partition {
-        sender.check_partition(Some(partition))?;
+        sender.check_partition(partition)?;
     }
     let (sending, mut incoming) = mpsc::channel::<Piece>(PIECES_AHEAD_MAX);
     let (files, pieces) = (std::mem::take(&mut plan.files), plan.pieces.clone());
@@ -106,63 +94,50 @@ fn tee(bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
 }
 
-/// One producer or the other.
-enum Producer {
-    Idempotent(IdempotentProducer),
-    Transactional(TransactionalProducer),
-}
-
-/// Gathers records into batches by partition.
+/// Sends records to one topic.
 struct Sender {
-    producer: Producer,
-    topic: Arc<str>,
-    partitions: i32,
-    compression: Compression,
-    /// Bytes of a batch that the topic takes.
-    batch_bytes_max: usize,
-    batches: BTreeMap<i32, RecordBatchBuilder>,
-    /// The partition of records without a key, until its batch is full.
-    turn: i32,
+    producer: BatchingProducer,
+    topic: TopicIndex,
+    description: ProducerTopic,
+    in_transaction: bool,
     sent: u64,
 }
 
 impl Sender {
     async fn new(connection: &Connection, plan: &WritePlan) -> Result<Sender> {
         let partitions = connection.topic(&plan.topic).await?.partitions;
+        let mut description = ProducerTopic::new(&plan.topic, partitions);
         // Those who may write need not be allowed to read settings.
         let settings = connection.admin.describe_configs(&plan.topic).await.unwrap_or_default();
-        let bytes_max = settings.get(MAX_MESSAGE_BYTES).and_then(|value| value.parse().ok());
+        if let Some(bytes_max) = settings.get(MAX_MESSAGE_BYTES).and_then(|value| value.parse().ok()) {
+            description.batch_bytes_max = bytes_max;
+        }
+        let config = ProducerConfig { compression: plan.compression, ..ProducerConfig::default() };
         let transport = connection.transport.clone();
+        let producer = match &plan.transaction {
+            None => BatchingProducer::start(transport, config).await?,
+            Some(Transaction { id, timeout_ms }) => {
+                let producer = TransactionalProducer::init(transport, id, *timeout_ms).await?;
+                BatchingProducer::transactional(producer, config)
+            }
+        };
         Ok(Sender {
-            producer: Producer::init(transport, plan.transaction.as_ref()).await?,
-            topic: plan.topic.as_str().into(),
-            partitions,
-            compression: plan.compression,
-            batch_bytes_max: bytes_max.unwrap_or(MESSAGE_BYTES_MAX),
-            batches: BTreeMap::new(),
-            turn: rand::random_range(0..partitions.max(1)),
+            topic: producer.add_topic(description.clone()),
+            producer,
+            description,
+            in_transaction: plan.transaction.is_some(),
             sent: 0,
         })
     }
 
-    fn check_partition(&self, partition: Option<i32>) -> Result<()> {
-        match partition {
-            Some(partition) if !(0..self.partitions).contains(&partition) => Err(ToolError::NoPartition {
-                topic: self.topic.to_string(),
-                partition,
-                last: self.partitions - 1,
-            }),
-            _ => Ok(()),
+    fn check_partition(&self, partition: i32) -> Result<()> {
+        if (0..self.description.partitions).contains(&partition) {
+            return Ok(());
         }
-    }
-
-    fn partition_of(&self, record: &InputRecord, choice: PartitionChoice) -> Result<i32> {
-        self.check_partition(record.partition)?;
-        Ok(match (record.partition, choice, &record.key) {
-            (Some(partition), _, _) | (None, PartitionChoice::Only(partition), _) => partition,
-            (None, PartitionChoice::ByKey, Some(key)) => partition_for_key(key, self.partitions),
-            (None, PartitionChoice::ByKey, None) => self.turn,
-            (None, PartitionChoice::Random, _) => rand::random_range(0..self.partitions.max(1)),
+        Err(ToolError::NoPartition {
+            topic: self.description.name.to_string(),
+            partition,
+            last: self.description.partitions - 1,
         })
     }
 
@@ -173,90 +148,48 @@ impl Sender {
         now_ms: i64,
         place: &str,
     ) -> Result<()> {
-        let partition = self.partition_of(&record, choice)?;
-        let record_bytes = size_of(&record);
-        // A record that does not fit beside others goes alone.
-        if self.batches.get(&partition).is_some_and(|b| b.size_bytes() + record_bytes > self.batch_bytes_max)
-        {
-            self.send_batch(partition).await?;
-        }
-        let options = BatchOptions { compression: self.compression, ..BatchOptions::default() };
-        let builder = self.batches.entry(partition).or_insert_with(|| RecordBatchBuilder::new(options));
         let headers: Vec<Header<'_>> = record
             .headers
             .iter()
             .map(|(key, value)| Header { key: key.as_str(), value: value.as_deref() })
             .collect();
-        let timestamp = record.timestamp.unwrap_or(now_ms);
-        builder.append(timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
-        let bytes = builder.size_bytes();
-        if bytes > self.batch_bytes_max {
-            self.send_large(partition, place).await?;
-        } else if bytes >= BATCH_BYTES {
-            self.send_batch(partition).await?;
-        }
+        let record = ProducerRecord {
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &headers,
+            timestamp: record.timestamp.unwrap_or(now_ms),
+            partition: record.partition.or(match choice {
+                PartitionChoice::ByKey => None,
+                PartitionChoice::Only(partition) => Some(partition),
+                PartitionChoice::Random => Some(rand::random_range(0..self.description.partitions.max(1))),
+            }),
+        };
+        let sent = self.producer.send(self.topic, &record).await;
+        sent.map_err(|error| failure(error, place))?;
         self.sent += 1;
         Ok(())
     }
 
-    /// Sends a batch that its topic takes only if compression makes it small enough.
-    async fn send_large(&mut self, partition: i32, place: &str) -> Result<()> {
-        let Some(builder) = self.batches.remove(&partition) else { return Ok(()) };
-        let batch = builder.build().map_err(ClientError::Batch)?;
-        if batch.len() > self.batch_bytes_max {
-            return Err(ToolError::TooLarge {
-                place: place.to_owned(),
-                bytes: batch.len(),
-                topic: self.topic.to_string(),
-                bytes_max: self.batch_bytes_max,
-            });
-        }
-        self.produce(partition, batch).await
-    }
-
-    async fn send_batch(&mut self, partition: i32) -> Result<()> {
-        if partition == self.turn {
-            self.turn = (self.turn + 1) % self.partitions.max(1);
-        }
-        let Some(builder) = self.batches.remove(&partition) else { return Ok(()) };
-        let batch = builder.build().map_err(ClientError::Batch)?;
-        self.produce(partition, batch).await
-    }
-
-    async fn produce(&mut self, partition: i32, batch: bytes::Bytes) -> Result<()> {
-        let batches = vec![(TopicPartition::new(self.topic.clone(), partition), vec![batch])];
-        Ok(match &mut self.producer {
-            Producer::Idempotent(producer) => producer.produce(batches).await,
-            Producer::Transactional(producer) => producer.produce(batches).await,
-        }?)
-    }
-
-    /// Sends what is gathered and, outside transactions, waits until all of it is durable.
-    async fn flush(&mut self) -> Result<()> {
-        let partitions: Vec<i32> = self.batches.keys().copied().collect();
-        for partition in partitions {
-            self.send_batch(partition).await?;
-        }
-        if let Producer::Idempotent(producer) = &mut self.producer {
-            producer.flush().await?;
-        }
-        Ok(())
+    /// Sends what is gathered and waits until all of it is durable.
+    async fn flush(&self) -> Result<()> {
+        self.producer.flush().await.map_err(|error| failure(error, &self.description.name))
     }
 
     /// Commits what was sent, or aborts it after a failure or Ctrl-C. Without a transaction what was read is sent, whatever
     /// came after it.
-    async fn end(&mut self, outcome: Result<End>) -> Result<()> {
+    async fn end(&self, outcome: Result<End>) -> Result<()> {
         let is_whole = matches!(outcome, Ok(End::Input));
         let flushed = match outcome {
             Err(ToolError::Client(_) | ToolError::Transport(_)) => Ok(()),
             _ => self.flush().await,
         };
-        if let Producer::Transactional(producer) = &mut self.producer {
+        if self.in_transaction {
             if is_whole && flushed.is_ok() {
-                producer.commit(None).await?;
+                let committed = self.producer.commit(None).await;
+                committed.map_err(|error| failure(error, &self.description.name))?;
             } else {
                 // The first failure is reported; the broker aborts the open transaction.
-                let _ = producer.abort().await;
+                let _ = self.producer.abort().await;
                 outcome?;
                 flushed?;
                 return Err(ToolError::Aborted);
@@ -267,22 +200,18 @@ impl Sender {
     }
 }
 
-/// Bytes of a record in a batch, or a little more.
-fn size_of(record: &InputRecord) -> usize {
-    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-    let headers: usize =
-        record.headers.iter().map(|(name, value)| name.len() + length(value) + RECORD_HEADER_BYTES).sum();
-    RECORD_HEADER_BYTES + BATCH_HEADER_BYTES + length(&record.key) + length(&record.value) + headers
-}
-
-impl Producer {
-    async fn init(transport: Arc<dyn Transport>, transaction: Option<&Transaction>) -> Result<Producer> {
-        Ok(match transaction {
-            None => Producer::Idempotent(IdempotentProducer::init(transport).await?),
-            Some(Transaction { id, timeout_ms }) => {
-                let producer = TransactionalProducer::init(transport, id, *timeout_ms).await?;
-                Producer::Transactional(producer)
-            }
-        })
+/// What a failure of the producer means for the record that was read at `place`.
+fn failure(error: ProducerError, place: &str) -> ToolError {
+    match error {
+        ProducerError::RecordTooLarge { topic, bytes, bytes_max } => {
+            ToolError::TooLarge { place: place.to_owned(), bytes, topic: topic.to_string(), bytes_max }
+        }
+        ProducerError::NoPartition { topic, partition, last } => {
+            ToolError::NoPartition { topic: topic.to_string(), partition, last }
+        }
+        ProducerError::Client(error) => ToolError::Client(error),
+        ProducerError::Aborted | ProducerError::NotTransactional | ProducerError::Closed => {
+            ToolError::Input { place: place.to_owned(), message: error.to_string() }
+        }
     }
 }

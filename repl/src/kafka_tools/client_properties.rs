@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use weir_broker::auth::config::Secret;
 use weir_broker::auth::sasl::SaslMechanism;
+use weir_broker::client::consumer::classic_assignor::ClassicAssignor;
 use weir_broker::client::security::{ClientSasl, ClientSecurity};
 use weir_broker::net::tls::TlsClientFiles;
 
@@ -14,15 +15,17 @@ use crate::kafka_tools::suggest::did_you_mean;
 use crate::render::line;
 
 /// Properties that mean something to some tool.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 24] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
     "compression.codec",
     "compression.type",
     "group.id",
+    "group.protocol",
     "isolation.level",
     "metadata.broker.list",
+    "partition.assignment.strategy",
     "sasl.jaas.config",
     "sasl.mechanism",
     "sasl.mechanisms",
@@ -40,7 +43,7 @@ const KNOWN: [&str; 22] = [
 ];
 
 /// Properties that people have in their files and that change nothing here, by their beginnings.
-const IGNORED: [&str; 44] = [
+const IGNORED: [&str; 42] = [
     "acks",
     "allow.auto.create.topics",
     "api.version.",
@@ -57,7 +60,6 @@ const IGNORED: [&str; 44] = [
     "enable.",
     "fetch.",
     "group.instance.id",
-    "group.protocol",
     "heartbeat.interval.ms",
     "interceptor.classes",
     "key.",
@@ -67,7 +69,6 @@ const IGNORED: [&str; 44] = [
     "message.",
     "metadata.",
     "metric",
-    "partition.assignment.strategy",
     "partitioner",
     "queue",
     "receive.",
@@ -157,6 +158,36 @@ impl ClientProperties {
 
     pub fn compression(&self) -> Option<&str> {
         self.any(&["compression.type", "compression.codec"])
+    }
+
+    /// The assignor of members that join with the classic protocol (`group.protocol`); none for the newer one, which is
+    /// the default here.
+    pub fn classic_assignor(&self) -> Result<Option<ClassicAssignor>> {
+        match self.get("group.protocol").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("consumer") => return Ok(None),
+            Some("classic") => {}
+            Some(other) => {
+                let message = format!("unknown group.protocol \"{other}\": expected classic or consumer");
+                return Err(ToolError::Usage(message));
+            }
+        }
+        let Some(strategies) = self.get("partition.assignment.strategy") else {
+            return Ok(Some(ClassicAssignor::Range));
+        };
+        // By the names of librdkafka, or by the classes of the Java clients.
+        let known = strategies.split(',').find_map(|name| match name.trim().rsplit('.').next() {
+            Some("range" | "RangeAssignor") => Some(ClassicAssignor::Range),
+            Some("cooperative-sticky" | "CooperativeStickyAssignor") => {
+                Some(ClassicAssignor::CooperativeSticky)
+            }
+            Some(_) | None => None,
+        });
+        let unknown = || {
+            ToolError::Usage(format!(
+                "unknown partition.assignment.strategy \"{strategies}\": expected range or cooperative-sticky"
+            ))
+        };
+        known.map(Some).ok_or_else(unknown)
     }
 
     /// How to reach a broker that asks who one is.
@@ -318,6 +349,28 @@ mod tests {
         assert!(hint.contains("sasl.username"), "{hint}");
         let ignored = read(&["linger.ms=5", "acks=1", "client.id=c"]).expect("known");
         assert_eq!((ignored.get("linger.ms"), ignored.get("client.id")), (None, Some("c")));
+    }
+
+    #[test]
+    fn the_classic_protocol_has_assignors() {
+        let assignor = |given: &[&str]| read(given).and_then(|properties| properties.classic_assignor());
+        let sticky = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+        for (strategy, expected) in [
+            ("range", ClassicAssignor::Range),
+            ("roundrobin,cooperative-sticky", ClassicAssignor::CooperativeSticky),
+            (sticky, ClassicAssignor::CooperativeSticky),
+        ] {
+            let strategy = format!("partition.assignment.strategy={strategy}");
+            assert_eq!(assignor(&["group.protocol=classic", &strategy]).expect("known"), Some(expected));
+            assert_eq!(assignor(&[&strategy]).expect("without effect"), None);
+        }
+        assert_eq!(assignor(&["group.protocol=CLASSIC"]).expect("known"), Some(ClassicAssignor::Range));
+        for wrong in [
+            &["group.protocol=share"][..],
+            &["group.protocol=classic", "partition.assignment.strategy=roundrobin"],
+        ] {
+            assert!(matches!(assignor(wrong), Err(ToolError::Usage(_))), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `weir group`: groups, their members, offsets and lag.
 
 pub mod args;
-pub mod member;
 pub mod offset_file;
 pub mod seek;
 pub mod view;

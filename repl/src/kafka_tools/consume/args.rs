@@ -31,6 +31,7 @@ pub enum IsolationArg {
   weir consume clicks -e -f '%t %p %o %k %s\\n'
   weir consume clicks -e -K : -D ';'                    keys, and another end than a line's
   weir consume clicks orders -G reports                 as a member of a group, offsets committed
+  weir consume clicks -G old -X group.protocol=classic  of a group that has the protocol before KIP-848
 
 Places (-o): beginning, end, OFFSET, -N before the end, +N after the beginning, @MILLISECONDS, @2024-01-31[T12:00:00Z], @-1h,
 stored (with -G); BEGIN:END, :END and e@TIME end where the second stands now.

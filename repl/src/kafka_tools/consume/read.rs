@@ -1,13 +1,17 @@
 //! Reading as planned: partitions by oneself, or as a member of a group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use weir_broker::client::consumer::member::{GroupMember, is_fenced};
+use weir_broker::client::consumer::membership::MemberEvent;
+use weir_broker::client::consumer::positions::Positions;
 use weir_broker::client::consumer::reader::{FetchOptions, PartitionRecords, Reader};
 use weir_broker::client::error::ClientError;
 use weir_broker::client::group_offsets;
-use weir_broker::ids::{Offset, TopicPartition};
+use weir_broker::ids::{Offset, TopicId, TopicPartition};
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::compression::{DECOMPRESSED_BYTES_MAX, DecompressBuf};
 
@@ -17,7 +21,6 @@ use crate::kafka_tools::connection::fetch_metadata;
 use crate::kafka_tools::consume::plan::{Flush, ReadPlan};
 use crate::kafka_tools::error::{Result, ToolError};
 use crate::kafka_tools::format::Consumed;
-use crate::kafka_tools::group::member::GroupMember;
 use crate::kafka_tools::offsets::{bounds, partitions, resolve};
 use crate::kafka_tools::progress::Progress;
 use crate::render::line;
@@ -39,7 +42,7 @@ pub async fn read(connection: Connection, plan: ReadPlan) -> Result<u64> {
         connection,
         options: FetchOptions { isolation: plan.isolation, ..FetchOptions::default() },
         left: plan.count,
-        positions: BTreeMap::new(),
+        positions: Positions::default(),
         ends: BTreeMap::new(),
         scratch: DecompressBuf::with_limit(DECOMPRESSED_BYTES_MAX),
         read: 0,
@@ -55,7 +58,9 @@ pub async fn read(connection: Connection, plan: ReadPlan) -> Result<u64> {
         None => {
             let offsets =
                 resolve(&consumer.connection, consumer.plan.begin, &chosen, consumer.plan.isolation).await?;
-            consumer.positions = chosen.into_iter().zip(offsets).collect();
+            for (partition, offset) in chosen.into_iter().zip(offsets) {
+                consumer.positions.seek(partition, offset);
+            }
             consumer.read_all().await
         }
         Some(group) => consumer.read_as_member(&group).await,
@@ -75,8 +80,7 @@ struct Consumer {
     plan: ReadPlan,
     options: FetchOptions,
     left: Option<u64>,
-    /// The next offset of each partition.
-    positions: BTreeMap<TopicPartition, Offset>,
+    positions: Positions,
     /// Where reading ends, in partitions where it does.
     ends: BTreeMap<TopicPartition, Offset>,
     scratch: DecompressBuf,
@@ -105,8 +109,8 @@ impl Consumer {
 
     /// All partitions at their ends, the count reached, or nothing come for too long.
     fn is_done(&self) -> bool {
-        let at_end = |(partition, offset): (&TopicPartition, &Offset)| {
-            self.ends.get(partition).is_none_or(|end| offset >= end)
+        let at_end = |(partition, offset): (&TopicPartition, Offset)| {
+            self.ends.get(partition).is_none_or(|end| offset >= *end)
         };
         self.left == Some(0) || (!self.ends.is_empty() && self.positions.iter().all(at_end)) || self.is_idle()
     }
@@ -129,25 +133,31 @@ impl Consumer {
     /// As a member of a group: partitions come and go, offsets are committed.
     async fn read_as_member(&mut self, group: &str) -> Result<()> {
         self.options.wait_max = self.options.wait_max.min(MEMBER_WAIT);
-        let mut member = GroupMember::join(&self.connection, group, &self.plan.topics).await?;
+        let mut topics: Vec<(TopicId, Arc<str>)> = Vec::new();
+        for topic in &self.plan.topics {
+            topics.push((self.connection.topic(topic).await?.id, Arc::from(topic.as_str())));
+        }
+        let transport = self.connection.transport.clone();
+        let mut member = match self.connection.properties.classic_assignor()? {
+            None => GroupMember::new(transport, group, topics),
+            Some(assignor) => GroupMember::classic(transport, group, topics, assignor),
+        };
         let outcome = self.read_with(&mut member, group).await;
         // What was printed is committed, whatever ended the reading.
-        let committed = member.commit(&self.positions).await;
+        let committed = member.commit(&self.positions.uncommitted()).await;
         let left = member.leave().await;
-        outcome.and(committed).and(left)
+        outcome.and(committed.map_err(ToolError::from)).and(left.map_err(ToolError::from))
     }
 
     async fn read_with(&mut self, member: &mut GroupMember, group: &str) -> Result<()> {
         let mut interrupts = Interrupts::watch_with_terminate();
         let mut last_commit = Instant::now();
         loop {
-            let commit_due = last_commit.elapsed() >= COMMIT_EVERY;
-            if member.due() || commit_due {
-                member.commit(&self.positions).await?;
+            if last_commit.elapsed() >= COMMIT_EVERY {
+                self.commit(member).await?;
                 last_commit = Instant::now();
             }
-            member.heartbeat().await?;
-            self.adopt(member.assigned(), group).await?;
+            self.rebalance(member, group).await?;
             if self.positions.is_empty() {
                 if self.is_idle() {
                     return Ok(());
@@ -167,33 +177,60 @@ impl Consumer {
         }
     }
 
+    /// Commits what was read. Partitions of a member that was given up are their new owner's.
+    async fn commit(&mut self, member: &GroupMember) -> Result<()> {
+        let offsets = self.positions.uncommitted();
+        match member.commit(&offsets).await {
+            Ok(()) => self.positions.note_committed(&offsets),
+            Err(error) if is_fenced(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Heartbeats until nothing changes: gives up partitions after committing them, and begins new ones.
+    async fn rebalance(&mut self, member: &mut GroupMember, group: &str) -> Result<()> {
+        loop {
+            match member.heartbeat().await? {
+                MemberEvent::Unchanged => return Ok(()),
+                MemberEvent::Fenced { .. } => self.positions = Positions::default(),
+                MemberEvent::Assigned { .. } => {
+                    self.commit(member).await?;
+                    member.confirm();
+                    self.adopt(member.assigned(), group).await?;
+                }
+            }
+        }
+    }
+
     /// Begins new partitions where the group stopped, or where it was said if it has not been there.
-    async fn adopt(&mut self, assigned: &[TopicPartition], group: &str) -> Result<()> {
-        self.positions.retain(|partition, _| assigned.contains(partition));
-        let new: Vec<TopicPartition> =
-            assigned.iter().filter(|partition| !self.positions.contains_key(partition)).cloned().collect();
+    async fn adopt(&mut self, assigned: &BTreeSet<TopicPartition>, group: &str) -> Result<()> {
+        self.positions.retain(assigned);
+        let new = self.positions.missing(assigned);
         if new.is_empty() {
             return Ok(());
         }
         let committed = group_offsets::fetch(&self.connection.transport, group).await?;
         let fallback = resolve(&self.connection, self.plan.begin, &new, self.plan.isolation).await?;
         for (partition, offset) in new.into_iter().zip(fallback) {
-            let offset = committed.get(&partition).copied().unwrap_or(offset);
-            self.positions.insert(partition, offset);
+            match committed.get(&partition) {
+                Some(committed) => self.positions.resume(partition, *committed),
+                None => self.positions.seek(partition, offset),
+            }
         }
         Ok(())
     }
 
     /// Fetches once and prints the records; false if the output is closed.
     async fn fetch(&mut self) -> Result<bool> {
-        let is_open = |(partition, offset): &(&TopicPartition, &Offset)| {
-            self.ends.get(partition).is_none_or(|end| *offset < end)
+        let is_open = |(partition, offset): &(&TopicPartition, Offset)| {
+            self.ends.get(partition).is_none_or(|end| offset < end)
         };
         let wanted: Vec<(TopicPartition, Offset)> = self
             .positions
             .iter()
             .filter(is_open)
-            .map(|(partition, offset)| (partition.clone(), *offset))
+            .map(|(partition, offset)| (partition.clone(), offset))
             .collect();
         for (partition, outcome) in self.reader.fetch(&wanted, &self.options).await? {
             match outcome {
@@ -221,13 +258,13 @@ impl Consumer {
         line::err(format_args!(
             "Warning: {partition} does not have its offset any more; going on at {start}"
         ));
-        self.positions.insert(partition.clone(), start);
+        self.positions.seek(partition.clone(), start);
         Ok(())
     }
 
     /// Prints the records of a partition; false if the output is closed.
     fn print(&mut self, partition: &TopicPartition, records: &PartitionRecords) -> Result<bool> {
-        let mut position = self.positions.get(partition).copied().unwrap_or(0);
+        let mut position = self.positions.next(partition).unwrap_or(0);
         let end = self.ends.get(partition).copied().unwrap_or(Offset::MAX);
         let unusable = |error| ToolError::Client(ClientError::Batch(error));
         let mut out = BufWriter::new(std::io::stdout().lock());
@@ -265,7 +302,7 @@ impl Consumer {
         if self.left != Some(0) {
             position = position.max(records.next_offset.min(end));
         }
-        self.positions.insert(partition.clone(), position);
+        self.positions.seek(partition.clone(), position);
         Ok(out.flush().is_ok())
     }
 }

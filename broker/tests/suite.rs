@@ -4,6 +4,7 @@ mod addresses;
 mod admin;
 mod broker;
 mod churn;
+mod client;
 mod compatibility;
 mod damage;
 mod damaged_files;

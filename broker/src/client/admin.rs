@@ -1,6 +1,6 @@
 //! Topics, their settings and their offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,7 +22,9 @@ use crate::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsReq
 use crate::protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use crate::protocol::messages::describe_transactions::DescribeTransactionsRequest;
 use crate::protocol::messages::incremental_alter_configs as alter;
-use crate::protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use crate::protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic,
+};
 use crate::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
 const TIMEOUT_MS: i32 = 30_000;
@@ -325,12 +327,19 @@ impl Admin {
             timeout_ms: TIMEOUT_MS,
         };
         let response = call!(self.transport.as_ref(), ListOffsets, request)?;
-        let mut answers = response.topics.into_iter().flat_map(|topic| topic.partitions);
+        // A question for each partition and time: answers to the same partition come in the order of the questions.
+        let mut answers: HashMap<(String, i32), VecDeque<ListOffsetsPartitionResponse>> = HashMap::new();
+        for topic in response.topics {
+            for answer in topic.partitions {
+                answers.entry((topic.name.clone(), answer.partition_index)).or_default().push_back(answer);
+            }
+        }
         let mut listed = Vec::with_capacity(wanted.len());
         for (partition, _) in wanted {
             let missing =
                 || ClientError::Incomplete { api: ApiKey::ListOffsets, missing: partition.to_string() };
-            let answer = answers.next().ok_or_else(missing)?;
+            let answers = answers.get_mut(&(partition.topic.to_string(), partition.partition));
+            let answer = answers.and_then(VecDeque::pop_front).ok_or_else(missing)?;
             check(ApiKey::ListOffsets, &format!("partition \"{partition}\""), answer.error_code, None)?;
             let offset = Some(answer.offset).filter(|offset| *offset >= 0);
             listed.push(ListedOffset { offset, timestamp: answer.timestamp });

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use weir_broker::client::admin::{Admin, TopicDescription};
+use weir_broker::client::cluster::ClusterTransport;
+use weir_broker::client::metadata_cache::MetadataCacheConfig;
 use weir_broker::client::tcp::{TcpTransport, TcpTransportConfig};
 use weir_broker::client::transport::Transport;
 use weir_broker::protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
@@ -54,7 +56,7 @@ macro_rules! ask {
 
 pub(crate) use ask;
 
-/// A broker that has answered.
+/// A cluster of which a broker has answered.
 #[derive(Clone)]
 pub struct Connection {
     pub properties: ClientProperties,
@@ -69,7 +71,7 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the first of the brokers that answers.
+    /// Connects to the cluster of the first of the brokers that answers.
     pub async fn open(args: &ConnectionArgs) -> Result<Connection> {
         let properties = ClientProperties::read(args.command_config.as_deref(), &args.property)?;
         let security = properties.security()?;
@@ -80,30 +82,28 @@ impl Connection {
             .filter(|a| !a.is_empty())
             .map(address)
             .collect::<Result<_>>()?;
-        let mut failure = None;
-        for address in &addresses {
-            let config = TcpTransportConfig {
-                client_id: Some(properties.get("client.id").unwrap_or(CLIENT_ID).to_owned()),
-                connect_timeout: CONNECT_TIMEOUT,
-                security: security.clone(),
-                ..TcpTransportConfig::default()
-            };
-            let transport: Arc<dyn Transport> = Arc::new(TcpTransport::new(address.as_str(), config));
-            let nothing = MetadataRequest {
-                topics: Some(Vec::new()),
-                allow_auto_topic_creation: false,
-                ..MetadataRequest::default()
-            };
-            match transport.send(Request::Metadata(nothing)).await {
-                Ok(_) => {
-                    return Ok(Connection { properties, admin: Admin::new(transport.clone()), transport });
-                }
-                Err(error) => failure = Some(error),
-            }
+        if addresses.is_empty() {
+            return Err(ToolError::Usage("--brokers names none".to_owned()));
         }
-        match failure {
-            Some(source) => Err(ToolError::Unreachable { addresses: addresses.join(", "), source }),
-            None => Err(ToolError::Usage("--brokers names none".to_owned())),
+        let config = TcpTransportConfig {
+            client_id: Some(properties.get("client.id").unwrap_or(CLIENT_ID).to_owned()),
+            connect_timeout: CONNECT_TIMEOUT,
+            security,
+            ..TcpTransportConfig::default()
+        };
+        let connect = move |address: &str| -> Arc<dyn Transport> {
+            Arc::new(TcpTransport::new(address, config.clone()))
+        };
+        let cluster = ClusterTransport::new(addresses.clone(), MetadataCacheConfig::default(), connect);
+        let transport: Arc<dyn Transport> = Arc::new(cluster);
+        let nothing = MetadataRequest {
+            topics: Some(Vec::new()),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        match transport.send(Request::Metadata(nothing)).await {
+            Ok(_) => Ok(Connection { properties, admin: Admin::new(transport.clone()), transport }),
+            Err(source) => Err(ToolError::Unreachable { addresses: addresses.join(", "), source }),
         }
     }
 

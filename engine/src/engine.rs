@@ -133,12 +133,14 @@ impl Engine {
 
     /// Starts a persistent query, or goes on with it where it was stopped.
     ///
-    /// Errors: a property has an invalid value, a topic is missing, inputs are not co-partitioned, the plan cannot be built, the broker cannot be reached.
+    /// Errors: a property has an invalid value, a topic is missing, inputs are not co-partitioned, the plan cannot be built,
+    /// the broker cannot be reached. Topics that this start has made are gone again.
     pub async fn start_query(&self, plan: QueryPlan, options: QueryOptions) -> Result<Arc<QueryHandle>> {
         if self.queries.read().contains_key(&plan.query_id) {
             return Err(RuntimeError::QueryExists { query_id: plan.query_id });
         }
-        let query = Arc::new(self.prepare_query(Arc::new(plan), options, Arc::default()).await?);
+        let (query, made) = self.prepare_query(Arc::new(plan), options, Arc::default()).await?;
+        let query = Arc::new(query);
         {
             let mut queries = self.queries.write();
             if queries.contains_key(&query.query_id) {
@@ -146,34 +148,55 @@ impl Engine {
             }
             queries.insert(query.query_id.clone(), query.clone());
         }
-        self.run(&query)?;
+        if let Err(error) = self.run(&query) {
+            self.withdraw(&query, &made).await;
+            return Err(error);
+        }
         tracing::info!(query_id = %query.query_id, "query started");
         Ok(query)
     }
 
-    /// Builds a query and makes its topics; nothing of it runs yet.
+    /// Builds a query and makes its topics; nothing of it runs yet. Gives the topics that were missing.
+    ///
+    /// Errors: these topics are gone again.
     async fn prepare_query(
         &self,
         plan: Arc<QueryPlan>,
         options: QueryOptions,
         metrics: Arc<QueryMetrics>,
-    ) -> Result<QueryHandle> {
+    ) -> Result<(QueryHandle, Vec<Arc<str>>)> {
         let application_id = application_id(&self.config.service_id, &plan.query_id);
         let compiled = self.compile(&plan, &application_id, &options, metrics)?;
         let admin = Admin::new(self.io.transport.clone());
-        let (topics, predecessors) = futures::try_join!(
-            topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref()),
+        let mut made = Vec::new();
+        // Both are waited for, also when one fails: a topic that is still being made cannot be deleted.
+        let (topics, predecessors) = futures::join!(
+            topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref(), &mut made),
             self.fence_predecessors(&application_id),
-        )?;
-        tracing::debug!(query_id = %plan.query_id, "topics made");
-        let first_offsets = match predecessors {
-            Predecessors::None => {
-                self.latest_offsets(compiled.factory.as_ref(), &topics.partitions, &options).await?
-            }
-            Predecessors::Possible => BTreeMap::new(),
+        );
+        let looked_up = async {
+            let (topics, predecessors) = (topics?, predecessors?);
+            tracing::debug!(query_id = %plan.query_id, "topics made");
+            let first_offsets = match predecessors {
+                Predecessors::None => {
+                    self.latest_offsets(compiled.factory.as_ref(), &topics.partitions, &options).await?
+                }
+                Predecessors::Possible => BTreeMap::new(),
+            };
+            Ok::<_, RuntimeError>((topics, predecessors, first_offsets))
         };
-        let query = QueryHandle::new(plan, application_id, options, compiled, topics);
-        Ok(query.with_start(predecessors, first_offsets))
+        match looked_up.await {
+            Ok((topics, predecessors, first_offsets)) => {
+                let query = QueryHandle::new(plan, application_id, options, compiled, topics);
+                Ok((query.with_start(predecessors, first_offsets), made))
+            }
+            Err(error) => {
+                if let Err(left) = topics::delete(&admin, &made).await {
+                    trial::log_traces(&plan.query_id, &left);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Gives the parts of a query to the workers.
@@ -340,7 +363,7 @@ impl Engine {
         let options = QueryOptions { paused: false, ..failed.options.clone() };
         let prepared = self.prepare_query(failed.plan.clone(), options, failed.metrics.clone()).await;
         let query = match prepared {
-            Ok(query) => Arc::new(query.following(failed)),
+            Ok((query, _)) => Arc::new(query.following(failed)),
             Err(error) => {
                 failed.fail(&error, self.io.clock.now_ms(), true);
                 return Err(error);

@@ -1,5 +1,6 @@
 //! Queries through a real broker: to the end, through crashes, and to clients.
 
+mod failed_starts;
 mod faults;
 mod freshness;
 mod harness;

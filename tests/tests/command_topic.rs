@@ -295,6 +295,26 @@ async fn failed_start_leaves_nothing_behind() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn internal_topics_of_a_failed_start_are_gone_and_older_ones_stay() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start_with(folder.path(), "")?;
+    let sql = server.sql();
+    let created = sql.execute(STREAM).await?;
+    let offset = created[0]["commandSequenceNumber"].as_i64().context("an offset")?;
+    // The changelog of the next query is there already, and too wide.
+    let query = format!("_confluent-ksql-default_query_CTAS_T_{}", offset + 1);
+    let changelog = format!("{query}-Aggregate-Aggregate-Materialize-changelog");
+    let ran = weir(&["topic", "create", &changelog, "-p", "7", "-b", &server.kafka], "")?;
+    ensure!(ran.code == Some(0), "{}{}", ran.out, ran.err);
+    let before = inventory(&sql).await?;
+    let (_, _, message) = refusal(&sql, COUNT).await?;
+    ensure!(message.contains(&changelog), "{message}");
+    ensure!(inventory(&sql).await? == before, "{:?}", inventory(&sql).await?);
+    sql.execute(COUNT).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn command_that_cannot_be_written_is_not_in_force() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let points = "command.append.before=enospc@2;command.append.after=eio@2;command.append.before=eio@4";

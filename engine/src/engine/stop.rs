@@ -7,7 +7,6 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use weir_broker::client::admin::Admin;
 use weir_broker::client::group_offsets;
-use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::engine::{Engine, StopMode, assign, send};
 use crate::query::handle::QueryHandle;
@@ -102,25 +101,25 @@ impl Engine {
         released.unwrap_or(Err(RuntimeError::ShutDown))
     }
 
+    /// Deletes what a query keeps, all that can be.
+    ///
+    /// Errors: of the first part that cannot be deleted.
     pub(super) async fn delete_state(&self, query: &QueryHandle) -> Result<()> {
         let specs = query.factory.sub_topologies();
-        let internal = topics::internal_topics(specs);
-        let changelogs = specs.iter().flat_map(|s| &s.changelogs).map(|c| &c.topic);
-        let admin = Admin::new(self.io.transport.clone());
-        for topic in internal.iter().chain(changelogs) {
-            match admin.delete_topics(&[topic]).await {
-                Err(error) if error.code() != Some(ErrorCode::UnknownTopicOrPartition) => {
-                    return Err(RuntimeError::client("delete an internal topic")(error));
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        group_offsets::delete(&self.io.transport, &query.application_id)
+        let changelogs = specs.iter().flat_map(|s| &s.changelogs).map(|c| c.topic.clone());
+        let topics: Vec<Arc<str>> = topics::internal_topics(specs).into_iter().chain(changelogs).collect();
+        let deleted = topics::delete(&Admin::new(self.io.transport.clone()), &topics).await;
+        deleted.and(self.delete_progress(query).await)
+    }
+
+    /// Deletes the committed offsets and the local state of a query.
+    pub(super) async fn delete_progress(&self, query: &QueryHandle) -> Result<()> {
+        let offsets = group_offsets::delete(&self.io.transport, &query.application_id)
             .await
-            .map_err(RuntimeError::client("delete committed offsets"))?;
+            .map_err(RuntimeError::client("delete committed offsets"));
         let (storage, id) = (self.io.storage.clone(), query.application_id.clone());
         let deleted = self.io.runtime.spawn_blocking(move || storage.delete(&id)).await;
-        deleted.unwrap_or(Err(RuntimeError::ShutDown))
+        offsets.and(deleted.unwrap_or(Err(RuntimeError::ShutDown)))
     }
 
     /// Commits what is done and ends all queries and workers. Queries go on with the next engine.

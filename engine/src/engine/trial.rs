@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use weir_broker::client::admin::Admin;
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::engine::Engine;
-use crate::query::handle::QueryHandle;
+use crate::query::handle::{Predecessors, QueryHandle};
 use crate::query::naming::application_id;
 use crate::query::options::QueryOptions;
 use crate::query::topic_notes::QueryTopics;
+use crate::query::topics;
 use crate::runtime::error::{Result, RuntimeError};
 
 impl Engine {
@@ -34,4 +36,27 @@ impl Engine {
         let query = QueryHandle::new(Arc::new(plan.clone()), application_id, options, compiled, topics);
         self.delete_state(&query).await
     }
+
+    /// Takes back a start that not every worker has taken part in. A query that never ran before leaves nothing, topics
+    /// that were not `made` by this start excepted; another one keeps what it needs to go on.
+    pub(super) async fn withdraw(&self, query: &QueryHandle, made: &[Arc<str>]) {
+        query.interrupt();
+        self.stop_parts(query).await;
+        self.queries.write().remove(&query.query_id);
+        let withdrawn = match query.predecessors {
+            Predecessors::None => {
+                let deleted = topics::delete(&Admin::new(self.io.transport.clone()), made).await;
+                deleted.and(self.delete_progress(query).await)
+            }
+            Predecessors::Possible => self.release(query).await,
+        };
+        if let Err(left) = withdrawn {
+            log_traces(&query.query_id, &left);
+        }
+    }
+}
+
+/// Logs that a start has failed and could not be taken back altogether.
+pub(super) fn log_traces(query_id: &str, cause: &RuntimeError) {
+    tracing::error!(query_id, error = cause.chain(), "query did not start, and its topics or state are left");
 }

@@ -11,7 +11,8 @@ use crate::query::topic_notes::QueryTopics;
 use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::task::processor::{ProcessorFactory, SubTopologySpec};
 
-/// Every topic a query touches, internal ones made if missing.
+/// Every topic a query touches, internal ones made if missing. `made` gets the names of those, also
+/// when this fails.
 ///
 /// The partitions of an internal topic are as many as its readers' other inputs have, or, if it is their only one, as many as its
 /// writers' inputs have.
@@ -19,6 +20,7 @@ pub(crate) async fn ensure(
     admin: &Admin,
     query_id: &str,
     factory: &dyn ProcessorFactory,
+    made: &mut Vec<Arc<str>>,
 ) -> Result<QueryTopics> {
     let specs = factory.sub_topologies();
     let QueryTopics { mut partitions, mut ids } = describe(admin, query_id, factory).await?;
@@ -35,8 +37,25 @@ pub(crate) async fn ensure(
             wanted.push(NewTopic { name, partitions: count, configs: changelog_configs() });
         }
     }
-    ids.extend(create(admin, query_id, &wanted).await?);
+    ids.extend(create(admin, query_id, &wanted, made).await?);
     Ok(QueryTopics { partitions, ids })
+}
+
+/// Deletes topics, all that can be.
+///
+/// Errors: of the first that cannot; a topic that does not exist is no error.
+pub(crate) async fn delete(admin: &Admin, names: &[Arc<str>]) -> Result<()> {
+    let mut outcome = Ok(());
+    for name in names {
+        let deleted = match admin.delete_topics(&[name]).await {
+            Err(error) if error.code() != Some(ErrorCode::UnknownTopicOrPartition) => {
+                Err(RuntimeError::client("delete an internal topic")(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        };
+        outcome = outcome.and(deleted);
+    }
+    outcome
 }
 
 /// Every topic a query touches but changelogs; the partitions of internal topics are what they should be.
@@ -167,21 +186,20 @@ fn check_co_partitioned(
 }
 
 /// Makes the topics that are missing; those that exist must have as many partitions. Gives the ids of all.
-async fn create(admin: &Admin, query_id: &str, wanted: &[NewTopic]) -> Result<BTreeMap<Arc<str>, TopicId>> {
-    if wanted.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let failed = RuntimeError::client("create an internal topic");
-    let outcomes = admin.create_topics(wanted).await.map_err(failed)?;
-    for (topic, outcome) in wanted.iter().zip(outcomes) {
-        match outcome {
-            Ok(()) => tracing::debug!(topic = topic.name, "topic made"),
-            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {}
-            Err(error) => return Err(RuntimeError::client("create an internal topic")(error)),
-        }
-    }
+async fn create(
+    admin: &Admin,
+    query_id: &str,
+    wanted: &[NewTopic],
+    made: &mut Vec<Arc<str>>,
+) -> Result<BTreeMap<Arc<str>, TopicId>> {
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
-    let found = admin.describe_topics(&names).await.map_err(RuntimeError::client("describe topics"))?;
+    let mut found = admin.describe_topics(&names).await.map_err(RuntimeError::client("describe topics"))?;
+    let is_missing = |topic: &&NewTopic| found.iter().all(|known| known.name != topic.name);
+    let missing: Vec<NewTopic> = wanted.iter().filter(is_missing).cloned().collect();
+    if !missing.is_empty() {
+        create_missing(admin, &missing, made).await?;
+        found = admin.describe_topics(&names).await.map_err(RuntimeError::client("describe topics"))?;
+    }
     let mut ids = BTreeMap::new();
     for topic in wanted {
         let Some(known) = found.iter().find(|d| d.name == topic.name) else {
@@ -195,6 +213,25 @@ async fn create(admin: &Admin, query_id: &str, wanted: &[NewTopic]) -> Result<BT
         ids.insert(topic.name.as_str().into(), known.id);
     }
     Ok(ids)
+}
+
+/// Makes topics. Those that fail count as made, because they may exist all the same; those that
+/// another client has made meanwhile do not.
+async fn create_missing(admin: &Admin, missing: &[NewTopic], made: &mut Vec<Arc<str>>) -> Result<()> {
+    made.extend(missing.iter().map(|topic| Arc::<str>::from(topic.name.as_str())));
+    let failed = || RuntimeError::client("create an internal topic");
+    let outcomes = admin.create_topics(missing).await.map_err(failed())?;
+    let mut first = Ok(());
+    for (topic, outcome) in missing.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => tracing::debug!(topic = topic.name, "topic made"),
+            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
+                made.retain(|name| **name != *topic.name);
+            }
+            Err(error) => first = first.and(Err(failed()(error))),
+        }
+    }
+    first
 }
 
 /// Records are deleted once they are processed, never by age.

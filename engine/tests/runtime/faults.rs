@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use weir_broker::client::transport::{Answer, Transport, TransportError};
 use weir_broker::env::clock::{Clock, SystemClock};
+use weir_broker::protocol::api_key::ApiKey;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::protocol::messages::end_txn::EndTxnResponse;
 use weir_broker::protocol::messages::txn_offset_commit::{
@@ -25,6 +26,8 @@ pub(crate) enum Fault {
     RefuseCommit(ErrorCode),
     /// The offsets of a transaction are refused.
     RefuseOffsets(ErrorCode),
+    /// The connection is lost before a request of this API is sent.
+    Disconnect(ApiKey),
 }
 
 /// The next fault, and how many there were.
@@ -52,11 +55,13 @@ impl Faults {
     fn answer(&self, request: &Request) -> Option<Response> {
         match request {
             Request::EndTxn(request) if request.committed => {
-                match self.take(|fault| !matches!(fault, Fault::RefuseOffsets(_)))? {
+                match self.take(|fault| matches!(fault, Fault::PanicAtCommit | Fault::RefuseCommit(_)))? {
                     Fault::RefuseCommit(error_code) => {
                         Some(Response::EndTxn(EndTxnResponse { error_code, ..EndTxnResponse::default() }))
                     }
-                    Fault::PanicAtCommit | Fault::RefuseOffsets(_) => panic!("injected"),
+                    Fault::PanicAtCommit | Fault::RefuseOffsets(_) | Fault::Disconnect(_) => {
+                        panic!("injected")
+                    }
                 }
             }
             Request::TxnOffsetCommit(request) => {
@@ -94,6 +99,11 @@ pub(crate) struct FaultyTransport {
 
 impl Transport for FaultyTransport {
     fn hand_over(&self, request: Request) -> BoxFuture<'_, Result<Answer, TransportError>> {
+        let api = request.api_key();
+        if self.faults.take(|fault| fault == Fault::Disconnect(api)).is_some() {
+            let (address, reason) = ("broker".to_owned(), "injected".to_owned());
+            return Box::pin(std::future::ready(Err(TransportError::Disconnected { address, reason })));
+        }
         match self.faults.answer(&request) {
             None => self.inner.hand_over(request),
             Some(response) => {

@@ -181,6 +181,15 @@ impl Node {
 
     /// The same, with options for the query.
     pub(crate) async fn execute_with(&mut self, sql: &str, options: QueryOptions) -> Option<String> {
+        self.try_execute(sql, options).await.expect("the query starts")
+    }
+
+    /// The same. Errors: the query does not start; the metastore has it all the same.
+    pub(crate) async fn try_execute(
+        &mut self,
+        sql: &str,
+        options: QueryOptions,
+    ) -> Result<Option<String>, RuntimeError> {
         self.commands += 1;
         let actions = self.prepare(sql).remove(0).actions(sql, &IndexMap::new());
         dry_run(&mut (&mut self.metastore, &mut self.topics), &actions).expect("the metastore takes it");
@@ -196,12 +205,12 @@ impl Node {
                 }
                 Action::StartQuery { plan, .. } => {
                     started = Some(plan.query_id.clone());
-                    self.engine.start_query(*plan, options.clone()).await.expect("the query starts");
+                    self.engine.start_query(*plan, options.clone()).await?;
                 }
                 _ => {}
             }
         }
-        started
+        Ok(started)
     }
 
     pub(crate) fn push(&self, sql: &str) -> PushQuery {

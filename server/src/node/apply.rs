@@ -208,19 +208,11 @@ impl Node {
         let interrupted = self.cancel_start(id).await.or_else(|| self.failed_start(id));
         let running = self.engine().query(id);
         let before = self.change_metastore(|metastore| metastore.add_query(start.entry()));
-        let is_new = before.is_none();
         changes.push(Change::Query { id: id.clone(), before, running: running.clone(), start: interrupted });
         if running.is_some() {
             self.stop_query(id).await?;
         }
-        let started = self.start_query(start.plan, start.properties, false).await;
-        if started.is_err() && is_new {
-            let options = self.query_options(start.properties, false);
-            if let Err(error) = self.engine().discard_query(start.plan, options).await {
-                tracing::error!(query_id = id, error = %error.chain(), "traces of a failed query are left");
-            }
-        }
-        started
+        self.start_query(start.plan, start.properties, false).await
     }
 
     fn pause(&self, id: &str, changes: &mut Vec<Change>) -> Result<(), ApiError> {

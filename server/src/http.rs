@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod admission;
+pub(crate) mod answer;
 pub mod api;
 pub(crate) mod body;
 pub(crate) mod connections;

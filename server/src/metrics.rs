@@ -10,21 +10,37 @@ pub mod process;
 pub mod query;
 pub mod text;
 
+use std::time::Duration;
+
+use crate::audit::AuditCounters;
+use crate::context::Context;
+use crate::metrics::http::HttpMetrics;
 use crate::metrics::text::Page;
-use crate::node::Node;
+
+/// What a node counts beside its shared parts.
+#[derive(Debug)]
+pub(crate) struct NodeCounters<'a> {
+    pub(crate) http: &'a HttpMetrics,
+    /// None: there is no audit.
+    pub(crate) audit: Option<&'a AuditCounters>,
+    /// Time since the node was started.
+    pub(crate) uptime: Duration,
+}
 
 /// All metrics of the node.
-pub fn render(node: &Node) -> String {
+pub(crate) fn render(context: &Context, counters: &NodeCounters<'_>) -> String {
     let mut page = Page::default();
     page.family("weir_build_info", "gauge", "The version that runs.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    query::write(node, &mut page);
-    engine::write(node, &mut page);
-    broker::write(node, &mut page);
-    node.http_metrics().write(&mut page);
-    process::write(node, &mut page);
-    if let Some(audit) = node.audit() {
-        audit.write(&mut page);
+    query::write(context, &mut page);
+    engine::write(context, &mut page);
+    broker::write(context, &mut page);
+    counters.http.write(&mut page);
+    process::write(counters.uptime, &mut page);
+    if let Some(audit) = counters.audit {
+        page.family("weir_audit_events", "counter", "Access decisions by what became of their records.")
+            .sample(&[("outcome", "written")], audit.written())
+            .sample(&[("outcome", "dropped")], audit.dropped());
     }
     page.finish()
 }

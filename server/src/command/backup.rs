@@ -19,7 +19,8 @@ use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-use crate::command::log::{CommandLogError, topic_configs};
+use crate::command::error::CommandLogError;
+use crate::command::log::topic_configs;
 use crate::command::scan::{Scan, StoredRecord, Unreadable, decode, scan};
 
 const FORMAT: &str = "weir-command-topic";

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a command is durable before anything of it is applied, and commands are applied in the order of their
 //! offsets. The topic is compacted; every command has a key of its own, and commands without effect any more are
-//! deleted by tombstones (see [`crate::command::compact`]).
+//! deleted by tombstones (see [`crate::command::garbage_collect`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,53 +17,15 @@ use weir_broker::ids::TopicPartition;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
-use crate::command::compact::{CommandIndex, Place};
-use crate::command::record::Command;
+use crate::command::error::{CommandLogError, Result};
+use crate::command::garbage_collect::CommandIndex;
+use crate::command::record::{Command, Place};
 use crate::command::scan::{Commands, scan};
 
 /// Segments of the topic. Only closed segments are compacted, and a start reads them all.
 const SEGMENT_BYTES: &str = "16777216";
 /// Bytes of keys in one batch of tombstones, well below any `max.message.bytes`.
 const TOMBSTONE_BYTES_MAX: usize = 512 << 10;
-
-/// Why the command topic cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandLogError {
-    #[error("command topic \"{topic}\" cannot be used")]
-    Broker {
-        topic: String,
-        #[source]
-        source: ClientError,
-    },
-    #[error("a record of command topic \"{topic}\" cannot be encoded")]
-    Encode {
-        topic: String,
-        #[source]
-        source: weir_broker::error::Error,
-    },
-    #[error("command topic \"{topic}\" cannot be written")]
-    Storage {
-        topic: String,
-        #[source]
-        source: weir_broker::error::Error,
-    },
-    #[error("the command topic's log is damaged; statements cannot be stored")]
-    Damaged,
-}
-
-impl CommandLogError {
-    /// The broker's answer, if that is why.
-    pub(crate) fn broker_code(&self) -> Option<ErrorCode> {
-        match self {
-            CommandLogError::Broker { source, .. } => source.code(),
-            CommandLogError::Encode { .. } | CommandLogError::Storage { .. } | CommandLogError::Damaged => {
-                None
-            }
-        }
-    }
-}
-
-pub(crate) type Result<T> = std::result::Result<T, CommandLogError>;
 
 /// The topic and its only writer.
 pub struct CommandLog {

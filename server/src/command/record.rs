@@ -19,6 +19,13 @@ pub struct Command {
     pub actions: Vec<Action>,
 }
 
+/// Where a command is stored. Invariant: no two commands have the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub offset: i64,
+    pub key: String,
+}
+
 impl Command {
     /// The stream or table that it creates, drops or alters, if it does.
     pub fn source(&self) -> Option<&str> {

@@ -16,9 +16,8 @@ use weir_sql::metastore::source::QueryKind;
 use weir_sql::plan::action::Action;
 use weir_sql::plan::physical::QueryRole;
 
-use crate::command::compact::Place;
-use crate::command::log::{CommandLogError, Result};
-use crate::command::record::{Command, RECORD_VERSION};
+use crate::command::error::{CommandLogError, Result};
+use crate::command::record::{Command, Place, RECORD_VERSION};
 
 /// Bytes of a batch after decompression.
 const BATCH_BYTES_MAX: usize = 64 << 20;

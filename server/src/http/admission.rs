@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use crate::auth::caller::{Audited, Caller};
 use crate::auth::credentials::{Credentials, Presented};
 use crate::error::{ApiError, ErrorCode};
+use crate::http::answer::Node;
 use crate::http::api::NodeApi;
 use crate::http::body::BodyTimeout;
 use crate::http::endpoint::{Admission, Endpoint};
 use crate::http::peer::Peer;
 use crate::http::quota;
-use crate::http::router::Node;
 
 /// Puts the caller into the request's extensions; refuses clients that are unknown or have no right to the endpoint.
 pub(crate) async fn admit(State(node): Node, mut request: Request, next: Next) -> Response {

@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::caller::Caller;
 use crate::error::ApiError;
+use crate::http::answer::Node;
 use crate::http::api::NodeApi;
 use crate::http::peer::Peer;
-use crate::http::router::Node;
 use crate::http::statements::parse_body;
 use crate::wire::request::InsertsTarget;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -16,19 +16,15 @@ use crate::auth::caller::Caller;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::accept::weight;
 use crate::http::admission::admit;
+use crate::http::answer::{Node, json_answer};
 use crate::http::api::{Answer, MetricsFormat, NodeApi};
 use crate::http::endpoint::Endpoint;
 use crate::http::guard::{Guard, guard};
 use crate::http::{inserts_stream, peer, queries, statements, terminate, ws};
 use crate::wire::request::BODY_BYTES_MAX;
 
-/// ksqlDB's own JSON type, which `/query` answers even to `application/json`.
-pub(crate) const KSQL_JSON: &str = "application/vnd.ksql.v1+json";
-
 /// How the paths of a Schema Registry begin.
 const REGISTRY_PATHS: [&str; 5] = ["subjects", "schemas", "config", "mode", "compatibility"];
-
-pub(crate) type Node = State<Arc<dyn NodeApi>>;
 
 /// All endpoints over one node.
 pub fn router(node: Arc<dyn NodeApi>, requests: Guard) -> Router {
@@ -81,13 +77,6 @@ async fn count(State(node): Node, path: Option<MatchedPath>, request: Request, n
     let response = next.run(request).await;
     let path = path.as_ref().map_or("other", MatchedPath::as_str);
     node.count_request(path, response.status().as_u16(), started.elapsed());
-    response
-}
-
-/// A JSON body. ksqlDB answers `application/json` here whatever the request accepts.
-pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Response {
-    let mut response = (status, body.to_string()).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

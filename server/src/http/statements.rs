@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::auth::caller::Caller;
 use crate::error::ApiError;
+use crate::http::answer::{Node, json_answer};
 use crate::http::body::RequestBody;
-use crate::http::router::{Node, json_answer};
 use crate::wire::request::StatementRequest;
 
 pub(crate) async fn execute(

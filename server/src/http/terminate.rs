@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use crate::auth::caller::Caller;
+use crate::http::answer::{Node, json_answer};
 use crate::http::body::RequestBody;
-use crate::http::router::{Node, json_answer};
 use crate::http::statements::parse_body;
 use crate::wire::request::TerminateRequest;
 

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use crate::auth::caller::Caller;
 use crate::error::ApiError;
+use crate::http::answer::Node;
 use crate::http::api::{NodeApi, QueryKind, RunningQuery};
 use crate::http::peer::Peer;
 use crate::http::queries::query_request;
-use crate::http::router::Node;
 use crate::http::statements::parse_body;
 use crate::wire::request::StatementRequest;
 use crate::wire::rows::RowEvent;

@@ -7,14 +7,14 @@ use weir_broker::broker::Broker;
 use weir_broker::net::metrics::{LATENCY_BOUNDS_US, NetMetrics};
 use weir_broker::protocol::api_key::ApiKey;
 
+use crate::context::Context;
 use crate::metrics::clients;
 use crate::metrics::text::Page;
-use crate::node::Node;
 
 const MICROS: f64 = 1e-6;
 
-pub(crate) fn write(node: &Node, page: &mut Page) {
-    node.with_broker(|broker| {
+pub(crate) fn write(context: &Context, page: &mut Page) {
+    context.broker().with(|broker| {
         partitions(broker, page);
         coordinators(broker, page);
         connections(broker.net_metrics(), page);

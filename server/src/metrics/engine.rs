@@ -1,10 +1,10 @@
 //! Threads of the engine in figures.
 
+use crate::context::Context;
 use crate::metrics::text::Page;
-use crate::node::Node;
 
-pub(crate) fn write(node: &Node, page: &mut Page) {
-    let health = node.engine().health();
+pub(crate) fn write(context: &Context, page: &mut Page) {
+    let health = context.engine().health();
     let figures: [(&str, &str, &str, u64); 7] = [
         ("weir_engine_workers", "gauge", "Threads that run queries.", health.workers as u64),
         (

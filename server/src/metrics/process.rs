@@ -1,17 +1,17 @@
 //! The process in figures, under the names that Prometheus' own clients give them. Source: proc(5).
 
 use std::fs;
+use std::time::Duration;
 
 use crate::metrics::text::Page;
-use crate::node::Node;
 
 /// `USER_HZ`, which is 100 on every Linux that can be bought.
 const TICKS_PER_SECOND: f64 = 100.0;
 const PAGE_BYTES: u64 = 4_096;
 
-pub(crate) fn write(node: &Node, page: &mut Page) {
+pub(crate) fn write(uptime: Duration, page: &mut Page) {
     page.family("weir_uptime_seconds", "gauge", "Time since the node was started.")
-        .sample(&[], node.uptime().as_secs_f64());
+        .sample(&[], uptime.as_secs_f64());
     // Where there is no proc file system, there are no figures.
     if let Some(seconds) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(cpu_seconds) {
         page.family("process_cpu_seconds", "counter", "CPU time, user and system.").sample(&[], seconds);

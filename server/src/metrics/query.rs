@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use weir_engine::query::condition::QueryCondition;
 use weir_engine::query::status::{InputStatus, QueryState, QueryStatus};
 
+use crate::context::Context;
 use crate::metrics::text::Page;
-use crate::node::Node;
+use crate::queries::conditions;
 
 const MICROS: f64 = 1e-6;
 
@@ -71,16 +72,16 @@ fn state_name(state: QueryState) -> &'static str {
     }
 }
 
-pub(crate) fn write(node: &Node, page: &mut Page) {
-    let queries = node.engine().queries();
+pub(crate) fn write(context: &Context, page: &mut Page) {
+    let queries = context.engine().queries();
     for (name, kind, help, value) in QUERY_METRICS {
         let mut family = page.family(name, kind, help);
         for query in &queries {
             family.sample(&[("query", &query.query_id)], value(query));
         }
     }
-    states(node, &queries, page);
-    conditions(node, &queries, page);
+    states(context, &queries, page);
+    condition_states(context, &queries, page);
     lags(
         &queries,
         page,
@@ -97,8 +98,8 @@ pub(crate) fn write(node: &Node, page: &mut Page) {
         |input| input.committed_lag,
     );
     page.family("weir_push_queries", "gauge", "Push queries that run now.")
-        .sample(&[], node.push_query_count());
-    let counters = node.report_counters();
+        .sample(&[], context.pushes().count());
+    let counters = context.processing_log().counters();
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     page.family("weir_processing_log_reports", "counter", "Failing rows that queries reported.")
         .sample(&[], load(&counters.reported));
@@ -138,7 +139,7 @@ fn lags(
 }
 
 /// A state set: 1 for the state that a query is in. A query that should run and does not is in error.
-fn states(node: &Node, queries: &[QueryStatus], page: &mut Page) {
+fn states(context: &Context, queries: &[QueryStatus], page: &mut Page) {
     let mut family = page.family("weir_query_state", "gauge", "1 for the state that the query is in.");
     for query in queries {
         for state in STATES {
@@ -146,10 +147,10 @@ fn states(node: &Node, queries: &[QueryStatus], page: &mut Page) {
             family.sample(&labels, u8::from(query.state == state));
         }
     }
-    for (query_id, _) in node.start_failures() {
+    for query_id in context.starts().failures().into_keys() {
         family.sample(&[("query", &query_id), ("state", state_name(QueryState::Error))], 1);
     }
-    for query_id in node.starting_queries() {
+    for query_id in context.starts().starting_ids() {
         if queries.iter().all(|query| query.query_id != query_id) {
             family.sample(&[("query", &query_id), ("state", state_name(QueryState::Starting))], 1);
         }
@@ -157,8 +158,8 @@ fn states(node: &Node, queries: &[QueryStatus], page: &mut Page) {
 }
 
 /// A state set: 1 for the conditions that the query is in, and when each began.
-fn conditions(node: &Node, queries: &[QueryStatus], page: &mut Page) {
-    let conditions = node.conditions();
+fn condition_states(context: &Context, queries: &[QueryStatus], page: &mut Page) {
+    let conditions = conditions::all(context);
     let ids: BTreeSet<&str> = queries
         .iter()
         .map(|query| query.query_id.as_str())

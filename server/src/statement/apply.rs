@@ -9,24 +9,25 @@ use weir_sql::plan::statement::{PreparedCommand, PreparedStatement, QueryAction,
 
 use crate::auth::caller::Audited;
 use crate::command::record::{Command, RECORD_VERSION};
+use crate::command::runner::CommandRunner;
 use crate::error::ApiError;
-use crate::node::Node;
 use crate::statement::entity::CommandStatus;
-use crate::statement::execute::{RequestScope, sql_error};
 use crate::statement::rights;
+use crate::statement::sandbox::Sandbox;
+use crate::statement::scope::{RequestScope, sql_error};
 use crate::statement::script::Place;
 
 /// Prepares the statement once more against the node as it is now, writes its command and carries it out. One at a time.
 ///
-/// Errors: nothing of the statement is in force; see [`crate::node::command_guard::CommandGuard::run`].
+/// Errors: nothing of the statement is in force; see `CommandGuard::run`.
 pub async fn run_command(
-    node: &Node,
+    commands: &CommandRunner,
     place: &Place,
     parsed: &ParsedStatement,
     scope: &RequestScope,
 ) -> Result<CommandStatus, ApiError> {
-    let mut log = node.lock_commands().await.map_err(|e| with_statement(e, &parsed.text))?;
-    let sandbox = node.sandbox(&scope.session).await?;
+    let mut log = commands.lock().await.map_err(|e| with_statement(e, &parsed.text))?;
+    let sandbox = Sandbox::new(commands.context(), &scope.session);
     let statement = (&parsed.statement, parsed.text.as_str());
     let prepared =
         rights::prepare(&sandbox, &scope.caller, statement, log.next_offset(), Audited::Denials, |e| {

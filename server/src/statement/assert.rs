@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use weir_sql::ast::statement::Assert;
 use weir_sql::value::SqlValue;
 
+use crate::context::Context;
 use crate::error::{ApiError, ErrorCode};
-use crate::node::Node;
 use crate::statement::entity::entity;
+use crate::statement::topics;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_millis(1_000);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, ApiError> {
+pub async fn assert(context: &Context, what: &Assert, text: &str) -> Result<Value, ApiError> {
     if let Assert::Schema { .. } = what {
         let message =
             "ASSERT SCHEMA needs a Schema Registry, and none is configured (ksql.schema.registry.url)";
@@ -36,7 +37,7 @@ pub async fn assert(node: &Node, what: &Assert, text: &str) -> Result<Value, Api
     });
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
-        let failure = match node.topics().await?.iter().find(|t| t.name == *topic) {
+        let failure = match topics::list(context).await?.iter().find(|t| t.name == *topic) {
             None if *exists => Some(format!("Topic {topic} does not exist")),
             Some(_) if !*exists => Some(format!("Topic {topic} exists")),
             None => None,

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use weir_broker::client::admin::Admin;
 use weir_broker::ids::TopicPartition;
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_engine::query::status::{InputStatus, QueryStatus};
@@ -15,22 +14,22 @@ use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::source::{QueryEntry, QueryKind, Source};
 
+use crate::context::Context;
 use crate::error::ApiError;
-use crate::node::{Node, conditions};
+use crate::queries::conditions;
 use crate::statement::entity::{entity, fields, window_type};
-use crate::statement::execute::RequestScope;
-use crate::statement::show::described;
+use crate::statement::scope::RequestScope;
 use crate::statement::unsupported::no_connectors;
 
 pub async fn describe(
-    node: &Node,
+    context: &Context,
     what: &Describe,
     scope: &RequestScope,
     text: &str,
 ) -> Result<Value, ApiError> {
     match what {
         Describe::Source { name, extended } => {
-            let metastore = node.metastore();
+            let metastore = context.metastore();
             let Some(source) = metastore.source(&name.name) else {
                 let hint = metastore.similar_source(&name.name).map(|s| format!(". Did you mean `{s}`?"));
                 let message = format!(
@@ -40,14 +39,14 @@ pub async fn describe(
                 );
                 return Err(ApiError::statement(message, text));
             };
-            let description = source_description(node, source, Detail::of(*extended)).await?;
+            let description = source_description(context, source, Detail::of(*extended)).await?;
             Ok(entity("sourceDescription", text, json!({"sourceDescription": description})))
         }
         Describe::Streams { extended } => {
-            described(node, scope, text, Source::is_stream, Detail::of(*extended)).await
+            described(context, scope, text, Source::is_stream, Detail::of(*extended)).await
         }
         Describe::Tables { extended } => {
-            described(node, scope, text, Source::is_table, Detail::of(*extended)).await
+            described(context, scope, text, Source::is_table, Detail::of(*extended)).await
         }
         Describe::Function { name } => function(&name.name, text),
         Describe::Connector { .. } => Err(no_connectors(text)),
@@ -97,11 +96,31 @@ impl Detail {
     }
 }
 
+/// DESCRIBE of every stream, or table.
+pub(crate) async fn described(
+    context: &Context,
+    scope: &RequestScope,
+    text: &str,
+    keep: fn(&Source) -> bool,
+    detail: Detail,
+) -> Result<Value, ApiError> {
+    let metastore = context.metastore();
+    let mut list = Vec::new();
+    for source in metastore.sources().filter(|s| keep(s) && scope.caller.sees_topic(&s.topic)) {
+        list.push(source_description(context, source, detail).await?);
+    }
+    Ok(entity("source_descriptions", text, json!({"sourceDescriptions": list})))
+}
+
 /// A stream or table as DESCRIBE shows it.
-pub async fn source_description(node: &Node, source: &Source, detail: Detail) -> Result<Value, ApiError> {
-    let metastore = node.metastore();
+pub async fn source_description(
+    context: &Context,
+    source: &Source,
+    detail: Detail,
+) -> Result<Value, ApiError> {
+    let metastore = context.metastore();
     let entries = |list: Vec<&Arc<QueryEntry>>| -> Vec<Value> {
-        list.into_iter().map(|q| running_query(node, &metastore, q)).collect()
+        list.into_iter().map(|q| running_query(context, &metastore, q)).collect()
     };
     let writers: Vec<&Arc<QueryEntry>> = metastore.writers(&source.name).collect();
     let constraints: Vec<&String> = metastore
@@ -109,7 +128,7 @@ pub async fn source_description(node: &Node, source: &Source, detail: Detail) ->
         .filter(|q| q.kind == QueryKind::CreateAsSelect)
         .filter_map(|q| q.plan.sink.as_ref())
         .collect();
-    let topic = Admin::new(node.transport()).describe_topic(&source.topic).await;
+    let topic = context.admin().describe_topic(&source.topic).await;
     let topic = topic.map_err(|e| ApiError::server(format!("the topic cannot be described: {e}")))?;
     let mut description = json!({
         "name": source.name,
@@ -135,13 +154,13 @@ pub async fn source_description(node: &Node, source: &Source, detail: Detail) ->
     });
     if detail == Detail::Extended {
         let statuses: Vec<QueryStatus> =
-            writers.iter().filter_map(|q| node.query_status(&q.plan.query_id)).collect();
+            writers.iter().filter_map(|q| context.engine().query_status(&q.plan.query_id)).collect();
         let mut summaries = Vec::new();
         for status in &statuses {
-            summaries.push(offsets(node, status).await?);
+            summaries.push(offsets(context, status).await?);
         }
         description["queryOffsetSummaries"] = Value::Array(summaries);
-        let figures = statistics::of(node, &statuses);
+        let figures = statistics::of(context, &statuses);
         description["statistics"] = Value::from(figures.text);
         description["errorStats"] = Value::from(figures.errors_text);
         description["clusterStatistics"] = Value::Array(figures.cluster);
@@ -151,12 +170,12 @@ pub async fn source_description(node: &Node, source: &Source, detail: Detail) ->
 }
 
 /// A persistent query in lists.
-pub fn running_query(node: &Node, metastore: &Metastore, query: &QueryEntry) -> Value {
+pub fn running_query(context: &Context, metastore: &Metastore, query: &QueryEntry) -> Value {
     let sinks = || query.plan.sink.iter();
     let topics: Vec<&str> = sinks().filter_map(|s| metastore.source(s)).map(|s| s.topic.as_str()).collect();
-    let state = node.query_state(&query.plan.query_id);
-    let status = node.query_status(&query.plan.query_id);
-    let conditions = node.query_conditions(query, metastore, status.as_ref());
+    let state = conditions::state(context, &query.plan.query_id);
+    let status = context.engine().query_status(&query.plan.query_id);
+    let conditions = conditions::of_query(context, query, metastore, status.as_ref());
     json!({
         "queryString": query.sql,
         "sinks": sinks().collect::<Vec<_>>(),
@@ -170,11 +189,12 @@ pub fn running_query(node: &Node, metastore: &Metastore, query: &QueryEntry) -> 
 }
 
 /// The offsets of a query in each partition that it reads.
-async fn offsets(node: &Node, status: &QueryStatus) -> Result<Value, ApiError> {
+async fn offsets(context: &Context, status: &QueryStatus) -> Result<Value, ApiError> {
     let inputs: Vec<&InputStatus> = status.tasks.iter().flat_map(|t| &t.inputs).collect();
     let partition = |input: &InputStatus| TopicPartition::new(input.topic.as_str(), input.partition);
     let wanted: Vec<_> = inputs.iter().map(|i| (partition(i), OffsetSpec::Earliest)).collect();
-    let starts = Admin::new(node.transport())
+    let starts = context
+        .admin()
         .list_offsets(&wanted, Isolation::ReadUncommitted)
         .await
         .map_err(|e| ApiError::server(format!("offsets cannot be looked up: {e}")))?;

@@ -6,24 +6,25 @@ use serde_json::{Value, json};
 use weir_sql::ast::statement::ExplainTarget;
 use weir_sql::plan::statement::PreparedStatement;
 
+use crate::context::Context;
 use crate::error::ApiError;
-use crate::node::Node;
 use crate::statement::entity::entity;
-use crate::statement::execute::{RequestScope, sql_error};
 use crate::statement::query_description::{
     plan_description, pull_description, push_description, query_description,
 };
+use crate::statement::sandbox::Sandbox;
+use crate::statement::scope::{RequestScope, sql_error};
 use crate::statement::script::RequestStatement;
 
 pub async fn explain(
-    node: &Node,
+    context: &Context,
     target: &ExplainTarget,
     scope: &RequestScope,
     request: &RequestStatement,
 ) -> Result<Value, ApiError> {
     let text = &request.parsed.text;
     let description = match target {
-        ExplainTarget::Query(id) => running(node, scope, &id.name).ok_or_else(|| {
+        ExplainTarget::Query(id) => running(context, scope, &id.name).ok_or_else(|| {
             let message = format!(
                 "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
                 id.name
@@ -31,10 +32,10 @@ pub async fn explain(
             ApiError::statement(message, text)
         })?,
         ExplainTarget::Statement { statement, .. } => {
-            let sandbox = node.sandbox(&scope.session).await?;
+            let sandbox = Sandbox::new(context, &scope.session);
             let prepared =
                 sandbox.prepare(statement, text, 0).map_err(|e| sql_error(&e, &request.place, text))?;
-            planned(node, &prepared, explained_text(text), scope).ok_or_else(|| {
+            planned(context, &prepared, explained_text(text), scope).ok_or_else(|| {
                 ApiError::statement("The provided statement does not run a ksql query", text)
             })?
         }
@@ -43,26 +44,31 @@ pub async fn explain(
 }
 
 /// Describes the persistent query of an id, in any case, or a push query of the client.
-fn running(node: &Node, scope: &RequestScope, id: &str) -> Option<Value> {
-    let metastore = node.metastore();
+fn running(context: &Context, scope: &RequestScope, id: &str) -> Option<Value> {
+    let metastore = context.metastore();
     if let Some(query) = metastore.query(id).or_else(|| metastore.query(&id.to_uppercase())) {
-        return Some(query_description(node, query));
+        return Some(query_description(context, query));
     }
-    let push = node.push_query(&scope.caller, id)?;
-    Some(push_description(node, &push.plan, &push.sql, &push.properties))
+    let push = context.pushes().find(&scope.caller, id)?;
+    Some(push_description(context, &push.plan, &push.sql, &push.properties))
 }
 
 /// None: the statement runs no query.
-fn planned(node: &Node, prepared: &PreparedStatement, text: &str, scope: &RequestScope) -> Option<Value> {
+fn planned(
+    context: &Context,
+    prepared: &PreparedStatement,
+    text: &str,
+    scope: &RequestScope,
+) -> Option<Value> {
     let properties: BTreeMap<String, String> =
         scope.properties.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     match prepared {
         PreparedStatement::Command(command) => {
             let query = command.query.as_ref()?;
-            Some(plan_description(node, &query.plan, text, properties))
+            Some(plan_description(context, &query.plan, text, properties))
         }
-        PreparedStatement::Push(push) => Some(plan_description(node, &push.plan, text, properties)),
-        PreparedStatement::Pull(pull) => Some(pull_description(node, pull, text, properties)),
+        PreparedStatement::Push(push) => Some(plan_description(context, &push.plan, text, properties)),
+        PreparedStatement::Pull(pull) => Some(pull_description(context, pull, text, properties)),
         _ => None,
     }
 }

@@ -16,8 +16,8 @@ use weir_sql::schema::Column;
 use weir_sql::value::SqlValue;
 
 use crate::auth::caller::{Audited, Caller, Right};
+use crate::context::{Context, random};
 use crate::error::{ApiError, ErrorCode};
-use crate::node::Node;
 use crate::statement::insert::records::{RowFailure, Rows, write};
 
 /// The endpoint, as refusals and the audit name it.
@@ -27,16 +27,16 @@ const INSERTS_STREAM: &str = "/inserts-stream";
 ///
 /// Errors: the first row that failed. Rows before it are written. Rows after it are not, unless they belong to other partitions
 /// and it was the broker that refused it.
-pub async fn insert(node: &Node, rows: &[InsertRow]) -> Result<(), ApiError> {
+pub async fn insert(context: &Context, rows: &[InsertRow]) -> Result<(), ApiError> {
     let Some(first) = rows.first() else { return Ok(()) };
-    let metastore = node.metastore();
+    let metastore = context.metastore();
     let source = metastore.source(&first.source).ok_or_else(|| unknown_source(&first.source))?;
-    let context = compile_context(node);
+    let compile = compile_context(context);
     let nulls = |columns: &[Column]| vec![SqlValue::Null; columns.len()];
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     let (mut timestamps, mut outcomes) = (Vec::new(), Vec::new());
     for row in rows {
-        let (row, outcome) = match row.evaluate(&context) {
+        let (row, outcome) = match row.evaluate(&compile) {
             Ok(row) => (row, Ok(())),
             Err(error) => {
                 let (key, value) = (nulls(&source.schema.key), nulls(&source.schema.value));
@@ -52,17 +52,17 @@ pub async fn insert(node: &Node, rows: &[InsertRow]) -> Result<(), ApiError> {
     let key = columns_of(&source.schema.key, &keys);
     let value = columns_of(&source.schema.value, &values);
     let rows = Rows { source, key, value, timestamps, outcomes };
-    write(node, rows, RowFailure::EndsTheRest).await.into_iter().collect()
+    write(context, rows, RowFailure::EndsTheRest).await.into_iter().collect()
 }
 
 /// Rows of `/inserts-stream`, each an object by column name. They are written together, in order; each has its own outcome.
 pub async fn insert_objects(
-    node: &Node,
+    context: &Context,
     caller: &Caller,
     target: &str,
     rows: Vec<Map<String, Value>>,
 ) -> Vec<Result<(), ApiError>> {
-    let metastore = node.metastore();
+    let metastore = context.metastore();
     let found = metastore.source(target).ok_or_else(|| unknown_source(target));
     let permitted = found
         .and_then(|source| caller.require_still(INSERTS_STREAM, &[write_right(source)]).map(|()| source));
@@ -70,7 +70,7 @@ pub async fn insert_objects(
         Ok(source) => source,
         Err(error) => return rows.iter().map(|_| Err(error.clone())).collect(),
     };
-    write(node, object_rows(source, rows), RowFailure::CostsTheRow).await
+    write(context, object_rows(source, rows), RowFailure::CostsTheRow).await
 }
 
 fn unknown_source(name: &str) -> ApiError {
@@ -82,9 +82,9 @@ fn write_right(source: &Source) -> Right {
 }
 
 /// Errors: the source cannot be inserted into, or not by this client.
-pub fn check_target(node: &Node, caller: &Caller, name: &str) -> Result<String, ApiError> {
+pub fn check_target(context: &Context, caller: &Caller, name: &str) -> Result<String, ApiError> {
     let unquoted = unquoted(name);
-    let metastore = node.metastore();
+    let metastore = context.metastore();
     let Some(source) = metastore.source(&unquoted) else {
         return Err(ApiError::new(
             ErrorCode::BadStatement,
@@ -96,7 +96,7 @@ pub fn check_target(node: &Node, caller: &Caller, name: &str) -> Result<String, 
         let kind = if source.is_stream() { "stream" } else { "table" };
         return Err(ApiError::bad_request(format!("Cannot insert into read-only {kind}: {unquoted}")));
     }
-    if node.topic_policy().is_read_only(&source.topic) {
+    if context.topic_policy().is_read_only(&source.topic) {
         return Err(ApiError::bad_request(format!(
             "Cannot insert values into read-only topic: {}",
             source.topic
@@ -177,11 +177,7 @@ fn unquoted(name: &str) -> String {
     }
 }
 
-fn compile_context(node: &Node) -> CompileContext {
-    let now_ms = node.now_ms();
-    CompileContext {
-        reporter: Arc::new(IgnoreErrors),
-        now_ms: Arc::new(move || now_ms),
-        random: node.random(),
-    }
+fn compile_context(context: &Context) -> CompileContext {
+    let now_ms = context.now_ms();
+    CompileContext { reporter: Arc::new(IgnoreErrors), now_ms: Arc::new(move || now_ms), random: random() }
 }

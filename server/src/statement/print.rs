@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use weir_broker::client::admin::Admin;
 use weir_broker::client::consumer::reader::{FetchOptions, PartitionRecords, Reader};
+use weir_broker::env::spawn;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 use weir_broker::record::compression::DecompressBuf;
@@ -15,23 +15,23 @@ use weir_sql::ast::statement::Print;
 use weir_sql::value::time::format_timestamp;
 
 use crate::auth::access_watch::AccessWatch;
+use crate::context::Context;
 use crate::error::{ApiError, ErrorCode};
 use crate::http::api::{QueryEndpoint, QueryEvents, QueryKind, RunningQuery};
-use crate::node::Node;
 use crate::statement::print::formats::{Formats, Side};
-use crate::statement::query::AbortOnDrop;
+use crate::statement::render::AbortOnDrop;
 use crate::wire::rows::{RowEvent, RowsHeader};
 
 const LINE_BATCHES_MAX: usize = 16;
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 
 pub async fn start(
-    node: &Node,
+    context: &Context,
     what: &Print,
     endpoint: QueryEndpoint,
     access: AccessWatch,
 ) -> Result<RunningQuery, ApiError> {
-    let admin = Admin::new(node.transport());
+    let admin = context.admin();
     let described = admin.describe_topic(&what.topic).await;
     let topic = described.map_err(|e| ApiError::server(e.to_string()))?.ok_or_else(|| {
         let message = format!(
@@ -53,7 +53,7 @@ pub async fn start(
         partitions.into_iter().zip(listed).map(|(p, o)| (p, o.offset.unwrap_or(0))).collect();
     let (sender, events) = mpsc::channel(LINE_BATCHES_MAX);
     let printing = Printing {
-        reader: Reader::new(node.transport()),
+        reader: Reader::new(context.transport()),
         positions,
         interval: what.interval.unwrap_or(1).max(1),
         limit: what.limit.unwrap_or(u64::MAX),
@@ -64,7 +64,7 @@ pub async fn start(
         announces: endpoint == QueryEndpoint::Query,
         announced: (None, None),
     };
-    let task = tokio::spawn(printing.run(sender));
+    let task = spawn::task("print", printing.run(sender));
     let header = RowsHeader { query_id: None, columns: Vec::new() };
     Ok(RunningQuery {
         kind: QueryKind::Print,

@@ -5,13 +5,11 @@ mod known;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use weir_engine::query::settings::{self, QuerySettings};
-use weir_sql::ast::statement::SetProperty;
 use weir_sql::session::{self, Scope, Session};
 
 use crate::config::ksql;
+use crate::context::Context;
 use crate::error::ApiError;
-use crate::node::Node;
-use crate::statement::execute::RequestScope;
 use crate::statement::properties::known::{
     CLIENT, CLIENT_PREFIXES, FIXED, KSQL_PREFIXES, STREAMS, WITHOUT_EFFECT,
 };
@@ -100,25 +98,10 @@ pub fn check_value(name: &str, value: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-pub fn set(scope: &mut RequestScope, set: &SetProperty) -> Result<(), ApiError> {
-    check_value(&set.name, &set.value)?;
-    scope.session.set(&set.name, &set.value).map_err(|e| ApiError::bad_request(e.message))?;
-    scope.properties.insert(set.name.clone(), shown(&set.name, set.value.clone()));
-    Ok(())
-}
-
 /// The value of a property as it is kept with queries and shown in lists. Credentials, which have no effect here, are
 /// neither.
 pub fn shown(name: &str, value: String) -> String {
     if SECRETS.iter().any(|part| name.contains(part)) { HIDDEN.to_owned() } else { value }
-}
-
-/// Back to the server's value.
-pub fn unset(scope: &mut RequestScope, base: &Session, name: &str) -> Result<(), ApiError> {
-    scope.properties.shift_remove(name);
-    let remaining = scope.properties.clone();
-    *scope = RequestScope::new(&scope.caller.clone(), base, remaining, scope.variables.clone())?;
-    Ok(())
 }
 
 /// A sentence for each property that changes nothing for the statements of its request.
@@ -147,52 +130,49 @@ pub fn without_effect(name: &str, value: &str) -> Option<String> {
     }
 }
 
-/// The rows of SHOW PROPERTIES: properties set by the request, then the rest with their defaults.
-pub fn list(node: &Node, scope: &RequestScope) -> (Vec<Value>, Vec<String>) {
-    let overwritten: Vec<String> = scope.properties.keys().cloned().collect();
+/// The rows of SHOW PROPERTIES: properties set by the request, then the rest with their values on this node.
+pub fn list(context: &Context, set: &IndexMap<String, String>) -> (Vec<Value>, Vec<String>) {
+    let overwritten: Vec<String> = set.keys().cloned().collect();
     let row = |name: &str, level: &str, value: &str| {
         json!({
             "name": name, "scope": "KSQL", "level": level, "value": value, "editable": check(name).is_ok(),
         })
     };
-    let mut rows: Vec<Value> =
-        scope.properties.iter().map(|(name, value)| row(name, "SESSION", value)).collect();
-    for (name, effect, value) in node.properties() {
-        if !scope.properties.contains_key(&name) {
+    let mut rows: Vec<Value> = set.iter().map(|(name, value)| row(name, "SESSION", value)).collect();
+    for (name, effect, value) in properties(context) {
+        if !set.contains_key(&name) {
             rows.push(row(&name, effect.level(), &value));
         }
     }
     (rows, overwritten)
 }
 
-impl Node {
-    /// Every property with its value on this node: those of ksqlDB by name, then those of Kafka Streams.
-    fn properties(&self) -> Vec<(String, Effect, String)> {
-        let of_node = ksql::SETTINGS.iter().map(|s| (s.name.to_owned(), s.value(self.config())));
-        let of_sessions = session::SETTINGS.iter().filter(|s| ksql::Setting::named(s.name).is_none());
-        let of_sessions = of_sessions.map(|s| (s.name.to_owned(), s.value(self.session())));
-        let of_queries = settings::SETTINGS.iter().map(|s| (s.full_name(), self.query_default(s)));
-        let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let without_effect = WITHOUT_EFFECT.iter().map(|name| ((*name).to_owned(), String::new()));
-        let named = of_node.chain(of_sessions).chain(of_queries).chain(fixed).chain(without_effect);
-        let with_effect = |(name, value): (String, String)| {
-            let effect = effect(&name).unwrap_or(Effect::Request);
-            (name, effect, value)
-        };
-        let mut properties: Vec<_> = named.map(with_effect).collect();
-        properties.sort_by_cached_key(|(name, ..)| (name.starts_with(STREAMS_PREFIX), name.clone()));
-        properties
-    }
+/// Every property with its value on this node: those of ksqlDB by name, then those of Kafka Streams.
+fn properties(context: &Context) -> Vec<(String, Effect, String)> {
+    let of_node = ksql::SETTINGS.iter().map(|s| (s.name.to_owned(), s.value(context.config())));
+    let of_sessions = session::SETTINGS.iter().filter(|s| ksql::Setting::named(s.name).is_none());
+    let of_sessions = of_sessions.map(|s| (s.name.to_owned(), s.value(context.session())));
+    let of_queries = settings::SETTINGS.iter().map(|s| (s.full_name(), query_default(context, s)));
+    let fixed = FIXED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let without_effect = WITHOUT_EFFECT.iter().map(|name| ((*name).to_owned(), String::new()));
+    let named = of_node.chain(of_sessions).chain(of_queries).chain(fixed).chain(without_effect);
+    let with_effect = |(name, value): (String, String)| {
+        let effect = effect(&name).unwrap_or(Effect::Request);
+        (name, effect, value)
+    };
+    let mut properties: Vec<_> = named.map(with_effect).collect();
+    properties.sort_by_cached_key(|(name, ..)| (name.starts_with(STREAMS_PREFIX), name.clone()));
+    properties
+}
 
-    /// The value of queries whose statements do not set the property.
-    fn query_default(&self, setting: &settings::Setting) -> String {
-        let is_same = |name: &str| settings::Setting::named(name).is_some_and(|s| s.name == setting.name);
-        let configured = self.query_defaults().iter().find(|(name, _)| is_same(name));
-        match configured {
-            Some((_, value)) => value.clone(),
-            None if setting.name == "commit.interval.ms" => self.config().commit_interval_ms.to_string(),
-            None => setting.default.to_owned(),
-        }
+/// The value of queries whose statements do not set the property.
+fn query_default(context: &Context, setting: &settings::Setting) -> String {
+    let is_same = |name: &str| settings::Setting::named(name).is_some_and(|s| s.name == setting.name);
+    let configured = context.config().query_defaults.iter().find(|(name, _)| is_same(name));
+    match configured {
+        Some((_, value)) => value.clone(),
+        None if setting.name == "commit.interval.ms" => context.config().commit_interval_ms.to_string(),
+        None => setting.default.to_owned(),
     }
 }
 

@@ -12,7 +12,8 @@ use weir_sql::plan::physical::QueryPlan;
 use weir_sql::plan::pull::PullPlan;
 use weir_sql::schema::{Column, LogicalSchema};
 
-use crate::node::{Node, conditions};
+use crate::context::Context;
+use crate::queries::conditions;
 use crate::statement::entity::{fields, window_type};
 
 /// What a description says beside its plan. Its members are the same for every kind of query.
@@ -29,9 +30,9 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn members(self, node: &Node, id: &str, sql: &str) -> Value {
+    fn members(self, context: &Context, id: &str, sql: &str) -> Value {
         let hosts = match self.state {
-            Some(state) => json!({node.http_authority(): state}),
+            Some(state) => json!({context.http_address().to_string(): state}),
             None => json!({}),
         };
         json!({
@@ -50,24 +51,24 @@ impl Runtime {
 }
 
 /// A persistent query.
-pub fn query_description(node: &Node, query: &QueryEntry) -> Value {
+pub fn query_description(context: &Context, query: &QueryEntry) -> Value {
     let id = &query.plan.query_id;
-    let status = node.query_status(id);
+    let status = context.engine().query_status(id);
     let runtime = Runtime {
         query_type: "PERSISTENT",
-        properties: node.engine().query(id).map(|q| q.options.properties.clone()).unwrap_or_default(),
+        properties: context.engine().query(id).map(|q| q.options.properties.clone()).unwrap_or_default(),
         consumer_group: status.as_ref().map(|s| s.application_id.clone()),
-        state: Some(node.query_state(id)),
-        errors: query_errors(node, id, status.as_ref()),
+        state: Some(conditions::state(context, id)),
+        errors: query_errors(context, id, status.as_ref()),
         tasks: status.iter().flat_map(|s| &s.tasks).map(task).collect(),
-        conditions: node.query_conditions(query, &node.metastore(), status.as_ref()),
+        conditions: conditions::of_query(context, query, &context.metastore(), status.as_ref()),
     };
-    of_plan(node, &query.plan, &query.sql, runtime)
+    of_plan(context, &query.plan, &query.sql, runtime)
 }
 
 /// A push query that runs.
 pub fn push_description(
-    node: &Node,
+    context: &Context,
     plan: &QueryPlan,
     sql: &str,
     properties: &BTreeMap<String, String>,
@@ -75,28 +76,28 @@ pub fn push_description(
     let runtime = Runtime {
         query_type: "PUSH",
         properties: properties.clone(),
-        consumer_group: Some(group(node, plan)),
+        consumer_group: Some(group(context, plan)),
         state: Some("RUNNING"),
         ..Runtime::default()
     };
-    of_plan(node, plan, sql, runtime)
+    of_plan(context, plan, sql, runtime)
 }
 
 /// A query as it would run. `properties`: of the request.
 pub fn plan_description(
-    node: &Node,
+    context: &Context,
     plan: &QueryPlan,
     sql: &str,
     properties: BTreeMap<String, String>,
 ) -> Value {
     let query_type = if plan.sink.is_some() { "PERSISTENT" } else { "PUSH" };
-    let consumer_group = Some(group(node, plan));
-    of_plan(node, plan, sql, Runtime { query_type, properties, consumer_group, ..Runtime::default() })
+    let consumer_group = Some(group(context, plan));
+    of_plan(context, plan, sql, Runtime { query_type, properties, consumer_group, ..Runtime::default() })
 }
 
 /// A pull query. It has no consumer group and no topology.
 pub fn pull_description(
-    node: &Node,
+    context: &Context,
     plan: &PullPlan,
     sql: &str,
     properties: BTreeMap<String, String>,
@@ -107,7 +108,7 @@ pub fn pull_description(
         columns.map(|c| Column::new(c.name.as_str(), c.sql_type.clone())).collect()
     };
     let schema = LogicalSchema { key: column(true), value: column(false), ..LogicalSchema::default() };
-    let mut description = runtime.members(node, "", sql);
+    let mut description = runtime.members(context, "", sql);
     extend(
         &mut description,
         json!({
@@ -118,8 +119,8 @@ pub fn pull_description(
     description
 }
 
-fn of_plan(node: &Node, plan: &QueryPlan, sql: &str, runtime: Runtime) -> Value {
-    let mut description = runtime.members(node, &plan.query_id, sql);
+fn of_plan(context: &Context, plan: &QueryPlan, sql: &str, runtime: Runtime) -> Value {
+    let mut description = runtime.members(context, &plan.query_id, sql);
     extend(
         &mut description,
         json!({
@@ -127,7 +128,7 @@ fn of_plan(node: &Node, plan: &QueryPlan, sql: &str, runtime: Runtime) -> Value 
             "fields": fields(plan.root.schema()),
             "sources": plan.sources,
             "sinks": plan.sink.iter().collect::<Vec<_>>(),
-            "topology": topology(node, plan),
+            "topology": topology(context, plan),
             "executionPlan": explain(plan),
         }),
     );
@@ -141,30 +142,30 @@ fn extend(description: &mut Value, members: Value) {
 }
 
 /// The topology of a plan as text, or the reason why it has none.
-fn topology(node: &Node, plan: &QueryPlan) -> String {
-    node.engine().describe(plan).unwrap_or_else(|e| e.chain())
+fn topology(context: &Context, plan: &QueryPlan) -> String {
+    context.engine().describe(plan).unwrap_or_else(|e| e.chain())
 }
 
 /// The consumer group of a query; that of a push query ends with the time of its start.
-fn group(node: &Node, plan: &QueryPlan) -> String {
-    let service_id = &node.session().service_id;
+fn group(context: &Context, plan: &QueryPlan) -> String {
+    let service_id = &context.session().service_id;
     match plan.sink {
         Some(_) => application_id(service_id, &plan.query_id),
-        None => transient_application_id(service_id, &plan.query_id, node.now_ms()),
+        None => transient_application_id(service_id, &plan.query_id, context.now_ms()),
     }
 }
 
 /// Failures of a query that runs, and why one does not.
-fn query_errors(node: &Node, id: &str, status: Option<&QueryStatus>) -> Vec<Value> {
+fn query_errors(context: &Context, id: &str, status: Option<&QueryStatus>) -> Vec<Value> {
     let failed = |e: &QueryError| {
         json!({
             "timestamp": e.at_ms, "errorMessage": e.message,
             "type": format!("{:?}", e.fault).to_ascii_uppercase(),
         })
     };
-    let unstarted = node.start_failures().into_iter().filter(|(unstarted, _)| unstarted == id);
+    let unstarted = context.starts().failure(id);
     let unstarted = unstarted
-        .map(|(_, (at_ms, reason))| json!({"timestamp": at_ms, "errorMessage": reason, "type": "USER"}));
+        .map(|failure| json!({"timestamp": failure.at_ms, "errorMessage": failure.reason, "type": "USER"}));
     status.into_iter().flat_map(|s| &s.errors).map(failed).chain(unstarted).collect()
 }
 

@@ -13,7 +13,8 @@ use weir_sql::plan::statement::PreparedStatement;
 use weir_sql::planner::statement::prepare;
 use weir_sql::session::Session;
 
-use crate::node::topics::NodeTopics;
+use crate::context::Context as NodeContext;
+use crate::statement::topics::NodeTopics;
 
 /// Metastore, topics and session as the statements before have left them.
 #[derive(Clone, Debug)]
@@ -25,6 +26,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// The node as it is now. Topics are looked up by name, none are listed.
+    pub(crate) fn new(context: &NodeContext, session: &Session) -> Sandbox {
+        Sandbox { metastore: context.metastore(), topics: NodeTopics::new(context), session: session.clone() }
+    }
+
     /// Analyses and plans a statement against the present state. `number`: the offset its command would get.
     pub fn prepare(
         &self,

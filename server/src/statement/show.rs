@@ -9,48 +9,54 @@ use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::source::{QueryEntry, Source};
 
+use crate::context::Context;
 use crate::error::ApiError;
-use crate::node::Node;
-use crate::statement::describe::{Detail, running_query, source_description};
+use crate::statement::describe::{Detail, described, running_query};
 use crate::statement::entity::{entity, schema};
-use crate::statement::execute::RequestScope;
 use crate::statement::properties;
 use crate::statement::query_description::query_description;
+use crate::statement::scope::RequestScope;
+use crate::statement::topics::list as all_topics;
 use crate::statement::unsupported::no_connectors;
 
-pub async fn show(node: &Node, what: &Show, scope: &RequestScope, text: &str) -> Result<Value, ApiError> {
+pub async fn show(
+    context: &Context,
+    what: &Show,
+    scope: &RequestScope,
+    text: &str,
+) -> Result<Value, ApiError> {
     Ok(match what {
         Show::Streams { extended: false } => {
-            entity("streams", text, json!({"streams": sources(node, scope, Source::is_stream)}))
+            entity("streams", text, json!({"streams": sources(context, scope, Source::is_stream)}))
         }
         Show::Tables { extended: false } => {
-            entity("tables", text, json!({"tables": sources(node, scope, Source::is_table)}))
+            entity("tables", text, json!({"tables": sources(context, scope, Source::is_table)}))
         }
         Show::Streams { extended: true } => {
-            described(node, scope, text, Source::is_stream, Detail::Extended).await?
+            described(context, scope, text, Source::is_stream, Detail::Extended).await?
         }
         Show::Tables { extended: true } => {
-            described(node, scope, text, Source::is_table, Detail::Extended).await?
+            described(context, scope, text, Source::is_table, Detail::Extended).await?
         }
         Show::Queries { extended: false } => {
-            entity("queries", text, json!({"queries": queries(node, scope)}))
+            entity("queries", text, json!({"queries": queries(context, scope)}))
         }
         Show::Queries { extended: true } => {
-            let metastore = node.metastore();
+            let metastore = context.metastore();
             let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
-            let list: Vec<Value> = seen.map(|q| query_description(node, q)).collect();
+            let list: Vec<Value> = seen.map(|q| query_description(context, q)).collect();
             entity("query_descriptions", text, json!({"queryDescriptions": list}))
         }
-        Show::Topics { all, extended } => topics(node, scope, text, *all, *extended).await?,
+        Show::Topics { all, extended } => topics(context, scope, text, *all, *extended).await?,
         Show::Functions => entity("function_names", text, json!({"functions": functions()})),
         Show::Types => {
-            let metastore = node.metastore();
+            let metastore = context.metastore();
             let types: serde_json::Map<String, Value> =
                 metastore.custom_types().map(|(name, t)| (name.to_owned(), schema(t))).collect();
             entity("type_list", text, json!({"types": types}))
         }
         Show::Properties => {
-            let (rows, overwritten) = properties::list(node, scope);
+            let (rows, overwritten) = properties::list(context, &scope.properties);
             let members =
                 json!({"properties": rows, "overwrittenProperties": overwritten, "defaultProperties": []});
             entity("properties", text, members)
@@ -70,8 +76,9 @@ fn sees_query(scope: &RequestScope, metastore: &Metastore, query: &QueryEntry) -
     names.filter_map(|name| metastore.source(name)).all(|s| scope.caller.sees_topic(&s.topic))
 }
 
-fn sources(node: &Node, scope: &RequestScope, keep: fn(&Source) -> bool) -> Vec<Value> {
-    node.metastore()
+fn sources(context: &Context, scope: &RequestScope, keep: fn(&Source) -> bool) -> Vec<Value> {
+    context
+        .metastore()
         .sources()
         .filter(|s| keep(s) && scope.caller.sees_topic(&s.topic))
         .map(|s| {
@@ -87,27 +94,11 @@ fn sources(node: &Node, scope: &RequestScope, keep: fn(&Source) -> bool) -> Vec<
         .collect()
 }
 
-/// DESCRIBE of every stream, or table.
-pub async fn described(
-    node: &Node,
-    scope: &RequestScope,
-    text: &str,
-    keep: fn(&Source) -> bool,
-    detail: Detail,
-) -> Result<Value, ApiError> {
-    let metastore = node.metastore();
-    let mut list = Vec::new();
-    for source in metastore.sources().filter(|s| keep(s) && scope.caller.sees_topic(&s.topic)) {
-        list.push(source_description(node, source, detail).await?);
-    }
-    Ok(entity("source_descriptions", text, json!({"sourceDescriptions": list})))
-}
-
-fn queries(node: &Node, scope: &RequestScope) -> Vec<Value> {
-    let metastore = node.metastore();
+fn queries(context: &Context, scope: &RequestScope) -> Vec<Value> {
+    let metastore = context.metastore();
     let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
-    let persistent = seen.map(|q| running_query(node, &metastore, q));
-    let push = node.push_queries(&scope.caller);
+    let persistent = seen.map(|q| running_query(context, &metastore, q));
+    let push = context.pushes().list(&scope.caller);
     let push = push.into_iter().map(|(id, sql)| {
         json!({
             "queryString": sql, "sinks": [], "sinkKafkaTopics": [], "id": id,
@@ -118,17 +109,17 @@ fn queries(node: &Node, scope: &RequestScope) -> Vec<Value> {
 }
 
 async fn topics(
-    node: &Node,
+    context: &Context,
     scope: &RequestScope,
     text: &str,
     all: bool,
     extended: bool,
 ) -> Result<Value, ApiError> {
-    let listed = node.topics().await?;
-    let readers = if extended { topic_readers(node) } else { BTreeMap::new() };
+    let listed = all_topics(context).await?;
+    let readers = if extended { topic_readers(context) } else { BTreeMap::new() };
     let rows: Vec<Value> = listed
         .iter()
-        .filter(|t| (all || !node.topic_policy().is_hidden(&t.name)) && scope.caller.sees_topic(&t.name))
+        .filter(|t| (all || !context.topic_policy().is_hidden(&t.name)) && scope.caller.sees_topic(&t.name))
         .map(|t| {
             let replicas = vec![t.replicas; usize::try_from(t.partitions).unwrap_or(0)];
             let mut row = json!({"name": t.name, "replicaInfo": replicas});
@@ -154,9 +145,9 @@ struct TopicReaders {
 
 /// By topic. The consumers of a group are its members with an assigned partition of the topic,
 /// those of a query its tasks.
-fn topic_readers(node: &Node) -> BTreeMap<String, TopicReaders> {
+fn topic_readers(context: &Context) -> BTreeMap<String, TopicReaders> {
     let mut readers: BTreeMap<String, TopicReaders> = BTreeMap::new();
-    let queries = node.engine().queries();
+    let queries = context.engine().queries();
     for query in &queries {
         for (topic, tasks) in tasks_by_topic(query) {
             let readers = readers.entry(topic.to_owned()).or_default();
@@ -164,8 +155,8 @@ fn topic_readers(node: &Node) -> BTreeMap<String, TopicReaders> {
             readers.consumers += tasks;
         }
     }
-    let (mut lags, mut consumers) = (Vec::new(), Vec::new());
-    node.with_broker(|broker| (lags, consumers) = (broker.group_lags(), broker.group_consumers()));
+    let groups = context.broker().with(|broker| (broker.group_lags(), broker.group_consumers()));
+    let (lags, consumers) = groups.unwrap_or_default();
     let applications: BTreeSet<&str> = queries.iter().map(|query| query.application_id.as_str()).collect();
     for lag in lags.into_iter().filter(|lag| !applications.contains(lag.group_id.as_str())) {
         let readers = readers.entry(lag.partition.topic.to_string()).or_default();

@@ -8,8 +8,8 @@ use weir_sql::plan::command::DdlCommand;
 
 use crate::auth::caller::{Audited, Caller, Right};
 use crate::command::record::{Command, RECORD_VERSION};
+use crate::command::runner::CommandRunner;
 use crate::error::ApiError;
-use crate::node::Node;
 use crate::statement::entity::{CommandStatus, current_status};
 
 const STATEMENT: &str = "TERMINATE CLUSTER;";
@@ -21,11 +21,16 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// ksqlDB's, the node goes on taking statements. Topics that are read-only for statements stay.
 ///
 /// Errors: a pattern is none, or the client may not alter the cluster or delete one of the topics.
-pub async fn terminate(node: &Node, caller: &Caller, topics: &[String]) -> Result<Value, ApiError> {
+pub async fn terminate(
+    commands: &CommandRunner,
+    caller: &Caller,
+    topics: &[String],
+) -> Result<Value, ApiError> {
     let patterns = topics.iter().map(|t| pattern(t)).collect::<Result<Vec<_>, _>>()?;
     caller.require(STATEMENT, &[Right::cluster(Operation::Alter)], Audited::All)?;
-    let mut log = node.lock_commands().await?;
-    let metastore = node.metastore();
+    let mut log = commands.lock().await?;
+    let context = commands.context();
+    let metastore = context.metastore();
     let mut actions: Vec<Action> =
         metastore.queries().map(|q| Action::StopQuery { id: q.plan.query_id.clone() }).collect();
     actions.extend(metastore.sources().map(|s| Action::Ddl(DdlCommand::DropSource { name: s.name.clone() })));
@@ -33,7 +38,7 @@ pub async fn terminate(node: &Node, caller: &Caller, topics: &[String]) -> Resul
         .sources()
         .map(|s| s.topic.as_str())
         .filter(|topic| patterns.iter().any(|p| p.is_match(topic)))
-        .filter(|topic| !node.topic_policy().is_read_only(topic))
+        .filter(|topic| !context.topic_policy().is_read_only(topic))
         .collect();
     deleted.sort_unstable();
     deleted.dedup();

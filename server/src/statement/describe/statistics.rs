@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use weir_engine::query::metrics::MetricsSnapshot;
 use weir_engine::query::status::QueryStatus;
 
-use crate::node::Node;
+use crate::context::Context;
 
 /// What DESCRIBE … EXTENDED shows of a source's writers.
 #[derive(Debug, Default)]
@@ -17,15 +17,15 @@ pub(super) struct Statistics {
     pub(super) cluster_errors: Vec<Value>,
 }
 
-pub(super) fn of(node: &Node, queries: &[QueryStatus]) -> Statistics {
+pub(super) fn of(context: &Context, queries: &[QueryStatus]) -> Statistics {
     if queries.is_empty() {
         return Statistics::default();
     }
     let figure = |(name, value): (&str, u64)| {
-        let address = node.http_address();
+        let address = context.http_address();
         json!({
             "host": {"host": address.ip().to_string(), "port": address.port()},
-            "name": name, "value": value, "timestamp": node.now_ms(),
+            "name": name, "value": value, "timestamp": context.now_ms(),
         })
     };
     let sum = |count: fn(&MetricsSnapshot) -> u64| queries.iter().map(|q| count(&q.metrics)).sum::<u64>();

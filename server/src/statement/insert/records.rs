@@ -13,8 +13,8 @@ use weir_engine::serde::error::SerdeError;
 use weir_engine::serde::insert::{InsertRecords, encode_rows};
 use weir_sql::metastore::source::Source;
 
+use crate::context::Context;
 use crate::error::ApiError;
-use crate::node::Node;
 
 /// Bytes after which a batch is closed; a larger row has a batch of its own.
 const BATCH_BYTES_MAX: usize = 512 << 10;
@@ -47,27 +47,34 @@ struct Encoded {
 
 /// Writes the rows; gives one outcome per row. A row without an error is durable.
 pub(super) async fn write(
-    node: &Node,
+    context: &Context,
     mut rows: Rows<'_>,
     on_failure: RowFailure,
 ) -> Vec<Result<(), ApiError>> {
     let count = rows.outcomes.len();
-    let encoded = match encode(node, &mut rows) {
+    let encoded = match encode(context, &mut rows) {
         Ok(encoded) => encoded,
         Err(error) => return refuse_all(count, &failed(rows.source, &error.to_string())),
     };
     if on_failure == RowFailure::EndsTheRest {
         end_after_failure(&mut rows.outcomes);
     }
-    let partitions = match node.partition_count(&rows.source.topic).await {
+    let partitions = match partition_count(context, &rows.source.topic) {
         Ok(partitions) => partitions,
         Err(error) => return refuse_all(count, &error),
     };
-    for (partition, members) in by_partition(node, &rows, &encoded, partitions) {
+    for (partition, members) in by_partition(context, &rows, &encoded, partitions) {
         let partition = TopicPartition::new(rows.source.topic.as_str(), partition);
-        write_partition(node, &partition, members, &encoded, &mut rows, on_failure).await;
+        write_partition(context, &partition, members, &encoded, &mut rows, on_failure).await;
     }
     rows.outcomes
+}
+
+fn partition_count(context: &Context, topic: &str) -> Result<i32, ApiError> {
+    match context.broker().topic(topic) {
+        Some(info) => Ok(i32::try_from(info.partitions).unwrap_or(i32::MAX)),
+        None => Err(ApiError::bad_request(format!("topic \"{topic}\" does not exist"))),
+    }
 }
 
 fn refuse_all(count: usize, error: &ApiError) -> Vec<Result<(), ApiError>> {
@@ -78,7 +85,7 @@ fn failed(source: &Source, cause: &str) -> ApiError {
     ApiError::bad_request(format!("Failed to insert values into '{}'. {cause}", source.name))
 }
 
-fn encode(node: &Node, rows: &mut Rows<'_>) -> Result<Encoded, SerdeError> {
+fn encode(context: &Context, rows: &mut Rows<'_>) -> Result<Encoded, SerdeError> {
     let source = rows.source;
     let mut records = encode_rows(source, &rows.key, &rows.value, rows.outcomes.len())?;
     for error in records.errors.drain(..) {
@@ -87,7 +94,7 @@ fn encode(node: &Node, rows: &mut Rows<'_>) -> Result<Encoded, SerdeError> {
             *outcome = Err(failed(source, &error.to_string()));
         }
     }
-    let now = node.now_ms();
+    let now = context.now_ms();
     let timestamps = rows.timestamps.iter().map(|t| t.unwrap_or(now)).collect();
     Ok(Encoded { records, timestamps })
 }
@@ -102,7 +109,7 @@ fn end_after_failure(outcomes: &mut [Result<(), ApiError>]) {
 
 /// The rows to write by partition, in their order.
 fn by_partition(
-    node: &Node,
+    context: &Context,
     rows: &Rows<'_>,
     encoded: &Encoded,
     partitions: i32,
@@ -111,7 +118,7 @@ fn by_partition(
     for row in (0..rows.outcomes.len()).filter(|row| rows.outcomes[*row].is_ok()) {
         let partition = match encoded.records.key(row) {
             Some(key) => partition_for_key(key, partitions),
-            None => node.next_keyless_partition(partitions),
+            None => context.inserts().next_keyless_partition(partitions),
         };
         members.entry(partition).or_default().push(row);
     }
@@ -121,7 +128,7 @@ fn by_partition(
 /// Writes rows of one partition in batches. A batch that is refused for one of its records is split until that record is
 /// alone.
 async fn write_partition(
-    node: &Node,
+    context: &Context,
     partition: &TopicPartition,
     members: Vec<usize>,
     encoded: &Encoded,
@@ -132,7 +139,7 @@ async fn write_partition(
     open.reverse();
     while let Some(mut members) = open.pop() {
         let outcome = match build(&members, encoded) {
-            Ok(batch) => node.produce(partition.clone(), batch).await,
+            Ok(batch) => context.inserts().produce(partition.clone(), batch).await,
             Err(error) => Err(ClientError::Batch(error)),
         };
         let Err(error) = outcome else { continue };

@@ -1,17 +1,20 @@
-//! The broker's topics as statements see them: looked up one by one, with those that statements must not write.
-
-use std::collections::BTreeMap;
+//! Which topics lists leave out, and which statements must not write.
 
 use regex::RegexSet;
-use weir_broker::broker::Broker;
 use weir_broker::metadata::image::is_internal;
-use weir_sql::catalog::{TopicCatalog, TopicInfo};
 
 use crate::config::NodeConfig;
-use crate::node::{Node, NodeError};
 
 /// Topics of every ksqlDB-like server: command topics, changelogs and repartition topics.
 const SERVER_TOPICS: &str = "_confluent-ksql-.*";
+
+/// A setting that is no list of patterns.
+#[derive(Debug, thiserror::Error)]
+#[error("setting {setting} is no list of patterns")]
+pub struct TopicPatternError {
+    setting: &'static str,
+    source: regex::Error,
+}
 
 /// Which topics are hidden from lists, and which are read-only for statements.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ pub struct TopicPolicy {
 
 impl TopicPolicy {
     /// Errors: a pattern that is no regular expression.
-    pub fn new(config: &NodeConfig) -> Result<TopicPolicy, NodeError> {
+    pub fn new(config: &NodeConfig) -> Result<TopicPolicy, TopicPatternError> {
         Ok(TopicPolicy {
             hidden: patterns("ksql.hidden.topics", &config.hidden_topics)?,
             read_only: patterns("ksql.readonly.topics", &config.readonly_topics)?,
@@ -49,60 +52,10 @@ impl TopicPolicy {
 }
 
 /// Patterns match whole names.
-fn patterns(setting: &'static str, given: &[String]) -> Result<RegexSet, NodeError> {
+fn patterns(setting: &'static str, given: &[String]) -> Result<RegexSet, TopicPatternError> {
     let given = given.iter().map(String::as_str).chain([SERVER_TOPICS]);
     RegexSet::new(given.map(|pattern| format!("^(?:{pattern})$")))
-        .map_err(|source| NodeError::TopicPattern { setting, source })
-}
-
-/// The topics of the broker, with the changes of earlier statements of the same batch. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct NodeTopics {
-    node: Node,
-    /// Created, or deleted: None.
-    changed: BTreeMap<String, Option<TopicInfo>>,
-}
-
-impl NodeTopics {
-    pub(crate) fn new(node: &Node) -> NodeTopics {
-        NodeTopics { node: node.clone(), changed: BTreeMap::new() }
-    }
-
-    pub fn insert(&mut self, name: impl Into<String>, info: TopicInfo) {
-        self.changed.insert(name.into(), Some(info));
-    }
-
-    pub fn remove(&mut self, name: &str) {
-        self.changed.insert(name.to_owned(), None);
-    }
-}
-
-impl TopicCatalog for NodeTopics {
-    fn topic(&self, name: &str) -> Option<TopicInfo> {
-        match self.changed.get(name) {
-            Some(changed) => *changed,
-            None => self.node.topic_info(name),
-        }
-    }
-
-    fn is_read_only(&self, name: &str) -> bool {
-        self.node.topic_policy().is_read_only(name)
-    }
-
-    fn replicas_max(&self) -> Option<u16> {
-        Some(1)
-    }
-}
-
-/// One topic, without asking for the others.
-pub(crate) fn look_up(broker: &Broker, name: &str) -> Option<TopicInfo> {
-    let image = broker.metadata_image();
-    let topic = image.topic(name)?;
-    Some(TopicInfo {
-        partitions: topic.partitions.max(0).unsigned_abs(),
-        replicas: Some(1),
-        retention_ms: Some(image.log_config(topic).retention_ms.unwrap_or(-1)),
-    })
+        .map_err(|source| TopicPatternError { setting, source })
 }
 
 #[cfg(test)]

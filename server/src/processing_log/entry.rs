@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir_engine::processing_log::ProcessingError;
 use weir_engine::processing_log::origin::RecordOrigin;
 
-use crate::node::processing_log::Report;
+use crate::processing_log::Report;
 
 /// Members of `message`, by type.
 const MEMBERS: [&str; 4] =

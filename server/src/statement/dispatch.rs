@@ -1,74 +1,31 @@
 //! `/ksql`: a batch of statements, checked as a whole, then run one by one.
 
-use indexmap::IndexMap;
 use serde_json::Value;
 use weir_sql::ast::kind::StatementKind;
 use weir_sql::ast::statement::{QueryTarget, Statement};
-use weir_sql::error::{ErrorKind, SqlError};
 use weir_sql::parser::ParsedStatement;
 use weir_sql::plan::statement::{InsertRow, PreparedStatement, unknown_query};
-use weir_sql::session::Session;
 
 use crate::auth::caller::{Audited, Caller};
+use crate::command::runner::CommandRunner;
+use crate::context::Context;
 use crate::error::{ApiError, ErrorCode};
-use crate::node::Node;
-use crate::statement::script::{Place, RequestStatement, Variables, define, request_statements};
+use crate::statement::sandbox::Sandbox;
+use crate::statement::scope::{RequestScope, sql_error};
+use crate::statement::script::{RequestStatement, define, request_statements};
 use crate::statement::{
     apply, assert, describe, entity, explain, insert, properties, rights, show, unsupported,
 };
 use crate::wire::request::{StatementRequest, property_texts};
 
-/// What a request carries into each of its statements, and what SET and DEFINE change on the way.
-#[derive(Clone, Debug)]
-pub struct RequestScope {
-    pub properties: IndexMap<String, String>,
-    pub variables: Variables,
-    pub session: Session,
-    /// The client whose rights are checked.
-    pub caller: Caller,
-}
-
-impl RequestScope {
-    /// Errors: a property that is unknown, may not be set, or cannot have the value.
-    pub fn new(
-        caller: &Caller,
-        base: &Session,
-        properties: IndexMap<String, String>,
-        variables: Variables,
-    ) -> Result<RequestScope, ApiError> {
-        let mut session = base.clone();
-        for (name, value) in &properties {
-            properties::check_value(name, value)?;
-            session.set(name, value).map_err(|e| ApiError::bad_request(e.message))?;
-        }
-        let shown = |(name, value): (String, String)| {
-            let value = properties::shown(&name, value);
-            (name, value)
-        };
-        let properties = properties.into_iter().map(shown).collect();
-        Ok(RequestScope { properties, variables, session, caller: caller.clone() })
-    }
-}
-
-/// The error of a statement with its place, as the answer carries it.
-pub fn sql_error(error: &SqlError, place: &Place, statement: &str) -> ApiError {
-    let message = place.render(error);
-    match error.kind {
-        ErrorKind::Syntax | ErrorKind::Analysis | ErrorKind::Unsupported => {
-            ApiError::statement(message, statement)
-        }
-        ErrorKind::Missing => ApiError::bad_request(message),
-        ErrorKind::NoSchemaRegistry => ApiError::new(ErrorCode::NoSchemaRegistry, message),
-    }
-}
-
 /// Runs a request; gives an entity for each statement that answers.
 pub async fn execute(
-    node: &Node,
+    commands: &CommandRunner,
     caller: &Caller,
     request: StatementRequest,
 ) -> Result<Vec<Value>, ApiError> {
-    node.wait_applied(request.command_sequence_number).await?;
+    commands.wait_applied(request.command_sequence_number).await?;
+    let context = commands.context();
     let variables = request
         .session_variables
         .iter()
@@ -78,17 +35,17 @@ pub async fn execute(
         })
         .collect();
     let properties = property_texts(request.streams_properties.as_ref());
-    let mut scope = RequestScope::new(caller, node.session(), properties, variables)?;
+    let mut scope = RequestScope::new(caller, context.session(), properties, variables)?;
     let statements = request_statements(&request.ksql, &scope.variables)?;
-    validate(node, &statements, scope.clone()).await?;
+    validate(commands, &statements, scope.clone())?;
     let mut entities = Vec::new();
     let mut at = 0;
     while let Some(statement) = statements.get(at) {
         let inserts = statements[at..].iter().take_while(|s| is_insert(&s.parsed)).count();
         let answered = if inserts > 0 {
-            run_inserts(node, &statements[at..at + inserts], &scope).await.map(|()| None)
+            run_inserts(context, &statements[at..at + inserts], &scope).await.map(|()| None)
         } else {
-            run(node, statement, &mut scope).await
+            run(commands, statement, &mut scope).await
         };
         match answered {
             Ok(answer) => entities.extend(answer),
@@ -100,17 +57,18 @@ pub async fn execute(
 }
 
 /// Refuses the whole batch if any of its statements could not run after those before it.
-async fn validate(
-    node: &Node,
+fn validate(
+    commands: &CommandRunner,
     statements: &[RequestStatement],
     mut scope: RequestScope,
 ) -> Result<(), ApiError> {
-    let mut sandbox = node.sandbox(&scope.session).await?;
-    let first = node.next_command_offset();
+    let context = commands.context();
+    let mut sandbox = Sandbox::new(context, &scope.session);
+    let first = commands.next_offset();
     for (number, statement) in statements.iter().enumerate() {
         let parsed = &statement.parsed;
         if let Statement::Set(set) = &parsed.statement {
-            properties::set(&mut scope, set).map_err(|e| in_statement(e, &parsed.text))?;
+            scope.set(set).map_err(|e| in_statement(e, &parsed.text))?;
         }
         sandbox.session = scope.session.clone();
         let prepared = rights::prepare(
@@ -122,7 +80,7 @@ async fn validate(
             |e| sql_error(&e, &statement.place, &parsed.text),
         )?;
         if let PreparedStatement::TerminateTransient { id, place } = &prepared {
-            if node.push_query(&scope.caller, id).is_some() {
+            if context.pushes().find(&scope.caller, id).is_some() {
                 continue;
             }
             let known = sandbox.metastore.queries().map(|q| q.plan.query_id.as_str());
@@ -157,11 +115,11 @@ fn is_insert(parsed: &ParsedStatement) -> bool {
 
 /// Runs INSERT statements that follow each other; those into the same source are written together.
 async fn run_inserts(
-    node: &Node,
+    context: &Context,
     statements: &[RequestStatement],
     scope: &RequestScope,
 ) -> Result<(), ApiError> {
-    let sandbox = node.sandbox(&scope.session).await?;
+    let sandbox = Sandbox::new(context, &scope.session);
     let mut rows: Vec<InsertRow> = Vec::new();
     for statement in statements {
         let prepared = sandbox.prepare(&statement.parsed.statement, &statement.parsed.text, 0);
@@ -169,33 +127,33 @@ async fn run_inserts(
             Ok(PreparedStatement::InsertValues(row)) => row,
             Ok(_) => continue,
             Err(error) => {
-                insert::insert(node, &rows).await?;
+                insert::insert(context, &rows).await?;
                 return Err(sql_error(&error, &statement.place, &statement.parsed.text));
             }
         };
         if rows.last().is_some_and(|last| last.source != row.source) {
-            insert::insert(node, &rows).await?;
+            insert::insert(context, &rows).await?;
             rows.clear();
         }
         rows.push(*row);
     }
-    insert::insert(node, &rows).await
+    insert::insert(context, &rows).await
 }
 
 async fn run(
-    node: &Node,
+    commands: &CommandRunner,
     request: &RequestStatement,
     scope: &mut RequestScope,
 ) -> Result<Option<Value>, ApiError> {
-    let parsed = &request.parsed;
+    let (context, parsed) = (commands.context(), &request.parsed);
     let text = &parsed.text;
     match &parsed.statement {
         Statement::Set(set) => {
-            properties::set(scope, set).map_err(|e| in_statement(e, text))?;
+            scope.set(set).map_err(|e| in_statement(e, text))?;
             return Ok(None);
         }
         Statement::Unset { name } => {
-            properties::unset(scope, node.session(), name)?;
+            scope.unset(context.session(), name)?;
             return Ok(None);
         }
         Statement::Undefine { name } if !scope.variables.contains_key(&name.name.to_ascii_lowercase()) => {
@@ -206,23 +164,25 @@ async fn run(
             define(&mut scope.variables, &parsed.statement);
             return Ok(None);
         }
-        Statement::Show(what) => return show::show(node, what, scope, text).await.map(Some),
-        Statement::Describe(what) => return describe::describe(node, what, scope, text).await.map(Some),
-        Statement::Explain(target) => return explain::explain(node, target, scope, request).await.map(Some),
-        Statement::Assert(what) => return assert::assert(node, what, text).await.map(Some),
+        Statement::Show(what) => return show::show(context, what, scope, text).await.map(Some),
+        Statement::Describe(what) => return describe::describe(context, what, scope, text).await.map(Some),
+        Statement::Explain(target) => {
+            return explain::explain(context, target, scope, request).await.map(Some);
+        }
+        Statement::Assert(what) => return assert::assert(context, what, text).await.map(Some),
         Statement::Terminate(QueryTarget::Query(typed)) => {
-            let metastore = node.metastore();
+            let metastore = context.metastore();
             let is_persistent = metastore.query(&typed.name).is_some()
                 || metastore.query(&typed.name.to_uppercase()).is_some();
-            let push = if is_persistent { None } else { node.push_query(&scope.caller, &typed.name) };
+            let push = if is_persistent { None } else { context.pushes().find(&scope.caller, &typed.name) };
             if let Some(push) = push {
-                node.close_push(&scope.caller, &push.id);
+                context.pushes().close(&scope.caller, &push.id);
                 return Ok(Some(entity::terminated(text, &typed.name)));
             }
         }
         _ => {}
     }
-    let status = apply::run_command(node, &request.place, parsed, scope).await?;
+    let status = apply::run_command(commands, &request.place, parsed, scope).await?;
     let creates = matches!(parsed.statement, Statement::CreateSource(_) | Statement::CreateAsSelect(_));
     // IF NOT EXISTS of what exists.
     if creates && status.sequence < 0 {

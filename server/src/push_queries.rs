@@ -9,7 +9,6 @@ use weir_sql::plan::physical::QueryPlan;
 
 use crate::auth::caller::Caller;
 use crate::http::api::SHUTTING_DOWN;
-use crate::node::Node;
 
 #[derive(Debug)]
 pub(crate) struct PushRegistry {
@@ -80,24 +79,15 @@ impl PushRegistry {
         PushRegistry { slots: Arc::new(Semaphore::new(queries_max)), running: Arc::default() }
     }
 
-    /// Ends all push queries because the node stops.
-    pub(crate) fn close_all(&self) {
-        for entry in self.running.lock().values() {
-            entry.close.send_replace(Some(Closing::NodeStops));
-        }
-    }
-}
-
-impl Node {
     /// Room for one more push query; None if there is none.
-    pub fn push_slot(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.shared.push.slots).try_acquire_owned().ok()
+    pub(crate) fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
-    pub fn register_push(&self, caller: &Caller, query: PushQueryInfo) -> PushEntry {
+    pub(crate) fn register(&self, caller: &Caller, query: PushQueryInfo) -> PushEntry {
         let close = watch::Sender::new(None);
         let closed = close.subscribe();
-        let running = Arc::clone(&self.shared.push.running);
+        let running = Arc::clone(&self.running);
         let owner = caller.principal().to_owned();
         let id = query.id.clone();
         running.lock().insert(id.clone(), Entry { query: Arc::new(query), owner, close });
@@ -105,31 +95,38 @@ impl Node {
     }
 
     /// The push query of an id, in any case, that the client controls.
-    pub fn push_query(&self, caller: &Caller, id: &str) -> Option<Arc<PushQueryInfo>> {
-        let running = self.shared.push.running.lock();
+    pub(crate) fn find(&self, caller: &Caller, id: &str) -> Option<Arc<PushQueryInfo>> {
+        let running = self.running.lock();
         let mut own = running.values().filter(|entry| caller.controls(&entry.owner));
         own.find(|entry| entry.query.id.eq_ignore_ascii_case(id)).map(|entry| Arc::clone(&entry.query))
     }
 
-    pub fn push_query_count(&self) -> usize {
-        self.shared.push.running.lock().len()
+    pub(crate) fn count(&self) -> usize {
+        self.running.lock().len()
     }
 
     /// Id and text of each push query that the client controls.
-    pub fn push_queries(&self, caller: &Caller) -> Vec<(String, String)> {
-        let running = self.shared.push.running.lock();
+    pub(crate) fn list(&self, caller: &Caller) -> Vec<(String, String)> {
+        let running = self.running.lock();
         let own = running.iter().filter(|(_, e)| caller.controls(&e.owner));
         own.map(|(id, e)| (id.clone(), e.query.sql.clone())).collect()
     }
 
     /// Ends a push query; false if the client controls none of that id.
-    pub fn close_push(&self, caller: &Caller, id: &str) -> bool {
-        match self.shared.push.running.lock().get(id).filter(|e| caller.controls(&e.owner)) {
+    pub(crate) fn close(&self, caller: &Caller, id: &str) -> bool {
+        match self.running.lock().get(id).filter(|e| caller.controls(&e.owner)) {
             Some(entry) => {
                 entry.close.send_replace(Some(Closing::Asked));
                 true
             }
             None => false,
+        }
+    }
+
+    /// Ends all push queries because the node stops.
+    pub(crate) fn close_all(&self) {
+        for entry in self.running.lock().values() {
+            entry.close.send_replace(Some(Closing::NodeStops));
         }
     }
 }

@@ -13,8 +13,8 @@ use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 
 use crate::config::ProcessingLogConfig;
-use crate::node::processing_log::entry::entry;
-use crate::node::processing_log::{Report, ReportQueue};
+use crate::processing_log::entry::entry;
+use crate::processing_log::{Report, ReportQueue};
 
 /// Reports written at once.
 const BATCH_REPORTS_MAX: usize = 500;

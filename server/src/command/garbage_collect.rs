@@ -5,15 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use weir_sql::plan::action::Action;
 use weir_sql::plan::command::DdlCommand;
 
-use crate::command::record::Command;
+use crate::command::record::{Command, Place};
 use crate::command::scan::StoredCommand;
-
-/// Where a command is stored. Invariant: no two commands have the same key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub offset: i64,
-    pub key: String,
-}
 
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

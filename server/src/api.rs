@@ -6,30 +6,54 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use weir_broker::auth::quota::QuotaKey;
+use weir_broker::env::spawn;
 
+use crate::audit::AuditCounters;
+use crate::auth::authenticator::Authenticator;
 use crate::auth::caller::Caller;
 use crate::auth::credentials::Credentials;
+use crate::command::runner::CommandRunner;
+use crate::context::Context;
 use crate::error::ApiError;
+use crate::health;
 use crate::http::api::{Answer, MetricsFormat, NodeApi, QueryRequest, RunningQuery, Used};
-use crate::metrics;
-use crate::node::Node;
-use crate::statement::{execute, insert, properties, query, terminate};
+use crate::metrics::http::HttpMetrics;
+use crate::metrics::{self, NodeCounters};
+use crate::statement::{dispatch, insert, properties, query, terminate};
 use crate::wire::request::StatementRequest;
 
 /// The client id under which quotas of client ids hold for HTTP.
 const HTTP_CLIENT_ID: &str = "http";
 
-impl NodeApi for Node {
+/// What a node's HTTP front asks.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) commands: CommandRunner,
+    pub(crate) authenticator: Authenticator,
+    /// None: there is no audit.
+    pub(crate) audit: Option<AuditCounters>,
+    pub(crate) http_metrics: HttpMetrics,
+    /// When the node was started, on the monotonic clock.
+    pub(crate) started: Duration,
+}
+
+impl Api {
+    pub(crate) fn context(&self) -> &Context {
+        self.commands.context()
+    }
+}
+
+impl NodeApi for Api {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Caller, ApiError>> {
-        self.shared.authenticator.authenticate(credentials).boxed()
+        self.authenticator.authenticate(credentials).boxed()
     }
 
     fn is_open_to_all(&self, path: &str) -> bool {
-        self.shared.config.http.open_paths.iter().any(|open| open == path)
+        self.context().config().http.open_paths.iter().any(|open| open == path)
     }
 
     fn charge(&self, caller: &Caller, used: Used) -> Option<Duration> {
-        let security = self.shared.authenticator.security();
+        let security = self.authenticator.security();
         if caller.address().is_none() || !security.has_quotas() {
             return None;
         }
@@ -43,7 +67,7 @@ impl NodeApi for Node {
     }
 
     fn request_timeout(&self) -> Duration {
-        self.shared.config.http.request_timeout
+        self.context().config().http.request_timeout
     }
 
     fn execute(
@@ -52,9 +76,10 @@ impl NodeApi for Node {
         request: StatementRequest,
     ) -> BoxFuture<'_, Result<Vec<Value>, ApiError>> {
         // A client that goes away must not leave a command half carried out.
-        let (node, caller) = (self.clone(), caller.clone());
+        let (commands, caller) = (self.commands.clone(), caller.clone());
         async move {
-            let running = tokio::spawn(async move { execute::execute(&node, &caller, request).await });
+            let running =
+                spawn::task("statement", async move { dispatch::execute(&commands, &caller, request).await });
             running.await.unwrap_or_else(|e| Err(ApiError::server(format!("the statement panicked: {e}"))))
         }
         .boxed()
@@ -62,29 +87,32 @@ impl NodeApi for Node {
 
     fn query(&self, caller: &Caller, request: QueryRequest) -> BoxFuture<'_, Result<RunningQuery, ApiError>> {
         // As above; and a panic costs the request alone.
-        let (node, caller) = (self.clone(), caller.clone());
+        let (commands, caller) = (self.commands.clone(), caller.clone());
         async move {
-            let starting = tokio::spawn(async move { query::start(&node, &caller, request).await });
+            let starting =
+                spawn::task("query-start", async move { query::start(&commands, &caller, request).await });
             starting.await.unwrap_or_else(|e| Err(ApiError::server(format!("the query panicked: {e}"))))
         }
         .boxed()
     }
 
     fn terminate(&self, caller: &Caller, topics: Vec<String>) -> BoxFuture<'_, Result<Value, ApiError>> {
-        let (node, caller) = (self.clone(), caller.clone());
+        let (commands, caller) = (self.commands.clone(), caller.clone());
         async move {
-            let running = tokio::spawn(async move { terminate::terminate(&node, &caller, &topics).await });
+            let running = spawn::task("cluster-termination", async move {
+                terminate::terminate(&commands, &caller, &topics).await
+            });
             running.await.unwrap_or_else(|e| Err(ApiError::server(format!("the statement panicked: {e}"))))
         }
         .boxed()
     }
 
     fn close_query(&self, caller: &Caller, query_id: &str) -> bool {
-        self.close_push(caller, query_id)
+        self.context().pushes().close(caller, query_id)
     }
 
     fn insert_target(&self, caller: &Caller, name: &str) -> Result<String, ApiError> {
-        insert::check_target(self, caller, name)
+        insert::check_target(self.context(), caller, name)
     }
 
     fn insert_rows(
@@ -94,32 +122,32 @@ impl NodeApi for Node {
         rows: Vec<Map<String, Value>>,
     ) -> BoxFuture<'_, Vec<Result<(), ApiError>>> {
         let (caller, target) = (caller.clone(), target.to_owned());
-        async move { insert::insert_objects(self, &caller, &target, rows).await }.boxed()
+        async move { insert::insert_objects(self.context(), &caller, &target, rows).await }.boxed()
     }
 
     fn info(&self) -> Value {
         let mut info = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "kafkaClusterId": self.cluster_id(),
-            "ksqlServiceId": self.session().service_id,
-            "serverStatus": self.server_status(),
+            "kafkaClusterId": self.context().broker().cluster_id(),
+            "ksqlServiceId": self.context().session().service_id,
+            "serverStatus": health::server_status(&self.commands),
         });
-        if let Some(degradation) = self.degradation() {
+        if let Some(degradation) = self.commands.degradation() {
             info["degradedReason"] = json!(degradation.to_string());
         }
         json!({"KsqlServerInfo": info})
     }
 
     fn health(&self) -> BoxFuture<'_, Answer> {
-        std::future::ready(self.check_health()).boxed()
+        std::future::ready(health::check_health(&self.commands)).boxed()
     }
 
     fn command_statuses(&self) -> Value {
-        self.all_statuses()
+        self.commands.statuses().all()
     }
 
     fn command_status(&self, caller: &Caller, command_id: &str) -> Result<Option<Value>, ApiError> {
-        self.status_of(caller, command_id)
+        self.commands.statuses().find(caller, &self.context().metastore(), command_id)
     }
 
     fn check_property(&self, name: &str) -> Result<(), ApiError> {
@@ -127,13 +155,16 @@ impl NodeApi for Node {
     }
 
     fn cluster_metadata(&self) -> Value {
-        let clusters = json!({"kafka-cluster": self.cluster_id(), "ksql-cluster": self.session().service_id});
+        let (kafka, ksql) = (self.context().broker().cluster_id(), &self.context().session().service_id);
+        let clusters = json!({"kafka-cluster": kafka, "ksql-cluster": ksql});
         let scope = json!({"path": [], "clusters": clusters});
         json!({"version": env!("CARGO_PKG_VERSION"), "clusterId": {"scope": scope, "id": ""}})
     }
 
     fn metrics(&self, format: MetricsFormat) -> String {
-        let page = metrics::render(self);
+        let uptime = self.context().clock().monotonic().saturating_sub(self.started);
+        let counters = NodeCounters { http: &self.http_metrics, audit: self.audit.as_ref(), uptime };
+        let page = metrics::render(self.context(), &counters);
         match format {
             MetricsFormat::OpenMetrics => page,
             MetricsFormat::Text => metrics::text::plain(&page),
@@ -141,10 +172,10 @@ impl NodeApi for Node {
     }
 
     fn count_request(&self, path: &str, status: u16, elapsed: Duration) {
-        self.http_metrics().record(path, status, elapsed);
+        self.http_metrics.record(path, status, elapsed);
     }
 
     fn is_ready(&self) -> bool {
-        self.check_ready()
+        health::is_ready(self.context())
     }
 }

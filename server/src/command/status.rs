@@ -2,18 +2,25 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use weir_broker::auth::acl::Operation;
+use weir_sql::metastore::Metastore;
 
 use crate::auth::caller::{Audited, Caller, Right};
 use crate::error::ApiError;
-use crate::node::Node;
 
 /// Commands that are remembered; older ones are forgotten.
 const STATUSES_MAX: usize = 10_000;
 
+/// The outcomes of commands. Threads: any.
 #[derive(Debug, Default)]
 pub(crate) struct CommandStatuses {
+    outcomes: Mutex<Outcomes>,
+}
+
+#[derive(Debug, Default)]
+struct Outcomes {
     /// By id without back quotes, which ksqlDB's clients leave out of paths.
     statuses: HashMap<String, CommandOutcome>,
     /// Ids without back quotes, oldest first; those of repeated commands occur again.
@@ -34,7 +41,7 @@ fn plain(id: &str) -> String {
     id.replace('`', "")
 }
 
-impl CommandStatuses {
+impl Outcomes {
     fn record(&mut self, id: &str, status: &'static str, message: String) {
         self.recorded += 1;
         let outcome = CommandOutcome { id: id.to_owned(), status, message, number: self.recorded };
@@ -49,32 +56,41 @@ impl CommandStatuses {
     }
 }
 
-impl Node {
-    pub fn record_status(&self, id: &str, outcome: &Result<(), ApiError>, message: &str) {
-        let mut statuses = self.shared.statuses.lock();
+impl CommandStatuses {
+    /// `message`: of a command that was carried out.
+    pub(crate) fn record(&self, id: &str, outcome: &Result<(), ApiError>, message: &str) {
+        let mut outcomes = self.outcomes.lock();
         match outcome {
-            Ok(()) => statuses.record(id, "SUCCESS", message.to_owned()),
-            Err(error) => statuses.record(id, "ERROR", error.message.clone()),
+            Ok(()) => outcomes.record(id, "SUCCESS", message.to_owned()),
+            Err(error) => outcomes.record(id, "ERROR", error.message.clone()),
         }
     }
 
-    pub fn all_statuses(&self) -> Value {
-        let statuses = self.shared.statuses.lock();
+    /// `{"stream/`S`/create": "SUCCESS"}`
+    pub(crate) fn all(&self) -> Value {
+        let outcomes = self.outcomes.lock();
         let map: Map<String, Value> =
-            statuses.statuses.values().map(|outcome| (outcome.id.clone(), json!(outcome.status))).collect();
+            outcomes.statuses.values().map(|outcome| (outcome.id.clone(), json!(outcome.status))).collect();
         Value::Object(map)
     }
 
+    /// None: no such command.
+    ///
     /// Errors: the client may not describe the topic of the stream or table that the command is about.
-    pub fn status_of(&self, caller: &Caller, id: &str) -> Result<Option<Value>, ApiError> {
+    pub(crate) fn find(
+        &self,
+        caller: &Caller,
+        metastore: &Metastore,
+        id: &str,
+    ) -> Result<Option<Value>, ApiError> {
         let id = plain(id);
         let entity = id.split('/').nth(1).unwrap_or_default();
-        if let Some(source) = self.metastore().source(entity) {
+        if let Some(source) = metastore.source(entity) {
             let right = Right::topic(Operation::Describe, source.topic.clone());
             caller.require("/status", &[right], Audited::Denials)?;
         }
-        let statuses = self.shared.statuses.lock();
-        let found = statuses.statuses.get(&id);
+        let outcomes = self.outcomes.lock();
+        let found = outcomes.statuses.get(&id);
         Ok(found.map(|CommandOutcome { status, message, .. }| {
             json!({"status": status, "message": message, "queryId": null})
         }))
@@ -87,7 +103,7 @@ mod tests {
 
     #[test]
     fn oldest_outcomes_are_forgotten() {
-        let mut statuses = CommandStatuses::default();
+        let mut statuses = Outcomes::default();
         statuses.record("stream/`A`/create", "SUCCESS", String::new());
         statuses.record("stream/`B`/create", "ERROR", String::new());
         for number in 0..STATUSES_MAX - 1 {

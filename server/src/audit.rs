@@ -14,11 +14,10 @@ use weir_broker::client::admin::Admin;
 use weir_broker::client::error::ClientError;
 use weir_broker::client::producer::idempotent::IdempotentProducer;
 use weir_broker::client::transport::Transport;
+use weir_broker::env::spawn;
 use weir_broker::ids::TopicPartition;
 use weir_broker::protocol::error_code::ErrorCode;
 use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
-
-use crate::metrics::text::Page;
 
 /// Events that wait to be written. Policy when full: further ones are dropped and counted.
 const EVENTS_MAX: usize = 10_000;
@@ -61,18 +60,20 @@ impl Audit {
         }
         let (written, failed) = (Arc::default(), Arc::default());
         let counters = AuditCounters { queue: self.queue, written, failed };
-        tokio::spawn(write(transport, self.topic, self.events, counters.clone()));
+        spawn::task("audit-writer", write(transport, self.topic, self.events, counters.clone()));
         Ok(counters)
     }
 }
 
 impl AuditCounters {
-    pub(crate) fn write(&self, page: &mut Page) {
-        let written = self.written.load(Ordering::Relaxed);
-        let dropped = self.queue.dropped() + self.failed.load(Ordering::Relaxed);
-        page.family("weir_audit_events", "counter", "Access decisions by what became of their records.")
-            .sample(&[("outcome", "written")], written)
-            .sample(&[("outcome", "dropped")], dropped);
+    /// Decisions whose records are durable.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Decisions without a record: too many waited, or the topic could not be written.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.queue.dropped() + self.failed.load(Ordering::Relaxed)
     }
 }
 

@@ -145,7 +145,7 @@ mod tests {
             set.decide(subject, operation, kind, name) == Decision::Allowed
         };
         use Operation::{Alter, AlterConfigs, Create, Delete, Describe, Read, Write};
-        use ResourceType::{Cluster, Group, Topic};
+        use ResourceType::{Cluster, Group, Topic, TransactionalId};
         for (operation, kind, name, wanted) in [
             (Read, Topic, "a_x", "rwp"),
             (Read, Group, "a_x", "rwp"),
@@ -153,10 +153,14 @@ mod tests {
             (Write, Topic, "a_x", "wp"),
             (Create, Topic, "a_x", "wp"),
             (Delete, Topic, "a_x", "wp"),
+            (Alter, Topic, "a_x", "wp"),
             (AlterConfigs, Topic, "a_x", "p"),
+            (Write, TransactionalId, "a_x", "wp"),
+            (Write, TransactionalId, "b", ""),
             (Delete, Group, "a_x", "p"),
             (Read, Topic, "b", ""),
             (Describe, Cluster, CLUSTER_NAME, "rwp"),
+            (Create, Cluster, CLUSTER_NAME, ""),
             (Alter, Cluster, CLUSTER_NAME, ""),
         ] {
             for user in ["r", "w", "p"] {

@@ -221,3 +221,28 @@ impl Caller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_broker::broker::Broker;
+    use weir_broker::config::BrokerConfig;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_proof_lapses_with_its_token_or_its_user() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = BrokerConfig::new(dir.path());
+        config.listeners.clear();
+        let broker = Broker::start(config).await.expect("starts");
+        let security = broker.security();
+        let principal: Arc<str> = "User:ada".into();
+        let lapse = |proof| Authorizer::lapse(&security, &principal, proof);
+        let now_ms = security.now_ms();
+        assert_eq!(lapse(Proof::Lasting), None);
+        assert_eq!(lapse(Proof::Token { expires_at_ms: now_ms + 60_000 }), None);
+        assert!(lapse(Proof::Token { expires_at_ms: now_ms }).is_some());
+        assert!(lapse(Proof::Password).is_some(), "there is no such user");
+        broker.shutdown().await.expect("stops");
+    }
+}

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use serde_json::{Map, Value};
-use weir_broker::auth::acl::Operation;
 use weir_engine::serde::insert::columns_of;
 use weir_engine::serde::json_value::from_json;
 use weir_sql::expr::compile::{CompileContext, IgnoreErrors};
@@ -15,10 +14,11 @@ use weir_sql::plan::statement::{InsertRow, InsertedRow};
 use weir_sql::schema::Column;
 use weir_sql::value::SqlValue;
 
-use crate::auth::caller::{Audited, Caller, Right};
+use crate::auth::caller::{Audited, Caller};
 use crate::context::{Context, random};
 use crate::error::{ApiError, ErrorCode};
 use crate::statement::insert::records::{RowFailure, Rows, write};
+use crate::statement::rights;
 
 /// The endpoint, as refusals and the audit name it.
 const INSERTS_STREAM: &str = "/inserts-stream";
@@ -64,8 +64,9 @@ pub async fn insert_objects(
 ) -> Vec<Result<(), ApiError>> {
     let metastore = context.metastore();
     let found = metastore.source(target).ok_or_else(|| unknown_source(target));
-    let permitted = found
-        .and_then(|source| caller.require_still(INSERTS_STREAM, &[write_right(source)]).map(|()| source));
+    let permitted = found.and_then(|source| {
+        caller.require_still(INSERTS_STREAM, &[rights::insertion(source)]).map(|()| source)
+    });
     let source = match permitted {
         Ok(source) => source,
         Err(error) => return rows.iter().map(|_| Err(error.clone())).collect(),
@@ -75,10 +76,6 @@ pub async fn insert_objects(
 
 fn unknown_source(name: &str) -> ApiError {
     ApiError::bad_request(format!("Source `{name}` does not exist"))
-}
-
-fn write_right(source: &Source) -> Right {
-    Right::topic(Operation::Write, source.topic.clone())
 }
 
 /// Errors: the source cannot be inserted into, or not by this client.
@@ -91,7 +88,7 @@ pub fn check_target(context: &Context, caller: &Caller, name: &str) -> Result<St
             format!("Cannot insert values into an unknown stream/table: `{unquoted}`"),
         ));
     };
-    caller.require(INSERTS_STREAM, &[write_right(source)], Audited::All)?;
+    caller.require(INSERTS_STREAM, &[rights::insertion(source)], Audited::All)?;
     if source.read_only {
         let kind = if source.is_stream() { "stream" } else { "table" };
         return Err(ApiError::bad_request(format!("Cannot insert into read-only {kind}: {unquoted}")));

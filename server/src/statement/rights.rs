@@ -16,6 +16,7 @@ use weir_sql::ast::statement::{Assert, Describe, ExplainTarget, Statement};
 use weir_sql::catalog::TopicCatalog;
 use weir_sql::error::SqlError;
 use weir_sql::metastore::Metastore;
+use weir_sql::metastore::source::{QueryEntry, Source};
 use weir_sql::plan::command::DdlCommand;
 use weir_sql::plan::statement::{PreparedCommand, PreparedStatement};
 
@@ -43,7 +44,7 @@ pub fn prepare(
     let rights = named(statement, &sandbox.metastore);
     caller.require(action, &rights, audited).map_err(denied)?;
     let prepared = sandbox.prepare(statement, text, number).map_err(refuse)?;
-    let further = caused(&prepared, sandbox);
+    let further = caused(&prepared, &sandbox.metastore, &sandbox.topics);
     caller.require(action, &further, audited).map_err(denied)?;
     if rights.is_empty() && further.is_empty() && audited == Audited::All {
         caller.note(action);
@@ -161,12 +162,23 @@ pub fn named(statement: &Statement, metastore: &Metastore) -> Vec<Right> {
     }
 }
 
+/// The right to insert rows into a stream or table.
+pub fn insertion(source: &Source) -> Right {
+    Right::topic(Operation::Write, source.topic.clone())
+}
+
+/// True if lists may name the query: the client may describe the topics that it reads and writes.
+pub fn sees_query(caller: &Caller, metastore: &Metastore, query: &QueryEntry) -> bool {
+    let names = query.plan.sources.iter().chain(&query.plan.sink);
+    names.filter_map(|name| metastore.source(name)).all(|s| caller.sees_topic(&s.topic))
+}
+
 /// Rights to what an analysed statement changes.
-fn caused(prepared: &PreparedStatement, sandbox: &Sandbox) -> Vec<Right> {
+fn caused(prepared: &PreparedStatement, metastore: &Metastore, topics: &dyn TopicCatalog) -> Vec<Right> {
     match prepared {
-        PreparedStatement::Command(command) => commanded(command, sandbox),
+        PreparedStatement::Command(command) => commanded(command, metastore, topics),
         PreparedStatement::Queries { action: _, ids } => {
-            ids.iter().flat_map(|id| sink_rights(id, &sandbox.metastore)).collect()
+            ids.iter().flat_map(|id| sink_rights(id, metastore)).collect()
         }
         // A push query is its owner's: the node looks for it among those that the client controls.
         PreparedStatement::TerminateTransient { .. } => Vec::new(),
@@ -183,9 +195,9 @@ fn sink_rights(query_id: &str, metastore: &Metastore) -> Option<Right> {
     Some(Right::topic(Operation::Write, metastore.source(sink)?.topic.clone()))
 }
 
-fn commanded(command: &PreparedCommand, sandbox: &Sandbox) -> Vec<Right> {
+fn commanded(command: &PreparedCommand, metastore: &Metastore, topics: &dyn TopicCatalog) -> Vec<Right> {
     let mut rights = Vec::new();
-    let made = command.topic.as_ref().filter(|topic| sandbox.topics.topic(&topic.name).is_none());
+    let made = command.topic.as_ref().filter(|topic| topics.topic(&topic.name).is_none());
     rights.extend(made.map(|topic| Right::topic(Operation::Create, topic.name.clone())));
     if let Some(DdlCommand::CreateSource(create)) = &command.ddl {
         if command.query.is_some() {
@@ -195,6 +207,9 @@ fn commanded(command: &PreparedCommand, sandbox: &Sandbox) -> Vec<Right> {
         }
     }
     rights.extend(command.delete_topic.iter().map(|topic| Right::topic(Operation::Delete, topic.clone())));
-    rights.extend(command.terminates.iter().filter_map(|id| sink_rights(id, &sandbox.metastore)));
+    rights.extend(command.terminates.iter().filter_map(|id| sink_rights(id, metastore)));
     rights
 }
+
+#[cfg(test)]
+mod tests;

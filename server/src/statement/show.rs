@@ -6,18 +6,17 @@ use serde_json::{Value, json};
 use weir_engine::query::status::QueryStatus;
 use weir_sql::ast::statement::Show;
 use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
-use weir_sql::metastore::Metastore;
-use weir_sql::metastore::source::{QueryEntry, Source};
+use weir_sql::metastore::source::Source;
 
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::statement::describe::{Detail, described, running_query};
 use crate::statement::entity::{entity, schema};
-use crate::statement::properties;
 use crate::statement::query_description::query_description;
 use crate::statement::scope::RequestScope;
 use crate::statement::topics::list as all_topics;
 use crate::statement::unsupported::no_connectors;
+use crate::statement::{properties, rights};
 
 pub async fn show(
     context: &Context,
@@ -43,7 +42,7 @@ pub async fn show(
         }
         Show::Queries { extended: true } => {
             let metastore = context.metastore();
-            let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
+            let seen = metastore.queries().filter(|q| rights::sees_query(&scope.caller, &metastore, q));
             let list: Vec<Value> = seen.map(|q| query_description(context, q)).collect();
             entity("query_descriptions", text, json!({"queryDescriptions": list}))
         }
@@ -70,12 +69,6 @@ pub async fn show(
     })
 }
 
-/// True if lists may name the query: the client may describe the topics that it reads and writes.
-fn sees_query(scope: &RequestScope, metastore: &Metastore, query: &QueryEntry) -> bool {
-    let names = query.plan.sources.iter().chain(&query.plan.sink);
-    names.filter_map(|name| metastore.source(name)).all(|s| scope.caller.sees_topic(&s.topic))
-}
-
 fn sources(context: &Context, scope: &RequestScope, keep: fn(&Source) -> bool) -> Vec<Value> {
     context
         .metastore()
@@ -96,7 +89,7 @@ fn sources(context: &Context, scope: &RequestScope, keep: fn(&Source) -> bool) -
 
 fn queries(context: &Context, scope: &RequestScope) -> Vec<Value> {
     let metastore = context.metastore();
-    let seen = metastore.queries().filter(|q| sees_query(scope, &metastore, q));
+    let seen = metastore.queries().filter(|q| rights::sees_query(&scope.caller, &metastore, q));
     let persistent = seen.map(|q| running_query(context, &metastore, q));
     let push = context.pushes().list(&scope.caller);
     let push = push.into_iter().map(|(id, sql)| {

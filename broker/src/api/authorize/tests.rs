@@ -391,6 +391,80 @@ async fn lists_show_only_what_may_be_seen() {
     fixture.broker.shutdown().await.expect("stops");
 }
 
+/// A rule for topic, group or transactional id `name` and any host.
+fn rule(permission: Permission, resource_type: ResourceType, name: &str, operation: Operation) -> Acl {
+    Acl {
+        resource_type,
+        pattern_type: PatternType::Literal,
+        name: name.to_owned(),
+        principal: "User:alice".to_owned(),
+        host: "*".to_owned(),
+        operation,
+        permission,
+    }
+}
+
+/// What the table of APIs asks by name of one kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_keys_ids_and_absent_ids_need_rights_as_well() {
+    use crate::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+    use crate::protocol::messages::find_coordinator::FindCoordinatorRequest;
+    use crate::protocol::messages::init_producer_id::InitProducerIdRequest;
+
+    let fixture = Fixture::start(AuthorizerConfig::default()).await;
+    let find = |version: i16| {
+        let key = format!("x{version}");
+        let request = FindCoordinatorRequest { key: key.clone(), key_type: 1, coordinator_keys: vec![key] };
+        (version, Request::from(request))
+    };
+    let coordinator = |id| rule(Permission::Allow, ResourceType::TransactionalId, id, Operation::Describe);
+    let by_id = DeleteTopicState { name: None, topic_id: fixture.topic_id };
+    let delete = DeleteTopicsRequest { topics: vec![by_id], topic_names: Vec::new(), timeout_ms: 1 };
+    let nameless = InitProducerIdRequest { transactional_id: None, ..InitProducerIdRequest::default() };
+    let writer = rule(Permission::Allow, ResourceType::Topic, "t", Operation::Write);
+    let deleter = rule(Permission::Allow, ResourceType::Topic, "t", Operation::Delete);
+    let cases = [
+        (find(3), ErrorCode::TransactionalIdAuthorizationFailed, coordinator("x3")),
+        (find(4), ErrorCode::TransactionalIdAuthorizationFailed, coordinator("x4")),
+        ((4, nameless.into()), ErrorCode::ClusterAuthorizationFailed, writer),
+        ((6, delete.into()), ErrorCode::TopicAuthorizationFailed, deleter),
+    ];
+    // A right to a group of the same name is none to a transactional id.
+    let group = |id| rule(Permission::Allow, ResourceType::Group, id, Operation::Describe);
+    fixture.grant(vec![group("x3"), group("x4")]).await;
+    for ((version, request), code, missing) in cases {
+        let api = request.api_key();
+        let refused = refusals(&fixture.ask("User:alice", version, request.clone()).await);
+        assert_eq!(refused, [code], "{api} {version}");
+        fixture.grant(vec![missing]).await;
+        let answer = fixture.ask("User:alice", version, request).await;
+        assert!(refusals(&answer).is_empty(), "{api} {version}: {answer:?}");
+    }
+    fixture.broker.shutdown().await.expect("stops");
+}
+
+/// A listener for both versions of IP shows addresses of the older one as `::ffff:10.0.0.1`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_about_a_host_holds_for_its_mapped_address() {
+    let fixture = Fixture::start(AuthorizerConfig::default()).await;
+    let denial = rule(Permission::Deny, ResourceType::Topic, "t", Operation::Read);
+    let denial = Acl { host: "10.0.0.1".to_owned(), ..denial };
+    fixture.grant(vec![rule(Permission::Allow, ResourceType::Topic, "t", Operation::Read), denial]).await;
+    let may_read = |host: std::net::Ipv4Addr, is_mapped: bool| {
+        let endpoint = Endpoint { name: "X".to_owned(), host: "h".to_owned(), port: 1, sasl: None };
+        let address = if is_mapped { host.to_ipv6_mapped().into() } else { std::net::IpAddr::from(host) };
+        let peer = SocketAddr::new(address, 5);
+        let session = Session::remote(1, peer, Arc::new(endpoint), Some("User:alice".to_owned()));
+        let access = crate::api::access::Access::of(fixture.broker.node(), &session, ApiKey::Fetch);
+        access.topic(Operation::Read, "t")
+    };
+    for is_mapped in [false, true] {
+        assert!(!may_read([10, 0, 0, 1].into(), is_mapped), "mapped: {is_mapped}");
+        assert!(may_read([10, 0, 0, 2].into(), is_mapped), "mapped: {is_mapped}");
+    }
+    fixture.broker.shutdown().await.expect("stops");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn resources_without_rules_are_open_if_the_operator_says_so() {
     let open = AuthorizerConfig { allow_everyone_if_no_acl: true, ..AuthorizerConfig::default() };

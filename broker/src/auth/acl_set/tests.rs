@@ -75,6 +75,22 @@ fn permissions_imply_describing_and_prohibitions_do_not() {
 }
 
 #[test]
+fn a_permission_includes_no_other_operation() {
+    use Operation::{All, Alter, AlterConfigs, Delete, Describe, DescribeConfigs, Read, Write};
+    for given in Operation::ALL {
+        for wanted in Operation::ALL {
+            let is_included = given == wanted
+                || *given == All
+                || (*wanted == Describe && [Read, Write, Delete, Alter].contains(given))
+                || (*given == AlterConfigs && *wanted == DescribeConfigs);
+            let rules = set([allow("User:alice", *given, "t")]);
+            let expected = if is_included { Decision::Allowed } else { Decision::Denied };
+            assert_eq!(decide(&rules, ALICE, *wanted, "t"), expected, "{given:?} for {wanted:?}");
+        }
+    }
+}
+
+#[test]
 fn hosts_types_and_absence_count() {
     let mut at_home = allow("User:alice", Operation::Read, "t");
     at_home.host = "10.0.0.1".to_owned();

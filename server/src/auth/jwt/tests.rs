@@ -106,6 +106,20 @@ async fn tokens_are_checked() {
 }
 
 #[tokio::test]
+async fn a_token_must_grant_the_scope_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.json");
+    write_keys(&path, &[1]);
+    let text = token(1, "key-1", &claims());
+    for (scope, granted) in [("a", true), ("b", true), ("a b", false), ("c", false)] {
+        let mut verifier = verifier(&path);
+        verifier.rules.scope = Some(scope.to_owned());
+        let outcome = verifier.verify(&text, NOW).await;
+        assert_eq!(outcome.err(), (!granted).then_some(TokenError::Scope), "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn shared_secrets_of_a_key_set_verify_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("keys.json");

@@ -15,6 +15,7 @@ use weir_sql::plan::physical::ResultKind;
 use weir_sql::schema::LogicalSchema;
 
 use crate::operator::aggregate::ExpiredFinals;
+use crate::operator::pieces::PieceLimit;
 use crate::state::table_store::RESIDENT_ROWS_MAX;
 use crate::topology::materialization::Materialization;
 use crate::topology::sub_topology::SubTopology;
@@ -35,6 +36,8 @@ pub struct TopologyConfig {
     pub expired_finals: ExpiredFinals,
     /// Rows or groups that a store keeps decoded in memory after a commit; the others are read back when needed.
     pub resident_rows_max: usize,
+    /// Joined rows that are emitted at a time.
+    pub piece: PieceLimit,
 }
 
 impl Default for TopologyConfig {
@@ -43,6 +46,7 @@ impl Default for TopologyConfig {
             caching: OutputCaching::Off,
             expired_finals: ExpiredFinals::Emit,
             resident_rows_max: RESIDENT_ROWS_MAX,
+            piece: PieceLimit::default(),
         }
     }
 }

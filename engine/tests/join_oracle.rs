@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::driver_harness::{Fixture, Input, check};
 use weir_engine::driver::{BatchRows, Delivery, DriverConfig, Restart, TaskLayout};
+use weir_engine::operator::pieces::PieceLimit;
+use weir_engine::topology::TopologyConfig;
 
 /// Draws of a seed.
 struct Draw(u64);
@@ -30,16 +32,19 @@ fn configs(seed: u64) -> Vec<DriverConfig> {
     let mut configs = Vec::new();
     for (i, batch_rows) in cuts.into_iter().enumerate() {
         for delivery in [Delivery::AtOnce, Delivery::Drawn(seed.wrapping_add(i as u64))] {
+            // Many joined rows at a time, or one.
+            let rows_max = if (i % 2 == 0) == (delivery == Delivery::AtOnce) { 1 << 14 } else { 1 };
+            let piece = PieceLimit { rows_max, ..PieceLimit::default() };
             // With and without a restart from the stores, while next to nothing may stay in memory.
             let forgets = i == 2 || (i == 1 && delivery != Delivery::AtOnce);
             configs.push(DriverConfig {
                 batch_rows,
                 delivery,
+                topology: TopologyConfig { piece, ..TopologyConfig::default() },
                 resident_bytes_max: if forgets { 1 } else { DriverConfig::default().resident_bytes_max },
                 layout: if i % 2 == 0 { TaskLayout::PerPartition } else { TaskLayout::Single },
                 commit_records: [None, Some(2), Some(3), None][i],
                 restart: [Restart::Never, Restart::DiscardState, Restart::KeepState, Restart::Never][i],
-                ..DriverConfig::default()
             });
         }
     }

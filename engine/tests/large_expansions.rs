@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::driver_harness::{Input, input, run};
 use weir_engine::driver::{BatchRows, DriverConfig};
+use weir_engine::operator::pieces::PieceLimit;
+use weir_engine::topology::TopologyConfig;
 
 #[test]
 fn a_change_reaches_every_subscriber_of_a_foreign_key() {
@@ -15,7 +17,9 @@ fn a_change_reaches_every_subscriber_of_a_foreign_key() {
     let mut inputs: Vec<Input> =
         (0..SUBSCRIBERS).map(|n| input("left", &format!("{n:04}"), "x", 1)).collect();
     inputs.extend([input("right", "x", "w1", 2), input("right", "y", "w", 2), input("right", "x", "-", 3)]);
-    let out = run(statements, &inputs, "O", DriverConfig::default());
+    let piece = PieceLimit { rows_max: 1_000, ..PieceLimit::default() };
+    let topology = TopologyConfig { piece, ..TopologyConfig::default() };
+    let out = run(statements, &inputs, "O", DriverConfig { topology, ..DriverConfig::default() });
     assert_eq!(out.len(), 2 * SUBSCRIBERS);
     let expected =
         |value: &str| (0..SUBSCRIBERS).map(|n| format!("{n:04} => {value}")).collect::<BTreeSet<_>>();

@@ -6,6 +6,7 @@ mod driver_harness;
 mod driver_sql;
 mod final_windows;
 mod join_boundaries;
+mod join_memory;
 mod join_oracle;
 mod large_expansions;
 mod null_values;

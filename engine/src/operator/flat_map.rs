@@ -1,20 +1,16 @@
 //! Table functions: one row in, any number of rows out.
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
-use arrow::datatypes::DataType;
+use weir_sql::expr::compile::batch_budget::rows_bytes;
 use weir_sql::functions::table::TableKernel;
 use weir_sql::types::SqlType;
 
 use crate::batch::{RowBatch, take_columns};
 use crate::error::Result;
 use crate::operator::evaluator::Evaluator;
+use crate::operator::pieces::PieceLimit;
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::processing_log::StepReporter;
-
-/// Rows emitted at a time.
-const ROWS_MAX: usize = 1 << 14;
-/// Bytes of the columns that emitted rows repeat, at a time, about.
-const REPEATED_BYTES_MAX: usize = 16 << 20;
 
 /// One call of a table function.
 #[derive(Debug)]
@@ -77,15 +73,16 @@ impl Expansion {
 
     fn next_piece(&mut self) -> Piece {
         let mut piece = Piece { rows: Vec::new(), positions: vec![Vec::new(); self.lists.len()] };
-        let mut bytes_left = REPEATED_BYTES_MAX;
-        while self.row < self.batch.len() && piece.rows.len() < ROWS_MAX && bytes_left > 0 {
+        // Bytes are those of the columns that emitted rows repeat.
+        let PieceLimit { rows_max, bytes_max: mut bytes_left } = PieceLimit::default();
+        while self.row < self.batch.len() && piece.rows.len() < rows_max && bytes_left > 0 {
             let length = self.length(self.row);
             let row_bytes = match length - self.element {
                 0 | 1 => 0,
                 _ => row_bytes(&self.batch, self.row),
             };
             let fitting = (bytes_left / row_bytes.max(1)).max(1);
-            let end = length.min(self.element + fitting.min(ROWS_MAX - piece.rows.len()));
+            let end = length.min(self.element + fitting.min(rows_max - piece.rows.len()));
             piece.rows.extend(std::iter::repeat_n(self.row as u32, end - self.element));
             for (list, positions) in self.lists.iter().zip(&mut piece.positions) {
                 let start = list.value_offsets()[self.row] as u32;
@@ -108,18 +105,7 @@ fn list_length(list: &ListArray, row: usize) -> usize {
 
 /// Bytes of one row in its columns.
 fn row_bytes(batch: &RowBatch, row: usize) -> usize {
-    batch.key.iter().chain(&batch.value).map(|column| cell_bytes(column, row)).sum()
-}
-
-fn cell_bytes(column: &ArrayRef, row: usize) -> usize {
-    match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
-        DataType::Binary => column.as_binary::<i32>().value_length(row) as usize,
-        other => match other.primitive_width() {
-            Some(width) => width,
-            None => column.slice(row, 1).to_data().get_slice_memory_size().unwrap_or(0),
-        },
-    }
+    batch.key.iter().chain(&batch.value).map(|column| rows_bytes(column, row, 1)).sum()
 }
 
 impl Operator for FlatMapOperator {

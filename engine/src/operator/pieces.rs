@@ -1,4 +1,5 @@
-//! Batches cut smaller, where an operator needs too much memory for all their rows.
+//! Batches cut smaller: input, where an operator needs too much memory for all its rows, and output, where one row may
+//! become many.
 
 use weir_sql::expr::compile::batch_budget::BatchBudget;
 
@@ -7,6 +8,33 @@ use crate::error::Result;
 
 /// A batch that needed too much memory is cut into this many.
 const CUTS: usize = 8;
+
+/// The rows that an operator emits at a time, if a row of its input may become many. What it emits in all is the same for
+/// every limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceLimit {
+    /// Invariant: at least 1.
+    pub rows_max: usize,
+    /// Bytes of the columns, about. One row may have more.
+    pub bytes_max: usize,
+}
+
+impl Default for PieceLimit {
+    fn default() -> PieceLimit {
+        PieceLimit { rows_max: 1 << 14, bytes_max: 16 << 20 }
+    }
+}
+
+/// Counts the bytes of the rows that a batch becomes, before its operator changes anything.
+///
+/// Errors: several rows exceed the budget: they come again, fewer at a time. One row becomes as large as the rows it meets,
+/// and is never refused.
+pub fn charge_result(budget: &BatchBudget, bytes: usize) -> Result<()> {
+    match budget.charge(bytes) {
+        Err(_) if budget.rows() <= 1 => Ok(()),
+        charged => Ok(charged?),
+    }
+}
 
 /// The rows that an operator is given, in order, each once: all at a time unless that takes too much memory.
 ///

@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
 use arrow::datatypes::DataType;
+use weir_sql::expr::compile::batch_budget::rows_bytes;
 
 use crate::error::Result;
 
@@ -24,6 +25,8 @@ pub struct RowArena {
     free_chunks: Vec<u32>,
     /// Chunk and row of each slot.
     locations: Vec<(u32, u32)>,
+    /// Bytes of the row of each slot.
+    sizes: Vec<u32>,
     free_slots: Vec<u32>,
 }
 
@@ -53,6 +56,7 @@ impl RowArena {
             chunks: Vec::new(),
             free_chunks: Vec::new(),
             locations: Vec::new(),
+            sizes: Vec::new(),
             free_slots: Vec::new(),
         }
     }
@@ -71,6 +75,12 @@ impl RowArena {
         self.chunks.iter().flatten().flat_map(|c| &c.columns).map(|c| c.get_array_memory_size()).sum()
     }
 
+    /// Bytes of one row in its columns. [`NO_ROW`] has none.
+    #[inline]
+    pub fn row_bytes(&self, slot: u32) -> usize {
+        if slot == NO_ROW { 0 } else { self.sizes[slot as usize] as usize }
+    }
+
     /// Copies the rows at `rows` of the columns in. Shape: one slot per entry of `rows`, in order.
     pub fn insert(&mut self, columns: &[ArrayRef], rows: &[u32]) -> Result<Vec<u32>> {
         if rows.is_empty() {
@@ -79,6 +89,9 @@ impl RowArena {
         let indices = UInt32Array::from(rows.to_vec());
         let columns = crate::batch::take_columns(columns, &indices)?;
         let slots: Vec<u32> = (0..rows.len()).map(|_| self.new_slot()).collect();
+        for (slot, size) in slots.iter().zip(row_sizes(&columns, rows.len())) {
+            self.sizes[*slot as usize] = size;
+        }
         self.add_chunk(Chunk { columns, owners: slots.clone(), live: slots.len() });
         Ok(slots)
     }
@@ -213,16 +226,30 @@ impl RowArena {
     fn new_slot(&mut self) -> u32 {
         self.free_slots.pop().unwrap_or_else(|| {
             self.locations.push((0, 0));
+            self.sizes.push(0);
             (self.locations.len() - 1) as u32
         })
     }
+}
+
+/// Bytes of each row in the columns.
+fn row_sizes(columns: &[ArrayRef], rows: usize) -> Vec<u32> {
+    let widths = columns.iter().filter_map(|c| c.data_type().primitive_width()).sum::<usize>();
+    let mut sizes = vec![u32::try_from(widths).unwrap_or(u32::MAX); rows];
+    for column in columns.iter().filter(|c| c.data_type().primitive_width().is_none()) {
+        for (row, size) in sizes.iter_mut().enumerate() {
+            let bytes = u32::try_from(rows_bytes(column, row, 1)).unwrap_or(u32::MAX);
+            *size = size.saturating_add(bytes);
+        }
+    }
+    sizes
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::Int64Array;
+    use arrow::array::{Int64Array, StringArray};
     use proptest::prelude::{any, proptest};
 
     use super::*;
@@ -258,5 +285,29 @@ mod tests {
                 assert_eq!(column.as_ref(), &expected as &dyn Array);
             }
         }
+    }
+
+    #[test]
+    fn rows_keep_their_sizes_where_chunks_are_merged() {
+        let mut arena = RowArena::new(vec![DataType::Int64, DataType::Utf8]);
+        let mut slots = Vec::new();
+        for length in 0..40_usize {
+            let columns: [ArrayRef; 2] = [
+                Arc::new(Int64Array::from(vec![1, 2])),
+                Arc::new(StringArray::from(vec!["x".repeat(length), "y".repeat(1_000)])),
+            ];
+            slots.push((length, arena.insert(&columns, &[0]).expect("same types")[0]));
+            arena.compact().expect("same types");
+        }
+        let gone = slots.remove(7).1;
+        arena.remove(gone);
+        assert_eq!(arena.row_bytes(NO_ROW), 0);
+        for (length, slot) in slots {
+            assert_eq!(arena.row_bytes(slot), 8 + 4 + length);
+        }
+        let columns: [ArrayRef; 2] =
+            [Arc::new(Int64Array::from(vec![3])), Arc::new(StringArray::from(vec!["long enough"]))];
+        assert_eq!(arena.insert(&columns, &[0]).expect("same types"), [gone], "slots are used again");
+        assert_eq!(arena.row_bytes(gone), 8 + 4 + 11);
     }
 }

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use weir_sql::types::SqlType;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::state::backend::{KeyRange, StoreId, StoreWrite};
 use crate::state::column_reader::ColumnReader;
 use crate::state::key_codec::EncodedKeys;
@@ -14,6 +14,11 @@ use crate::state::resident_budget::ResidentShare;
 use crate::state::row_arena::{NO_ROW, RowArena};
 use crate::state::row_codec::{RowDecoder, encode_row};
 use crate::state::task_state::{META_KEY, TaskState};
+
+/// Rows read from the store at a time.
+const LOADED_MAX: usize = 1_024;
+/// Bytes by which rows may grow before a commit: a query commits much earlier, unless its rows suddenly read large ones.
+const LOADED_BYTES_MAX: usize = 512 << 20;
 
 /// Rows kept decoded unless configured otherwise.
 pub const RESIDENT_ROWS_MAX: usize = 1 << 20;
@@ -111,6 +116,8 @@ impl TableStore {
     }
 
     /// Reads the rows of these keys from the store unless they are in memory. Rows for which `skip` is true are left out.
+    ///
+    /// Errors: they take too much memory together.
     pub fn load(
         &mut self,
         keys: &EncodedKeys,
@@ -127,10 +134,18 @@ impl TableStore {
             .collect();
         missing.sort_unstable();
         missing.dedup();
-        if missing.is_empty() {
-            return Ok(());
+        for missing in missing.chunks(LOADED_MAX) {
+            if self.uncommitted_bytes() > LOADED_BYTES_MAX {
+                return Err(EngineError::RunTooLarge { bytes_max: LOADED_BYTES_MAX });
+            }
+            self.read_back(missing, state)?;
         }
-        let found = state.multi_get(self.store, &missing)?;
+        Ok(())
+    }
+
+    /// Takes the rows of these keys into memory.
+    fn read_back(&mut self, missing: &[&[u8]], state: &TaskState) -> Result<()> {
+        let found = state.multi_get(self.store, missing)?;
         let mut decoder = RowDecoder::new(&self.types);
         let mut present = Vec::new();
         for (key, bytes) in missing.iter().zip(&found) {
@@ -196,6 +211,11 @@ impl TableStore {
             entry.dirty = true;
             self.dirty.push(position);
         }
+    }
+
+    /// Bytes of the columns of a row. [`NO_ROW`] has none.
+    pub fn row_bytes(&self, slot: u32) -> usize {
+        self.arena.row_bytes(slot)
     }
 
     /// Value columns of rows. Shape: one row per entry of `slots`, NULLs for [`NO_ROW`].

@@ -137,7 +137,8 @@ impl TopologyBuilder<'_> {
             .with_share(self.context.resident.share());
         let name = self.unique_name("Join");
         let reporter = self.context.reporter(&name);
-        let operator = StreamStreamJoinOperator::new(step.kind, window, buffers, unmatched, reporter);
+        let operator = StreamStreamJoinOperator::new(step.kind, window, buffers, unmatched, reporter)
+            .with_piece(self.config.piece);
         Ok(self.add_node(sub, &name, Box::new(operator), &[left, right]))
     }
 
@@ -206,7 +207,8 @@ impl TopologyBuilder<'_> {
         let subscription_store = self.add_store(side, "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE");
         let right_table = self.side_table(side, "KafkaTopic_Right-Reduce", right_schema);
         let left_keys = left_schema.key.iter().map(|c| c.sql_type.clone()).collect();
-        let look_up = LookUpOperator::new(subscription_store, left_keys, right_table);
+        let look_up =
+            LookUpOperator::new(subscription_store, left_keys, right_table).with_piece(self.config.piece);
         let answers = self.add_node(side, "LookUp", Box::new(look_up), &[subscriptions, right]);
 
         let schema = response_schema(left_schema, right_schema);

@@ -56,6 +56,11 @@ impl SideTable {
         self.rows.release()
     }
 
+    /// Bytes of the columns of these rows.
+    pub fn bytes(&self, slots: &[u32]) -> usize {
+        slots.iter().map(|slot| self.rows.row_bytes(*slot)).fold(0, usize::saturating_add)
+    }
+
     /// The row under each key. Rows that `skip` gives are absent.
     pub fn look_up(
         &mut self,

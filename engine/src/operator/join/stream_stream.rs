@@ -12,8 +12,9 @@ use crate::batch::{RowBatch, some_bits};
 use crate::error::Result;
 use crate::operator::join::side::side_columns;
 use crate::operator::join::stream_stream::unmatched::{Unmatched, UnmatchedRows};
-use crate::operator::join::stream_stream::window_buffer::{BufferedRow, WindowBuffer};
+use crate::operator::join::stream_stream::window_buffer::{BufferedRow, Place, Search, WindowBuffer};
 use crate::operator::keys::{NULL_KEY, batch_keys, null_keys};
+use crate::operator::pieces::PieceLimit;
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::processing_log::StepReporter;
 use crate::state::key_codec::{EncodedKeys, split_window_start};
@@ -58,6 +59,9 @@ impl JoinWindow {
 
 /// Joins rows of equal key within the window. Rows without a value are dropped; rows with a null key match nothing and come out of
 /// the outer side of an outer join.
+///
+/// A row may have any number of partners. Joined rows are emitted in pieces: when one is full the join stops, within a row if need
+/// be, and goes on once the piece has been passed on.
 #[derive(Debug)]
 pub struct StreamStreamJoinOperator {
     kind: JoinKind,
@@ -65,6 +69,7 @@ pub struct StreamStreamJoinOperator {
     /// Left, right.
     buffers: [WindowBuffer; 2],
     unmatched: UnmatchedRows,
+    limit: PieceLimit,
     /// Largest time seen on either side.
     stream_time: i64,
     stored_time: i64,
@@ -72,7 +77,61 @@ pub struct StreamStreamJoinOperator {
     keys: EncodedKeys,
     /// Room for the partners of a row.
     found: Vec<BufferedRow>,
+    joining: Option<Joining>,
     reporter: StepReporter,
+}
+
+/// Rows that are being joined. Shape: `slots` has one entry per row.
+#[derive(Debug)]
+struct Joining {
+    port: usize,
+    batch: RowBatch,
+    slots: Vec<u32>,
+    nulls: Option<BooleanBuffer>,
+    /// Rows before it are joined.
+    row: usize,
+    /// The next step of that row.
+    step: Step,
+    /// Rows that were too old to be buffered.
+    late: u64,
+}
+
+impl Joining {
+    fn time(&self) -> i64 {
+        self.batch.rowtime[self.row]
+    }
+
+    fn slot(&self) -> u32 {
+        self.slots[self.row]
+    }
+
+    /// Start and end of the window of the row's key.
+    fn window(&self) -> (i64, i64) {
+        self.batch.window.as_ref().map_or((0, 0), |w| (w.start[self.row], w.end[self.row]))
+    }
+
+    /// The row without a partner.
+    fn alone(&self, null_key: bool) -> Pair {
+        let mut slots = [NO_ROW; 2];
+        slots[self.port] = self.slot();
+        Pair { slots, time: self.time(), window: self.window(), trigger: self.row as u32, null_key }
+    }
+}
+
+/// The steps in which a row is joined. A step that fills a piece continues in the next piece.
+#[derive(Debug)]
+enum Step {
+    Arrive,
+    /// Unmatched rows whose windows the row closes come out; those up to `after` have.
+    Close {
+        after: Option<Unmatched>,
+    },
+    /// The row meets its partners; those up to `after` it has met.
+    Meet {
+        after: Place,
+        has_met: bool,
+        is_buffered: bool,
+    },
 }
 
 /// A row to emit.
@@ -85,6 +144,39 @@ struct Pair {
     /// The input row that brought it about.
     trigger: u32,
     null_key: bool,
+}
+
+/// Rows to emit together.
+#[derive(Debug)]
+struct Piece {
+    limit: PieceLimit,
+    pairs: Vec<Pair>,
+    bytes: usize,
+    /// Slots of joined rows that are not buffered: they go when the piece is emitted.
+    dropped: Vec<u32>,
+}
+
+impl Piece {
+    fn new(limit: PieceLimit) -> Piece {
+        Piece { limit, pairs: Vec::new(), bytes: 0, dropped: Vec::new() }
+    }
+
+    fn push(&mut self, pair: Pair, bytes: usize) {
+        self.pairs.push(pair);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.pairs.len() >= self.limit.rows_max || self.bytes >= self.limit.bytes_max
+    }
+
+    /// The rows that still fit.
+    fn left(&self) -> PieceLimit {
+        PieceLimit {
+            rows_max: self.limit.rows_max.saturating_sub(self.pairs.len()),
+            bytes_max: self.limit.bytes_max.saturating_sub(self.bytes),
+        }
+    }
 }
 
 impl StreamStreamJoinOperator {
@@ -100,13 +192,21 @@ impl StreamStreamJoinOperator {
             window,
             buffers,
             unmatched,
+            limit: PieceLimit::default(),
             stream_time: i64::MIN,
             stored_time: i64::MIN,
             opened: false,
             keys: EncodedKeys::default(),
             found: Vec::new(),
+            joining: None,
             reporter,
         }
+    }
+
+    /// Bounds the rows emitted at a time.
+    #[must_use]
+    pub fn with_piece(self, limit: PieceLimit) -> StreamStreamJoinOperator {
+        StreamStreamJoinOperator { limit, ..self }
     }
 
     fn open(&mut self, context: &OperatorContext<'_>) -> Result<()> {
@@ -142,93 +242,187 @@ impl StreamStreamJoinOperator {
         }
     }
 
-    /// Emits unmatched rows whose window has closed.
-    fn emit_unmatched(
-        &mut self,
-        trigger: u32,
-        ends: Option<WindowEnds>,
-        state: &TaskState,
-        pairs: &mut Vec<Pair>,
-    ) -> Result<()> {
-        let Some(grace) = self.window.grace_ms else { return Ok(()) };
-        let closed = |row: &Unmatched| {
-            let (_, after) = self.window.reach(row.is_primary);
-            JoinWindow::is_past(row.time, after, grace, self.stream_time)
-        };
-        let earliest = self.window.before_ms.min(self.window.after_ms);
-        let stream_time = self.stream_time;
-        let may_be_past = |time: i64| JoinWindow::is_past(time, earliest, grace, stream_time);
-        if !self.unmatched.first_time().is_some_and(may_be_past) {
-            return Ok(());
+    /// Joins rows until a piece is full, and emits it. False: there are none left.
+    fn join_piece(&mut self, context: &OperatorContext<'_>, out: &mut Output) -> Result<bool> {
+        let Some(mut joining) = self.joining.take() else { return Ok(false) };
+        let mut piece = Piece::new(self.limit);
+        while joining.row < joining.batch.len() && !piece.is_full() {
+            // A row may have many partners.
+            context.state.check_interrupted()?;
+            match self.join_row(&mut joining, context.state, &mut piece)? {
+                Some(step) => joining.step = step,
+                None => (joining.row, joining.step) = (joining.row + 1, Step::Arrive),
+            }
         }
-        let found: Vec<Unmatched> = self
-            .unmatched
-            .take_while(|r| may_be_past(r.time), state)?
-            .filter(|r| closed(r))
-            .cloned()
-            .collect();
-        for row in found {
-            self.unmatched.remove(&row, state)?;
-            let primary = self.primary_port();
-            let port = if row.is_primary { primary } else { 1 - primary };
-            let buffered = self.buffers[port].find(&row.key, row.time, row.sequence, state)?;
-            let Some(buffered) = buffered else { continue };
-            let mut slots = [NO_ROW; 2];
-            slots[port] = buffered.slot;
-            let start = ends.map_or(0, |ends| window_start(&row.key, ends));
-            let window = (start, buffered.window_end);
-            pairs.push(Pair { slots, time: row.time, window, trigger, null_key: false });
+        out.emit(self.emitted(&joining.batch, &piece.pairs)?);
+        piece.dropped.into_iter().for_each(|slot| self.buffers[joining.port].drop_columns(slot));
+        self.buffers.iter_mut().try_for_each(WindowBuffer::release)?;
+        if joining.row < joining.batch.len() {
+            self.joining = Some(joining);
+        } else {
+            self.reporter.late_rows(joining.late, self.stream_time);
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Gives true if the row was buffered.
-    fn process_row(
+    /// Carries out the next step of a row. None: the row is joined.
+    fn join_row(
         &mut self,
-        port: usize,
-        batch: &RowBatch,
-        (row, slot): (usize, u32),
+        joining: &mut Joining,
         state: &TaskState,
-        pairs: &mut Vec<Pair>,
-    ) -> Result<bool> {
-        let time = batch.rowtime[row];
-        let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
-        let is_primary = port == self.primary_port();
-        if time >= self.stream_time {
-            self.stream_time = time;
-            self.emit_unmatched(row as u32, batch.window.as_ref().map(|w| w.kind), state, pairs)?;
+        piece: &mut Piece,
+    ) -> Result<Option<Step>> {
+        match std::mem::replace(&mut joining.step, Step::Arrive) {
+            Step::Arrive => Ok(self.arrive(joining, piece)),
+            Step::Close { after } => self.close(joining, after, state, piece).map(Some),
+            Step::Meet { after, has_met, is_buffered } => {
+                let (next, found) = self.meet(joining, after, state, piece)?;
+                let has_met = has_met || found;
+                if let Some(after) = next {
+                    return Ok(Some(Step::Meet { after, has_met, is_buffered }));
+                }
+                if !has_met && self.is_outer(joining.port) {
+                    self.leave_alone(joining, is_buffered, piece);
+                }
+                if !is_buffered {
+                    piece.dropped.push(joining.slot());
+                    joining.late += 1;
+                }
+                Ok(None)
+            }
         }
-        let key = self.keys.get(row);
-        let is_buffered = self.buffers[port].push(key, time, window.1, slot);
-        let (before, after) = self.window.reach(is_primary);
-        let (from, to) = (time.saturating_sub(before).max(0), time.saturating_add(after).max(0));
-        let matches = self.buffers[1 - port].matches(key, from, to, state, &mut self.found)?;
-        for other in matches {
+    }
+
+    fn arrive(&mut self, joining: &Joining, piece: &mut Piece) -> Option<Step> {
+        let time = joining.time();
+        if !self.window.takes(time) {
+            // Such a row does not move stream time: every later row would be late.
+            self.reporter.unwindowed_row(time);
+            piece.dropped.push(joining.slot());
+            return None;
+        }
+        if joining.nulls.as_ref().is_some_and(|n| n.value(joining.row)) {
+            self.stream_time = self.stream_time.max(time);
+            if self.is_outer(joining.port) {
+                self.push_alone(joining, true, piece);
+            } else {
+                self.reporter.record_error(NULL_KEY);
+            }
+            piece.dropped.push(joining.slot());
+            return None;
+        }
+        if time < self.stream_time {
+            return Some(self.buffer(joining));
+        }
+        self.stream_time = time;
+        Some(Step::Close { after: None })
+    }
+
+    /// Emits unmatched rows whose windows have closed, until there are none or the piece is full. Gives the step after.
+    fn close(
+        &mut self,
+        joining: &Joining,
+        mut after: Option<Unmatched>,
+        state: &TaskState,
+        piece: &mut Piece,
+    ) -> Result<Step> {
+        let Some(grace) = self.window.grace_ms else { return Ok(self.buffer(joining)) };
+        let ends = joining.batch.window.as_ref().map(|w| w.kind);
+        let earliest = self.window.before_ms.min(self.window.after_ms);
+        let stream_time = self.stream_time;
+        let may_be_past = |row: &Unmatched| JoinWindow::is_past(row.time, earliest, grace, stream_time);
+        while let Some(row) = self.unmatched.next_after(after.as_ref(), may_be_past, state)? {
+            let (_, reach) = self.window.reach(row.is_primary);
+            if JoinWindow::is_past(row.time, reach, grace, stream_time) {
+                self.unmatched.remove(&row, state)?;
+                let primary = self.primary_port();
+                let port = if row.is_primary { primary } else { 1 - primary };
+                if let Some(buffered) = self.buffers[port].find(&row.key, (row.time, row.sequence), state)? {
+                    let mut slots = [NO_ROW; 2];
+                    slots[port] = buffered.slot;
+                    let start = ends.map_or(0, |ends| window_start(&row.key, ends));
+                    let window = (start, buffered.window_end);
+                    let trigger = joining.row as u32;
+                    let pair = Pair { slots, time: row.time, window, trigger, null_key: false };
+                    piece.push(pair, self.buffers[port].row_bytes(buffered.slot));
+                }
+            }
+            after = Some(row);
+            if piece.is_full() {
+                return Ok(Step::Close { after });
+            }
+        }
+        Ok(self.buffer(joining))
+    }
+
+    /// Buffers a row, so that it can meet its partners.
+    fn buffer(&mut self, joining: &Joining) -> Step {
+        let (time, (_, window_end)) = (joining.time(), joining.window());
+        let key = self.keys.get(joining.row);
+        let is_buffered = self.buffers[joining.port].push(key, time, window_end, joining.slot());
+        let (first, _) = self.partner_times(joining);
+        Step::Meet { after: (first, i64::MIN), has_met: false, is_buffered }
+    }
+
+    /// The first and the last time of a partner.
+    fn partner_times(&self, joining: &Joining) -> (i64, i64) {
+        let (before, after) = self.window.reach(joining.port == self.primary_port());
+        let time = joining.time();
+        (time.saturating_sub(before).max(0), time.saturating_add(after).max(0))
+    }
+
+    /// Joins a row with the partners that follow a place, until the piece is full. Gives the place to go on after, if there are
+    /// more, and whether there was any.
+    fn meet(
+        &mut self,
+        joining: &Joining,
+        after: Place,
+        state: &TaskState,
+        piece: &mut Piece,
+    ) -> Result<(Option<Place>, bool)> {
+        let (port, slot, time) = (joining.port, joining.slot(), joining.time());
+        let partner_is_primary = port != self.primary_port();
+        let (window, trigger, key) = (joining.window(), joining.row as u32, self.keys.get(joining.row));
+        let (_, to) = self.partner_times(joining);
+        let other_bytes = self.buffers[port].row_bytes(slot);
+        let search = Search { after, to, other_bytes, limit: piece.left() };
+        let matches = self.buffers[1 - port].matches(key, &search, state, &mut self.found)?;
+        piece.bytes = piece.bytes.saturating_add(matches.bytes);
+        for other in matches.rows {
             let mut slots = [slot; 2];
             slots[1 - port] = other.slot;
-            let time = time.max(other.time);
-            pairs.push(Pair { slots, time, window, trigger: row as u32, null_key: false });
+            piece.pairs.push(Pair { slots, time: time.max(other.time), window, trigger, null_key: false });
             if !self.unmatched.is_empty() {
                 let partner = Unmatched {
                     time: other.time,
-                    is_primary: !is_primary,
+                    is_primary: partner_is_primary,
                     key: key.into(),
                     sequence: other.sequence,
                 };
                 self.unmatched.remove(&partner, state)?;
             }
         }
-        if matches.is_empty() && self.is_outer(port) {
-            if self.window.grace_ms.is_none() || to < self.stream_time || !is_buffered {
-                let mut slots = [NO_ROW; 2];
-                slots[port] = slot;
-                pairs.push(Pair { slots, time, window, trigger: row as u32, null_key: false });
-            } else {
-                let sequence = self.buffers[port].last_sequence();
-                self.unmatched.add(Unmatched { time, is_primary, key: key.into(), sequence });
-            }
+        let last = matches.rows.last().map(|row| (row.time, row.sequence));
+        Ok((last.filter(|_| !matches.is_last), last.is_some()))
+    }
+
+    /// A row of an outer side has no partner: it comes out at once, unless one may follow.
+    fn leave_alone(&mut self, joining: &Joining, is_buffered: bool, piece: &mut Piece) {
+        let (_, to) = self.partner_times(joining);
+        if self.window.grace_ms.is_none() || to < self.stream_time || !is_buffered {
+            self.push_alone(joining, false, piece);
+        } else {
+            self.unmatched.add(Unmatched {
+                time: joining.time(),
+                is_primary: joining.port == self.primary_port(),
+                key: self.keys.get(joining.row).into(),
+                sequence: self.buffers[joining.port].last_sequence(),
+            });
         }
-        Ok(is_buffered)
+    }
+
+    fn push_alone(&self, joining: &Joining, null_key: bool, piece: &mut Piece) {
+        piece.push(joining.alone(null_key), self.buffers[joining.port].row_bytes(joining.slot()));
     }
 
     /// The pairs as rows.
@@ -292,37 +486,13 @@ impl Operator for StreamStreamJoinOperator {
         let all: Vec<u32> = (0..batch.len() as u32).collect();
         let slots = self.buffers[port].add_columns(&side_columns(&batch), &all)?;
         let nulls = null_keys(&batch);
-        let mut pairs = Vec::new();
-        let mut dropped = Vec::new();
-        let mut late = 0;
-        for (row, slot) in slots.into_iter().enumerate() {
-            // A row may have many partners.
-            context.state.check_interrupted()?;
-            if !self.window.takes(batch.rowtime[row]) {
-                // Such a row does not move stream time: every later row would be late.
-                self.reporter.unwindowed_row(batch.rowtime[row]);
-                dropped.push(slot);
-            } else if nulls.as_ref().is_some_and(|n| n.value(row)) {
-                self.stream_time = self.stream_time.max(batch.rowtime[row]);
-                if self.is_outer(port) {
-                    let mut slots = [NO_ROW; 2];
-                    slots[port] = slot;
-                    let window = batch.window.as_ref().map_or((0, 0), |w| (w.start[row], w.end[row]));
-                    let (time, trigger) = (batch.rowtime[row], row as u32);
-                    pairs.push(Pair { slots, time, window, trigger, null_key: true });
-                } else {
-                    self.reporter.record_error(NULL_KEY);
-                }
-                dropped.push(slot);
-            } else if !self.process_row(port, &batch, (row, slot), context.state, &mut pairs)? {
-                dropped.push(slot);
-                late += 1;
-            }
-        }
-        self.reporter.late_rows(late, self.stream_time);
-        out.emit(self.emitted(&batch, &pairs)?);
-        dropped.into_iter().for_each(|slot| self.buffers[port].drop_columns(slot));
-        self.buffers.iter_mut().try_for_each(WindowBuffer::release)
+        self.joining = Some(Joining { port, batch, slots, nulls, row: 0, step: Step::Arrive, late: 0 });
+        self.join_piece(context, out)?;
+        Ok(())
+    }
+
+    fn resume(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<bool> {
+        self.join_piece(context, out)
     }
 
     fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<()> {

@@ -7,6 +7,7 @@ use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::operator::join::side::{SideTable, side_columns};
 use crate::operator::keys::{NULL_KEY, batch_keys, null_keys};
+use crate::operator::pieces::charge_result;
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::processing_log::StepReporter;
 use crate::state::key_codec::EncodedKeys;
@@ -36,12 +37,13 @@ impl StreamTableJoinOperator {
         };
         batch_keys(&batch, &mut self.keys)?;
         let nulls = null_keys(&batch);
-        if let (JoinKind::Inner, Some(nulls)) = (self.kind, &nulls) {
-            nulls.set_indices().for_each(|_| self.reporter.record_error(NULL_KEY));
-        }
         let skip = |row: usize| nulls.as_ref().is_some_and(|n| n.value(row));
         let found = self.table.look_up(&self.keys, skip, context.state)?;
         let mut slots: Vec<u32> = found.iter().map(|r| r.slot).collect();
+        charge_result(context.budget, self.table.bytes(&slots))?;
+        if let (JoinKind::Inner, Some(nulls)) = (self.kind, &nulls) {
+            nulls.set_indices().for_each(|_| self.reporter.record_error(NULL_KEY));
+        }
         let batch = if self.kind == JoinKind::Inner && found.iter().any(|r| !r.exists()) {
             slots.retain(|s| *s != crate::state::row_arena::NO_ROW);
             batch.filter(&BooleanBuffer::collect_bool(found.len(), |i| found[i].exists()))?

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::operator::join::side::SideTable;
 use crate::operator::keys::{batch_keys, null_keys};
 use crate::operator::materialize::table_row;
+use crate::operator::pieces::charge_result;
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::state::key_codec::EncodedKeys;
 use crate::state::row_arena::NO_ROW;
@@ -49,6 +50,21 @@ impl TableTableJoinOperator {
             JoinKind::Right => right,
             JoinKind::Outer => left || right,
         }
+    }
+
+    /// Bytes of the rows that changes of a side become, about, before anything is changed.
+    fn result_bytes(&self, port: usize, batch: &RowBatch) -> usize {
+        let bytes = |port: usize, row: usize| {
+            let rows = &self.sides[port].rows;
+            rows.row_bytes(rows.find(self.keys.get(row)).slot)
+        };
+        let others = (0..batch.len()).map(|row| bytes(1 - port, row)).fold(0, usize::saturating_add);
+        let new = others.saturating_add(batch.bytes());
+        if !self.emit_old {
+            return new;
+        }
+        let replaced = (0..batch.len()).map(|row| bytes(port, row)).fold(0, usize::saturating_add);
+        new.saturating_mul(2).saturating_add(replaced)
     }
 
     fn changes(&mut self, port: usize, batch: &RowBatch, slots: &[u32]) -> Changes {
@@ -110,6 +126,7 @@ impl Operator for TableTableJoinOperator {
         for side in &mut self.sides {
             side.rows.load(&self.keys, |_| false, context.state)?;
         }
+        charge_result(context.budget, self.result_bytes(port, &batch))?;
         let slots = self.sides[port].add(&batch)?;
         let changes = self.changes(port, &batch, &slots);
         let value = self.columns(port, &changes.new, &changes.other)?;

@@ -13,6 +13,7 @@ use crate::operator::join::foreign_key::Instruction;
 use crate::operator::join::side::{SideTable, side_columns};
 use crate::operator::keys::{batch_keys, null_keys};
 use crate::operator::materialize::{add_values, table_row};
+use crate::operator::pieces::{PieceLimit, charge_result};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::state::backend::{KeyRange, StoreId};
 use crate::state::column_reader::ColumnReader;
@@ -29,10 +30,8 @@ pub struct LookUpOperator {
     right: SideTable,
     keys: EncodedKeys,
     changes: Option<Changes>,
+    limit: PieceLimit,
 }
-
-/// Responses emitted at a time: each has the columns of its right row.
-const RESPONSES_MAX: usize = 1_024;
 
 /// Changes of right rows whose subscribers are being answered. Shape: `slots` has one entry per row; rows before `row` are put
 /// and answered, that row only if `from` is set.
@@ -102,7 +101,14 @@ fn corrupt(reason: &str) -> EngineError {
 
 impl LookUpOperator {
     pub fn new(subscriptions: StoreId, left_key_types: Vec<SqlType>, right: SideTable) -> LookUpOperator {
-        LookUpOperator { subscriptions, left_key_types, right, keys: EncodedKeys::default(), changes: None }
+        let (keys, limit) = (EncodedKeys::default(), PieceLimit::default());
+        LookUpOperator { subscriptions, left_key_types, right, keys, changes: None, limit }
+    }
+
+    /// Bounds the responses emitted at a time: each has the columns of its right row.
+    #[must_use]
+    pub fn with_piece(self, limit: PieceLimit) -> LookUpOperator {
+        LookUpOperator { limit, ..self }
     }
 
     fn subscribe(
@@ -113,6 +119,8 @@ impl LookUpOperator {
     ) -> Result<()> {
         batch_keys(&batch, &mut self.keys)?;
         let found = self.right.look_up(&self.keys, |_| false, context.state)?;
+        let slots: Vec<u32> = found.iter().map(|right| right.slot).collect();
+        charge_result(context.budget, self.right.bytes(&slots).saturating_add(batch.bytes()))?;
         let left_keys = batch.value.len() - 3;
         let readers = ColumnReader::all(&batch.value[..left_keys])?;
         let hashes = batch.value[left_keys].as_primitive::<Int64Type>();
@@ -172,8 +180,11 @@ impl LookUpOperator {
         let Some(mut changes) = self.changes.take() else { return Ok(false) };
         let mut responses = Responses::default();
         let mut left_keys = KeyDecoder::new(&self.left_key_types);
-        while changes.row < changes.batch.len() && responses.triggers.len() < RESPONSES_MAX {
+        let PieceLimit { rows_max, bytes_max } = self.limit;
+        let mut bytes = 0_usize;
+        while changes.row < changes.batch.len() && responses.triggers.len() < rows_max && bytes < bytes_max {
             let (row, key) = (changes.row, self.keys.get(changes.row));
+            let row_bytes = self.right.rows.row_bytes(changes.slots[row]);
             let range = match changes.from.take() {
                 None => {
                     self.right.rows.replace(key, table_row(&changes.batch, &changes.slots, row));
@@ -182,13 +193,13 @@ impl LookUpOperator {
                 Some(from) => KeyRange { from: Bound::Included(from), ..KeyRange::prefix(key) },
             };
             let mut failed = None;
-            context.state.scan(self.subscriptions, &range, &mut |subscriber, bytes| {
-                if responses.triggers.len() == RESPONSES_MAX {
+            context.state.scan(self.subscriptions, &range, &mut |subscriber, stored| {
+                if responses.triggers.len() == rows_max || bytes >= bytes_max {
                     changes.from = Some(subscriber.to_vec());
                     return ControlFlow::Break(());
                 }
                 let pushed = left_keys.push(&subscriber[key.len()..]);
-                let subscription = match pushed.and_then(|_| Subscription::decode(bytes)) {
+                let subscription = match pushed.and_then(|_| Subscription::decode(stored)) {
                     Ok(subscription) => subscription,
                     Err(error) => {
                         failed = Some(error);
@@ -199,6 +210,7 @@ impl LookUpOperator {
                 responses.subscriptions.push(subscription);
                 responses.slots.push(changes.slots[row]);
                 responses.rowtimes.push(changes.batch.rowtime[row]);
+                bytes = bytes.saturating_add(subscriber.len() + row_bytes);
                 ControlFlow::Continue(())
             })?;
             if let Some(error) = failed {

@@ -15,6 +15,7 @@ use crate::operator::evaluator::Evaluator;
 use crate::operator::join::foreign_key::Instruction;
 use crate::operator::keys::batch_keys;
 use crate::operator::materialize::{add_values, table_row};
+use crate::operator::pieces::charge_result;
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::processing_log::StepReporter;
 use crate::state::column_reader::ColumnReader;
@@ -272,6 +273,9 @@ impl SubscribeOperator {
         batch_keys(&batch, &mut self.keys)?;
         self.left.load(&self.keys, |_| false, context.state)?;
         let current: Vec<u32> = (0..batch.len()).map(|row| self.left.find(self.keys.get(row)).slot).collect();
+        // Left rows are copied twice: to be compared, and into the result.
+        let left_bytes = current.iter().map(|slot| self.left.row_bytes(*slot)).fold(0, usize::saturating_add);
+        charge_result(context.budget, left_bytes.saturating_mul(2).saturating_add(batch.bytes()))?;
         let left = RowBatch {
             value: self.left.gather(&current)?,
             absent: some_bits(current.iter().map(|s| *s == NO_ROW).collect()),

@@ -81,16 +81,26 @@ impl UnmatchedRows {
         self.rows.first().or(self.stored_from.as_ref()).map(|row| row.time)
     }
 
-    /// The first rows in order, for as long as `wanted` says so.
-    pub fn take_while(
+    /// The row that follows another in order, or the first one, if it is wanted. All rows before a wanted one are, too.
+    pub fn next_after(
         &mut self,
+        after: Option<&Unmatched>,
         wanted: impl Fn(&Unmatched) -> bool,
         state: &TaskState,
-    ) -> Result<impl Iterator<Item = &Unmatched>> {
-        while self.stored_from.is_some() && self.rows.last().is_none_or(&wanted) {
-            self.read_back(READ_ROWS, state)?;
+    ) -> Result<Option<Unmatched>> {
+        loop {
+            let next = match after {
+                None => self.rows.first(),
+                Some(after) => {
+                    self.rows.range::<Unmatched, _>((Bound::Excluded(after), Bound::Unbounded)).next()
+                }
+            };
+            match next {
+                Some(row) => return Ok(wanted(row).then(|| row.clone())),
+                None if self.stored_from.as_ref().is_some_and(&wanted) => self.read_back(READ_ROWS, state)?,
+                None => return Ok(None),
+            }
         }
-        Ok(self.rows.iter().take_while(move |row| wanted(row)))
     }
 
     pub fn add(&mut self, row: Unmatched) {

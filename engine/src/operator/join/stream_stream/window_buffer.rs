@@ -7,6 +7,7 @@ use arrow::array::ArrayRef;
 use weir_sql::types::SqlType;
 
 use crate::error::Result;
+use crate::operator::pieces::PieceLimit;
 use crate::state::backend::{KeyRange, StoreId};
 use crate::state::column_reader::ColumnReader;
 use crate::state::evicted_entries::EvictedEntries;
@@ -30,10 +31,35 @@ pub struct BufferedRow {
     stored: bool,
 }
 
+/// The order of the rows of a key: time, sequence number.
+pub type Place = (i64, i64);
+
+/// Which rows of a key are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Rows up to this place are left out.
+    pub after: Place,
+    /// The last time.
+    pub to: i64,
+    /// Bytes that each row is joined with.
+    pub other_bytes: usize,
+    pub limit: PieceLimit,
+}
+
+/// Some rows of a key, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Matches<'a> {
+    pub rows: &'a [BufferedRow],
+    /// Bytes of the joined rows, about.
+    pub bytes: usize,
+    /// False if more rows follow.
+    pub is_last: bool,
+}
+
 /// Rows by key and time, for as long as the buffer retains them. The store has all of them; the newest are in memory, too.
 ///
-/// Rows are looked for with [`WindowBuffer::matches`] and [`WindowBuffer::find`], then gathered;
-/// [`WindowBuffer::release`] ends the batch.
+/// Rows are looked for with [`WindowBuffer::matches`] and [`WindowBuffer::find`], then gathered; [`WindowBuffer::release`]
+/// follows.
 ///
 /// Store keys are the row's key, its time and its sequence number.
 #[derive(Debug)]
@@ -51,8 +77,9 @@ pub struct WindowBuffer {
     /// Rows up to this time are in memory only until they are written.
     evicted_until: i64,
     evicted: EvictedEntries,
-    /// Rows read back for this batch, and where their columns are once they are decoded.
+    /// Rows read back for what is gathered next, their bytes, and where their columns are once they are decoded.
     read: RowDecoder,
+    read_bytes: Vec<u32>,
     read_slots: Vec<u32>,
     resident_max: usize,
     share: ResidentShare,
@@ -84,6 +111,7 @@ impl WindowBuffer {
             evicted_until: i64::MIN,
             evicted: EvictedEntries::new(store),
             read,
+            read_bytes: Vec::new(),
             read_slots: Vec::new(),
             resident_max: RESIDENT_ROWS_MAX,
             share: ResidentShare::default(),
@@ -117,6 +145,15 @@ impl WindowBuffer {
         self.arena.remove(slot);
     }
 
+    /// Bytes of the columns of a row that was added or found, about.
+    pub fn row_bytes(&self, slot: u32) -> usize {
+        match slot {
+            NO_ROW => 0,
+            slot if slot & READ == 0 => self.arena.row_bytes(slot),
+            read => self.read_bytes[(read & !READ) as usize] as usize,
+        }
+    }
+
     /// The columns of rows that were added or found.
     pub fn gather(&mut self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         if !self.read.is_empty() {
@@ -135,12 +172,13 @@ impl WindowBuffer {
         self.arena.gather(&slots.iter().map(place).collect::<Vec<u32>>())
     }
 
-    /// Ends a batch: forgets the rows that were read back for it.
+    /// Forgets the rows that were read back.
     pub fn release(&mut self) -> Result<()> {
         if self.read_slots.is_empty() && self.read.is_empty() {
             return Ok(());
         }
         self.read = RowDecoder::new(&self.types);
+        self.read_bytes.clear();
         for slot in self.read_slots.drain(..) {
             self.arena.remove(slot);
         }
@@ -172,88 +210,110 @@ impl WindowBuffer {
         time > self.observed.saturating_sub(self.retention_ms)
     }
 
-    /// Rows of a key with times `from..=to` that are still retained, oldest first. `found` is room for them.
+    /// Rows of a key that are still retained: as many as the limit takes, and at least one if there is any. `found` is room for
+    /// them.
     pub fn matches<'a>(
         &'a mut self,
         key: &[u8],
-        from: i64,
-        to: i64,
+        search: &Search,
         state: &TaskState,
         found: &'a mut Vec<BufferedRow>,
-    ) -> Result<&'a [BufferedRow]> {
-        let from = from.max(self.observed.saturating_sub(self.retention_ms).saturating_add(1));
-        if from > self.evicted_until {
-            return Ok(self.in_memory(key, from, to));
+    ) -> Result<Matches<'a>> {
+        let first = self.observed.saturating_sub(self.retention_ms).saturating_add(1);
+        let after = search.after.max((first, i64::MIN));
+        let to = (search.to, i64::MAX);
+        if after.0 > self.evicted_until {
+            let rows = self.in_memory(key, after, to);
+            return Ok(self.fitting(rows, search, true));
         }
         found.clear();
-        self.read_back(key, from, to.min(self.evicted_until), state, found)?;
-        found.extend_from_slice(self.in_memory(key, from, to));
+        let stored_to = to.min((self.evicted_until, i64::MAX));
+        let is_read = self.read_back(key, (after, stored_to), search.limit, state, found)?;
         // Rows that are not written yet may be older than what was read.
+        let to = if is_read { to } else { found.last().map_or(to, |row| (row.time, row.sequence)) };
+        let in_memory = self.in_memory(key, after, to);
+        let taken = &in_memory[..in_memory.len().min(search.limit.rows_max)];
+        found.extend_from_slice(taken);
         found.sort_by_key(|row| (row.time, row.sequence));
-        Ok(found.as_slice())
+        let is_last = is_read && taken.len() == in_memory.len();
+        Ok(self.fitting(found.as_slice(), search, is_last))
     }
 
-    fn in_memory(&self, key: &[u8], from: i64, to: i64) -> &[BufferedRow] {
+    /// The first of these rows that the limit takes. `is_last`: all rows are among them.
+    fn fitting<'a>(&self, rows: &'a [BufferedRow], search: &Search, is_last: bool) -> Matches<'a> {
+        let Search { limit, other_bytes, .. } = *search;
+        let (mut count, mut bytes) = (0, 0_usize);
+        while count < rows.len().min(limit.rows_max) && bytes < limit.bytes_max {
+            bytes = bytes.saturating_add(other_bytes + self.row_bytes(rows[count].slot));
+            count += 1;
+        }
+        Matches { rows: &rows[..count], bytes, is_last: is_last && count == rows.len() }
+    }
+
+    fn in_memory(&self, key: &[u8], after: Place, to: Place) -> &[BufferedRow] {
         let Some(list) = self.rows.get(key) else { return &[] };
-        let start = list.partition_point(|r| r.time < from);
-        let end = list.partition_point(|r| r.time <= to);
+        let start = list.partition_point(|r| (r.time, r.sequence) <= after);
+        let end = list.partition_point(|r| (r.time, r.sequence) <= to);
         &list[start.min(end)..end]
     }
 
-    /// Reads rows of a key that are not in memory: those that are written, with times up to `evicted_until`.
+    /// Reads rows of a key that are written, in order. They must not be in memory. False if the limit left some out.
     fn read_back(
         &mut self,
         key: &[u8],
-        from: i64,
-        to: i64,
+        (after, to): (Place, Place),
+        limit: PieceLimit,
         state: &TaskState,
         found: &mut Vec<BufferedRow>,
-    ) -> Result<()> {
-        if from > to {
-            return Ok(());
+    ) -> Result<bool> {
+        if after >= to {
+            return Ok(true);
         }
         let range = KeyRange {
-            from: Bound::Included(buffer_key(key, from, i64::MIN)),
-            to: Bound::Included(buffer_key(key, to, i64::MAX)),
+            from: Bound::Excluded(buffer_key(key, after)),
+            to: Bound::Included(buffer_key(key, to)),
         };
-        let (read, before) = (&mut self.read, self.read_slots.len());
+        let (mut rows, mut bytes, mut is_last) = (0, 0_usize, true);
         let mut failed = None;
         state.scan(self.store, &range, &mut |key, value| {
             let Some((_, time, sequence)) = split_key(key) else { return ControlFlow::Continue(()) };
-            let slot = READ | (before + read.len()) as u32;
-            if let Err(error) = read.push(value) {
+            if rows == limit.rows_max || bytes >= limit.bytes_max {
+                is_last = false;
+                return ControlFlow::Break(());
+            }
+            let slot = READ | (self.read_slots.len() + self.read.len()) as u32;
+            if let Err(error) = self.read.push(value) {
                 failed = Some(error);
                 return ControlFlow::Break(());
             }
+            let row_bytes = DECODED_FACTOR * value.len();
+            self.read_bytes.push(u32::try_from(row_bytes).unwrap_or(u32::MAX));
+            (rows, bytes) = (rows + 1, bytes.saturating_add(row_bytes));
             let window_end = row_header(value).map_or(0, |(_, end)| end);
             found.push(BufferedRow { time, sequence, slot, window_end, stored: true });
             ControlFlow::Continue(())
         })?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(is_last), Err)
     }
 
-    /// The row of this time and sequence number.
-    pub fn find(
-        &mut self,
-        key: &[u8],
-        time: i64,
-        sequence: i64,
-        state: &TaskState,
-    ) -> Result<Option<BufferedRow>> {
-        if let Some(row) = self.find_in_memory(key, time, sequence) {
+    /// The row at this place.
+    pub fn find(&mut self, key: &[u8], place: Place, state: &TaskState) -> Result<Option<BufferedRow>> {
+        if let Some(row) = self.find_in_memory(key, place) {
             return Ok(Some(row));
         }
+        let (time, sequence) = place;
         if time > self.evicted_until {
             return Ok(None);
         }
         let mut found = Vec::new();
-        self.read_back(key, time, time, state, &mut found)?;
-        Ok(found.into_iter().find(|row| row.sequence == sequence))
+        let before = (time, sequence.saturating_sub(1));
+        self.read_back(key, (before, place), PieceLimit::default(), state, &mut found)?;
+        Ok(found.into_iter().next())
     }
 
-    fn find_in_memory(&self, key: &[u8], time: i64, sequence: i64) -> Option<BufferedRow> {
+    fn find_in_memory(&self, key: &[u8], place: Place) -> Option<BufferedRow> {
         let list = self.rows.get(key)?;
-        position(list, time, sequence).map(|at| list[at])
+        position(list, place).map(|at| list[at])
     }
 
     /// The number that the last pushed row got.
@@ -319,7 +379,7 @@ impl WindowBuffer {
         let expired = keep_from.map_or(expired, |from| expired.min(from.saturating_sub(1)));
         let added = std::mem::take(&mut self.added);
         let rows: Vec<_> =
-            added.iter().filter_map(|(k, t, s)| Some((k, self.find_in_memory(k, *t, *s)?))).collect();
+            added.iter().filter_map(|(k, t, s)| Some((k, self.find_in_memory(k, (*t, *s))?))).collect();
         let slots: Vec<u32> = rows.iter().map(|(_, r)| r.slot).collect();
         let columns = self.arena.gather(&slots)?;
         let readers = ColumnReader::all(&columns)?;
@@ -328,13 +388,13 @@ impl WindowBuffer {
             if row.time > expired {
                 let mut bytes = Vec::new();
                 encode_row(&readers, i, row.time, row.window_end, &mut bytes);
-                state.put(self.store, buffer_key(key, row.time, row.sequence), Some(bytes));
+                state.put(self.store, buffer_key(key, (row.time, row.sequence)), Some(bytes));
                 written.push(((*key).clone(), row.time, row.sequence));
             }
         }
         for (key, time, sequence) in written {
             let list = self.rows.get_mut(&key).expect("rows just written are buffered");
-            if let Some(at) = position(list, time, sequence) {
+            if let Some(at) = position(list, (time, sequence)) {
                 list[at].stored = true;
             }
         }
@@ -356,7 +416,7 @@ impl WindowBuffer {
         let store = self.store;
         self.take_until(expired, |key, row| {
             if row.stored {
-                state.put(store, buffer_key(key, row.time, row.sequence), None);
+                state.put(store, buffer_key(key, (row.time, row.sequence)), None);
             }
         });
     }
@@ -422,12 +482,12 @@ impl WindowBuffer {
     }
 }
 
-/// Where the row of this time and sequence number is in a list of one key.
-fn position(list: &[BufferedRow], time: i64, sequence: i64) -> Option<usize> {
-    list.binary_search_by_key(&(time, sequence), |r| (r.time, r.sequence)).ok()
+/// Where the row at this place is in a list of one key.
+fn position(list: &[BufferedRow], place: Place) -> Option<usize> {
+    list.binary_search_by_key(&place, |r| (r.time, r.sequence)).ok()
 }
 
-fn buffer_key(key: &[u8], time: i64, sequence: i64) -> Vec<u8> {
+fn buffer_key(key: &[u8], (time, sequence): Place) -> Vec<u8> {
     let mut bytes = key.to_vec();
     encode_window_start(time, &mut bytes);
     encode_window_start(sequence, &mut bytes);

@@ -19,8 +19,8 @@ use crate::query::settings::QuerySettings;
 use crate::runtime::error::RuntimeError;
 use crate::state::backend::{StateReader, StoreSpec};
 use crate::state::resident_budget::{RESIDENT_BYTES_MAX, ResidentBudget};
-use crate::task::processor::{CompileRequest, PlanCompiler, ProcessorFactory};
-use crate::task::topology_processor::TopologyCompiler;
+use crate::task::processor::CompileRequest;
+use crate::task::topology_processor::{TopologyCompiler, TopologyFactory};
 use crate::topology::TopologyConfig;
 
 /// How input is cut into batches. The outcome does not depend on it.
@@ -152,7 +152,7 @@ impl TopologyDriver {
         Ok(())
     }
 
-    fn compile(&self, plan: &QueryPlan, settings: QuerySettings) -> Result<Arc<dyn ProcessorFactory>> {
+    fn compile(&self, plan: &QueryPlan, settings: QuerySettings) -> Result<Arc<TopologyFactory>> {
         let (now, random) = (self.now_ms.clone(), self.random.clone());
         let compiler = TopologyCompiler {
             config: self.config.topology,

@@ -38,8 +38,9 @@ use crate::runtime::pool::{WorkerIo, WorkerPool};
 use crate::runtime::storage::StateStorage;
 use crate::runtime::topic_monitor::{TopicMonitor, WatchedPushes};
 use crate::runtime::{prepare, transaction};
-use crate::task::processor::{CompileRequest, PlanCompiler, ProcessorFactory};
+use crate::task::processor::{CompileRequest, SubTopologySpec};
 use crate::task::stream_task::TaskId;
+use crate::task::topology_processor::TopologyCompiler;
 
 /// The world around an engine.
 #[derive(Clone)]
@@ -51,7 +52,7 @@ pub struct EngineIo {
     /// Where requests to the broker are waited for.
     pub runtime: Handle,
     pub storage: Arc<dyn StateStorage>,
-    pub compiler: Arc<dyn PlanCompiler>,
+    pub compiler: Arc<TopologyCompiler>,
 }
 
 impl fmt::Debug for EngineIo {
@@ -171,7 +172,7 @@ impl Engine {
         let mut made = Vec::new();
         // Both are waited for, also when one fails: a topic that is still being made cannot be deleted.
         let (topics, predecessors) = futures::join!(
-            topics::ensure(&admin, &plan.query_id, compiled.factory.as_ref(), &mut made),
+            topics::ensure(&admin, &plan.query_id, compiled.factory.sub_topologies(), &mut made),
             self.fence_predecessors(&application_id),
         );
         let looked_up = async {
@@ -179,7 +180,8 @@ impl Engine {
             tracing::debug!(query_id = %plan.query_id, "topics made");
             let first_offsets = match predecessors {
                 Predecessors::None => {
-                    self.latest_offsets(compiled.factory.as_ref(), &topics.partitions, &options).await?
+                    self.latest_offsets(compiled.factory.sub_topologies(), &topics.partitions, &options)
+                        .await?
                 }
                 Predecessors::Possible => BTreeMap::new(),
             };
@@ -213,7 +215,7 @@ impl Engine {
     /// that it misses no record written after that. Empty if it reads from the beginning.
     async fn latest_offsets(
         &self,
-        factory: &dyn ProcessorFactory,
+        specs: &[SubTopologySpec],
         partitions: &BTreeMap<Arc<str>, i32>,
         options: &QueryOptions,
     ) -> Result<BTreeMap<TopicPartition, Offset>> {
@@ -221,7 +223,7 @@ impl Engine {
             return Ok(BTreeMap::new());
         }
         let mut wanted = BTreeMap::new();
-        let sources = factory.sub_topologies().iter().flat_map(|s| &s.sources);
+        let sources = specs.iter().flat_map(|s| &s.sources);
         for source in sources.filter(|s| !s.table && !s.internal) {
             for partition in 0..partitions.get(&source.topic).copied().unwrap_or(0) {
                 wanted.insert(TopicPartition::new(source.topic.clone(), partition), OffsetSpec::Latest);
@@ -267,7 +269,7 @@ impl Engine {
         let specs = compiled.factory.sub_topologies();
         // Nothing is made: repartitioned rows stay in the process.
         let admin = Admin::new(self.io.transport.clone());
-        let topics = topics::describe(&admin, &plan.query_id, compiled.factory.as_ref()).await?;
+        let topics = topics::describe(&admin, &plan.query_id, compiled.factory.sub_topologies()).await?;
         let (mut starts, mut sources) = (Vec::new(), Vec::new());
         for source in specs.iter().flat_map(|s| &s.sources).filter(|s| !s.internal) {
             let latest = !source.table && options.auto_offset_reset == OffsetReset::Latest;

@@ -4,7 +4,6 @@ pub mod collector;
 pub mod commit;
 pub mod input;
 pub mod processor;
-pub mod records;
 pub(crate) mod run_size;
 pub mod stream_task;
 pub mod topology_processor;

@@ -2,8 +2,10 @@
 
 pub mod builder;
 pub mod describe;
+pub mod emit;
 pub mod internal_topic;
 pub mod materialization;
+pub mod records;
 pub mod sink;
 pub mod source;
 pub mod stateful;

@@ -21,8 +21,10 @@ use crate::state::memory::MemoryBackend;
 use crate::task::collector::RecordCollector;
 use crate::task::commit::{OutputTargets, changelog_positions};
 use crate::task::input::PartitionInput;
-use crate::task::processor::{ProcessorFactory, SubTopologySpec};
+use crate::task::processor::SubTopologySpec;
 use crate::task::stream_task::{StreamTask, TaskId};
+use crate::task::topology_processor::TopologyFactory;
+use crate::topology::records::RecordColumns;
 
 /// Bytes after which a batch is closed.
 const BATCH_BYTES: usize = 1 << 20;
@@ -38,7 +40,7 @@ struct Changelog {
 pub struct DriverQuery {
     query_id: String,
     config: DriverConfig,
-    factory: Arc<dyn ProcessorFactory>,
+    factory: Arc<TopologyFactory>,
     collector: RecordCollector,
     /// None until the first run: topics may be declared after the query.
     targets: Option<OutputTargets>,
@@ -54,11 +56,7 @@ pub struct DriverQuery {
 }
 
 impl DriverQuery {
-    pub(crate) fn new(
-        query_id: &str,
-        factory: Arc<dyn ProcessorFactory>,
-        config: DriverConfig,
-    ) -> DriverQuery {
+    pub(crate) fn new(query_id: &str, factory: Arc<TopologyFactory>, config: DriverConfig) -> DriverQuery {
         DriverQuery {
             query_id: query_id.to_owned(),
             config,
@@ -81,7 +79,7 @@ impl DriverQuery {
     }
 
     /// Continues with another plan. Tasks are made anew when they get records, from the changelogs.
-    pub(crate) fn replace(&mut self, factory: Arc<dyn ProcessorFactory>) {
+    pub(crate) fn replace(&mut self, factory: Arc<TopologyFactory>) {
         self.factory = factory;
         self.targets = None;
         self.tasks.clear();
@@ -301,14 +299,8 @@ impl DriverQuery {
             let from = processor.position(changelog.store).map_err(read)?.unwrap_or(0);
             if from < log.end {
                 let mut scratch: Vec<DecompressBuf> = Vec::new();
-                let records = crate::task::records::RecordColumns::collect(
-                    id.partition,
-                    &log.batches,
-                    &mut scratch,
-                    from,
-                    log.end,
-                )
-                .map_err(|source| RuntimeError::Records { partition: partition.to_string(), source })?;
+                let records = RecordColumns::collect(id.partition, &log.batches, &mut scratch, from, log.end)
+                    .map_err(|source| RuntimeError::Records { partition: partition.to_string(), source })?;
                 let restored = processor.restore(changelog.store, &records, log.end);
                 restored.map_err(RuntimeError::task("restore a store"))?;
             }

@@ -20,8 +20,8 @@ use crate::query::topic_notes::QueryTopics;
 use crate::query::topics;
 use crate::runtime::error::{RuntimeError, TopicChange, TopicRemedy};
 use crate::state::backend::StateReader;
-use crate::task::processor::ProcessorFactory;
 use crate::task::stream_task::TaskId;
+use crate::task::topology_processor::TopologyFactory;
 
 /// Failures that are remembered. Source: `ksql.query.error.max.queue.size`.
 const ERRORS_MAX: usize = 10;
@@ -43,7 +43,7 @@ pub struct QueryHandle {
     pub application_id: String,
     pub plan: Arc<QueryPlan>,
     pub options: QueryOptions,
-    pub(crate) factory: Arc<dyn ProcessorFactory>,
+    pub(crate) factory: Arc<TopologyFactory>,
     pub(crate) metrics: Arc<QueryMetrics>,
     pub(crate) settings: QuerySettings,
     /// Found out when the query was started.
@@ -89,7 +89,7 @@ pub(crate) enum Predecessors {
 /// What a plan was compiled to.
 #[derive(Debug)]
 pub(crate) struct CompiledQuery {
-    pub(crate) factory: Arc<dyn ProcessorFactory>,
+    pub(crate) factory: Arc<TopologyFactory>,
     pub(crate) settings: QuerySettings,
     /// Counts the rows that fail in what the factory makes.
     pub(crate) metrics: Arc<QueryMetrics>,

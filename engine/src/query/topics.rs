@@ -9,7 +9,7 @@ use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::query::topic_notes::QueryTopics;
 use crate::runtime::error::{Result, RuntimeError, TopicChange};
-use crate::task::processor::{ProcessorFactory, SubTopologySpec};
+use crate::task::processor::SubTopologySpec;
 
 /// Every topic a query touches, internal ones made if missing. `made` gets the names of those, also
 /// when this fails.
@@ -19,11 +19,10 @@ use crate::task::processor::{ProcessorFactory, SubTopologySpec};
 pub(crate) async fn ensure(
     admin: &Admin,
     query_id: &str,
-    factory: &dyn ProcessorFactory,
+    specs: &[SubTopologySpec],
     made: &mut Vec<Arc<str>>,
 ) -> Result<QueryTopics> {
-    let specs = factory.sub_topologies();
-    let QueryTopics { mut partitions, mut ids } = describe(admin, query_id, factory).await?;
+    let QueryTopics { mut partitions, mut ids } = describe(admin, query_id, specs).await?;
     let mut wanted = Vec::new();
     for topic in &internal_topics(specs) {
         let count = partitions.get(topic).copied().unwrap_or(1);
@@ -62,9 +61,8 @@ pub(crate) async fn delete(admin: &Admin, names: &[Arc<str>]) -> Result<()> {
 pub(crate) async fn describe(
     admin: &Admin,
     query_id: &str,
-    factory: &dyn ProcessorFactory,
+    specs: &[SubTopologySpec],
 ) -> Result<QueryTopics> {
-    let specs = factory.sub_topologies();
     let internal = internal_topics(specs);
     let (mut partitions, mut ids) = (BTreeMap::new(), BTreeMap::new());
     let external = external_topics(specs, &internal);

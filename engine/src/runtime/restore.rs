@@ -11,8 +11,8 @@ use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::runtime::fetcher::{Wanted, one_offset_each};
 use crate::runtime::messages::Prepared;
 use crate::state::backend::StoreId;
-use crate::task::records::RecordColumns;
 use crate::task::stream_task::StreamTask;
+use crate::topology::records::RecordColumns;
 
 #[derive(Debug)]
 struct RestoringStore {

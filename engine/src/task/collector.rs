@@ -12,7 +12,7 @@ use weir_broker::record::compression::Compression;
 
 use crate::batch::RowBatch;
 use crate::error::{EngineError, Result};
-use crate::task::processor::{Output, OutputRecord};
+use crate::topology::emit::{Emit, OutputRecord};
 
 /// A topic that is written, by its place in the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -329,7 +329,7 @@ impl TakenBytes {
     }
 }
 
-impl Output for TaskOutput<'_> {
+impl Emit for TaskOutput<'_> {
     fn record(&mut self, target: usize, record: OutputRecord<'_>) {
         let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         if !self.taken.take(of(record.key) + of(record.value)) {

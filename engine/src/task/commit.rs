@@ -11,8 +11,9 @@ use crate::runtime::error::{Result, RuntimeError};
 use crate::state::backend::StoreId;
 use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
 use crate::task::collector::{Appended, RecordCollector, TakenBytes, TargetId, TaskOutput};
-use crate::task::processor::{OutputRecord, SubTopologySpec};
+use crate::task::processor::SubTopologySpec;
 use crate::task::stream_task::{StreamTask, TaskId};
+use crate::topology::emit::OutputRecord;
 
 /// The topics that the tasks of a query write, by their numbers in the collector.
 #[derive(Debug, Default)]

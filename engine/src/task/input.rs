@@ -10,7 +10,7 @@ use weir_broker::record::compression::DecompressBuf;
 use crate::batch::RowBatch;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::task::processor::{Processor, SourceRows};
-use crate::task::records::{RecordColumns, record_count};
+use crate::topology::records::{RecordColumns, record_count};
 
 /// Rows decoded and not processed yet.
 #[derive(Debug)]

@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use arrow::buffer::ScalarBuffer;
 use weir_broker::ids::Offset;
-use weir_broker::record::reader::Header;
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::batch::RowBatch;
 use crate::cancellation::Cancellation;
 use crate::error::Result;
-use crate::processing_log::ProcessingLog;
 use crate::query::metrics::QueryMetrics;
 use crate::query::settings::QuerySettings;
-use crate::state::backend::{StateBackend, StateReader, StoreId, StoreSpec};
+use crate::state::backend::{StateReader, StoreId, StoreSpec};
 use crate::state::changelog::ChangelogSink;
-use crate::task::records::RecordColumns;
-use crate::topology::materialization::{Materialization, MaterializedReader};
+use crate::topology::emit::Emit;
+use crate::topology::records::RecordColumns;
 
 /// A topic that a sub-topology reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,43 +42,11 @@ pub struct ChangelogTopic {
     pub topic: Arc<str>,
 }
 
-/// One record on its way to a topic.
-#[derive(Clone, Copy, Debug)]
-pub struct OutputRecord<'a> {
-    /// Units: ms since epoch.
-    pub timestamp: i64,
-    pub key: Option<&'a [u8]>,
-    /// Bytes at the end of the key that are a window's bounds: all windows of a key go to one partition.
-    pub window_bytes: usize,
-    /// None: the key decides.
-    pub partition: Option<i32>,
-    pub value: Option<&'a [u8]>,
-    pub headers: &'a [Header<'a>],
-}
-
 /// Decoded rows. Shape: one offset per row.
 #[derive(Clone, Debug)]
 pub struct SourceRows {
     pub rows: RowBatch,
     pub offsets: ScalarBuffer<Offset>,
-}
-
-/// Takes what a sub-topology emits.
-pub trait Output: fmt::Debug {
-    /// A record for target `target`, to the partition of its key.
-    fn record(&mut self, target: usize, record: OutputRecord<'_>);
-
-    /// Rows for the client of a query without a sink.
-    fn rows(&mut self, batch: RowBatch);
-
-    /// Bytes of everything taken so far, roughly.
-    fn bytes(&self) -> usize;
-
-    /// What comes next was made of so many rows. Of several rows no more than so many bytes are taken.
-    fn begin_run(&mut self, rows: usize, bytes_max: usize);
-
-    /// True if the rows of a run became more than is taken. The rest is lost, and the run has to be repeated.
-    fn is_overrun(&self) -> bool;
 }
 
 /// A sub-topology for one partition: decodes, computes, keeps state. Threads: owned by one worker.
@@ -103,10 +69,10 @@ pub trait Processor: Send + fmt::Debug {
     }
 
     /// Processes rows of source `source`, which come in the order of the task.
-    fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Output) -> Result<()>;
+    fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Emit) -> Result<()>;
 
     /// Called before each commit: emits what was held back, makes bytes of changed state.
-    fn flush(&mut self, out: &mut dyn Output) -> Result<()>;
+    fn flush(&mut self, out: &mut dyn Emit) -> Result<()>;
 
     /// Hands every uncommitted update of a logged store to the changelog.
     fn log_changes(&mut self, sink: &mut dyn ChangelogSink) -> Result<()>;
@@ -143,41 +109,6 @@ pub struct SubTopologySpec {
     pub targets: Vec<TargetTopic>,
     pub stores: Vec<StoreSpec>,
     pub changelogs: Vec<ChangelogTopic>,
-}
-
-/// Makes the processors of a query. Threads: any; each processor then belongs to one worker.
-pub trait ProcessorFactory: Send + Sync + fmt::Debug {
-    /// Topic names are complete: those of internal topics begin with the application id.
-    fn sub_topologies(&self) -> &[SubTopologySpec];
-
-    /// True if the outcome is the same for every cut into batches only if each record runs through all sub-topologies before
-    /// the next.
-    fn record_at_a_time(&self) -> bool;
-
-    /// Where the query reports rows that fail.
-    fn processing_log(&self) -> Arc<dyn ProcessingLog>;
-
-    /// The topology as text.
-    fn describe(&self) -> Result<String>;
-
-    /// Where pull queries find the result, if it is a table.
-    fn materialization(&self) -> Option<&Materialization>;
-
-    /// Reads entries of the store that [`ProcessorFactory::materialization`] names.
-    fn materialized_reader(&self) -> Result<MaterializedReader>;
-
-    /// Shape: `backend` has the stores of the sub-topology, in order.
-    fn create(
-        &self,
-        sub_topology: u32,
-        partition: i32,
-        backend: Box<dyn StateBackend>,
-    ) -> Result<Box<dyn Processor>>;
-}
-
-/// Turns plans into what tasks run.
-pub trait PlanCompiler: Send + Sync + fmt::Debug {
-    fn compile(&self, request: &CompileRequest<'_>) -> Result<Arc<dyn ProcessorFactory>>;
 }
 
 /// A query to compile.

@@ -8,8 +8,9 @@ use crate::cancellation::Cancellation;
 use crate::error::EngineError;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::task::input::PartitionInput;
-use crate::task::processor::{Output, Processor};
+use crate::task::processor::Processor;
 use crate::task::run_size::{RUN_BYTES_MAX, RunSize};
+use crate::topology::emit::Emit;
 
 /// A sub-topology and a partition. Displays as `0_3`, the name of the task's state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,10 +134,10 @@ impl StreamTask {
         rows_max: usize,
         bytes_max: usize,
         cancellation: &Cancellation,
-        out: &mut dyn Output,
+        out: &mut dyn Emit,
     ) -> Result<usize> {
         let mut rows = 0;
-        let made = |processor: &dyn Processor, out: &dyn Output| out.bytes() + processor.uncommitted_bytes();
+        let made = |processor: &dyn Processor, out: &dyn Emit| out.bytes() + processor.uncommitted_bytes();
         let before = made(self.processor.as_ref(), &*out);
         let (decoded_max, rows_max) = (rows_max, (rows_max / self.processor.rows_per_row()).max(1));
         while rows < rows_max {
@@ -188,7 +189,7 @@ impl StreamTask {
     }
 
     /// Before a commit: emits what was held back.
-    pub fn flush(&mut self, out: &mut dyn Output) -> Result<()> {
+    pub fn flush(&mut self, out: &mut dyn Emit) -> Result<()> {
         self.processor.flush(out).map_err(RuntimeError::task("flush state"))
     }
 

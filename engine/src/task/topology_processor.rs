@@ -2,35 +2,30 @@
 
 use std::sync::Arc;
 
-use arrow::array::Int32Array;
 use arrow::buffer::ScalarBuffer;
 use weir_broker::ids::Offset;
-use weir_broker::record::reader::{Header, Headers};
 use weir_sql::functions::registry::FunctionRegistry;
 use weir_sql::plan::physical::{QueryPlan, ResultKind};
 
-use crate::batch::{RecordHeaders, RowBatch};
+use crate::batch::RowBatch;
 use crate::cancellation::Cancellation;
 use crate::error::{EngineError, Result};
 use crate::operator::BuildContext;
 use crate::processing_log::{CountingLog, ProcessingLog};
 use crate::query::naming::changelog_topic;
-use crate::serde::encoded::EncodedRows;
 use crate::state::backend::{StateBackend, StateReader, StoreId};
 use crate::state::changelog::ChangelogSink;
 use crate::state::resident_budget::ResidentBudget;
 use crate::task::processor::{
-    ChangelogTopic, CompileRequest, Output, OutputRecord, PlanCompiler, Processor, ProcessorFactory,
-    SourceRows, SourceTopic, SubTopologySpec, TargetTopic,
+    ChangelogTopic, CompileRequest, Processor, SourceRows, SourceTopic, SubTopologySpec, TargetTopic,
 };
-use crate::task::records::RecordColumns;
 use crate::topology::builder::build;
 use crate::topology::describe::describe;
+use crate::topology::emit::Emit;
 use crate::topology::materialization::{Materialization, MaterializedReader};
-use crate::topology::sink::SinkRecords;
-use crate::topology::source::RecordSlice;
+use crate::topology::records::RecordColumns;
 use crate::topology::sub_topology::{SubTopology, TopicName, TopicReader};
-use crate::topology::task_topology::{InternalRecords, TaskOutput, TaskTopology};
+use crate::topology::task_topology::TaskTopology;
 use crate::topology::{OutputCaching, Topology, TopologyConfig};
 
 /// What plans are compiled with.
@@ -51,8 +46,8 @@ impl std::fmt::Debug for TopologyCompiler {
     }
 }
 
-impl PlanCompiler for TopologyCompiler {
-    fn compile(&self, request: &CompileRequest<'_>) -> Result<Arc<dyn ProcessorFactory>> {
+impl TopologyCompiler {
+    pub fn compile(&self, request: &CompileRequest<'_>) -> Result<Arc<TopologyFactory>> {
         let CompileRequest { plan, application_id, settings, metrics } = request;
         let context = BuildContext {
             query_id: plan.query_id.clone(),
@@ -77,7 +72,7 @@ impl PlanCompiler for TopologyCompiler {
     }
 }
 
-/// Builds a plan's topology anew for every task.
+/// Builds a plan's topology anew for every task. Threads: any; each task then belongs to one worker.
 #[derive(Debug)]
 pub struct TopologyFactory {
     plan: QueryPlan,
@@ -92,37 +87,43 @@ impl TopologyFactory {
     fn topology(&self) -> Result<Topology> {
         build(&self.plan, self.config, &self.context)
     }
-}
 
-impl ProcessorFactory for TopologyFactory {
-    fn sub_topologies(&self) -> &[SubTopologySpec] {
+    /// Topic names are complete: those of internal topics begin with the application id.
+    pub fn sub_topologies(&self) -> &[SubTopologySpec] {
         &self.specs
     }
 
-    fn record_at_a_time(&self) -> bool {
+    /// True if the outcome is the same for every cut into batches only if each record runs through all sub-topologies before
+    /// the next.
+    pub fn record_at_a_time(&self) -> bool {
         self.record_at_a_time
     }
 
-    fn processing_log(&self) -> Arc<dyn ProcessingLog> {
+    /// Where the query reports rows that fail.
+    pub fn processing_log(&self) -> Arc<dyn ProcessingLog> {
         self.context.log.clone()
     }
 
-    fn describe(&self) -> Result<String> {
+    /// The topology as text.
+    pub fn describe(&self) -> Result<String> {
         Ok(describe(&self.topology()?))
     }
 
-    fn materialization(&self) -> Option<&Materialization> {
+    /// Where pull queries find the result, if it is a table.
+    pub fn materialization(&self) -> Option<&Materialization> {
         self.materialization.as_ref()
     }
 
-    fn materialized_reader(&self) -> Result<MaterializedReader> {
+    /// Reads entries of the store that [`TopologyFactory::materialization`] names.
+    pub fn materialized_reader(&self) -> Result<MaterializedReader> {
         let materialization = self.materialization.as_ref().ok_or_else(|| EngineError::Plan {
             reason: format!("query {} keeps no table", self.plan.query_id),
         })?;
         MaterializedReader::new(materialization, &self.context)
     }
 
-    fn create(
+    /// Shape: `backend` has the stores of the sub-topology, in order.
+    pub fn create(
         &self,
         sub_topology: u32,
         partition: i32,
@@ -134,7 +135,7 @@ impl ProcessorFactory for TopologyFactory {
             return Err(EngineError::Plan { reason: format!("there is no sub-topology {index}") });
         }
         let sub = topology.sub_topologies.swap_remove(index);
-        Ok(Box::new(TopologyProcessor::new(sub, partition, backend)))
+        Ok(Box::new(TaskTopology::new(sub, partition, backend)))
     }
 }
 
@@ -168,112 +169,12 @@ fn spec(sub: &SubTopology, application_id: &str) -> SubTopologySpec {
     }
 }
 
-/// A sub-topology of operators in a task.
-#[derive(Debug)]
-pub struct TopologyProcessor {
-    task: TaskTopology,
-    /// The topics written, by their place among the targets that are topics.
-    targets: Vec<TopicName>,
-    stateless: bool,
-}
-
-impl TopologyProcessor {
-    fn new(sub: SubTopology, partition: i32, backend: Box<dyn StateBackend>) -> TopologyProcessor {
-        let targets = sub.targets.iter().filter_map(|t| t.topic()).collect();
-        let stateless = sub.stores.is_empty();
-        TopologyProcessor { task: TaskTopology::new(sub, partition, backend), targets, stateless }
-    }
-}
-
-/// How records get their partitions.
-struct Placement {
-    /// Bytes at the end of each key that do not count.
-    window_bytes: usize,
-    /// One per record; None: the keys decide.
-    partitions: Option<Int32Array>,
-}
-
-/// Hands what operators emit to the task's collector.
-struct Emitter<'a> {
-    targets: &'a [TopicName],
-    out: &'a mut dyn Output,
-}
-
-impl Emitter<'_> {
-    fn records(
-        &mut self,
-        topic: &TopicName,
-        keys: &EncodedRows,
-        values: &EncodedRows,
-        batch: &RowBatch,
-        placement: &Placement,
-    ) -> Result<()> {
-        let target = self.targets.iter().position(|t| t == topic).ok_or_else(|| EngineError::Plan {
-            reason: format!("{topic:?} is not a target of the sub-topology"),
-        })?;
-        let mut headers: Vec<Header<'_>> = Vec::new();
-        for row in 0..batch.len() {
-            headers.clear();
-            if let Some(row_headers) = batch.row_headers(row) {
-                headers
-                    .extend(row_headers.iter().map(|(key, value)| Header { key, value: value.as_deref() }));
-            }
-            self.out.record(
-                target,
-                OutputRecord {
-                    timestamp: batch.rowtime[row],
-                    key: keys.get(row),
-                    window_bytes: placement.window_bytes,
-                    partition: placement.partitions.as_ref().map(|p| p.value(row)),
-                    value: values.get(row),
-                    headers: &headers,
-                },
-            );
-        }
-        Ok(())
-    }
-}
-
-impl TaskOutput for Emitter<'_> {
-    fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()> {
-        let topic = TopicName::External(topic.to_owned());
-        let placement = Placement { window_bytes: records.window_bytes, partitions: None };
-        self.records(&topic, &records.keys, &records.values, &records.batch, &placement)
-    }
-
-    fn internal(&mut self, topic: &TopicName, records: InternalRecords) -> Result<()> {
-        let placement = Placement { window_bytes: 0, partitions: records.partitions };
-        self.records(topic, &records.keys, &records.values, &records.batch, &placement)
-    }
-
-    fn result(&mut self, batch: RowBatch) -> Result<()> {
-        self.out.rows(batch);
-        Ok(())
-    }
-}
-
-fn owned_headers(headers: &Headers<'_>) -> Option<Arc<RecordHeaders>> {
-    if headers.is_empty() {
-        return None;
-    }
-    let owned = headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec)));
-    Some(Arc::new(owned.collect()))
-}
-
-impl Processor for TopologyProcessor {
+impl Processor for TaskTopology {
     fn decode(&mut self, source: usize, records: RecordColumns<'_>) -> Result<SourceRows> {
-        let slice = RecordSlice {
-            partition: records.partition,
-            keys: records.keys,
-            values: records.values,
-            timestamps: records.timestamps,
-            offsets: records.offsets,
-            headers: records.headers.iter().map(owned_headers).collect(),
-        };
-        let rows = self.task.decode(source, &slice)?;
+        let rows = self.decode_records(source, &records)?;
         let offsets: ScalarBuffer<Offset> = match &rows.origin {
             Some(origin) => origin.offset.clone(),
-            None => slice.offsets.into(),
+            None => records.offsets.into(),
         };
         if offsets.len() != rows.len() {
             return Err(EngineError::Plan { reason: "rows of an internal topic were left out".to_owned() });
@@ -282,53 +183,53 @@ impl Processor for TopologyProcessor {
     }
 
     fn interrupt_by(&mut self, cancellation: Cancellation) {
-        self.task.state_mut().interrupt_by(cancellation);
+        self.state_mut().interrupt_by(cancellation);
     }
 
     fn rows_per_row(&self) -> usize {
-        self.task.rows_per_row()
+        self.operator_rows_per_row()
     }
 
     fn uncommitted_bytes(&self) -> usize {
-        self.task.uncommitted_bytes()
+        self.operator_bytes()
     }
 
-    fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Output) -> Result<()> {
-        self.task.process_rows(source, rows, &mut Emitter { targets: &self.targets, out })
+    fn process(&mut self, source: usize, rows: RowBatch, out: &mut dyn Emit) -> Result<()> {
+        self.process_rows(source, rows, out)
     }
 
-    fn flush(&mut self, out: &mut dyn Output) -> Result<()> {
-        self.task.flush(&mut Emitter { targets: &self.targets, out })
+    fn flush(&mut self, out: &mut dyn Emit) -> Result<()> {
+        self.flush_operators(out)
     }
 
     fn log_changes(&mut self, sink: &mut dyn ChangelogSink) -> Result<()> {
-        self.task.state_mut().log_changes(sink)
+        self.state_mut().log_changes(sink)
     }
 
     fn committed(&mut self, positions: Vec<(StoreId, Offset)>) -> Result<()> {
-        self.task.state_mut().commit(positions)
+        self.state_mut().commit(positions)
     }
 
     fn is_stateless(&self) -> bool {
-        self.stateless
+        self.topology().stores.is_empty()
     }
 
     fn position(&self, store: StoreId) -> Result<Option<Offset>> {
-        self.task.state().position(store)
+        self.state().position(store)
     }
 
     fn written_at_ms(&self) -> Result<Option<i64>> {
-        self.task.state().written_at_ms()
+        self.state().written_at_ms()
     }
 
     fn restore(&mut self, store: StoreId, records: &RecordColumns<'_>, next: Offset) -> Result<()> {
         let keyed = records.keys.iter().zip(&records.values);
         let records = keyed.filter_map(|(key, value)| Some(((*key)?.to_vec(), value.map(<[u8]>::to_vec))));
-        self.task.state_mut().restore(store, records, next)
+        self.state_mut().restore(store, records, next)
     }
 
     fn clear(&mut self, store: StoreId) -> Result<()> {
-        self.task.state_mut().clear(store)
+        self.state_mut().clear(store)
     }
 
     fn restored(&mut self) -> Result<()> {
@@ -336,6 +237,6 @@ impl Processor for TopologyProcessor {
     }
 
     fn reader(&self) -> Option<Arc<dyn StateReader>> {
-        (!self.stateless).then(|| self.task.state().reader())
+        (!self.is_stateless()).then(|| self.state().reader())
     }
 }

@@ -23,7 +23,7 @@ use crate::serde::encoded::EncodedRows;
 use crate::serde::{RowEncoder, key_encoder};
 use crate::state::column_reader::ColumnReader;
 use crate::state::row_codec::{RowDecoder, encode_row};
-use crate::topology::source::RecordSlice;
+use crate::topology::records::RecordColumns;
 
 pub const VERSION: u8 = 1;
 const NULL_KEY: u8 = 1;
@@ -125,7 +125,7 @@ impl InternalReader {
     }
 
     /// Errors: a record is not one that [`InternalWriter`] wrote.
-    pub fn read(&mut self, records: &RecordSlice<'_>) -> Result<RowBatch> {
+    pub fn read(&mut self, records: &RecordColumns<'_>) -> Result<RowBatch> {
         let rows = records.len();
         let corrupt = |topic: &str| EngineError::CorruptRow {
             store: topic.to_owned(),
@@ -155,7 +155,7 @@ impl InternalReader {
         Ok(RowBatch {
             null_key: some_bits(BooleanBuffer::collect_bool(rows, |i| parts[i].null_key)),
             absent: some_bits(BooleanBuffer::collect_bool(rows, |i| parts[i].value.is_none())),
-            headers: (!records.headers.is_empty()).then(|| records.headers.clone()),
+            headers: (!records.headers.is_empty()).then(|| records.owned_headers()),
             old,
             ..RowBatch::new(key, value, records.timestamps.clone().into())
         })

@@ -14,19 +14,8 @@ use crate::serde::encoded::EncodedRows;
 use crate::serde::error::EncodeError;
 use crate::serde::windowed_key::bounds_bytes;
 use crate::serde::{RowEncoder, key_encoder, value_encoder};
+use crate::topology::emit::EncodedRecords;
 use crate::topology::timestamp::{AbsentRows, TimestampExtractor};
-
-/// Records on their way to a topic. Shape: entry `i` of everything belongs to row `i` of `batch`; rows that could not be
-/// written are not among them.
-#[derive(Debug)]
-pub struct SinkRecords {
-    pub keys: EncodedRows,
-    pub values: EncodedRows,
-    /// Bytes at the end of each key that are its window's bounds.
-    pub window_bytes: usize,
-    /// The rows, after timestamps were taken from their column.
-    pub batch: RowBatch,
-}
 
 /// Encodes rows for a topic.
 #[derive(Debug)]
@@ -66,8 +55,9 @@ impl SinkWriter {
         &self.topic
     }
 
-    /// Rows that the formats cannot express are reported and left out.
-    pub fn write(&mut self, batch: RowBatch) -> Result<SinkRecords> {
+    /// The rows with their timestamps from the topic's timestamp column, if it has one. Rows that the formats cannot express are
+    /// reported and left out.
+    pub fn write(&mut self, batch: RowBatch) -> Result<EncodedRecords> {
         let batch = match &self.timestamp {
             Some(extractor) => extractor.apply(batch, AbsentRows::KeepTheirTime)?,
             None => batch,
@@ -82,7 +72,7 @@ impl SinkWriter {
         Ok(self.encode(kept).0)
     }
 
-    fn encode(&mut self, batch: RowBatch) -> (SinkRecords, Vec<usize>) {
+    fn encode(&mut self, batch: RowBatch) -> (EncodedRecords, Vec<usize>) {
         let rows = batch.len();
         let (mut keys, mut values) = (EncodedRows::new(), EncodedRows::new());
         let mut key_columns: Vec<ArrayRef> = batch.key.clone();
@@ -97,7 +87,8 @@ impl SinkWriter {
         self.report(&key_errors, true);
         self.report(&value_errors, false);
         let failed = key_errors.iter().chain(&value_errors).map(|e| e.row).collect();
-        (SinkRecords { keys, values, window_bytes: self.window_bytes, batch }, failed)
+        let window_bytes = self.window_bytes;
+        (EncodedRecords { keys, values, window_bytes, partitions: None, batch }, failed)
     }
 
     fn report(&self, errors: &[EncodeError], is_key: bool) {

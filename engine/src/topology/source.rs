@@ -18,29 +18,8 @@ use crate::processing_log::origin::{Processing, RecordOrigin};
 use crate::processing_log::{ProcessingError, StepReporter};
 use crate::serde::error::DecodeError;
 use crate::serde::{Decoded, RowDecoder, key_decoder, value_decoder};
+use crate::topology::records::RecordColumns;
 use crate::topology::timestamp::{AbsentRows, TimestampExtractor};
-
-/// Consecutive records of one partition. Shape: every slice has one entry per record.
-#[derive(Clone, Debug, Default)]
-pub struct RecordSlice<'a> {
-    pub partition: i32,
-    pub keys: Vec<Option<&'a [u8]>>,
-    pub values: Vec<Option<&'a [u8]>>,
-    pub timestamps: Vec<i64>,
-    pub offsets: Vec<i64>,
-    /// Empty if no record has headers.
-    pub headers: Vec<Option<Arc<RecordHeaders>>>,
-}
-
-impl RecordSlice<'_> {
-    pub fn len(&self) -> usize {
-        self.timestamps.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
-    }
-}
 
 /// Decodes the records of a source.
 #[derive(Debug)]
@@ -91,7 +70,7 @@ impl SourceReader {
     /// key and rows without a valid timestamp.
     ///
     /// Errors: such a record, if it is to stop the query.
-    pub fn read(&mut self, records: &RecordSlice<'_>) -> Result<RowBatch> {
+    pub fn read(&mut self, records: &RecordColumns<'_>) -> Result<RowBatch> {
         let keys = self.key.decode(&records.keys);
         let values = self.value.decode(&records.values);
         let mut skip = BTreeSet::new();
@@ -146,7 +125,7 @@ impl SourceReader {
         &self,
         errors: &[DecodeError],
         is_key: bool,
-        records: &RecordSlice<'_>,
+        records: &RecordColumns<'_>,
         skip: &mut BTreeSet<usize>,
     ) {
         for error in errors {
@@ -164,7 +143,7 @@ impl SourceReader {
         }
     }
 
-    fn origin(&self, records: &RecordSlice<'_>, row: usize) -> RecordOrigin {
+    fn origin(&self, records: &RecordColumns<'_>, row: usize) -> RecordOrigin {
         let offset = records.offsets[row];
         RecordOrigin {
             topic: self.topic.as_str().into(),
@@ -174,7 +153,7 @@ impl SourceReader {
         }
     }
 
-    fn rows(&self, records: &RecordSlice<'_>, keys: Decoded, values: Decoded) -> Result<RowBatch> {
+    fn rows(&self, records: &RecordColumns<'_>, keys: Decoded, values: Decoded) -> Result<RowBatch> {
         let rows = records.len();
         let mut key = keys.columns;
         let window = match self.window_ends {
@@ -184,9 +163,10 @@ impl SourceReader {
             }
             None => None,
         };
+        let headers = records.owned_headers();
         let mut value = values.columns;
         for column in &self.schema.headers {
-            value.push(header_column(column, &records.headers, rows)?);
+            value.push(header_column(column, &headers, rows)?);
         }
         let null_key = match self.schema.key.is_empty() {
             true => None,
@@ -200,7 +180,7 @@ impl SourceReader {
                 partition: vec![records.partition; rows].into(),
                 offset: records.offsets.clone().into(),
             }),
-            headers: (!records.headers.is_empty()).then(|| records.headers.clone()),
+            headers: (!headers.is_empty()).then_some(headers),
             ..RowBatch::new(key, value, records.timestamps.clone().into())
         })
     }

@@ -8,6 +8,7 @@ use crate::batch::RowBatch;
 use crate::error::{EngineError, Result};
 use crate::operator::Operator;
 use crate::state::backend::StoreSpec;
+use crate::topology::emit::EncodedRecords;
 use crate::topology::internal_topic::{InternalReader, InternalWriter};
 use crate::topology::sink::SinkWriter;
 use crate::topology::source::SourceReader;
@@ -93,10 +94,16 @@ pub enum Partitioning {
 }
 
 impl InternalTarget {
+    pub fn write(&mut self, batch: RowBatch) -> Result<EncodedRecords> {
+        let (keys, values) = self.writer.write(&batch)?;
+        let partitions = self.partitions(&batch)?;
+        Ok(EncodedRecords { keys, values, window_bytes: 0, partitions, batch })
+    }
+
     /// The partition of each row, if the key does not decide.
     ///
     /// Errors: a row names none, since the row that it answers is of an older version.
-    pub fn partitions(&self, batch: &RowBatch) -> Result<Option<Int32Array>> {
+    fn partitions(&self, batch: &RowBatch) -> Result<Option<Int32Array>> {
         let Partitioning::Column(column) = self.partitioning else { return Ok(None) };
         let partitions = batch.value[column].as_primitive::<Int32Type>();
         if partitions.null_count() > 0 {

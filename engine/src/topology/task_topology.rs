@@ -1,6 +1,5 @@
 //! A sub-topology at work in one task.
 
-use arrow::array::Int32Array;
 use weir_sql::expr::compile::batch_budget::BatchBudget;
 
 use crate::batch::RowBatch;
@@ -8,39 +7,18 @@ use crate::error::Result;
 use crate::operator::pieces::Pieces;
 use crate::operator::{OperatorContext, Output};
 use crate::processing_log::origin::{Narrowed, Processing};
-use crate::serde::encoded::EncodedRows;
 use crate::state::backend::StateBackend;
 use crate::state::task_state::TaskState;
-use crate::topology::sink::SinkRecords;
-use crate::topology::source::RecordSlice;
+use crate::topology::emit::Emit;
+use crate::topology::records::RecordColumns;
 use crate::topology::sub_topology::{Edge, SubTopology, Target, TopicName, TopicReader};
-
-/// Takes what a task emits, in order.
-pub trait TaskOutput {
-    /// Records for a topic of the user.
-    fn sink(&mut self, topic: &str, records: SinkRecords) -> Result<()>;
-
-    /// Records for an internal topic.
-    fn internal(&mut self, topic: &TopicName, records: InternalRecords) -> Result<()>;
-
-    /// Rows of a transient query.
-    fn result(&mut self, batch: RowBatch) -> Result<()>;
-}
-
-/// Rows on their way through an internal topic. Shape: as many keys, values and partitions as `batch` has rows.
-#[derive(Debug)]
-pub struct InternalRecords {
-    pub keys: EncodedRows,
-    pub values: EncodedRows,
-    /// None: the key decides.
-    pub partitions: Option<Int32Array>,
-    pub batch: RowBatch,
-}
 
 /// Operators with their state. Threads: one.
 #[derive(Debug)]
 pub struct TaskTopology {
     topology: SubTopology,
+    /// The place of each target among those that are topics.
+    places: Vec<usize>,
     state: TaskState,
     partition: i32,
 }
@@ -48,16 +26,23 @@ pub struct TaskTopology {
 impl TaskTopology {
     pub fn new(topology: SubTopology, partition: i32, backend: Box<dyn StateBackend>) -> TaskTopology {
         let state = TaskState::new(topology.stores.clone(), backend);
-        TaskTopology { topology, state, partition }
+        let mut topics = 0;
+        let place = |target: &Target| {
+            let place = topics;
+            topics += usize::from(target.topic().is_some());
+            place
+        };
+        let places = topology.targets.iter().map(place).collect();
+        TaskTopology { topology, places, state, partition }
     }
 
     /// Rows that one input row may become, as far as that follows from the plan.
-    pub fn rows_per_row(&self) -> usize {
+    pub fn operator_rows_per_row(&self) -> usize {
         self.topology.nodes.iter().map(|n| n.operator.rows_per_row()).fold(1, usize::saturating_mul)
     }
 
     /// Bytes by which the state has grown since the last commit, roughly.
-    pub fn uncommitted_bytes(&self) -> usize {
+    pub fn operator_bytes(&self) -> usize {
         self.topology.nodes.iter().map(|n| n.operator.uncommitted_bytes()).sum()
     }
 
@@ -73,44 +58,28 @@ impl TaskTopology {
         &mut self.state
     }
 
-    /// Runs records of one partition of a source's topic through the operators.
-    pub fn process(
-        &mut self,
-        source: usize,
-        records: &RecordSlice<'_>,
-        output: &mut dyn TaskOutput,
-    ) -> Result<()> {
-        let batch = self.decode(source, records)?;
-        self.process_rows(source, batch, output)
-    }
-
     /// Decodes records of a source. Rows keep the order of their records; some records may be left out.
-    pub fn decode(&mut self, source: usize, records: &RecordSlice<'_>) -> Result<RowBatch> {
+    pub fn decode_records(&mut self, source: usize, records: &RecordColumns<'_>) -> Result<RowBatch> {
         match &mut self.topology.sources[source].reader {
             TopicReader::External(reader) => reader.read(records),
             TopicReader::Internal(reader) => reader.read(records),
         }
     }
 
-    /// Runs rows that [`TaskTopology::decode`] gave through the operators.
-    pub fn process_rows(
-        &mut self,
-        source: usize,
-        batch: RowBatch,
-        output: &mut dyn TaskOutput,
-    ) -> Result<()> {
+    /// Runs rows that [`TaskTopology::decode_records`] gave through the operators.
+    pub fn process_rows(&mut self, source: usize, batch: RowBatch, out: &mut dyn Emit) -> Result<()> {
         let source = &self.topology.sources[source];
         let edge = source.edge;
         let _processing = match &source.topic {
             TopicName::External(topic) => Some(Processing::rows(topic, &batch)),
             TopicName::Internal(_) => None,
         };
-        self.route(edge, batch, output)
+        self.route(edge, batch, out)
     }
 
     /// Ends a commit interval: operators emit what they withheld and hand their state to the stores. Afterwards
     /// [`TaskState::log_changes`] gives the changelog records, and [`TaskState::commit`] is due once they are durable.
-    pub fn flush(&mut self, output: &mut dyn TaskOutput) -> Result<()> {
+    pub fn flush_operators(&mut self, out: &mut dyn Emit) -> Result<()> {
         for node in 0..self.topology.nodes.len() {
             self.state.check_interrupted()?;
             let mut emitted = Output::default();
@@ -119,13 +88,13 @@ impl TaskTopology {
                 OperatorContext { state: &mut self.state, partition: self.partition, budget: &budget };
             self.topology.nodes[node].operator.flush(&mut context, &mut emitted)?;
             budget.report();
-            self.forward(node, emitted, output)?;
-            self.resume(node, output)?;
+            self.forward(node, emitted, out)?;
+            self.resume(node, out)?;
         }
         Ok(())
     }
 
-    fn route(&mut self, edge: Edge, batch: RowBatch, output: &mut dyn TaskOutput) -> Result<()> {
+    fn route(&mut self, edge: Edge, batch: RowBatch, out: &mut dyn Emit) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -152,29 +121,29 @@ impl TaskTopology {
                     }
                     pieces.taken(&budget);
                     budget.report();
-                    self.forward(node, emitted, output)?;
-                    self.resume(node, output)?;
+                    self.forward(node, emitted, out)?;
+                    self.resume(node, out)?;
                 }
                 Ok(())
             }
-            Edge::Target(target) => match &mut self.topology.targets[target] {
-                Target::Sink(sink) => {
-                    let records = sink.write(batch)?;
-                    output.sink(sink.topic(), records)
-                }
-                Target::Internal(internal) => {
-                    let (keys, values) = internal.writer.write(&batch)?;
-                    let partitions = internal.partitions(&batch)?;
-                    output.internal(&internal.topic, InternalRecords { keys, values, partitions, batch })
-                }
-                Target::Result => output.result(batch),
-                Target::Nowhere => Ok(()),
-            },
+            Edge::Target(target) => {
+                let records = match &mut self.topology.targets[target] {
+                    Target::Sink(sink) => sink.write(batch)?,
+                    Target::Internal(internal) => internal.write(batch)?,
+                    Target::Result => {
+                        out.rows(batch);
+                        return Ok(());
+                    }
+                    Target::Nowhere => return Ok(()),
+                };
+                records.emit(self.places[target], out);
+                Ok(())
+            }
         }
     }
 
     /// Lets a node emit the rest of what it makes of its input, a part at a time.
-    fn resume(&mut self, node: usize, output: &mut dyn TaskOutput) -> Result<()> {
+    fn resume(&mut self, node: usize, out: &mut dyn Emit) -> Result<()> {
         loop {
             self.state.check_interrupted()?;
             let mut emitted = Output::default();
@@ -185,14 +154,14 @@ impl TaskTopology {
                 return Ok(());
             }
             budget.report();
-            self.forward(node, emitted, output)?;
+            self.forward(node, emitted, out)?;
         }
     }
 
-    fn forward(&mut self, node: usize, mut emitted: Output, output: &mut dyn TaskOutput) -> Result<()> {
+    fn forward(&mut self, node: usize, mut emitted: Output, out: &mut dyn Emit) -> Result<()> {
         for (port, batch) in emitted.take() {
             let edge = self.topology.nodes[node].outputs[port];
-            self.route(edge, batch, output)?;
+            self.route(edge, batch, out)?;
         }
         Ok(())
     }

@@ -10,8 +10,9 @@ use crate::batch::RowBatch;
 use crate::error::Result as EngineResult;
 use crate::state::backend::{StateReader, StoreId};
 use crate::state::changelog::ChangelogSink;
-use crate::task::processor::{OutputRecord, SourceRows};
-use crate::task::records::RecordColumns;
+use crate::task::processor::SourceRows;
+use crate::topology::emit::OutputRecord;
+use crate::topology::records::RecordColumns;
 
 /// Notes which rows it is given: source and timestamp. Keeps so many bytes of each.
 #[derive(Debug)]
@@ -27,14 +28,14 @@ impl Processor for Order {
         self.0.lock().len() * self.1
     }
 
-    fn process(&mut self, source: usize, rows: RowBatch, _out: &mut dyn Output) -> EngineResult<()> {
+    fn process(&mut self, source: usize, rows: RowBatch, _out: &mut dyn Emit) -> EngineResult<()> {
         self.0.lock().extend(rows.rowtime.iter().map(|time| (source, *time)));
         Ok(())
     }
 
     fn interrupt_by(&mut self, _cancellation: Cancellation) {}
 
-    fn flush(&mut self, _out: &mut dyn Output) -> EngineResult<()> {
+    fn flush(&mut self, _out: &mut dyn Emit) -> EngineResult<()> {
         Ok(())
     }
 
@@ -78,7 +79,7 @@ impl Processor for Order {
 #[derive(Debug)]
 struct NoOutput;
 
-impl Output for NoOutput {
+impl Emit for NoOutput {
     fn record(&mut self, _target: usize, _record: OutputRecord<'_>) {}
 
     fn rows(&mut self, _batch: RowBatch) {}
@@ -98,7 +99,7 @@ impl Output for NoOutput {
 #[derive(Debug)]
 struct Overrun;
 
-impl Output for Overrun {
+impl Emit for Overrun {
     fn record(&mut self, _target: usize, _record: OutputRecord<'_>) {}
 
     fn rows(&mut self, _batch: RowBatch) {}

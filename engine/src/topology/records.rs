@@ -1,10 +1,14 @@
 //! Records of fetched batches, turned into slices that decoders take.
 
+use std::sync::Arc;
+
 use weir_broker::error::Error;
 use weir_broker::ids::Offset;
 use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::DecompressBuf;
 use weir_broker::record::reader::Headers;
+
+use crate::batch::RecordHeaders;
 
 /// Records of one partition, in offset order, borrowed from the batches they were fetched in.
 ///
@@ -27,6 +31,11 @@ impl<'a> RecordColumns<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.offsets.is_empty()
+    }
+
+    /// Headers of each record; empty if no record has any.
+    pub fn owned_headers(&self) -> Vec<Option<Arc<RecordHeaders>>> {
+        self.headers.iter().map(owned_headers).collect()
     }
 
     /// Collects the records of `batches` whose offsets are in `from..to`.
@@ -85,6 +94,14 @@ impl<'a> RecordColumns<'a> {
         }
         Ok(())
     }
+}
+
+fn owned_headers(headers: &Headers<'_>) -> Option<Arc<RecordHeaders>> {
+    if headers.is_empty() {
+        return None;
+    }
+    let owned = headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec)));
+    Some(Arc::new(owned.collect()))
 }
 
 /// Records in a batch, as its checked header says: no more than its bytes can hold once decompressed.

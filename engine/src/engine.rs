@@ -201,7 +201,7 @@ impl Engine {
         }
     }
 
-    /// Gives the parts of a query to the workers.
+    /// Gives the tasks of a query to the workers.
     fn run(&self, query: &Arc<QueryHandle>) -> Result<()> {
         let workers = self.workers.inboxes();
         for (worker, tasks) in assign(query, workers.len()) {
@@ -360,7 +360,7 @@ impl Engine {
     }
 
     async fn restart(&self, failed: &Arc<QueryHandle>) -> Result<()> {
-        self.stop_parts(failed).await;
+        self.stop_tasks(failed).await;
         self.release(failed).await?;
         let options = QueryOptions { paused: false, ..failed.options.clone() };
         let prepared = self.prepare_query(failed.plan.clone(), options, failed.metrics.clone()).await;

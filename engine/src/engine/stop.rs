@@ -15,7 +15,7 @@ use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::{Assignment, Mode, WorkerMessage};
 use crate::runtime::pool::StuckWorker;
 
-/// How often a worker is looked at while a part of a query is stopped.
+/// How often a worker is looked at while its tasks of a query are stopped.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Part of the time for a stop after which a run that has not ended is given up.
 const INTERRUPT_SHARE: u64 = 5;
@@ -31,7 +31,7 @@ impl Engine {
             StopMode::Keep => query.cancel(),
             StopMode::Delete => query.interrupt(),
         }
-        self.stop_parts(&query).await;
+        self.stop_tasks(&query).await;
         self.queries.write().remove(query_id);
         match mode {
             StopMode::Keep => self.release(&query).await,
@@ -40,13 +40,13 @@ impl Engine {
     }
 
     /// Ends what workers run of a query.
-    pub(super) async fn stop_parts(&self, query: &QueryHandle) {
+    pub(super) async fn stop_tasks(&self, query: &QueryHandle) {
         let workers = self.workers.inboxes();
         let stops = workers.iter().enumerate().map(|(worker, inbox)| async move {
             let (done, mut stopped) = mpsc::channel(1);
             let message = WorkerMessage::Stop { query_id: query.query_id.clone(), done };
             if send(inbox, message).is_err() {
-                // The thread has ended, and the part with it.
+                // The thread has ended, and the tasks with it.
                 return;
             }
             let begun = self.io.clock.monotonic();
@@ -129,7 +129,7 @@ impl Engine {
         self.close();
         let queries = std::mem::take(&mut *self.queries.write());
         queries.values().for_each(|query| query.cancel());
-        futures::future::join_all(queries.values().map(|query| self.stop_parts(query))).await;
+        futures::future::join_all(queries.values().map(|query| self.stop_tasks(query))).await;
         let releases: Vec<_> = queries.values().map(|query| self.release(query)).collect();
         let releases = futures::stream::iter(releases).buffer_unordered(RELEASES_AT_ONCE);
         let released: Vec<Result<()>> = releases.collect().await;

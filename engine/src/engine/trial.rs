@@ -41,7 +41,7 @@ impl Engine {
     /// that were not `made` by this start excepted; another one keeps what it needs to go on.
     pub(super) async fn withdraw(&self, query: &QueryHandle, made: &[Arc<str>]) {
         query.interrupt();
-        self.stop_parts(query).await;
+        self.stop_tasks(query).await;
         self.queries.write().remove(&query.query_id);
         let withdrawn = match query.predecessors {
             Predecessors::None => {

@@ -68,7 +68,7 @@ fn report_overdue_steps(workers: &WorkerPool) {
 /// Nothing of a query runs on a thread that has ended.
 pub(super) fn fail_queries_of_dead_workers(workers: &WorkerPool, queries: &QueryRegistry, clock: &dyn Clock) {
     for worker in workers.dead() {
-        for query in queries.read().values().filter(|q| q.has_part(worker) && !q.is_failed()) {
+        for query in queries.read().values().filter(|q| q.has_tasks(worker) && !q.is_failed()) {
             let (name, message) = (thread_name(worker), "the thread has ended".to_owned());
             query.fail(&RuntimeError::LoopPanicked { name, message }, clock.now_ms(), true);
         }

@@ -5,7 +5,7 @@ use std::fmt;
 /// One of them. Units: ms since epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryCondition {
-    /// A part of the query failed and is started again at `retry_at_ms`.
+    /// Tasks of the query failed and is started again at `retry_at_ms`.
     BackOff {
         /// Failures in a row.
         failures: u32,

@@ -29,9 +29,9 @@ const ERRORS_MAX: usize = 10;
 /// Persistent queries by id.
 pub(crate) type QueryRegistry = RwLock<BTreeMap<String, Arc<QueryHandle>>>;
 
-/// The part of a query on one worker.
+/// The tasks of a query on one worker.
 #[derive(Clone, Debug)]
-pub(crate) struct PartStatus {
+pub(crate) struct WorkerStatus {
     pub(crate) state: QueryState,
     pub(crate) tasks: Vec<TaskStatus>,
     pub(crate) conditions: Vec<QueryCondition>,
@@ -61,7 +61,7 @@ pub struct QueryHandle {
     /// offset, they are read from their beginning.
     newer: Mutex<BTreeMap<Arc<str>, i32>>,
     /// By worker.
-    parts: Mutex<BTreeMap<usize, PartStatus>>,
+    workers: Mutex<BTreeMap<usize, WorkerStatus>>,
     errors: Mutex<VecDeque<QueryError>>,
     /// A worker found that the query cannot go on; the others stop as well.
     failed: AtomicBool,
@@ -119,7 +119,7 @@ impl QueryHandle {
             transient: false,
             accepts_changes: false,
             newer: Mutex::default(),
-            parts: Mutex::default(),
+            workers: Mutex::default(),
             errors: Mutex::default(),
             failed: AtomicBool::new(false),
             cancellation: Cancellation::default(),
@@ -233,7 +233,7 @@ impl QueryHandle {
         self.paused.store(paused, Ordering::Release);
     }
 
-    /// Remembers a failure. `fatal`: no part of the query goes on.
+    /// Remembers a failure. `fatal`: the query does not go on.
     pub(crate) fn fail(&self, error: &RuntimeError, at_ms: i64, fatal: bool) {
         let mut errors = self.errors.lock();
         if errors.len() == ERRORS_MAX {
@@ -246,13 +246,13 @@ impl QueryHandle {
         }
     }
 
-    /// True if a part of the query was on this worker.
-    pub(crate) fn has_part(&self, worker: usize) -> bool {
-        self.parts.lock().contains_key(&worker)
+    /// True if tasks of the query were on this worker.
+    pub(crate) fn has_tasks(&self, worker: usize) -> bool {
+        self.workers.lock().contains_key(&worker)
     }
 
-    pub(crate) fn set_part(&self, worker: usize, status: PartStatus) {
-        self.parts.lock().insert(worker, status);
+    pub(crate) fn set_status(&self, worker: usize, status: WorkerStatus) {
+        self.workers.lock().insert(worker, status);
     }
 
     pub(crate) fn set_readers(&self, readers: impl IntoIterator<Item = (TaskId, Arc<dyn StateReader>)>) {
@@ -292,14 +292,14 @@ impl QueryHandle {
         if self.is_failed() {
             return QueryState::Error;
         }
-        self.parts.lock().values().map(|p| p.state).max().unwrap_or(QueryState::Starting)
+        self.workers.lock().values().map(|status| status.state).max().unwrap_or(QueryState::Starting)
     }
 
     pub fn status(&self) -> QueryStatus {
-        let parts = self.parts.lock();
-        let tasks = parts.values().flat_map(|p| p.tasks.clone()).collect();
-        let conditions = parts.values().flat_map(|p| p.conditions.clone()).collect();
-        drop(parts);
+        let workers = self.workers.lock();
+        let tasks = workers.values().flat_map(|status| status.tasks.clone()).collect();
+        let conditions = workers.values().flat_map(|status| status.conditions.clone()).collect();
+        drop(workers);
         QueryStatus {
             query_id: self.query_id.clone(),
             application_id: self.application_id.clone(),

@@ -13,7 +13,7 @@ use crate::query::condition::QueryCondition;
 use crate::runtime::error::Fault;
 use crate::task::stream_task::TaskId;
 
-/// The state of a query, which is that of its worst part.
+/// The state of a query, which is that of its worst tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QueryState {
     Running,

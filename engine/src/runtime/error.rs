@@ -111,6 +111,8 @@ pub enum RuntimeError {
     UnknownQuery { query_id: String },
     #[error("query {query_id} is running already")]
     QueryExists { query_id: String },
+    #[error("tasks of query {query_id} cannot go from {from} to {to}")]
+    Transition { query_id: String, from: &'static str, to: &'static str },
     #[error("query {query_id} panicked: {message}")]
     Panicked { query_id: String, message: String },
     #[error("{name} panicked: {message}")]
@@ -149,9 +151,10 @@ impl RuntimeError {
             | RuntimeError::Thread { .. }
             | RuntimeError::ShutDown => Fault::External,
             RuntimeError::Task { source, .. } if source.is_about_records() => Fault::User,
-            RuntimeError::Task { .. } | RuntimeError::Panicked { .. } | RuntimeError::LoopPanicked { .. } => {
-                Fault::Internal
-            }
+            RuntimeError::Task { .. }
+            | RuntimeError::Transition { .. }
+            | RuntimeError::Panicked { .. }
+            | RuntimeError::LoopPanicked { .. } => Fault::Internal,
         }
     }
 
@@ -193,6 +196,7 @@ impl RuntimeError {
             | RuntimeError::Records { .. }
             | RuntimeError::UnknownQuery { .. }
             | RuntimeError::QueryExists { .. }
+            | RuntimeError::Transition { .. }
             | RuntimeError::Panicked { .. }
             | RuntimeError::Thread { .. }
             | RuntimeError::ShutDown => Retry::Never,

@@ -35,7 +35,7 @@ pub struct EngineHealth {
     pub dead_threads: Vec<String>,
     /// Worker loops started again after a panic.
     pub thread_restarts: u64,
-    /// Panics caught in workers, in parts of queries and in the loops beside them.
+    /// Panics caught in workers, in tasks of queries and in the loops beside them.
     pub panics: u64,
     pub last_panic: Option<ThreadPanic>,
     pub overdue_steps: Vec<OverdueStep>,
@@ -109,7 +109,7 @@ pub(crate) struct StepClock {
     step: Mutex<Option<RunningStep>>,
 }
 
-/// One turn of one part of a query.
+/// One turn of the tasks of a query.
 #[derive(Clone, Debug)]
 pub(crate) struct RunningStep {
     pub(crate) query: Arc<QueryHandle>,

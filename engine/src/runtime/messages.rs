@@ -17,14 +17,14 @@ use crate::runtime::topic_limits::TopicLimits;
 use crate::runtime::transaction::CommittedTransaction;
 use crate::task::stream_task::TaskId;
 
-/// One start of one part of a query on one worker. Answers to earlier starts carry other ids and are ignored.
+/// One start of the tasks of a query on one worker. Answers to earlier starts carry other ids and are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct AttemptId(pub(crate) u64);
 
-/// Dropped when a part has ended, which tells the receiver.
+/// Dropped when the tasks of a query have ended, which tells the receiver.
 pub(crate) type Stopped = mpsc::Sender<()>;
 
-/// The part of a query that a worker runs.
+/// The tasks of a query that a worker runs.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     pub(crate) query: Arc<QueryHandle>,
@@ -50,7 +50,7 @@ pub(crate) struct TransientMode {
     pub(crate) to: Option<BTreeMap<TopicPartition, Offset>>,
 }
 
-/// Where the parts of a query begin, as found out beside the worker.
+/// Where the tasks of a query begin, as found out beside the worker.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     /// First offsets to read, of every input partition.
@@ -73,7 +73,7 @@ pub(crate) enum WorkerMessage {
         topic: Arc<str>,
         partitions: Range<i32>,
     },
-    /// Commits what is done, then ends the query's part; `done` is told (by being dropped).
+    /// Commits what is done, then ends the query's tasks; `done` is told (by being dropped).
     Stop {
         query_id: String,
         done: Stopped,

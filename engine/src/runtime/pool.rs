@@ -17,10 +17,10 @@ use weir_broker::env::clock::Clock;
 use weir_broker::env::spawn;
 
 use crate::config::EngineConfig;
+use crate::runtime::context::WorkerContext;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::health::{EngineHealth, HealthRecorder, OverdueStep, RunningStep, StepClock};
 use crate::runtime::messages::WorkerMessage;
-use crate::runtime::part::PartContext;
 use crate::runtime::storage::StateStorage;
 use crate::runtime::worker::Worker;
 
@@ -76,7 +76,7 @@ impl WorkerPool {
     fn spawn(&self, worker: usize) -> Result<WorkerThread> {
         let (inbox, messages) = crossbeam_channel::unbounded();
         let (step, abandoned) = (Arc::<StepClock>::default(), Arc::<AtomicBool>::default());
-        let context = PartContext {
+        let context = WorkerContext {
             config: self.config.clone(),
             worker,
             transport: self.io.transport.clone(),

@@ -148,7 +148,7 @@ fn is_of_another_topic(query: &QueryHandle, topic: &str, committed: &CommittedOf
     changes.iter().any(|(changed, change)| **changed == *topic && *change == TopicChange::Recreated)
 }
 
-/// Notes in the handle which partitions are newer than what the query has committed. All parts of the query need that, and the
+/// Notes in the handle which partitions are newer than what the query has committed. All workers of the query need that, and the
 /// first of them that commits replaces the notes it can be seen from.
 ///
 /// Errors: a topic has changed since the query has committed. It keeps state, which does not belong to the topic any more; or

@@ -1,4 +1,4 @@
-//! Loops beside a worker, whose panics are reported to it: a part whose loop is gone must not wait for its answer.
+//! Loops beside a worker, whose panics are reported to it: a query whose loop is gone must not wait for its answer.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +12,7 @@ use crate::runtime::messages::{AttemptId, WorkerMessage};
 /// The part of a worker that waits for a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// A part of a query, in this attempt.
+    /// The tasks of a query, in this attempt.
     Attempt(AttemptId),
     /// The fetcher, for this request.
     Fetch(u64),

@@ -1,4 +1,4 @@
-//! A worker: a thread that owns parts of queries and goes round them.
+//! A worker: a thread that owns tasks of queries and goes round them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,12 +9,13 @@ use weir_broker::client::error::ClientError;
 use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::query::metrics::QueryMetrics;
+use crate::runtime::context::WorkerContext;
 use crate::runtime::error::{RuntimeError, TopicChange};
 use crate::runtime::fetcher::{FetchedPartition, Fetcher, Wanted};
 use crate::runtime::health::panic_message;
 use crate::runtime::messages::{AttemptId, WorkerMessage};
-use crate::runtime::part::{Next, Part, PartContext};
 use crate::runtime::pool::thread_name;
+use crate::runtime::query_tasks::{Next, QueryTasks};
 use crate::runtime::supervise::Waiting;
 
 /// Panics in a row after which the queries of a worker end.
@@ -33,20 +34,20 @@ pub(crate) enum Pace {
 
 #[derive(Debug)]
 pub(crate) struct Worker {
-    context: PartContext,
+    context: WorkerContext,
     inbox: Receiver<WorkerMessage>,
     /// By query id.
-    parts: BTreeMap<String, Part>,
+    queries: BTreeMap<String, QueryTasks>,
     fetcher: Fetcher,
     attempts: u64,
     shut_down: bool,
-    /// Monotonic time of the last panic outside the parts.
+    /// Monotonic time of the last panic outside the tasks.
     last_panic: Option<Duration>,
 }
 
 impl Worker {
     pub(crate) fn new(
-        context: PartContext,
+        context: WorkerContext,
         inbox: Receiver<WorkerMessage>,
         fetch_transport: std::sync::Arc<dyn weir_broker::client::transport::Transport>,
     ) -> Worker {
@@ -59,7 +60,7 @@ impl Worker {
         Worker {
             context,
             inbox,
-            parts: BTreeMap::new(),
+            queries: BTreeMap::new(),
             fetcher,
             attempts: 0,
             shut_down: false,
@@ -67,7 +68,7 @@ impl Worker {
         }
     }
 
-    /// Runs until told to shut down. A panic outside the parts restarts the loop, and with it the parts.
+    /// Runs until told to shut down. A panic outside the tasks restarts the loop, and with it the tasks.
     pub(crate) fn run(mut self) {
         let mut panics = 0;
         loop {
@@ -106,7 +107,7 @@ impl Worker {
         matches!((now, last), (Some(now), Some(last)) if now.saturating_sub(last) > CALM)
     }
 
-    /// After a panic: every part starts again, or ends if there were too many panics in a row.
+    /// After a panic: every query starts again, or ends if there were too many panics in a row.
     fn recover(&mut self, message: &str, panics: u32) {
         let (name, context) = (thread_name(self.context.worker), &self.context);
         context.step.end();
@@ -114,39 +115,39 @@ impl Worker {
         context.health.restarted();
         let _ = catch_unwind(|| tracing::error!(thread = name, message, panics, "worker panicked"));
         self.fetcher.cancel();
-        for part in self.parts.values_mut() {
+        for tasks in self.queries.values_mut() {
             let (name, message) = (name.clone(), message.to_owned());
             let error = match panics <= PANICS_MAX {
                 true => RuntimeError::LoopPanicked { name, message },
-                false => RuntimeError::Panicked { query_id: part.query.query_id.clone(), message },
+                false => RuntimeError::Panicked { query_id: tasks.query.query_id.clone(), message },
             };
-            fail(part, error, &self.context);
+            fail(tasks, error, &self.context);
         }
         let pause = Duration::from_millis(10_u64 << panics.min(7));
         let _ = crossbeam_channel::after(pause).recv();
     }
 
-    /// Handles what has arrived, gives every part a turn, and asks for what inputs want.
+    /// Handles what has arrived, gives every query a turn, and asks for what inputs want.
     pub(crate) fn run_once(&mut self) -> Pace {
         while let Ok(message) = self.inbox.try_recv() {
             self.handle(message);
         }
         if self.shut_down {
             self.fetcher.cancel();
-            self.parts.clear();
+            self.queries.clear();
             return Pace::ShutDown;
         }
         let now = self.context.clock.monotonic();
         let mut pace = Pace::Wait(None);
         let mut done = Vec::new();
-        for (query_id, part) in &mut self.parts {
-            if part.is_due(now) {
+        for (query_id, tasks) in &mut self.queries {
+            if tasks.is_due(now) {
                 self.attempts += 1;
                 let attempt = AttemptId(self.attempts);
-                guarded(part, &self.context, |part, context| part.start(attempt, context));
+                guarded(tasks, &self.context, |tasks, context| tasks.start(attempt, context));
             }
-            // After a panic there is a failed part to look at.
-            let next = guarded(part, &self.context, |part, context| part.advance(now, context));
+            // After a panic there are failed tasks to look at.
+            let next = guarded(tasks, &self.context, |tasks, context| tasks.advance(now, context));
             if self.context.is_abandoned() {
                 return Pace::ShutDown;
             }
@@ -157,7 +158,7 @@ impl Worker {
             }
         }
         for query_id in done {
-            self.parts.remove(&query_id);
+            self.queries.remove(&query_id);
         }
         let wanted = self.wanted();
         let bytes_max = self.partition_bytes_max();
@@ -170,12 +171,12 @@ impl Worker {
     fn wanted(&mut self) -> HashSet<Wanted> {
         let config = &self.context.config;
         let mut wanted = HashSet::new();
-        for part in self.parts.values_mut().filter(|p| !p.is_paused()) {
-            let bytes_max = match part.awaits_first_output() {
+        for tasks in self.queries.values_mut().filter(|tasks| !tasks.is_paused()) {
+            let bytes_max = match tasks.awaits_first_output() {
                 true => config.first_fetch_partition_bytes_max.min(config.input_bytes_max),
                 false => config.input_bytes_max,
             };
-            let inputs = part.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut());
+            let inputs = tasks.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut());
             let wanting = inputs.filter(|i| i.wants_fetch(bytes_max));
             wanted.extend(wanting.map(|i| Wanted {
                 topic_id: i.topic_id(),
@@ -189,7 +190,7 @@ impl Worker {
     /// Little while some query waits for its first output.
     fn partition_bytes_max(&self) -> usize {
         let config = &self.context.config;
-        match self.parts.values().any(Part::awaits_first_output) {
+        match self.queries.values().any(QueryTasks::awaits_first_output) {
             true => config.first_fetch_partition_bytes_max.min(config.fetch_partition_bytes_max),
             false => config.fetch_partition_bytes_max,
         }
@@ -204,39 +205,39 @@ impl Worker {
         match message {
             WorkerMessage::Start(assignment) => {
                 let query_id = assignment.query.query_id.clone();
-                let part = Part::new(assignment, &self.context);
-                self.parts.insert(query_id, part);
+                let tasks = QueryTasks::new(assignment, &self.context);
+                self.queries.insert(query_id, tasks);
             }
             WorkerMessage::ReadPartitions { query_id, topic, partitions } => {
-                if let Some(part) = self.parts.get_mut(&query_id) {
-                    guarded(part, &self.context, |part, context| {
-                        part.read_partitions(&topic, partitions, context)
+                if let Some(tasks) = self.queries.get_mut(&query_id) {
+                    guarded(tasks, &self.context, |tasks, context| {
+                        tasks.read_partitions(&topic, partitions, context)
                     });
                 }
             }
             WorkerMessage::Stop { query_id, done } => {
-                if let Some(part) = self.parts.get_mut(&query_id) {
-                    part.stop(done, self.context.clock.monotonic());
+                if let Some(tasks) = self.queries.get_mut(&query_id) {
+                    tasks.stop(done, self.context.clock.monotonic());
                 }
             }
             WorkerMessage::Prepared { attempt, outcome } => {
-                if let Some(part) = part_of(&mut self.parts, attempt) {
-                    guarded(part, &self.context, |part, context| part.prepared(outcome, context));
+                if let Some(tasks) = of_attempt(&mut self.queries, attempt) {
+                    guarded(tasks, &self.context, |tasks, context| tasks.prepared(outcome, context));
                 }
             }
             WorkerMessage::ChangelogFetched { attempt, outcome } => {
-                if let Some(part) = part_of(&mut self.parts, attempt) {
-                    guarded(part, &self.context, |part, context| part.changelog_fetched(outcome, context));
+                if let Some(tasks) = of_attempt(&mut self.queries, attempt) {
+                    guarded(tasks, &self.context, |tasks, context| tasks.changelog_fetched(outcome, context));
                 }
             }
             WorkerMessage::Committed { attempt, outcome } => {
-                if let Some(part) = part_of(&mut self.parts, attempt) {
-                    guarded(part, &self.context, |part, context| part.committed(outcome, context));
+                if let Some(tasks) = of_attempt(&mut self.queries, attempt) {
+                    guarded(tasks, &self.context, |tasks, context| tasks.committed(outcome, context));
                 }
             }
             WorkerMessage::Found { attempt, partition, outcome } => {
-                if let Some(part) = part_of(&mut self.parts, attempt) {
-                    guarded(part, &self.context, |part, context| part.found(&partition, outcome, context));
+                if let Some(tasks) = of_attempt(&mut self.queries, attempt) {
+                    guarded(tasks, &self.context, |tasks, context| tasks.found(&partition, outcome, context));
                 }
             }
             WorkerMessage::Fetched { fetch, outcome } => {
@@ -253,8 +254,8 @@ impl Worker {
                 self.loop_panicked(name, waiting, message)
             }
             WorkerMessage::Wake => {
-                for part in self.parts.values_mut() {
-                    part.publish(&self.context);
+                for tasks in self.queries.values_mut() {
+                    tasks.publish(&self.context);
                 }
             }
             WorkerMessage::ShutDown => self.shut_down = true,
@@ -264,10 +265,10 @@ impl Worker {
     /// Distributes what was read from a partition to everybody who stands where it begins.
     fn fetched(&mut self, wanted: &Wanted, answer: FetchedPartition) {
         let Wanted { topic_id, partition, offset } = wanted;
-        for part in self.parts.values_mut() {
+        for tasks in self.queries.values_mut() {
             let (mut failure, mut lost) = (None, None);
-            let metrics_owner = part.query.clone();
-            for input in part.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut()) {
+            let metrics_owner = tasks.query.clone();
+            for input in tasks.inputs_mut().iter_mut().flat_map(|t| t.inputs_mut()) {
                 let reads_it = input.topic_id() == *topic_id && input.partition() == partition;
                 if !reads_it || input.fetch_offset() != *offset {
                     continue;
@@ -287,27 +288,27 @@ impl Worker {
                 }
             }
             if let Some(table) = lost {
-                part.look_up(partition, table, *offset, &self.context);
+                tasks.look_up(partition, table, *offset, &self.context);
             }
             if let Some(source) = failure {
                 let error = match source.code() {
                     Some(ErrorCode::UnknownTopicOrPartition) => RuntimeError::TopicMissing {
-                        query_id: part.query.query_id.clone(),
+                        query_id: tasks.query.query_id.clone(),
                         topic: partition.topic.to_string(),
                     },
                     Some(ErrorCode::UnknownTopicId) => {
-                        part.query.topic_changed(&partition.topic, TopicChange::Gone)
+                        tasks.query.topic_changed(&partition.topic, TopicChange::Gone)
                     }
                     _ => RuntimeError::Client { action: "read records", source },
                 };
-                fail(part, error, &self.context);
+                fail(tasks, error, &self.context);
             }
         }
     }
 }
 
 impl Worker {
-    /// A loop beside the worker is gone: the part that waits for it starts again.
+    /// A loop beside the worker is gone: the query that waits for it starts again.
     fn loop_panicked(&mut self, name: &'static str, waiting: Waiting, message: String) {
         self.context.health.panicked(name, &message, now_ms(&self.context));
         match waiting {
@@ -316,8 +317,8 @@ impl Worker {
                 tracing::error!(message, "fetch panicked, trying again");
             }
             Waiting::Attempt(attempt) => {
-                if let Some(part) = part_of(&mut self.parts, attempt) {
-                    fail(part, RuntimeError::LoopPanicked { name: name.to_owned(), message }, &self.context);
+                if let Some(tasks) = of_attempt(&mut self.queries, attempt) {
+                    fail(tasks, RuntimeError::LoopPanicked { name: name.to_owned(), message }, &self.context);
                 }
             }
         }
@@ -329,43 +330,43 @@ fn is_passing(error: &ClientError) -> bool {
     error.is_retriable() && !error.code().is_some_and(is_gone)
 }
 
-fn part_of(parts: &mut BTreeMap<String, Part>, attempt: AttemptId) -> Option<&mut Part> {
-    parts.values_mut().find(|p| p.attempt == attempt)
+fn of_attempt(queries: &mut BTreeMap<String, QueryTasks>, attempt: AttemptId) -> Option<&mut QueryTasks> {
+    queries.values_mut().find(|tasks| tasks.attempt == attempt)
 }
 
-/// Lets a part work. A panic ends its query, not the worker.
+/// Lets the tasks of a query work. A panic ends its query, not the worker.
 fn guarded<T>(
-    part: &mut Part,
-    context: &PartContext,
-    work: impl FnOnce(&mut Part, &PartContext) -> T,
+    tasks: &mut QueryTasks,
+    context: &WorkerContext,
+    work: impl FnOnce(&mut QueryTasks, &WorkerContext) -> T,
 ) -> Option<T> {
-    context.step.begin(&part.query, context.clock.monotonic());
-    let outcome = catch_unwind(AssertUnwindSafe(|| work(part, context)));
+    context.step.begin(&tasks.query, context.clock.monotonic());
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(tasks, context)));
     context.step.end();
     match outcome {
         Ok(done) => Some(done),
         Err(panic) => {
             let message = panic_message(panic.as_ref());
             context.health.panicked(&thread_name(context.worker), &message, now_ms(context));
-            let query_id = part.query.query_id.clone();
-            fail(part, RuntimeError::Panicked { query_id, message }, context);
+            let query_id = tasks.query.query_id.clone();
+            fail(tasks, RuntimeError::Panicked { query_id, message }, context);
             None
         }
     }
 }
 
 /// A failure is recorded even if to report it panics, too.
-fn fail(part: &mut Part, error: RuntimeError, context: &PartContext) {
+fn fail(tasks: &mut QueryTasks, error: RuntimeError, context: &WorkerContext) {
     let message = error.to_string();
-    if catch_unwind(AssertUnwindSafe(|| part.fail(error, context))).is_err() {
-        let query_id = part.query.query_id.clone();
+    if catch_unwind(AssertUnwindSafe(|| tasks.fail(error, context))).is_err() {
+        let query_id = tasks.query.query_id.clone();
         let error = RuntimeError::Panicked { query_id, message };
-        let _ = catch_unwind(AssertUnwindSafe(|| part.give_up(&error, now_ms(context), context)));
+        let _ = catch_unwind(AssertUnwindSafe(|| tasks.give_up(&error, now_ms(context), context)));
     }
 }
 
 /// The wall clock; the epoch, if it panics.
-fn now_ms(context: &PartContext) -> i64 {
+fn now_ms(context: &WorkerContext) -> i64 {
     catch_unwind(AssertUnwindSafe(|| context.clock.now_ms())).unwrap_or(0)
 }
 

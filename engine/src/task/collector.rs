@@ -335,7 +335,7 @@ impl Emit for TaskOutput<'_> {
         if !self.taken.take(of(record.key) + of(record.value)) {
             return;
         }
-        // What is too large is reported by the part.
+        // What is too large is reported after the run.
         let _ = self.collector.append(self.targets[target], self.partition, &record);
     }
 

@@ -4,13 +4,14 @@ use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::OffsetSpec;
 
 use crate::query::options::OffsetReset;
+use crate::runtime::context::WorkerContext;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::WorkerMessage;
-use crate::runtime::part::{Part, PartContext};
 use crate::runtime::prepare;
+use crate::runtime::query_tasks::QueryTasks;
 use crate::runtime::supervise::{Waiting, supervised};
 
-impl Part {
+impl QueryTasks {
     /// Asks where to go on instead of at `offset`: as `auto.offset.reset` says; tables go on with what there is. The answer is
     /// [`WorkerMessage::Found`].
     pub(crate) fn look_up(
@@ -18,7 +19,7 @@ impl Part {
         partition: &TopicPartition,
         table: bool,
         offset: Offset,
-        context: &PartContext,
+        context: &WorkerContext,
     ) {
         let specs = self.query.factory.sub_topologies();
         let internal =
@@ -45,7 +46,7 @@ impl Part {
         &mut self,
         partition: &TopicPartition,
         outcome: Result<Offset>,
-        context: &PartContext,
+        context: &WorkerContext,
     ) {
         match outcome {
             Ok(offset) => {

@@ -1,13 +1,15 @@
-//! The state, the positions and the conditions of a part, as others see them.
+//! The state, the positions and the conditions of a query's tasks, as others see them.
 
 use std::time::Duration;
 
 use weir_broker::client::producer::progress::ProducerStage;
 
 use crate::query::condition::QueryCondition;
-use crate::query::handle::PartStatus;
+use crate::query::handle::WorkerStatus;
 use crate::query::status::{InputStatus, QueryState, TaskStatus};
-use crate::runtime::part::{Part, PartContext, Phase};
+use crate::runtime::context::WorkerContext;
+use crate::runtime::query_tasks::QueryTasks;
+use crate::runtime::query_tasks::phase::Phase;
 use crate::task::input::PartitionInput;
 use crate::task::stream_task::StreamTask;
 
@@ -18,8 +20,8 @@ pub(super) const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// A commit that has not been answered for as long is shown.
 const SLOW_COMMIT: Duration = Duration::from_secs(5);
 
-impl Part {
-    fn conditions(&self, context: &PartContext) -> Vec<QueryCondition> {
+impl QueryTasks {
+    fn conditions(&self, context: &WorkerContext) -> Vec<QueryCondition> {
         let mut conditions = Vec::new();
         if let (Phase::Waiting { .. } | Phase::Preparing | Phase::Restoring { .. }, Some(back_off)) =
             (&self.phase, &self.back_off)
@@ -31,11 +33,11 @@ impl Part {
     }
 
     /// A start or commit that the broker refuses, or has not answered for long.
-    fn pending(&self, context: &PartContext) -> Option<QueryCondition> {
-        let (since, patience) = match (&self.phase, &self.commit) {
-            (Phase::Preparing, _) => (self.attempt_since, None),
-            (_, Some(commit)) => (commit.since, Some(SLOW_COMMIT)),
-            (_, None) => return None,
+    fn pending(&self, context: &WorkerContext) -> Option<QueryCondition> {
+        let (since, patience) = match &self.phase {
+            Phase::Preparing => (self.attempt_since, None),
+            Phase::Running(running) => (running.commit.as_ref()?.since, Some(SLOW_COMMIT)),
+            Phase::Restoring { .. } | Phase::Waiting { .. } | Phase::Ended => return None,
         };
         let pending = self.last_publish.saturating_sub(since);
         let cause = self.progress.refusal().filter(|_| pending >= REFUSED_FOR);
@@ -53,14 +55,14 @@ impl Part {
     }
 
     /// Conditions that were published are over.
-    pub(super) fn clear_conditions(&mut self, context: &PartContext) {
+    pub(super) fn clear_conditions(&mut self, context: &WorkerContext) {
         if self.shows_conditions {
             self.publish(context);
         }
     }
 
     /// Makes state and positions visible to others.
-    pub(crate) fn publish(&mut self, context: &PartContext) {
+    pub(crate) fn publish(&mut self, context: &WorkerContext) {
         if context.is_abandoned() {
             return;
         }
@@ -71,8 +73,8 @@ impl Part {
             }
             Phase::Preparing => QueryState::Starting,
             Phase::Restoring { .. } => QueryState::Restoring,
-            Phase::Running if self.query.is_paused() => QueryState::Paused,
-            Phase::Running => QueryState::Running,
+            Phase::Running(_) if self.query.is_paused() => QueryState::Paused,
+            Phase::Running(_) => QueryState::Running,
             Phase::Waiting { .. } if self.failures == 0 => QueryState::Starting,
             Phase::Waiting { .. } => QueryState::Restarting,
             Phase::Ended if self.query.is_failed() => QueryState::Error,
@@ -96,6 +98,6 @@ impl Part {
             .collect();
         let conditions = self.conditions(context);
         self.shows_conditions = !conditions.is_empty();
-        self.query.set_part(context.worker, PartStatus { state, tasks, conditions });
+        self.query.set_status(context.worker, WorkerStatus { state, tasks, conditions });
     }
 }

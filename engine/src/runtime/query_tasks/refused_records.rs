@@ -9,53 +9,57 @@ use weir_broker::client::producer::careful::RefusedRecord;
 use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::processing_log::ProcessingError;
+use crate::query::handle::QueryHandle;
 use crate::runtime::error::{Result, RuntimeError, TopicChange};
-use crate::runtime::part::Part;
+use crate::runtime::query_tasks::QueryTasks;
 use crate::runtime::transaction::Refusals;
+use crate::task::collector::RecordCollector;
 
-impl Part {
-    /// Reports records that were too large to be sent.
-    ///
-    /// Errors: the query is not to go on without them.
-    pub(super) fn report_oversized(&mut self) -> Result<()> {
-        for record in self.collector.take_oversized() {
-            let reason = format!(
-                "{}: record of {} bytes, the topic takes {}",
-                ErrorCode::MessageTooLarge,
-                record.bytes,
-                record.bytes_max
-            );
-            let topic = record.partition.topic.to_string();
-            if self.query.settings.fail_on_production_error {
-                return Err(RuntimeError::Production { topic, reason });
-            }
-            self.report(ProcessingError::Production {
-                topic,
-                partition: record.partition.partition,
-                timestamp: record.timestamp,
-                key: record.key,
-                message: reason,
-            });
+/// Reports records that were too large to be sent.
+///
+/// Errors: the query is not to go on without them.
+pub(super) fn report_oversized(query: &QueryHandle, collector: &mut RecordCollector) -> Result<()> {
+    for record in collector.take_oversized() {
+        let reason = format!(
+            "{}: record of {} bytes, the topic takes {}",
+            ErrorCode::MessageTooLarge,
+            record.bytes,
+            record.bytes_max
+        );
+        let topic = record.partition.topic.to_string();
+        if query.settings.fail_on_production_error {
+            return Err(RuntimeError::Production { topic, reason });
         }
-        Ok(())
+        let error = ProcessingError::Production {
+            topic,
+            partition: record.partition.partition,
+            timestamp: record.timestamp,
+            key: record.key,
+            message: reason,
+        };
+        report(query, error);
     }
+    Ok(())
+}
 
+fn report(query: &QueryHandle, error: ProcessingError) {
+    query.factory.processing_log().report(&query.query_id, error);
+}
+
+impl QueryTasks {
     /// Reports records that the broker did not take.
     pub(super) fn report_refused(&self, records: &[RefusedRecord]) {
         for record in records {
             let detail = record.refusal.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
-            self.report(ProcessingError::Production {
+            let error = ProcessingError::Production {
                 topic: record.partition.topic.to_string(),
                 partition: record.partition.partition,
                 timestamp: record.timestamp,
                 key: record.key.as_ref().map(|key| key.to_vec()),
                 message: format!("{}{detail}", record.refusal.code),
-            });
+            };
+            report(&self.query, error);
         }
-    }
-
-    fn report(&self, error: ProcessingError) {
-        self.query.factory.processing_log().report(&self.query.query_id, error);
     }
 
     /// The next attempt leaves out what the broker refuses, except from changelogs: state would not fit them.

@@ -11,8 +11,11 @@ use weir_broker::client::producer::transactional::GroupPosition;
 use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::query::metrics::QueryMetrics;
+use crate::runtime::context::WorkerContext;
 use crate::runtime::error::{Result, RuntimeError};
-use crate::runtime::part::{Part, PartContext, PendingCommit};
+use crate::runtime::query_tasks::QueryTasks;
+use crate::runtime::query_tasks::phase::{PendingCommit, Phase};
+use crate::runtime::query_tasks::refused_records::report_oversized;
 use crate::runtime::transaction::CommittedTransaction;
 use crate::task::commit::changelog_positions;
 use crate::task::stream_task::StreamTask;
@@ -24,42 +27,43 @@ macro_rules! crash_point {
     };
 }
 
-impl Part {
+impl QueryTasks {
     /// Flushes every task that did something and asks for the commit of all of it.
     pub(super) fn begin_commit(&mut self, now: Duration) -> Result<()> {
+        let Phase::Running(running) = &mut self.phase else { return Ok(()) };
         let before = self.collector.records();
         let mut offsets = Vec::new();
         let mut waiting = Vec::new();
         let mut read = Vec::new();
-        self.last_commit = now;
-        self.uncommitted_rows = 0;
+        running.last_commit = now;
+        running.uncommitted_rows = 0;
         for (at, task) in self.tasks.iter_mut().enumerate().filter(|(_, t)| t.needs_commit()) {
             let collected = self.targets.collect(task, &mut self.collector, &mut self.rows)?;
-            self.diverged |= collected.refused;
+            running.diverged |= collected.refused;
             if collected.has_state {
                 waiting.push(at);
             }
             read.push((task.id.sub_topology, task.source_positions()));
             task.take_offsets(&mut offsets);
         }
-        if self.renewal.take_notes() {
+        if running.renewal.take_notes() {
             offsets.extend(self.written_only.iter().map(|partition| (partition.clone(), NO_POSITION)));
         }
-        self.report_oversized()?;
+        report_oversized(&self.query, &mut self.collector)?;
         let metrics = &self.query.metrics;
         QueryMetrics::add(&metrics.records_out, self.collector.records() - before);
-        QueryMetrics::add(&metrics.bytes_out, (self.output_bytes + self.collector.bytes()) as u64);
+        QueryMetrics::add(&metrics.bytes_out, (running.output_bytes + self.collector.bytes()) as u64);
         let batches = self.collector.take_all().map_err(RuntimeError::task("build record batches"))?;
-        self.output_bytes = 0;
-        self.committed_records = self.collector.records();
+        running.output_bytes = 0;
+        running.committed_records = self.collector.records();
         crash_point!("engine.commit.before_transaction");
         let (group_id, metadata) = (self.query.application_id.clone(), self.notes.clone());
         let position = GroupPosition { group_id, offsets, metadata };
-        if let Some(transaction) = &self.transaction {
+        if let Some(transaction) = &running.transaction {
             // If the loop has ended its reason is on the way.
             let _ = transaction.produce(batches) && transaction.commit(position);
         }
-        self.commit = Some(PendingCommit { since: now, tasks: waiting, read });
+        running.commit = Some(PendingCommit { since: now, tasks: waiting, read });
         Ok(())
     }
 
@@ -67,39 +71,52 @@ impl Part {
     pub(crate) fn committed(
         &mut self,
         outcome: std::result::Result<CommittedTransaction, ClientError>,
-        context: &PartContext,
+        context: &WorkerContext,
     ) {
-        let failed = |error: ClientError| self.commit_failed(error);
-        let applied = outcome.map_err(failed).and_then(|CommittedTransaction { produced, refused }| {
-            let Some(commit) = self.commit.take() else { return Ok(()) };
-            crash_point!("engine.commit.after_transaction");
-            self.apply_commit(&commit, &produced)?;
-            let progress = &self.query.progress;
-            progress.note_written(&produced);
-            for (sub_topology, positions) in &commit.read {
-                progress.note_read(*sub_topology, positions);
-            }
-            progress.announce();
-            crash_point!("engine.commit.after_state");
-            self.tasks.iter_mut().for_each(StreamTask::confirm_commit);
-            self.report_refused(&refused);
-            let now = context.clock.monotonic();
-            self.failures = 0;
-            self.back_off = None;
-            self.has_committed = true;
-            tracing::debug!(query_id = %self.query.query_id, worker = context.worker, took = ?now.saturating_sub(commit.since), "committed");
-            self.query.metrics.committed(now.saturating_sub(commit.since).as_micros() as u64);
-            if std::mem::take(&mut self.diverged) {
-                // Tasks hold the values that the stores do not have: they are built anew from the stores.
-                tracing::debug!(query_id = %self.query.query_id, "tasks begin anew from their stores");
-                self.reload(now);
-            }
-            Ok(())
-        });
+        let applied = match outcome {
+            Ok(transaction) => self.apply_transaction(transaction, context),
+            Err(error) => Err(self.commit_failed(error)),
+        };
         match applied {
             Ok(()) => self.clear_conditions(context),
             Err(error) => self.fail(error, context),
         }
+    }
+
+    fn apply_transaction(
+        &mut self,
+        transaction: CommittedTransaction,
+        context: &WorkerContext,
+    ) -> Result<()> {
+        let CommittedTransaction { produced, refused } = transaction;
+        let Some(commit) = self.running_mut().and_then(|running| running.commit.take()) else {
+            return Ok(());
+        };
+        crash_point!("engine.commit.after_transaction");
+        self.apply_commit(&commit, &produced)?;
+        let progress = &self.query.progress;
+        progress.note_written(&produced);
+        for (sub_topology, positions) in &commit.read {
+            progress.note_read(*sub_topology, positions);
+        }
+        progress.announce();
+        crash_point!("engine.commit.after_state");
+        self.tasks.iter_mut().for_each(StreamTask::confirm_commit);
+        self.report_refused(&refused);
+        let now = context.clock.monotonic();
+        self.failures = 0;
+        self.back_off = None;
+        let took = now.saturating_sub(commit.since);
+        tracing::debug!(query_id = %self.query.query_id, worker = context.worker, ?took, "committed");
+        self.query.metrics.committed(took.as_micros() as u64);
+        let Some(running) = self.running_mut() else { return Ok(()) };
+        running.has_committed = true;
+        if !running.diverged {
+            return Ok(());
+        }
+        // Tasks hold the values that the stores do not have: they are built anew from the stores.
+        tracing::debug!(query_id = %self.query.query_id, "tasks begin anew from their stores");
+        self.reload(now)
     }
 
     fn apply_commit(&mut self, commit: &PendingCommit, produced: &[ProducedBatch]) -> Result<()> {
@@ -119,9 +136,9 @@ impl Part {
     }
 
     /// Deletes records of repartition topics that are processed and committed.
-    pub(super) fn purge(&mut self, now: Duration, context: &PartContext) {
+    pub(super) fn purge(&mut self, now: Duration, context: &WorkerContext) {
         let interval = Duration::from_millis(context.config.repartition_purge_interval_ms);
-        if self.commit.is_some() || now < self.last_purge + interval {
+        if self.is_committing() || now < self.last_purge + interval {
             return;
         }
         self.last_purge = now;

@@ -1,4 +1,4 @@
-//! Transient queries: all tasks in one part, rows to one client, no transactions.
+//! Transient queries: all tasks on one worker, rows to one client, no transactions.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,9 +11,11 @@ use weir_broker::record::batch::BatchIter;
 use crate::push::subscription::Offered;
 use crate::query::handle::QueryHandle;
 use crate::query::metrics::QueryMetrics;
+use crate::runtime::context::WorkerContext;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::{Mode, TransientMode};
-use crate::runtime::part::{Next, Part, PartContext, Phase};
+use crate::runtime::query_tasks::phase::{Phase, Running};
+use crate::runtime::query_tasks::{Next, QueryTasks};
 use crate::task::input::PartitionInput;
 use crate::task::stream_task::{StreamTask, TaskId};
 
@@ -40,13 +42,14 @@ fn begin(task: &mut StreamTask, query: &QueryHandle, mode: &TransientMode) -> Re
     task.processor_mut().restored().map_err(RuntimeError::task("start a task"))
 }
 
-impl Part {
-    pub(super) fn start_transient(&mut self, context: &PartContext) -> Result<()> {
+impl QueryTasks {
+    pub(super) fn start_transient(&mut self, context: &WorkerContext) -> Result<()> {
         self.create_tasks(&BTreeMap::new(), context)?;
         let Mode::Transient(mode) = &self.mode else { return Ok(()) };
         self.tasks.iter_mut().try_for_each(|task| begin(task, &self.query, mode))?;
-        self.phase = Phase::Running;
-        Ok(())
+        // Nothing holds up the first flush.
+        let running = Running::new(Duration::ZERO, self.collector.records());
+        self.transition(Phase::Running(Box::new(running)))
     }
 
     /// Reads partitions that a topic was given, from their beginning.
@@ -54,7 +57,7 @@ impl Part {
         &mut self,
         topic: &Arc<str>,
         partitions: Range<i32>,
-        context: &PartContext,
+        context: &WorkerContext,
     ) {
         let Mode::Transient(mode) = &mut self.mode else { return };
         mode.from.extend(partitions.clone().map(|p| (TopicPartition::new(topic.clone(), p), 0)));
@@ -66,21 +69,21 @@ impl Part {
         });
         let ids: Vec<TaskId> = ids.collect();
         self.task_ids.extend(&ids);
-        // A part that has not begun yet begins with them.
-        if matches!(self.phase, Phase::Running)
+        // Tasks that have not begun yet begin with them.
+        if matches!(self.phase, Phase::Running(_))
             && let Err(error) = ids.into_iter().try_for_each(|id| self.add_task(id, context))
         {
             self.fail(error, context);
         }
     }
 
-    fn add_task(&mut self, id: TaskId, context: &PartContext) -> Result<()> {
+    fn add_task(&mut self, id: TaskId, context: &WorkerContext) -> Result<()> {
         self.create_task(id, &BTreeMap::new(), context)?;
         let (Mode::Transient(mode), Some(task)) = (&self.mode, self.tasks.last_mut()) else { return Ok(()) };
         begin(task, &self.query, mode)
     }
 
-    pub(super) fn advance_transient(&mut self, now: Duration, context: &PartContext) -> Result<Next> {
+    pub(super) fn advance_transient(&mut self, now: Duration, context: &WorkerContext) -> Result<Next> {
         if !self.stopping.is_empty() {
             return Ok(Next::Done);
         }
@@ -89,8 +92,9 @@ impl Part {
         }
         let rows = self.process(context)?;
         let interval = self.commit_interval(context);
+        let last_commit = self.running().map_or(Duration::ZERO, |running| running.last_commit);
         let dirty = self.tasks.iter().any(StreamTask::needs_commit);
-        if dirty && (rows == 0 || now >= self.last_commit + interval || self.is_full(context)) {
+        if dirty && (rows == 0 || now >= last_commit + interval || self.is_full(context)) {
             self.flush_transient(now)?;
         }
         let exchanged = self.exchange()?;
@@ -107,7 +111,10 @@ impl Part {
 
     /// What a commit would emit and write, without the transaction.
     fn flush_transient(&mut self, now: Duration) -> Result<()> {
-        self.last_commit = now;
+        if let Some(running) = self.running_mut() {
+            running.last_commit = now;
+            running.uncommitted_rows = 0;
+        }
         let mut offsets = Vec::new();
         for task in self.tasks.iter_mut().filter(|t| t.needs_commit()) {
             task.flush(&mut self.targets.output(task.id, &mut self.collector, &mut self.rows))?;

@@ -15,28 +15,28 @@ const LONGEST_ROUND: Duration = Duration::from_millis(250);
 /// Doubles with every commit and every round, up to what is configured. Rounds that take long
 /// become smaller.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(super) struct CommitPacing {
     interval: Duration,
     rows: usize,
 }
 
-impl Pace {
-    pub(crate) fn new() -> Pace {
-        Pace { interval: Duration::ZERO, rows: FIRST_ROWS }
+impl CommitPacing {
+    pub(super) fn new() -> CommitPacing {
+        CommitPacing { interval: Duration::ZERO, rows: FIRST_ROWS }
     }
 
     /// Time from one commit to the next.
-    pub(crate) fn interval(&self, longest: Duration) -> Duration {
+    pub(super) fn interval(&self, longest: Duration) -> Duration {
         self.interval.min(longest)
     }
 
     /// Rows a task processes in one go.
-    pub(crate) fn rows(&self, most: usize) -> usize {
+    pub(super) fn rows(&self, most: usize) -> usize {
         self.rows.min(most.max(1))
     }
 
     /// A round is over that took this long.
-    pub(crate) fn processed(&mut self, most: usize, took: Duration) {
+    pub(super) fn processed(&mut self, most: usize, took: Duration) {
         if took > LONGEST_ROUND {
             let share = LONGEST_ROUND.as_secs_f64() / took.as_secs_f64();
             self.rows = ((self.rows as f64 * share) as usize).max(FEWEST_ROWS);
@@ -46,7 +46,7 @@ impl Pace {
     }
 
     /// A commit was begun.
-    pub(crate) fn committed(&mut self, longest: Duration) {
+    pub(super) fn committed(&mut self, longest: Duration) {
         self.interval = (self.interval * 2).max(SHORTEST).min(longest);
     }
 }
@@ -58,39 +58,39 @@ mod tests {
     #[test]
     fn commits_come_at_once_then_less_and_less_often() {
         let longest = Duration::from_millis(100);
-        let mut pace = Pace::new();
+        let mut pacing = CommitPacing::new();
         let mut intervals = Vec::new();
         for _ in 0..7 {
-            intervals.push(pace.interval(longest).as_millis());
-            pace.committed(longest);
+            intervals.push(pacing.interval(longest).as_millis());
+            pacing.committed(longest);
         }
         assert_eq!(intervals, [0, 5, 10, 20, 40, 80, 100]);
-        assert_eq!(Pace::new().rows(8_192), 1_024);
-        assert_eq!(Pace::new().rows(10), 10);
+        assert_eq!(CommitPacing::new().rows(8_192), 1_024);
+        assert_eq!(CommitPacing::new().rows(10), 10);
         for _ in 0..5 {
-            pace.processed(8_192, Duration::from_millis(1));
+            pacing.processed(8_192, Duration::from_millis(1));
         }
-        assert_eq!(pace.rows(8_192), 8_192);
+        assert_eq!(pacing.rows(8_192), 8_192);
     }
 
     #[test]
     fn rounds_that_take_long_become_smaller_and_grow_again() {
-        let mut pace = Pace::new();
-        pace.processed(8_192, Duration::from_millis(2_500));
-        assert_eq!(pace.rows(8_192), 102);
-        pace.processed(8_192, Duration::from_millis(200));
-        assert_eq!(pace.rows(8_192), 102);
-        pace.processed(8_192, Duration::from_secs(60));
-        assert_eq!(pace.rows(8_192), FEWEST_ROWS);
-        pace.processed(8_192, Duration::from_millis(2));
-        assert_eq!(pace.rows(8_192), 2 * FEWEST_ROWS);
+        let mut pacing = CommitPacing::new();
+        pacing.processed(8_192, Duration::from_millis(2_500));
+        assert_eq!(pacing.rows(8_192), 102);
+        pacing.processed(8_192, Duration::from_millis(200));
+        assert_eq!(pacing.rows(8_192), 102);
+        pacing.processed(8_192, Duration::from_secs(60));
+        assert_eq!(pacing.rows(8_192), FEWEST_ROWS);
+        pacing.processed(8_192, Duration::from_millis(2));
+        assert_eq!(pacing.rows(8_192), 2 * FEWEST_ROWS);
     }
 
     #[test]
     fn a_configured_interval_may_be_shorter_than_the_first() {
         let longest = Duration::from_millis(2);
-        let mut pace = Pace::new();
-        pace.committed(longest);
-        assert_eq!(pace.interval(longest), longest);
+        let mut pacing = CommitPacing::new();
+        pacing.committed(longest);
+        assert_eq!(pacing.interval(longest), longest);
     }
 }

@@ -22,23 +22,22 @@ use weir_sql::plan::physical::{QueryPlan, QueryRole};
 
 use crate::config::EngineConfig;
 use crate::engine::watchdog::Watchdog;
+use crate::error::query::{Result, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::push::subscription::{PushSubscription, channel};
 use crate::query::condition::QueryCondition;
 use crate::query::handle::{CompiledQuery, Predecessors, QueryHandle, QueryRegistry};
-use crate::query::metrics::QueryMetrics;
 use crate::query::naming::{application_id, transactional_id, transient_application_id};
-use crate::query::options::{OffsetReset, QueryOptions};
-use crate::query::settings::QuerySettings;
 use crate::query::status::QueryStatus;
 use crate::query::topics;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::health::EngineHealth;
 use crate::runtime::messages::{Assignment, Mode, TransientMode, WorkerMessage};
 use crate::runtime::pool::{WorkerIo, WorkerPool};
 use crate::runtime::storage::StateStorage;
 use crate::runtime::topic_monitor::{TopicMonitor, WatchedPushes};
 use crate::runtime::{prepare, transaction};
-use crate::task::processor::{CompileRequest, SubTopologySpec};
+use crate::settings::{OffsetReset, QueryOptions, QuerySettings};
+use crate::task::processor::CompileRequest;
 use crate::task::stream_task::TaskId;
 use crate::task::topology_processor::TopologyCompiler;
 
@@ -179,10 +178,7 @@ impl Engine {
             let (topics, predecessors) = (topics?, predecessors?);
             tracing::debug!(query_id = %plan.query_id, "topics made");
             let first_offsets = match predecessors {
-                Predecessors::None => {
-                    self.latest_offsets(compiled.factory.sub_topologies(), &topics.partitions, &options)
-                        .await?
-                }
+                Predecessors::None => self.latest_offsets(&compiled, &topics.partitions).await?,
                 Predecessors::Possible => BTreeMap::new(),
             };
             Ok::<_, RuntimeError>((topics, predecessors, first_offsets))
@@ -215,15 +211,14 @@ impl Engine {
     /// that it misses no record written after that. Empty if it reads from the beginning.
     async fn latest_offsets(
         &self,
-        specs: &[SubTopologySpec],
+        compiled: &CompiledQuery,
         partitions: &BTreeMap<Arc<str>, i32>,
-        options: &QueryOptions,
     ) -> Result<BTreeMap<TopicPartition, Offset>> {
-        if options.auto_offset_reset != OffsetReset::Latest {
+        if compiled.settings.auto_offset_reset != OffsetReset::Latest {
             return Ok(BTreeMap::new());
         }
         let mut wanted = BTreeMap::new();
-        let sources = specs.iter().flat_map(|s| &s.sources);
+        let sources = compiled.factory.sub_topologies().iter().flat_map(|s| &s.sources);
         for source in sources.filter(|s| !s.table && !s.internal) {
             for partition in 0..partitions.get(&source.topic).copied().unwrap_or(0) {
                 wanted.insert(TopicPartition::new(source.topic.clone(), partition), OffsetSpec::Latest);
@@ -233,7 +228,7 @@ impl Engine {
         Ok(listed.into_iter().collect())
     }
 
-    /// Starts a transient query whose rows go to the caller, from `options.auto_offset_reset` on (tables: from the beginning).
+    /// Starts a transient query whose rows go to the caller, from `auto.offset.reset` on (tables: from the beginning).
     pub async fn push_query(
         &self,
         plan: QueryPlan,
@@ -250,7 +245,6 @@ impl Engine {
         options: QueryOptions,
         limit: Option<u64>,
     ) -> Result<PushSubscription> {
-        let options = QueryOptions { auto_offset_reset: OffsetReset::Earliest, ..options };
         self.start_transient(plan, options, limit, Ending::AtCurrentEnd).await
     }
 
@@ -265,15 +259,18 @@ impl Engine {
         plan.query_id = format!("{}_{number}", plan.query_id);
         let now_ms = self.io.clock.now_ms();
         let application_id = transient_application_id(&self.config.service_id, &plan.query_id, now_ms);
-        let compiled = self.compile(&plan, &application_id, &options, Arc::default())?;
+        let mut compiled = self.compile(&plan, &application_id, &options, Arc::default())?;
+        if ending == Ending::AtCurrentEnd {
+            compiled.settings.auto_offset_reset = OffsetReset::Earliest;
+        }
+        let latest = compiled.settings.auto_offset_reset == OffsetReset::Latest;
         let specs = compiled.factory.sub_topologies();
         // Nothing is made: repartitioned rows stay in the process.
         let admin = Admin::new(self.io.transport.clone());
-        let topics = topics::describe(&admin, &plan.query_id, compiled.factory.sub_topologies()).await?;
+        let topics = topics::describe(&admin, &plan.query_id, specs).await?;
         let (mut starts, mut sources) = (Vec::new(), Vec::new());
         for source in specs.iter().flat_map(|s| &s.sources).filter(|s| !s.internal) {
-            let latest = !source.table && options.auto_offset_reset == OffsetReset::Latest;
-            let spec = if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest };
+            let spec = if latest && !source.table { OffsetSpec::Latest } else { OffsetSpec::Earliest };
             for partition in 0..topics.partitions.get(&source.topic).copied().unwrap_or(0) {
                 let partition = TopicPartition::new(source.topic.clone(), partition);
                 starts.push((partition.clone(), spec));

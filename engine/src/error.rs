@@ -1,5 +1,7 @@
 //! What can stop a query. Bad rows never do: they go to the processing log.
 
+pub mod query;
+
 use arrow::error::ArrowError;
 use weir_sql::expr::compile::CompileError;
 use weir_sql::functions::error::FunctionError;

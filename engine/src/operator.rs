@@ -24,7 +24,7 @@ use weir_sql::functions::registry::FunctionRegistry;
 use crate::batch::RowBatch;
 use crate::error::Result;
 use crate::processing_log::{ProcessingLog, StepReporter};
-use crate::query::settings::QuerySettings;
+use crate::settings::QuerySettings;
 use crate::state::resident_budget::ResidentBudget;
 use crate::state::task_state::TaskState;
 

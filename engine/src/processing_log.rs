@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use weir_sql::expr::compile::ErrorReporter;
 
 use crate::batch::RowBatch;
+use crate::metrics::QueryMetrics;
 use crate::processing_log::origin::RecordOrigin;
-use crate::query::metrics::QueryMetrics;
 
 /// What happened to a row. Source: the `TYPE` field of the processing log, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,8 @@
 
 pub mod condition;
 pub mod handle;
-pub mod metrics;
 pub mod naming;
-pub mod options;
 pub(crate) mod progress;
-pub mod settings;
 pub mod status;
 pub(crate) mod topic_notes;
 pub(crate) mod topics;

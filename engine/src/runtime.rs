@@ -4,7 +4,6 @@
 //! runs beside it as a tokio task and answers into the worker's inbox.
 
 pub(crate) mod context;
-pub mod error;
 pub(crate) mod fetcher;
 pub mod health;
 pub(crate) mod messages;

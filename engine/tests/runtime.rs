@@ -17,8 +17,8 @@ use self::harness::{Node, earliest};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use weir_engine::engine::StopMode;
-use weir_engine::query::options::QueryOptions;
 use weir_engine::query::status::QueryState;
+use weir_engine::settings::QueryOptions;
 
 const STREAM: &str = "CREATE STREAM s (k STRING KEY, v BIGINT) \
                       WITH (KAFKA_TOPIC = 's', PARTITIONS = 2, KEY_FORMAT = 'KAFKA', VALUE_FORMAT = 'JSON');";
@@ -254,7 +254,9 @@ async fn a_stream_finds_the_rows_of_a_table() {
 /// Options that read from the beginning, with properties.
 fn properties(pairs: &[(&str, &str)]) -> QueryOptions {
     let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    QueryOptions { properties: pairs.collect(), ..earliest() }
+    let mut options = earliest();
+    options.properties.extend(pairs);
+    options
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -102,7 +102,7 @@ fn layers(crate_name: &str) -> Vec<(String, usize)> {
     cell.split('·').enumerate().flat_map(modules).collect()
 }
 
-/// The layer of a module path such as `runtime::error`; the longest name that fits counts.
+/// The layer of a module path such as `runtime::storage`; the longest name that fits counts.
 fn layer_of(layers: &[(String, usize)], path: &str) -> Option<usize> {
     let fits = |name: &str| path == name || path.starts_with(&format!("{name}::"));
     layers.iter().filter(|(name, _)| fits(name)).max_by_key(|(name, _)| name.len()).map(|(_, layer)| *layer)
@@ -129,7 +129,7 @@ fn internal_paths(code: &str) -> Vec<String> {
     paths
 }
 
-/// The module of a source file, such as `runtime::error`.
+/// The module of a source file, such as `runtime::storage`.
 fn module_of(folder: &str, file: &SourceFile) -> String {
     file.name.trim_start_matches(&format!("{folder}/src/")).trim_end_matches(".rs").replace('/', "::")
 }

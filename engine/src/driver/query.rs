@@ -15,7 +15,7 @@ use crate::cancellation::Cancellation;
 use crate::driver::in_flight::InFlight;
 use crate::driver::topic_log::{DriverRecord, TopicLog, decode_records, encode_records};
 use crate::driver::{BatchRows, Delivery, DriverConfig, Restart, TaskLayout, split_mix};
-use crate::runtime::error::{Result, RuntimeError};
+use crate::error::query::{Result, RuntimeError};
 use crate::state::backend::{StateReader, StoreSpec};
 use crate::state::memory::MemoryBackend;
 use crate::task::collector::RecordCollector;

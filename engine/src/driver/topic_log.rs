@@ -11,7 +11,7 @@ use weir_broker::record::compression::DecompressBuf;
 use weir_broker::record::reader::Header;
 
 use crate::batch::RecordHeaders;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::error::query::{Result, RuntimeError};
 
 /// A record of a topic.
 #[derive(Clone, Debug, Default, PartialEq)]

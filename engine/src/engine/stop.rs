@@ -9,9 +9,9 @@ use weir_broker::client::admin::Admin;
 use weir_broker::client::group_offsets;
 
 use crate::engine::{Engine, StopMode, assign, send};
+use crate::error::query::{Result, RuntimeError};
 use crate::query::handle::QueryHandle;
 use crate::query::topics;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::{Assignment, Mode, WorkerMessage};
 use crate::runtime::pool::StuckWorker;
 

@@ -6,12 +6,12 @@ use weir_broker::client::admin::Admin;
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::engine::Engine;
+use crate::error::query::{Result, RuntimeError};
 use crate::query::handle::{Predecessors, QueryHandle};
 use crate::query::naming::application_id;
-use crate::query::options::QueryOptions;
 use crate::query::topic_notes::QueryTopics;
 use crate::query::topics;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::settings::QueryOptions;
 
 impl Engine {
     /// Builds what a query would run as, and starts nothing.

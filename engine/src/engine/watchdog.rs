@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use weir_broker::env::clock::Clock;
 use weir_broker::env::spawn;
 
+use crate::error::query::{Result, RuntimeError};
 use crate::query::handle::QueryRegistry;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::pool::{WorkerPool, thread_name};
 
 const INTERVAL: Duration = Duration::from_millis(500);

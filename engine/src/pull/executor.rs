@@ -19,14 +19,14 @@ use weir_sql::plan::physical::ResultKind;
 use weir_sql::plan::pull::{PullPlan, PullScan};
 
 use crate::engine::Engine;
+use crate::error::query::RuntimeError;
 use crate::pull::access::store_access;
 use crate::pull::planner::{PullPlanner, scans};
 use crate::pull::source::{StreamPartition, source_plan};
 use crate::pull::store_scan::{StorePartition, StoreScan, scan_schema};
 use crate::query::handle::QueryHandle;
-use crate::query::options::QueryOptions;
 use crate::query::status::QueryState;
-use crate::runtime::error::RuntimeError;
+use crate::settings::QueryOptions;
 
 /// How long a pull query waits for the state of a query that was started just now.
 const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -10,15 +10,14 @@ use weir_broker::ids::{Offset, TopicPartition};
 use weir_sql::plan::physical::QueryPlan;
 
 use crate::cancellation::Cancellation;
+use crate::error::query::{RuntimeError, TopicChange, TopicRemedy};
+use crate::metrics::QueryMetrics;
 use crate::query::condition::QueryCondition;
-use crate::query::metrics::QueryMetrics;
-use crate::query::options::QueryOptions;
 use crate::query::progress::Progress;
-use crate::query::settings::QuerySettings;
 use crate::query::status::{QueryError, QueryState, QueryStatus, TaskStatus};
 use crate::query::topic_notes::QueryTopics;
 use crate::query::topics;
-use crate::runtime::error::{RuntimeError, TopicChange, TopicRemedy};
+use crate::settings::{QueryOptions, QuerySettings};
 use crate::state::backend::StateReader;
 use crate::task::stream_task::TaskId;
 use crate::task::topology_processor::TopologyFactory;

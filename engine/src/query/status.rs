@@ -9,8 +9,8 @@
 //!                  +--> Error <--+        one that will not, or the query is stopped
 //! ```
 
+use crate::error::query::Fault;
 use crate::query::condition::QueryCondition;
-use crate::runtime::error::Fault;
 use crate::task::stream_task::TaskId;
 
 /// The state of a query, which is that of its worst tasks.
@@ -82,5 +82,5 @@ pub struct QueryStatus {
     /// What keeps the query from its work now, whatever its state.
     pub conditions: Vec<QueryCondition>,
     pub tasks: Vec<TaskStatus>,
-    pub metrics: crate::query::metrics::MetricsSnapshot,
+    pub metrics: crate::metrics::MetricsSnapshot,
 }

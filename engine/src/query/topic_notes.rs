@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use weir_broker::ids::{TopicId, TopicPartition};
 
-use crate::runtime::error::TopicChange;
+use crate::error::query::TopicChange;
 use crate::task::processor::SubTopologySpec;
 
 const VERSION: &str = "1";

@@ -7,8 +7,8 @@ use weir_broker::client::admin::{Admin, NewTopic, TopicDescription};
 use weir_broker::ids::TopicId;
 use weir_broker::protocol::error_code::ErrorCode;
 
+use crate::error::query::{Result, RuntimeError, TopicChange};
 use crate::query::topic_notes::QueryTopics;
-use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::task::processor::SubTopologySpec;
 
 /// Every topic a query touches, internal ones made if missing. `made` gets the names of those, also

@@ -9,9 +9,9 @@ use weir_broker::client::consumer::reader::FetchedPartitions;
 use weir_broker::client::error::ClientError;
 use weir_broker::ids::{Offset, TopicPartition};
 
+use crate::error::query::RuntimeError;
 use crate::push::subscription::PushSender;
 use crate::query::handle::QueryHandle;
-use crate::runtime::error::RuntimeError;
 use crate::runtime::supervise::Waiting;
 use crate::runtime::topic_limits::TopicLimits;
 use crate::runtime::transaction::CommittedTransaction;

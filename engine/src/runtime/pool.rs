@@ -17,8 +17,8 @@ use weir_broker::env::clock::Clock;
 use weir_broker::env::spawn;
 
 use crate::config::EngineConfig;
+use crate::error::query::{Result, RuntimeError};
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::health::{EngineHealth, HealthRecorder, OverdueStep, RunningStep, StepClock};
 use crate::runtime::messages::WorkerMessage;
 use crate::runtime::storage::StateStorage;

@@ -12,14 +12,14 @@ use weir_broker::client::transport::Transport;
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::{Isolation, OffsetSpec};
 
+use crate::error::query::{Result, RuntimeError, TopicChange};
 use crate::query::handle::{Predecessors, QueryHandle};
 use crate::query::naming::transactional_id;
-use crate::query::options::OffsetReset;
-use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::runtime::messages::{AttemptId, Prepared, WorkerMessage};
 use crate::runtime::storage::StateStorage;
 use crate::runtime::topic_limits;
 use crate::runtime::transaction::{self, Refusals};
+use crate::settings::OffsetReset;
 use crate::task::processor::SourceTopic;
 use crate::task::stream_task::TaskId;
 
@@ -139,7 +139,7 @@ async fn first_offsets(
 }
 
 fn first_of(query: &QueryHandle, source: &SourceTopic) -> OffsetSpec {
-    let latest = !source.table && !source.internal && query.options.auto_offset_reset == OffsetReset::Latest;
+    let latest = !source.table && !source.internal && query.settings.auto_offset_reset == OffsetReset::Latest;
     if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest }
 }
 

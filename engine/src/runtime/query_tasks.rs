@@ -38,10 +38,10 @@ use weir_broker::client::producer::progress::ProducerProgress;
 use weir_broker::ids::TopicPartition;
 
 use crate::batch::RowBatch;
+use crate::error::query::{Result, RuntimeError};
 use crate::query::condition::QueryCondition;
 use crate::query::handle::{Predecessors, QueryHandle};
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::{Assignment, AttemptId, Mode, Stopped};
 use crate::runtime::query_tasks::phase::Phase;
 use crate::runtime::query_tasks::status::{PUBLISH_INTERVAL, REFUSED_FOR};

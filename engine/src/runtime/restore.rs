@@ -6,8 +6,8 @@ use weir_broker::client::consumer::reader::FetchedPartitions;
 use weir_broker::ids::{Offset, TopicId, TopicPartition};
 use weir_broker::record::compression::DecompressBuf;
 
+use crate::error::query::{Result, RuntimeError, TopicChange};
 use crate::query::handle::QueryHandle;
-use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::runtime::fetcher::{Wanted, one_offset_each};
 use crate::runtime::messages::Prepared;
 use crate::state::backend::StoreId;

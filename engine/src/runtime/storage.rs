@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use weir_broker::env::clock::Clock;
 
 use crate::error::EngineError;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::error::query::{Result, RuntimeError};
 use crate::state::backend::{StateBackend, StoreSpec};
 use crate::state::memory::MemoryBackend;
 use crate::state::opening::OpeningBackend;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use weir_broker::client::admin::Admin;
 
+use crate::error::query::{Result, RuntimeError};
 use crate::query::handle::QueryHandle;
-use crate::runtime::error::{Result, RuntimeError};
 
 const BATCH_BYTES_MAX: &str = "max.message.bytes";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";

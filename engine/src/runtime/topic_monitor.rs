@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use weir_broker::client::admin::{Admin, TopicDescription};
 use weir_broker::env::clock::Clock;
 
+use crate::error::query::TopicChange;
 use crate::query::handle::{QueryHandle, QueryRegistry};
 use crate::query::topic_notes::QueryTopics;
 use crate::query::topics;
-use crate::runtime::error::TopicChange;
 use crate::runtime::messages::WorkerMessage;
 use crate::runtime::pool::WorkerPool;
 

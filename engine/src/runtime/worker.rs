@@ -8,9 +8,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use weir_broker::client::error::ClientError;
 use weir_broker::protocol::error_code::ErrorCode;
 
-use crate::query::metrics::QueryMetrics;
+use crate::error::query::{RuntimeError, TopicChange};
+use crate::metrics::QueryMetrics;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{RuntimeError, TopicChange};
 use crate::runtime::fetcher::{FetchedPartition, Fetcher, Wanted};
 use crate::runtime::health::panic_message;
 use crate::runtime::messages::{AttemptId, WorkerMessage};

@@ -7,7 +7,7 @@ use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::batch::RowBatch;
 use crate::error::Result as EngineResult;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::error::query::{Result, RuntimeError};
 use crate::state::backend::StoreId;
 use crate::state::changelog::{ChangelogRecord, ChangelogSink, Logged};
 use crate::task::collector::{Appended, RecordCollector, TakenBytes, TargetId, TaskOutput};

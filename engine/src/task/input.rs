@@ -8,7 +8,7 @@ use weir_broker::record::batch::RecordBatch;
 use weir_broker::record::compression::DecompressBuf;
 
 use crate::batch::RowBatch;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::error::query::{Result, RuntimeError};
 use crate::task::processor::{Processor, SourceRows};
 use crate::topology::records::{RecordColumns, record_count};
 

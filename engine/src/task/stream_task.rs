@@ -6,7 +6,7 @@ use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::cancellation::Cancellation;
 use crate::error::EngineError;
-use crate::runtime::error::{Result, RuntimeError};
+use crate::error::query::{Result, RuntimeError};
 use crate::task::input::PartitionInput;
 use crate::task::processor::Processor;
 use crate::task::run_size::{RUN_BYTES_MAX, RunSize};

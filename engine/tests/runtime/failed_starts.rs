@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_broker::protocol::api_key::ApiKey;
-use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::query::status::QueryState;
+use weir_engine::settings::QueryOptions;
 
 use super::faults::{Fault, Faults};
 use super::harness::{Node, World, earliest};
@@ -15,7 +15,7 @@ use super::{STREAM, rows};
 const GROUPED: &str = "CREATE TABLE t AS SELECT v % 3 AS m, COUNT(*) AS n FROM s GROUP BY v % 3;";
 
 fn latest() -> QueryOptions {
-    QueryOptions { auto_offset_reset: OffsetReset::Latest, ..QueryOptions::default() }
+    QueryOptions::default()
 }
 
 /// Internal topics of all queries, with their partitions.

@@ -21,11 +21,11 @@ use weir_broker::record::builder::{BatchOptions, RecordBatchBuilder};
 use weir_broker::record::compression::DecompressBuf;
 use weir_engine::config::EngineConfig;
 use weir_engine::engine::{Engine, EngineIo};
+use weir_engine::error::query::RuntimeError;
 use weir_engine::processing_log::{DiscardLog, ProcessingLog};
-use weir_engine::query::options::{OffsetReset, QueryOptions};
 use weir_engine::query::status::QueryState;
-use weir_engine::runtime::error::RuntimeError;
 use weir_engine::runtime::storage::{DiskStorage, StateStorage};
+use weir_engine::settings::QueryOptions;
 use weir_engine::task::topology_processor::TopologyCompiler;
 use weir_engine::topology::TopologyConfig;
 use weir_sql::catalog::{MemoryTopics, NoSchemas};
@@ -318,7 +318,8 @@ impl Node {
 }
 
 pub(crate) fn earliest() -> QueryOptions {
-    QueryOptions { auto_offset_reset: OffsetReset::Earliest, ..QueryOptions::default() }
+    let properties = [("auto.offset.reset".to_owned(), "earliest".to_owned())].into();
+    QueryOptions { properties, ..QueryOptions::default() }
 }
 
 impl Node {

@@ -177,7 +177,7 @@ async fn an_only_source_that_was_created_again_while_the_engine_was_down_is_read
     let mut node = Node::start_in(dir.path(), 2, world()).await;
     node.execute(STREAM).await;
     // Read from the end: the new topic is read from its beginning nevertheless.
-    let options = weir_engine::query::options::QueryOptions::default();
+    let options = weir_engine::settings::QueryOptions::default();
     let sql = "CREATE STREAM copy AS SELECT k, v FROM s;";
     let id = node.execute_with(sql, options).await.expect("a query");
     node.await_state(&id, QueryState::Running).await;
@@ -237,7 +237,7 @@ async fn a_query_without_state_goes_on_with_new_partitions_when_it_is_resumed() 
         let id = node
             .execute_with(
                 "CREATE STREAM copy AS SELECT k, v FROM s;",
-                weir_engine::query::options::QueryOptions::default(),
+                weir_engine::settings::QueryOptions::default(),
             )
             .await
             .expect("a query");
@@ -297,7 +297,7 @@ async fn a_push_query_reads_partitions_that_its_topic_is_given() {
         (from..to).map(|i| (format!("key{i}"), Some(format!("{{\"V\":{i}}}")))).collect()
     };
     // Read from the end: what the new partitions hold is read from the beginning nevertheless.
-    let options = weir_engine::query::options::QueryOptions::default();
+    let options = weir_engine::settings::QueryOptions::default();
     let integers = |batches: &[RowBatch], column: usize| -> Vec<i64> {
         batches.iter().flat_map(|b| b.value[column].as_primitive::<Int64Type>().values().to_vec()).collect()
     };

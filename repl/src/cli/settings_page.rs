@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use weir_broker::config::{BrokerConfig, settings as broker};
 use weir_broker::metadata::topic_config::{ConfigDefinition, DEFINITIONS};
 use weir_broker::net::config::ListenerConfig;
-use weir_engine::query::settings as queries;
+use weir_engine::settings as queries;
 use weir_server::config::{NodeConfig, ksql};
 use weir_sql::session::{self, Scope, Session};
 

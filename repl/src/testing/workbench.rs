@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use weir_engine::driver::topic_log::DriverRecord;
 use weir_engine::driver::{DriverConfig, TopologyDriver};
-use weir_engine::query::settings::QuerySettings;
 use weir_engine::serde::error::SerdeError;
 use weir_engine::serde::insert::{columns_of, encode_rows};
 use weir_engine::serde::value_decoder;
+use weir_engine::settings::QuerySettings;
 use weir_sql::ast::statement::{SetProperty, Statement};
 use weir_sql::catalog::{MemoryTopics, NoSchemas, TopicCatalog, TopicInfo};
 use weir_sql::context::Context;

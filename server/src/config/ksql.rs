@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use weir_engine::query::settings::{self, QuerySettings};
+use weir_engine::settings::{self, QuerySettings};
 use weir_sql::session;
 
 use crate::config::{NodeConfig, ProcessingLogConfig};
@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, KsqlSettingError>;
 const SERVICE_ID: &str = "ksql.service.id";
 
 /// A setting of the node under ksqlDB's name. Settings of sessions and queries have tables of their own:
-/// [`weir_sql::session::SETTINGS`] and [`weir_engine::query::settings::SETTINGS`].
+/// [`weir_sql::session::SETTINGS`] and [`weir_engine::settings::SETTINGS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub name: &'static str,

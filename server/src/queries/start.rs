@@ -10,10 +10,9 @@ use futures::FutureExt;
 use indexmap::IndexMap;
 use weir_broker::client::error::ClientError;
 use weir_broker::env::{failpoint, spawn};
+use weir_engine::error::query::{Retry, RuntimeError};
 use weir_engine::query::condition::QueryCondition;
-use weir_engine::query::options::QueryOptions;
-use weir_engine::query::settings::QuerySettings;
-use weir_engine::runtime::error::{Retry, RuntimeError};
+use weir_engine::settings::QueryOptions;
 use weir_sql::metastore::Metastore;
 use weir_sql::plan::physical::{QueryPlan, QueryRole};
 
@@ -37,13 +36,7 @@ pub(crate) fn query_options(
             merged.insert(name.clone(), value.clone());
         }
     }
-    // A value that a property cannot have is refused when the query is compiled.
-    let settings = QuerySettings::from_properties(&merged).unwrap_or_default();
-    QueryOptions {
-        auto_offset_reset: settings.auto_offset_reset.unwrap_or_default(),
-        properties: merged,
-        paused,
-    }
+    QueryOptions { properties: merged, paused }
 }
 
 /// A property with and without the prefix of Kafka Streams is the same one.

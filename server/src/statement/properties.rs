@@ -4,7 +4,7 @@ mod known;
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
-use weir_engine::query::settings::{self, QuerySettings};
+use weir_engine::settings::{self, QuerySettings};
 use weir_sql::session::{self, Scope, Session};
 
 use crate::config::ksql;

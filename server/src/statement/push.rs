@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array};
 use weir_broker::env::spawn;
 use weir_engine::push::subscription::{PushRows, PushSubscription};
-use weir_engine::query::options::QueryOptions;
+use weir_engine::settings::QueryOptions;
 use weir_sql::plan::statement::{OutputColumn, PushQuery};
 use weir_sql::schema::{Column, ROWTIME, WINDOWEND, WINDOWSTART};
 

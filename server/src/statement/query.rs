@@ -1,6 +1,6 @@
 //! `/query`: which kind of query a request asks for.
 
-use weir_engine::query::options::OffsetReset;
+use weir_engine::settings::{OffsetReset, QuerySettings};
 use weir_sql::ast;
 use weir_sql::ast::kind::StatementKind;
 use weir_sql::ast::query::{Emit, SelectKind};
@@ -61,7 +61,10 @@ pub async fn start(
         PreparedStatement::Pull(plan) => pull::start(context, &plan, number, &parsed.text, access).await,
         PreparedStatement::Push(mut query) => {
             let options = query_options(context, &scope.properties, false);
-            if taps_query(&parsed.statement, &sandbox.metastore, options.auto_offset_reset) {
+            // A value that a property cannot have is refused when the query is compiled.
+            let settings = QuerySettings::from_properties(&options.properties).unwrap_or_default();
+            let reset = settings.auto_offset_reset;
+            if taps_query(&parsed.statement, &sandbox.metastore, reset) {
                 query.plan.query_id = format!("SCALABLE_PUSH_QUERY_{number}");
             }
             push::start(context, caller, *query, options, &parsed.text, access).await

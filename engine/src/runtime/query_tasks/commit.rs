@@ -10,9 +10,9 @@ use weir_broker::client::producer::pipeline::ProducedBatch;
 use weir_broker::client::producer::transactional::GroupPosition;
 use weir_broker::ids::{Offset, TopicPartition};
 
-use crate::query::metrics::QueryMetrics;
+use crate::error::query::{Result, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::query_tasks::QueryTasks;
 use crate::runtime::query_tasks::phase::{PendingCommit, Phase};
 use crate::runtime::query_tasks::refused_records::report_oversized;

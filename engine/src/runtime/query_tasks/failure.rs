@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::config::EngineConfig;
+use crate::error::query::{Result, Retry, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::query::condition::QueryCondition;
 use crate::query::handle::WorkerStatus;
-use crate::query::metrics::QueryMetrics;
 use crate::query::status::QueryState;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, Retry, RuntimeError};
 use crate::runtime::messages::Mode;
 use crate::runtime::query_tasks::QueryTasks;
 use crate::runtime::query_tasks::phase::Phase;

@@ -3,13 +3,13 @@
 use weir_broker::ids::{Offset, TopicPartition};
 use weir_broker::log::access::OffsetSpec;
 
-use crate::query::options::OffsetReset;
+use crate::error::query::{Result, RuntimeError};
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::WorkerMessage;
 use crate::runtime::prepare;
 use crate::runtime::query_tasks::QueryTasks;
 use crate::runtime::supervise::{Waiting, supervised};
+use crate::settings::OffsetReset;
 
 impl QueryTasks {
     /// Asks where to go on instead of at `offset`: as `auto.offset.reset` says; tables go on with what there is. The answer is
@@ -24,7 +24,7 @@ impl QueryTasks {
         let specs = self.query.factory.sub_topologies();
         let internal =
             specs.iter().flat_map(|s| &s.sources).any(|s| s.internal && s.topic == partition.topic);
-        let latest = !table && !internal && self.query.options.auto_offset_reset == OffsetReset::Latest;
+        let latest = !table && !internal && self.query.settings.auto_offset_reset == OffsetReset::Latest;
         let spec = if latest { OffsetSpec::Latest } else { OffsetSpec::Earliest };
         let query_id = &self.query.query_id;
         tracing::warn!(%query_id, %partition, offset, ?spec, "records are gone, going on elsewhere");

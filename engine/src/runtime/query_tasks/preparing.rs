@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::error::query::{Result, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::query::handle::Predecessors;
-use crate::query::metrics::QueryMetrics;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::{AttemptId, Mode, Prepared};
 use crate::runtime::prepare::{self, Preparation};
 use crate::runtime::query_tasks::QueryTasks;

@@ -8,9 +8,9 @@ use weir_broker::client::error::ClientError;
 use weir_broker::client::producer::careful::RefusedRecord;
 use weir_broker::protocol::error_code::ErrorCode;
 
+use crate::error::query::{Result, RuntimeError, TopicChange};
 use crate::processing_log::ProcessingError;
 use crate::query::handle::QueryHandle;
-use crate::runtime::error::{Result, RuntimeError, TopicChange};
 use crate::runtime::query_tasks::QueryTasks;
 use crate::runtime::transaction::Refusals;
 use crate::task::collector::RecordCollector;

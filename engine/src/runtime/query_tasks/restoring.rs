@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use weir_broker::client::error::ClientError;
 use weir_broker::client::consumer::reader::FetchedPartitions;
+use weir_broker::client::error::ClientError;
 use weir_broker::ids::{Offset, TopicPartition};
 
-use crate::query::metrics::QueryMetrics;
+use crate::error::query::{Result, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::fetcher::fetch_changelogs;
 use crate::runtime::query_tasks::offset_renewal::OffsetRenewal;
 use crate::runtime::query_tasks::phase::{Phase, Running};

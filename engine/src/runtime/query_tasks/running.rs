@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::query::metrics::QueryMetrics;
+use crate::error::query::{Result, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::Mode;
 use crate::runtime::query_tasks::commit_pacing::CommitPacing;
 use crate::runtime::query_tasks::offset_renewal::OffsetRenewal;

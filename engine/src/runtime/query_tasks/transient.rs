@@ -8,11 +8,11 @@ use std::time::Duration;
 use weir_broker::ids::TopicPartition;
 use weir_broker::record::batch::BatchIter;
 
+use crate::error::query::{Result, RuntimeError};
+use crate::metrics::QueryMetrics;
 use crate::push::subscription::Offered;
 use crate::query::handle::QueryHandle;
-use crate::query::metrics::QueryMetrics;
 use crate::runtime::context::WorkerContext;
-use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::messages::{Mode, TransientMode};
 use crate::runtime::query_tasks::phase::{Phase, Running};
 use crate::runtime::query_tasks::{Next, QueryTasks};

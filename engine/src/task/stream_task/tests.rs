@@ -240,5 +240,5 @@ fn rows_that_become_too_much_at_a_time_are_repeated() {
     input.push(fetched(0, &[1, 2, 3]));
     let mut task = StreamTask::new(id, Box::new(Order(Arc::default(), 1)), vec![input]);
     let error = task.process(10, usize::MAX, &Cancellation::default(), &mut Overrun).expect_err("too much");
-    assert_eq!(error.retry(), crate::runtime::error::Retry::Backoff, "{error}");
+    assert_eq!(error.retry(), crate::error::query::Retry::Backoff, "{error}");
 }

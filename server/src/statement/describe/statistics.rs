@@ -1,7 +1,7 @@
 //! Figures of the queries that write a source.
 
 use serde_json::{Value, json};
-use weir_engine::query::metrics::MetricsSnapshot;
+use weir_engine::metrics::MetricsSnapshot;
 use weir_engine::query::status::QueryStatus;
 
 use crate::context::Context;

@@ -6,7 +6,7 @@ use weir_broker::client::error::ClientError;
 use weir_broker::protocol::error_code::ErrorCode;
 
 use crate::error::EngineError;
-use crate::query::settings::PropertyError;
+use crate::settings::PropertyError;
 
 /// Whose fault a failure is. Source: ksqlDB's query error types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

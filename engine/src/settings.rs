@@ -2,10 +2,37 @@
 //! docs/configuration.md follow from it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use weir_sql::functions::aggregate::AggregateOptions;
 
-use crate::query::options::OffsetReset;
+/// Where a stream is read from when the query has no committed offset. Tables are always read from the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    Earliest,
+    #[default]
+    Latest,
+}
+
+impl OffsetReset {
+    /// The value of `auto.offset.reset` with this name, in any case.
+    pub fn named(name: &str) -> Option<OffsetReset> {
+        match name.to_ascii_lowercase().as_str() {
+            "earliest" => Some(OffsetReset::Earliest),
+            "latest" => Some(OffsetReset::Latest),
+            _ => None,
+        }
+    }
+}
+
+/// How a query is started.
+#[derive(Clone, Debug, Default)]
+pub struct QueryOptions {
+    /// ksqlDB's and Kafka Streams' properties as set by the statement: [`QuerySettings`] says which matter.
+    pub properties: BTreeMap<String, String>,
+    /// Start paused.
+    pub paused: bool,
+}
 
 /// A property that a query cannot take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +47,7 @@ pub struct PropertyError {
 /// The properties of a query, as [`SETTINGS`] names them. None: as the engine is configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuerySettings {
-    pub auto_offset_reset: Option<OffsetReset>,
+    pub auto_offset_reset: OffsetReset,
     /// Longest time between two commits while rows keep coming.
     pub commit_interval_ms: Option<u64>,
     /// With 0 tables emit every update; otherwise the updates of a key between two commits are one.
@@ -60,9 +87,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "latest",
         expected: "earliest or latest",
         documentation: "Where a new query begins to read its streams. Tables are always read from the beginning.",
-        set: |settings, value| {
-            OffsetReset::named(value).map(|reset| settings.auto_offset_reset = Some(reset))
-        },
+        set: |settings, value| OffsetReset::named(value).map(|reset| settings.auto_offset_reset = reset),
     },
     Setting {
         name: "cache.max.bytes.buffering",
@@ -153,7 +178,7 @@ impl Setting {
 }
 
 impl QuerySettings {
-    /// Takes the properties that matter to a query; others are ignored. A name goes before the same one with a prefix.
+    /// Takes the properties that matter to a query; others are ignored. Of the names of a property the shortest wins.
     ///
     /// Errors: a value that a property cannot have.
     pub fn from_properties<'a>(
@@ -212,7 +237,7 @@ mod tests {
             assert_eq!(settings.set(name, value), Ok(true), "{name}");
         }
         let expected = QuerySettings {
-            auto_offset_reset: Some(OffsetReset::Earliest),
+            auto_offset_reset: OffsetReset::Earliest,
             commit_interval_ms: Some(2_000),
             cache_bytes: Some(0),
             fail_on_invalid_timestamp: true,
@@ -222,6 +247,18 @@ mod tests {
         };
         assert_eq!(settings, expected);
         assert_eq!(settings.set("ksql.service.id", "x"), Ok(false));
+    }
+
+    #[test]
+    fn the_short_name_of_a_property_wins() {
+        let names = ["auto.offset.reset", "ksql.streams.auto.offset.reset"];
+        for (short, long) in [("earliest", "latest"), ("latest", "earliest")] {
+            let pairs = names.iter().zip([short, long]);
+            let properties: BTreeMap<String, String> =
+                pairs.map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect();
+            let settings = QuerySettings::from_properties(&properties).expect("valid");
+            assert_eq!(settings.auto_offset_reset == OffsetReset::Earliest, short == "earliest");
+        }
     }
 
     #[test]
@@ -249,16 +286,6 @@ mod tests {
             if setting.expected == "true or false" || setting.expected == "a whole number" {
                 assert_eq!(settings, QuerySettings::default(), "{}", setting.name);
             }
-        }
-    }
-
-    #[test]
-    fn a_name_goes_before_the_same_one_with_a_prefix() {
-        let pairs = [("auto.offset.reset", "earliest"), ("ksql.streams.auto.offset.reset", "latest")];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        for pairs in [[&pairs[0], &pairs[1]], [&pairs[1], &pairs[0]]] {
-            let settings = QuerySettings::from_properties(pairs.map(|(name, value)| (name, value)));
-            assert_eq!(settings.expect("valid").auto_offset_reset, Some(OffsetReset::Earliest));
         }
     }
 }

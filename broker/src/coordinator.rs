@@ -7,3 +7,5 @@
 pub mod codec;
 pub mod log;
 pub mod owing;
+pub mod runtime;
+pub mod shard;

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::codec::CoordinatorRecord;
 use super::log::{CoordinatorLog, Durable};
@@ -24,7 +23,7 @@ const PAUSE_MS: i64 = 200;
 #[derive(Debug)]
 pub struct OwingLog {
     log: CoordinatorLog,
-    owed: Mutex<Owed>,
+    owed: Owed,
 }
 
 /// Bounded by the number of different keys, as the state is.
@@ -60,21 +59,24 @@ impl Owed {
 impl OwingLog {
     #[must_use]
     pub fn new(log: CoordinatorLog) -> Self {
-        Self { log, owed: Mutex::default() }
+        Self { log, owed: Owed::default() }
     }
 
-    /// As [`CoordinatorLog::append`]. Records outside of transactions that find no room are owed.
+    /// As [`CoordinatorLog::append`], after what is owed.
     pub fn append(
-        &self,
+        &mut self,
         records: &[CoordinatorRecord],
         producer: Option<ProducerIdentity>,
     ) -> Result<Durable> {
-        let mut owed = self.owed.lock();
-        let appended = self.settle(&mut owed).and_then(|()| self.log.append(records, producer));
-        if let Err(Error::Io { .. }) = &appended
-            && producer.is_none()
-        {
-            owed.add(records);
+        self.settle()?;
+        self.log.append(records, producer)
+    }
+
+    /// As [`Self::append`], outside of transactions. Records that find no room are owed.
+    pub fn append_or_owe(&mut self, records: &[CoordinatorRecord]) -> Result<Durable> {
+        let appended = self.append(records, None);
+        if let Err(Error::Io { .. }) = &appended {
+            self.owed.add(records);
         }
         appended
     }
@@ -86,33 +88,32 @@ impl OwingLog {
 
     /// As [`CoordinatorLog::append_marker`].
     pub fn append_marker(
-        &self,
+        &mut self,
         producer: ProducerIdentity,
         kind: MarkerKind,
         coordinator_epoch: i32,
     ) -> Result<Durable> {
-        self.settle(&mut self.owed.lock())?;
+        self.settle()?;
         self.log.append_marker(producer, kind, coordinator_epoch)
     }
 
     /// Appends what is owed, if anything is and the last attempt is not too recent.
-    pub fn catch_up(&self, now: i64) {
-        let mut owed = self.owed.lock();
-        if owed.by_key.is_empty() || now < owed.retry_from_ms {
+    pub fn catch_up(&mut self, now: i64) {
+        if self.owed.by_key.is_empty() || now < self.owed.retry_from_ms {
             return;
         }
-        let count = owed.by_key.len();
-        match self.settle(&mut owed) {
+        let count = self.owed.by_key.len();
+        match self.settle() {
             Ok(()) => tracing::info!(count, "coordinator records written after all"),
-            Err(_) => owed.retry_from_ms = now + PAUSE_MS,
+            Err(_) => self.owed.retry_from_ms = now + PAUSE_MS,
         }
     }
 
-    fn settle(&self, owed: &mut Owed) -> Result<()> {
-        if owed.by_key.is_empty() {
+    fn settle(&mut self) -> Result<()> {
+        if self.owed.by_key.is_empty() {
             return Ok(());
         }
-        let mut rest = owed.in_order();
+        let mut rest = self.owed.in_order();
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = rest.iter().take_while(|record| {
@@ -124,7 +125,7 @@ impl OwingLog {
             // Nobody waits for these: their clients were told that nothing is certain.
             drop(self.log.append(&rest, None)?);
             for record in &rest {
-                owed.by_key.remove(&record.key);
+                self.owed.by_key.remove(&record.key);
             }
             rest = later;
         }

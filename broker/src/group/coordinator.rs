@@ -19,6 +19,8 @@ use super::record::{self, GroupRecord};
 use super::state::{Group, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::{CoordinatorRecord, RecordError};
+use crate::coordinator::log::ReplayItem;
+use crate::coordinator::shard::CoordinatorShard;
 use crate::ids::ProducerIdentity;
 use crate::metadata::image::MetadataImage;
 use crate::protocol::error_code::ErrorCode;
@@ -90,11 +92,6 @@ impl GroupCoordinator {
     #[must_use]
     pub fn new(limits: CoordinatorLimits) -> Self {
         Self { limits, groups: HashMap::new(), offsets: OffsetStore::default(), wall_ahead_ms: 0 }
-    }
-
-    /// Tells by how much the wall clock, which is what is stored, is ahead of the time that steps are given.
-    pub fn set_wall_ahead(&mut self, wall_ahead_ms: i64) {
-        self.wall_ahead_ms = wall_ahead_ms;
     }
 
     /// JoinGroup.
@@ -230,12 +227,6 @@ impl GroupCoordinator {
         if let Some(GroupKind::Classic(group)) = self.groups.get_mut(group_id) {
             group.abandon(ticket, now);
         }
-    }
-
-    /// The earliest moment at which [`GroupCoordinator::expire`] has something to do for the members.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<i64> {
-        self.groups.values().filter_map(GroupKind::next_deadline).min()
     }
 
     /// Lets time pass for the members of all groups.
@@ -490,17 +481,8 @@ impl GroupCoordinator {
         }
     }
 
-    /// The whole log has been replayed.
-    pub fn loaded(&mut self, now: i64) {
-        for group in self.groups.values_mut() {
-            if let GroupKind::Consumer(group) = group {
-                group.loaded(&self.limits.consumer, now);
-            }
-        }
-    }
-
     /// Applies a record of the log at start; `producer_id` is that of the batch if it is transactional.
-    pub fn replay(
+    fn replay_record(
         &mut self,
         producer_id: Option<i64>,
         key: Bytes,
@@ -537,6 +519,39 @@ impl GroupCoordinator {
             }
         }
         Ok(())
+    }
+}
+
+impl CoordinatorShard for GroupCoordinator {
+    type Gates = ();
+
+    fn replay(&mut self, item: ReplayItem, now: i64) -> Result<(), RecordError> {
+        match item {
+            ReplayItem::Record { producer_id, key, value } => {
+                self.replay_record(producer_id, key, value, now)
+            }
+            ReplayItem::Marker { producer_id, kind } => {
+                self.end_transaction(producer_id, kind);
+                Ok(())
+            }
+        }
+    }
+
+    fn loaded(&mut self, now: i64) {
+        for group in self.groups.values_mut() {
+            if let GroupKind::Consumer(group) = group {
+                group.loaded(&self.limits.consumer, now);
+            }
+        }
+    }
+
+    fn set_wall_ahead(&mut self, wall_ahead_ms: i64) {
+        self.wall_ahead_ms = wall_ahead_ms;
+    }
+
+    /// The earliest moment at which [`GroupCoordinator::expire`] has something to do for the members.
+    fn next_deadline(&self) -> Option<i64> {
+        self.groups.values().filter_map(GroupKind::next_deadline).min()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::consumer::heartbeat::{HeartbeatReply, HeartbeatRequest, Refusal};
@@ -20,14 +20,15 @@ use super::offsets::CommittedOffset;
 use super::state::Ticket;
 use super::sync::Committer;
 use crate::coordinator::codec::CoordinatorRecord;
-use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem};
-use crate::coordinator::owing::OwingLog;
-use crate::env::clock::{Clock, SteadyTime};
+use crate::coordinator::log::{CoordinatorLog, Durable};
+use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::coordinator::shard::{LoadedShard, Shard, ShardGuard};
+use crate::env::clock::Clock;
 use crate::env::log_limit::LogLimit;
 use crate::env::spawn;
 use crate::error::{Error, Result};
-use crate::ids::ProducerIdentity;
-use crate::metadata::image::MetadataImage;
+use crate::ids::{ProducerIdentity, TopicPartition};
+use crate::metadata::image::{MetadataImage, OFFSETS_TOPIC};
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
 
@@ -35,13 +36,6 @@ use crate::record::control::MarkerKind;
 static NOT_WRITTEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 /// Offsets forgotten in one batch of records.
 const FORGOTTEN_PER_BATCH: usize = 1_000;
-
-/// One partition of `__consumer_offsets`.
-#[derive(Debug)]
-struct Shard {
-    state: Mutex<GroupCoordinator>,
-    log: OwingLog,
-}
 
 /// All consumer groups of this broker.
 #[derive(Debug, Clone)]
@@ -51,9 +45,8 @@ pub struct GroupService {
 
 #[derive(Debug)]
 struct Inner {
-    shards: Vec<Shard>,
     /// Nobody's session ends because the wall clock was set.
-    time: SteadyTime,
+    runtime: CoordinatorRuntime<GroupCoordinator>,
     ticket_next: AtomicU64,
     waiters: Mutex<HashMap<Ticket, oneshot::Sender<Reply>>>,
 }
@@ -67,6 +60,9 @@ pub struct OffsetQuery {
     pub require_stable: bool,
 }
 
+/// The outcome of an append, once it is known.
+type Stored = oneshot::Receiver<Result<(), ErrorCode>>;
+
 /// A committed offset, or why there is none to give.
 pub type OffsetResult = Result<CommittedOffset, ErrorCode>;
 
@@ -77,41 +73,32 @@ impl GroupService {
         limits: &CoordinatorLimits,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        assert!(!logs.is_empty(), "the offsets topic has at least one partition");
-        let time = SteadyTime::new(clock);
-        let now = time.now_ms();
-        let mut shards = Vec::with_capacity(logs.len());
-        for log in logs {
-            let mut state = GroupCoordinator::new(limits.clone());
-            log.replay(|item| replay(&mut state, &log, item, now))?;
-            state.loaded(now);
-            shards.push(Shard { state: Mutex::new(state), log: OwingLog::new(log) });
+        let runtime = CoordinatorRuntime::new(logs.len(), clock);
+        for (shard, log) in runtime.shards().iter().zip(logs) {
+            runtime.load(shard, GroupCoordinator::new(limits.clone()), log)?;
         }
         let waiters = Mutex::new(HashMap::new());
-        let inner = Inner { shards, time, ticket_next: AtomicU64::new(0), waiters };
+        let inner = Inner { runtime, ticket_next: AtomicU64::new(0), waiters };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The partition of `__consumer_offsets` that stores the group.
     #[must_use]
     pub fn partition_of(&self, group_id: &str) -> i32 {
-        let index = crate::coordinator::log::partition_for(group_id, self.inner.shards.len());
-        i32::try_from(index).expect("partitions are numbered with i32")
+        self.inner.runtime.partition_of(group_id)
     }
 
-    fn shard(&self, group_id: &str) -> &Shard {
-        &self.inner.shards[crate::coordinator::log::partition_for(group_id, self.inner.shards.len())]
+    fn shard(&self, group_id: &str) -> &Shard<GroupCoordinator> {
+        self.inner.runtime.shard(group_id)
     }
 
     fn now(&self) -> i64 {
-        self.inner.time.now_ms()
+        self.inner.runtime.now_ms()
     }
 
-    /// The groups of a shard, told what the wall clock says.
-    fn lock<'a>(&self, shard: &'a Shard) -> MutexGuard<'a, GroupCoordinator> {
-        let mut state = shard.state.lock();
-        state.set_wall_ahead(self.inner.time.wall_ahead_ms());
-        state
+    /// The groups of the partition that stores this one.
+    fn lock(&self, group_id: &str) -> Result<ShardGuard<'_, GroupCoordinator>, ErrorCode> {
+        self.inner.runtime.lock(self.shard(group_id))
     }
 
     fn register(&self) -> (Ticket, oneshot::Receiver<Reply>) {
@@ -127,7 +114,10 @@ impl GroupService {
         let (ticket, receiver) = self.register();
         let mut waiting = Waiting { service: self, group_id, ticket, done: false };
         let now = self.now();
-        drop(self.step(self.shard(group_id), |state| state.join(group_id, ticket, request, now)));
+        let stepped = self.step(self.shard(group_id), |state| state.join(group_id, ticket, request, now));
+        if let Err(error) = stepped.map(drop) {
+            return JoinReply::refused(error, &member_id);
+        }
         let reply = receiver.await;
         waiting.done = true;
         match reply {
@@ -141,7 +131,10 @@ impl GroupService {
         let (ticket, receiver) = self.register();
         let mut waiting = Waiting { service: self, group_id, ticket, done: false };
         let now = self.now();
-        drop(self.step(self.shard(group_id), |state| state.sync(group_id, ticket, request, now)));
+        let stepped = self.step(self.shard(group_id), |state| state.sync(group_id, ticket, request, now));
+        if let Err(error) = stepped.map(drop) {
+            return SyncReply::refused(error);
+        }
         let reply = receiver.await;
         waiting.done = true;
         match reply {
@@ -155,19 +148,16 @@ impl GroupService {
     /// of the append; None: all of it is durable already.
     fn step(
         &self,
-        shard: &Shard,
+        shard: &Shard<GroupCoordinator>,
         act: impl FnOnce(&mut GroupCoordinator) -> Step,
-    ) -> Option<oneshot::Receiver<Result<(), ErrorCode>>> {
-        let mut state = self.lock(shard);
-        let step = act(&mut state);
-        let appended = match step.records.is_empty() {
-            true => Ok(shard.log.appended()),
-            false => shard.log.append(&step.records, None),
-        };
-        drop(state);
+    ) -> Result<Option<Stored>, ErrorCode> {
+        let mut locked = self.inner.runtime.lock(shard)?;
+        let step = act(&mut locked.state);
+        let appended = locked.append_step(&step.records);
+        drop(locked);
         if appended.as_ref().is_ok_and(Durable::is_done) {
             self.deliver(step.replies);
-            return None;
+            return Ok(None);
         }
         let service = self.clone();
         let (stored, outcome) = oneshot::channel();
@@ -185,7 +175,7 @@ impl GroupService {
             // Only LeaveGroup waits for it.
             let _ = stored.send(appended);
         });
-        Some(outcome)
+        Ok(Some(outcome))
     }
 
     fn deliver(&self, replies: Vec<(Ticket, Reply)>) {
@@ -211,7 +201,10 @@ impl GroupService {
         generation: i32,
     ) -> ErrorCode {
         let now = self.now();
-        self.shard(group_id).state.lock().heartbeat(group_id, member_id, instance_id, generation, now)
+        match self.lock(group_id) {
+            Ok(mut locked) => locked.state.heartbeat(group_id, member_id, instance_id, generation, now),
+            Err(error) => error,
+        }
     }
 
     /// ConsumerGroupHeartbeat; answered when what it changed is durable.
@@ -222,16 +215,12 @@ impl GroupService {
         image: &Arc<MetadataImage>,
     ) -> Result<HeartbeatReply, Refusal> {
         let unavailable = |error: &Error| Refusal::new(storage_code(error), "the group could not be stored");
-        let shard = self.shard(group_id);
         let now = self.now();
         let (reply, durable) = {
-            let mut state = self.lock(shard);
-            let (reply, records) = state.consumer_heartbeat(group_id, request, image, now)?;
-            let appended = match records.is_empty() {
-                true => Ok(shard.log.appended()),
-                false => shard.log.append(&records, None),
-            };
-            (reply, appended.map_err(|error| unavailable(&error))?)
+            let not_here = |error| Refusal::new(error, "the group is coordinated elsewhere");
+            let mut locked = self.lock(group_id).map_err(not_here)?;
+            let (reply, records) = locked.state.consumer_heartbeat(group_id, request, image, now)?;
+            (reply, locked.append_step(&records).map_err(|error| unavailable(&error))?)
         };
         durable.wait().await.map_err(|error| unavailable(&error))?;
         Ok(reply)
@@ -244,7 +233,7 @@ impl GroupService {
         member_id: Option<&str>,
         member_epoch: i32,
     ) -> Result<(), ErrorCode> {
-        self.shard(group_id).state.lock().check_fetch(group_id, member_id, member_epoch)
+        self.lock(group_id)?.state.check_fetch(group_id, member_id, member_epoch)
     }
 
     /// LeaveGroup: a code for each member, in order, once what it changed is durable.
@@ -264,7 +253,7 @@ impl GroupService {
                 outcome = Err(error);
                 Step::default()
             }
-        });
+        })?;
         if let Some(stored) = stored {
             stored.await.unwrap_or(Err(ErrorCode::CoordinatorNotAvailable))?;
         }
@@ -306,15 +295,17 @@ impl GroupService {
         producer: Option<ProducerIdentity>,
         offsets: Vec<OffsetToCommit>,
     ) -> Result<(Vec<ErrorCode>, Option<Durable>), ErrorCode> {
-        let shard = self.shard(group_id);
         let now = self.now();
-        let mut state = self.lock(shard);
-        let step = state.commit_offsets(group_id, by, producer, offsets, now)?;
+        let mut locked = self.lock(group_id)?;
+        let step = locked.state.commit_offsets(group_id, by, producer, offsets, now)?;
         if step.records.is_empty() {
             return Ok((step.errors, None));
         }
-        let durable = shard.log.append(&step.records, producer).map_err(|error| storage_code(&error))?;
-        Ok((step.errors, Some(durable)))
+        let appended = match producer {
+            None => locked.append_step(&step.records),
+            Some(_) => locked.log.append(&step.records, producer),
+        };
+        Ok((step.errors, Some(appended.map_err(|error| storage_code(&error))?)))
     }
 
     /// Writes the end of a producer's transaction into a partition of `__consumer_offsets`.
@@ -325,13 +316,11 @@ impl GroupService {
         kind: MarkerKind,
         coordinator_epoch: i32,
     ) -> Result<Option<Durable>> {
-        let Some(shard) = usize::try_from(partition).ok().and_then(|index| self.inner.shards.get(index))
-        else {
-            return Ok(None);
-        };
-        let mut state = shard.state.lock();
-        let durable = shard.log.append_marker(producer, kind, coordinator_epoch)?;
-        state.end_transaction(producer.producer_id, kind);
+        let Some(shard) = self.inner.runtime.partition(partition) else { return Ok(None) };
+        let closed = |_| Error::PartitionClosed(TopicPartition::new(OFFSETS_TOPIC, partition));
+        let mut locked = self.inner.runtime.lock(shard).map_err(closed)?;
+        let durable = locked.log.append_marker(producer, kind, coordinator_epoch)?;
+        locked.state.end_transaction(producer.producer_id, kind);
         Ok(Some(durable))
     }
 
@@ -341,8 +330,8 @@ impl GroupService {
         group_id: &str,
         query: &OffsetQuery,
     ) -> Result<Vec<Result<Option<CommittedOffset>, ErrorCode>>, ErrorCode> {
-        let state = self.shard(group_id).state.lock();
-        let store = state.offsets();
+        let locked = self.lock(group_id)?;
+        let store = locked.state.offsets();
         let group = store.group(group_id);
         let find = |partition: &i32| {
             if query.require_stable && store.is_unstable(group_id, &query.topic, *partition) {
@@ -360,8 +349,8 @@ impl GroupService {
         group_id: &str,
         require_stable: bool,
     ) -> Result<BTreeMap<(String, i32), OffsetResult>, ErrorCode> {
-        let state = self.shard(group_id).state.lock();
-        let store = state.offsets();
+        let locked = self.lock(group_id)?;
+        let store = locked.state.offsets();
         let answer = |(key, offset): (&(String, i32), &CommittedOffset)| {
             let unstable = require_stable && store.is_unstable(group_id, &key.0, key.1);
             let result = if unstable { Err(ErrorCode::UnstableOffsetCommit) } else { Ok(offset.clone()) };
@@ -373,31 +362,31 @@ impl GroupService {
     /// OffsetDelete of one partition.
     pub async fn delete_offset(&self, group_id: &str, topic: &str, partition: i32) -> ErrorCode {
         let act = |state: &mut GroupCoordinator| state.delete_offset(group_id, topic, partition);
-        wait(append_records(self.shard(group_id), act)).await
+        wait(self.append_records(group_id, act)).await
     }
 
     /// DeleteGroups, one group.
     pub async fn delete(&self, group_id: &str) -> ErrorCode {
-        wait(append_records(self.shard(group_id), |state| state.delete_group(group_id))).await
+        wait(self.append_records(group_id, |state| state.delete_group(group_id))).await
+    }
+
+    fn append_records(
+        &self,
+        group_id: &str,
+        act: impl FnOnce(&mut GroupCoordinator) -> Result<Vec<CoordinatorRecord>, ErrorCode>,
+    ) -> Result<Durable, ErrorCode> {
+        let mut locked = self.lock(group_id)?;
+        let records = act(&mut locked.state)?;
+        locked.append_step(&records).map_err(|error| storage_code(&error))
     }
 
     /// Forgets all positions in deleted topics.
     pub async fn forget_topics(&self, topics: &[String]) -> Result<()> {
         let topics: HashSet<&str> = topics.iter().map(String::as_str).collect();
-        for shard in &self.inner.shards {
-            let appended = {
-                let mut state = shard.state.lock();
-                let records = state.forget_topics(&topics);
-                let mut appended = None;
-                for batch in records.chunks(FORGOTTEN_PER_BATCH) {
-                    match shard.log.append(batch, None) {
-                        Ok(durable) => appended = Some(durable),
-                        // Owed to the log: topics can be deleted when the disk is full.
-                        Err(Error::Io { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                appended
+        for shard in self.inner.runtime.shards() {
+            let appended = match self.inner.runtime.lock(shard) {
+                Ok(mut locked) => append_forgotten(&mut locked, &topics)?,
+                Err(_) => None,
             };
             if let Some(durable) = appended {
                 durable.wait().await?;
@@ -409,23 +398,23 @@ impl GroupService {
     /// A view of every group.
     pub fn list<T>(&self, view: impl Fn(&GroupKind) -> T) -> Vec<T> {
         let mut all = Vec::new();
-        for shard in &self.inner.shards {
-            all.extend(shard.state.lock().groups().map(&view));
+        for locked in self.inner.runtime.loaded() {
+            all.extend(locked.state.groups().map(&view));
         }
         all
     }
 
     /// Looks at one group.
     pub fn with_group<T>(&self, group_id: &str, view: impl FnOnce(&GroupKind) -> T) -> Option<T> {
-        self.shard(group_id).state.lock().group(group_id).map(view)
+        self.lock(group_id).ok()?.state.group(group_id).map(view)
     }
 
     /// Visits every committed offset, for metrics. Notes without a position are left out.
     pub fn visit_offsets(&self, mut visit: impl FnMut(&str, &str, i32, i64)) {
-        for shard in &self.inner.shards {
-            let state = shard.state.lock();
-            for group_id in state.offsets().group_ids() {
-                let offsets = state.offsets().group(group_id).into_iter().flatten();
+        for locked in self.inner.runtime.loaded() {
+            let store = locked.state.offsets();
+            for group_id in store.group_ids() {
+                let offsets = store.group(group_id).into_iter().flatten();
                 for ((topic, partition), committed) in offsets.filter(|(_, committed)| committed.offset >= 0)
                 {
                     visit(group_id, topic, *partition, committed.offset);
@@ -437,27 +426,20 @@ impl GroupService {
     /// Lets time pass: ends sessions and overdue rebalances, and writes what the logs lack since the disk was full.
     pub fn expire(&self) {
         let now = self.now();
-        for shard in &self.inner.shards {
-            let due = {
-                let state = shard.state.lock();
-                shard.log.catch_up(now);
-                state.next_deadline().is_some_and(|deadline| deadline <= now)
-            };
-            if due {
-                drop(self.step(shard, |state| state.expire(now)));
-            }
+        for shard in self.inner.runtime.due(now) {
+            // No request waits for this append.
+            drop(self.step(shard, |state| state.expire(now)));
         }
     }
 
     /// Forgets old offsets and empty groups.
     pub fn expire_offsets(&self) -> Result<()> {
         let now = self.now();
-        for shard in &self.inner.shards {
-            let mut state = shard.state.lock();
-            let records = state.expire_offsets(now);
+        for mut locked in self.inner.runtime.loaded() {
+            let records = locked.state.expire_offsets(now);
             if !records.is_empty() {
                 // Nobody waits for these: should they be lost, the offsets expire again.
-                drop(shard.log.append(&records, None)?);
+                drop(locked.log.append_or_owe(&records)?);
             }
         }
         Ok(())
@@ -482,21 +464,29 @@ impl Drop for Waiting<'_> {
         if !self.done {
             self.service.inner.waiters.lock().remove(&self.ticket);
             let now = self.service.now();
-            self.service.shard(self.group_id).state.lock().abandon(self.group_id, self.ticket, now);
+            if let Ok(mut locked) = self.service.lock(self.group_id) {
+                locked.state.abandon(self.group_id, self.ticket, now);
+            }
         }
     }
 }
 
-fn append_records(
-    shard: &Shard,
-    act: impl FnOnce(&mut GroupCoordinator) -> Result<Vec<CoordinatorRecord>, ErrorCode>,
-) -> Result<Durable, ErrorCode> {
-    let mut state = shard.state.lock();
-    let records = act(&mut state)?;
-    if records.is_empty() {
-        return Ok(shard.log.appended());
+/// Appends the tombstones of all positions in deleted topics.
+fn append_forgotten(
+    locked: &mut LoadedShard<GroupCoordinator>,
+    topics: &HashSet<&str>,
+) -> Result<Option<Durable>> {
+    let records = locked.state.forget_topics(topics);
+    let mut appended = None;
+    for batch in records.chunks(FORGOTTEN_PER_BATCH) {
+        match locked.log.append_or_owe(batch) {
+            Ok(durable) => appended = Some(durable),
+            // Owed to the log: topics can be deleted when the disk is full.
+            Err(Error::Io { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
-    shard.log.append(&records, None).map_err(|error| storage_code(&error))
+    Ok(appended)
 }
 
 async fn wait(appended: Result<Durable, ErrorCode>) -> ErrorCode {
@@ -526,18 +516,6 @@ fn storage_code(error: &Error) -> ErrorCode {
                 tracing::error!(%error, suppressed, "coordinator log not written");
             }
             ErrorCode::CoordinatorNotAvailable
-        }
-    }
-}
-
-fn replay(state: &mut GroupCoordinator, log: &CoordinatorLog, item: ReplayItem, now: i64) -> Result<()> {
-    match item {
-        ReplayItem::Record { producer_id, key, value } => {
-            state.replay(producer_id, key, value, now).map_err(|error| log.corrupt(&error))
-        }
-        ReplayItem::Marker { producer_id, kind } => {
-            state.end_transaction(producer_id, kind);
-            Ok(())
         }
     }
 }

@@ -8,6 +8,8 @@ use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::state::{Group, GroupState, Ticket};
 use super::sync::{CommitKind, Committer};
 use crate::coordinator::codec::CoordinatorRecord;
+use crate::coordinator::log::ReplayItem;
+use crate::coordinator::shard::CoordinatorShard;
 use crate::ids::ProducerIdentity;
 use crate::protocol::consumer_protocol::ConsumerSubscription;
 use crate::protocol::error_code::ErrorCode;
@@ -131,9 +133,9 @@ impl Bench {
     fn replayed(&self) -> GroupCoordinator {
         let mut rebuilt = GroupCoordinator::new(CoordinatorLimits::default());
         for (producer_id, record) in &self.log {
-            rebuilt
-                .replay(*producer_id, record.key.clone(), record.value.clone(), self.now)
-                .expect("own records are readable");
+            let (key, value) = (record.key.clone(), record.value.clone());
+            let item = ReplayItem::Record { producer_id: *producer_id, key, value };
+            rebuilt.replay(item, self.now).expect("own records are readable");
         }
         rebuilt
     }

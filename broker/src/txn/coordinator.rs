@@ -12,9 +12,12 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::gates::TxnGates;
 use super::record;
 use super::state::{Transaction, TxnPartition, TxnState};
 use crate::coordinator::codec::{CoordinatorRecord, RecordError};
+use crate::coordinator::log::ReplayItem;
+use crate::coordinator::shard::CoordinatorShard;
 use crate::ids::ProducerIdentity;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
@@ -99,11 +102,6 @@ impl TxnCoordinator {
     #[must_use]
     pub fn new(limits: TxnLimits) -> Self {
         Self { limits, transactions: HashMap::new(), wall_ahead_ms: 0 }
-    }
-
-    /// Tells by how much the wall clock, which is what is stored, is ahead of the time that steps are given.
-    pub fn set_wall_ahead(&mut self, wall_ahead_ms: i64) {
-        self.wall_ahead_ms = wall_ahead_ms;
     }
 
     #[must_use]
@@ -319,12 +317,6 @@ impl TxnCoordinator {
         Some(record::transaction_record(transaction, ahead))
     }
 
-    /// The earliest end of an open transaction's time. Units: ms since epoch.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<i64> {
-        self.transactions.values().filter_map(Transaction::deadline).min()
-    }
-
     /// The ids of transactions that are older than their timeout.
     #[must_use]
     pub fn overdue(&self, now: i64) -> Vec<String> {
@@ -367,7 +359,7 @@ impl TxnCoordinator {
     }
 
     /// Applies a record of the log at start.
-    pub fn replay(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), RecordError> {
+    fn replay_record(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), RecordError> {
         match record::decode(key, value)? {
             Some((id, Some(transaction))) => {
                 self.transactions.insert(id, transaction);
@@ -405,6 +397,28 @@ impl TxnCoordinator {
     #[must_use]
     pub fn unfinished(&self) -> Vec<EndPlan> {
         self.transactions.values().filter_map(|txn| Some(plan(txn, txn.state.prepared()?))).collect()
+    }
+}
+
+impl CoordinatorShard for TxnCoordinator {
+    type Gates = TxnGates;
+
+    fn replay(&mut self, item: ReplayItem, _now: i64) -> Result<(), RecordError> {
+        match item {
+            ReplayItem::Record { key, value, .. } => self.replay_record(key, value),
+            ReplayItem::Marker { .. } => Ok(()),
+        }
+    }
+
+    fn loaded(&mut self, _now: i64) {}
+
+    fn set_wall_ahead(&mut self, wall_ahead_ms: i64) {
+        self.wall_ahead_ms = wall_ahead_ms;
+    }
+
+    /// The earliest end of an open transaction's time. Units: ms since epoch.
+    fn next_deadline(&self) -> Option<i64> {
+        self.transactions.values().filter_map(Transaction::deadline).min()
     }
 }
 

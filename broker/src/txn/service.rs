@@ -11,8 +11,7 @@ mod ending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
-use tokio::sync::Notify;
+use parking_lot::RwLockReadGuard;
 use tokio::time::Instant;
 
 use self::ending::{END_WAIT_MAX, ended};
@@ -21,8 +20,10 @@ use super::producer_ids::ProducerIds;
 use super::record::{self, in_wall_time};
 use super::state::{Transaction, TxnPartition};
 use crate::coordinator::codec::CoordinatorRecord;
-use crate::coordinator::log::{CoordinatorLog, Durable, ReplayItem, partition_for};
-use crate::env::clock::{Clock, SteadyTime};
+use crate::coordinator::log::{CoordinatorLog, Durable};
+use crate::coordinator::runtime::CoordinatorRuntime;
+use crate::coordinator::shard::{Shard, ShardGuard};
+use crate::env::clock::Clock;
 use crate::env::log_limit::LogLimit;
 use crate::error::{Error, Result};
 use crate::group::coordinator::OffsetToCommit;
@@ -39,20 +40,6 @@ static NOT_WRITTEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 /// The epoch of a coordinator that has never moved to another broker.
 const COORDINATOR_EPOCH: i32 = 0;
 
-/// One partition of `__transaction_state`.
-#[derive(Debug)]
-struct Shard {
-    state: Mutex<TxnCoordinator>,
-    log: CoordinatorLog,
-    /// Told whenever a transaction completes.
-    completed: Notify,
-    /// Held (shared) from the check that a transaction is open until the records are appended, and taken alone
-    /// between the decision to end it and its markers: no record of a transaction comes after its marker.
-    append_gate: RwLock<()>,
-    /// Overdue transactions are left alone until then, because the log could not be written. Units: ms since epoch.
-    expiry_from_ms: Mutex<i64>,
-}
-
 /// All transactions coordinated by this broker.
 #[derive(Debug, Clone)]
 pub struct TxnService {
@@ -61,13 +48,12 @@ pub struct TxnService {
 
 #[derive(Debug)]
 struct Inner {
-    shards: Vec<Shard>,
+    /// No transaction times out because the wall clock was set.
+    runtime: CoordinatorRuntime<TxnCoordinator>,
     groups: GroupService,
     replicas: Arc<ReplicaManager>,
     producer_ids: ProducerIds,
     clock: Arc<dyn Clock>,
-    /// No transaction times out because the wall clock was set.
-    time: SteadyTime,
 }
 
 /// Permission to append records of an open transaction; the transaction does not end while it is held.
@@ -86,42 +72,26 @@ impl TxnService {
         producer_ids: ProducerIds,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        assert!(!logs.is_empty(), "the transactions topic has at least one partition");
-        let mut shards = Vec::with_capacity(logs.len());
-        for log in logs {
-            let mut state = TxnCoordinator::new(limits.clone());
-            log.replay(|item| match item {
-                ReplayItem::Record { key, value, .. } => {
-                    state.replay(key, value).map_err(|error| log.corrupt(&error))
-                }
-                ReplayItem::Marker { .. } => Ok(()),
-            })?;
-            let state = Mutex::new(state);
-            shards.push(Shard {
-                state,
-                log,
-                completed: Notify::new(),
-                append_gate: RwLock::new(()),
-                expiry_from_ms: Mutex::new(i64::MIN),
-            });
+        let runtime = CoordinatorRuntime::new(logs.len(), clock.clone());
+        for (shard, log) in runtime.shards().iter().zip(logs) {
+            runtime.load(shard, TxnCoordinator::new(limits.clone()), log)?;
         }
-        let time = SteadyTime::new(clock.clone());
-        Ok(Self { inner: Arc::new(Inner { shards, groups, replicas, producer_ids, clock, time }) })
+        Ok(Self { inner: Arc::new(Inner { runtime, groups, replicas, producer_ids, clock }) })
     }
 
-    fn shard(&self, transactional_id: &str) -> &Shard {
-        &self.inner.shards[partition_for(transactional_id, self.inner.shards.len())]
+    fn shard(&self, transactional_id: &str) -> &Shard<TxnCoordinator> {
+        self.inner.runtime.shard(transactional_id)
     }
 
     fn now(&self) -> i64 {
-        self.inner.time.now_ms()
+        self.inner.runtime.now_ms()
     }
 
-    /// The transactions of a shard, told what the wall clock says.
-    fn lock<'a>(&self, shard: &'a Shard) -> MutexGuard<'a, TxnCoordinator> {
-        let mut state = shard.state.lock();
-        state.set_wall_ahead(self.inner.time.wall_ahead_ms());
-        state
+    fn lock<'a>(
+        &self,
+        shard: &'a Shard<TxnCoordinator>,
+    ) -> Result<ShardGuard<'a, TxnCoordinator>, ErrorCode> {
+        self.inner.runtime.lock(shard)
     }
 
     /// Takes a step of one transactional id and appends its record, if it has one.
@@ -129,21 +99,23 @@ impl TxnService {
     /// Errors: those of the step; if the record cannot be appended, everything is as before.
     fn take<S>(
         &self,
-        shard: &Shard,
+        shard: &Shard<TxnCoordinator>,
         transactional_id: &str,
         act: impl FnOnce(&mut TxnCoordinator) -> Result<(S, Option<CoordinatorRecord>), ErrorCode>,
     ) -> Result<(S, Option<Durable>), ErrorCode> {
-        let mut state = self.lock(shard);
-        let before = state.transaction(transactional_id).cloned();
-        let (step, record) = act(&mut state)?;
+        let mut locked = self.lock(shard)?;
+        let before = locked.state.transaction(transactional_id).cloned();
+        let (step, record) = act(&mut locked.state)?;
         let Some(record) = record else { return Ok((step, None)) };
-        match shard.log.append(std::slice::from_ref(&record), None) {
-            Ok(durable) => Ok((step, Some(durable))),
-            Err(error) => {
-                state.restore(transactional_id, before);
-                Err(storage_code(&error))
-            }
-        }
+        let durable = locked
+            .append_or_undo(&record, |state| state.restore(transactional_id, before))
+            .map_err(|error| storage_code(&error))?;
+        Ok((step, Some(durable)))
+    }
+
+    /// Everything appended to the log of the partition so far.
+    fn appended(&self, shard: &Shard<TxnCoordinator>) -> Result<Durable, ErrorCode> {
+        Ok(self.lock(shard)?.log.appended())
     }
 
     /// Reserves an id before a step that may need one, outside of any lock.
@@ -174,7 +146,7 @@ impl TxnService {
         let mut expected = expected;
         let deadline = Instant::now() + END_WAIT_MAX;
         loop {
-            let completed = shard.completed.notified();
+            let completed = shard.gates().completed.notified();
             match self.take_init(shard, transactional_id, timeout_ms, expected, id)? {
                 (InitStep::Ready { identity, .. }, Some(durable)) => {
                     durable.wait().await.map_err(|error| storage_code(&error))?;
@@ -194,7 +166,7 @@ impl TxnService {
 
     fn take_init(
         &self,
-        shard: &Shard,
+        shard: &Shard<TxnCoordinator>,
         transactional_id: &str,
         timeout_ms: i32,
         expected: Option<ProducerIdentity>,
@@ -223,11 +195,11 @@ impl TxnService {
         let shard = self.shard(transactional_id);
         let deadline = Instant::now() + END_WAIT_MAX;
         loop {
-            let completed = shard.completed.notified();
+            let completed = shard.gates().completed.notified();
             match self.take_add(shard, transactional_id, by, &partitions)? {
                 (AddStep::Added { .. }, durable) => {
                     // Without a record they joined before: what tells so may not be durable yet.
-                    let durable = durable.unwrap_or_else(|| shard.log.appended());
+                    let durable = durable.map_or_else(|| self.appended(shard), Ok)?;
                     return durable.wait().await.map_err(|error| storage_code(&error));
                 }
                 (AddStep::Busy, _) => {
@@ -239,7 +211,7 @@ impl TxnService {
 
     fn take_add(
         &self,
-        shard: &Shard,
+        shard: &Shard<TxnCoordinator>,
         transactional_id: &str,
         by: ProducerIdentity,
         partitions: &[TxnPartition],
@@ -273,7 +245,7 @@ impl TxnService {
         topic: &str,
         partition: i32,
     ) -> Result<(), ErrorCode> {
-        self.shard(transactional_id).state.lock().verify(transactional_id, by, topic, partition)
+        self.lock(self.shard(transactional_id))?.state.verify(transactional_id, by, topic, partition)
     }
 
     /// Asks to append records of a transaction to partitions: a code for each, and the permit to hold meanwhile.
@@ -288,8 +260,9 @@ impl TxnService {
         partitions: &[(&str, i32)],
     ) -> Result<(AppendPermit<'a>, Vec<Result<(), ErrorCode>>), ErrorCode> {
         let shard = self.shard(transactional_id);
-        let permit = AppendPermit { _gate: shard.append_gate.read() };
-        let mut state = self.lock(shard);
+        let permit = AppendPermit { _gate: shard.gates().append_gate.read() };
+        let mut locked = self.lock(shard)?;
+        let state = &mut locked.state;
         if version == TxnVersion::V2 {
             let names = partitions.iter().map(|(topic, partition)| ((*topic).to_owned(), *partition));
             return match state.add_partitions(transactional_id, by, names, self.now())? {
@@ -340,7 +313,7 @@ impl TxnService {
         let id = if by.producer_epoch >= i16::MAX - 2 { self.allocate().await? } else { -1 };
         let deadline = Instant::now() + END_WAIT_MAX;
         loop {
-            let completed = shard.completed.notified();
+            let completed = shard.gates().completed.notified();
             match self.take_end(shard, transactional_id, by, end, version, id)? {
                 (EndStep::Prepare { plan, identity, .. }, Some(durable)) => {
                     self.carry_out_apart(plan, durable).await?;
@@ -361,7 +334,7 @@ impl TxnService {
 
     fn take_end(
         &self,
-        shard: &Shard,
+        shard: &Shard<TxnCoordinator>,
         transactional_id: &str,
         by: ProducerIdentity,
         end: MarkerKind,
@@ -382,14 +355,13 @@ impl TxnService {
     /// Forgets transactional ids that have not been used for long.
     pub fn expire_ids(&self) -> Result<()> {
         let now = self.now();
-        for shard in &self.inner.shards {
-            let mut state = self.lock(shard);
-            let ids = state.idle_ids(now);
+        for mut shard in self.inner.runtime.loaded() {
+            let ids = shard.state.idle_ids(now);
             let records: Vec<_> = ids.iter().map(|id| record::transaction_tombstone(id)).collect();
             if !records.is_empty() {
                 drop(shard.log.append(&records, None)?);
             }
-            ids.iter().for_each(|id| state.forget(id));
+            ids.iter().for_each(|id| shard.state.forget(id));
         }
         Ok(())
     }
@@ -397,15 +369,15 @@ impl TxnService {
     /// A view of every transactional id, and the time by which the times in it are to be judged.
     pub fn list<T>(&self, view: impl Fn(&Transaction, i64) -> T) -> Vec<T> {
         let (mut all, now) = (Vec::new(), self.now());
-        for shard in &self.inner.shards {
-            all.extend(shard.state.lock().transactions().map(|transaction| view(transaction, now)));
+        for shard in self.inner.runtime.loaded() {
+            all.extend(shard.state.transactions().map(|transaction| view(transaction, now)));
         }
         all
     }
 
     /// When a moment of a transaction was by the wall clock.
     pub fn in_wall_time(&self, ms: i64) -> i64 {
-        in_wall_time(ms, self.inner.time.wall_ahead_ms())
+        in_wall_time(ms, self.inner.runtime.wall_ahead_ms())
     }
 
     /// Looks at one transactional id.
@@ -414,7 +386,7 @@ impl TxnService {
         transactional_id: &str,
         view: impl FnOnce(&Transaction) -> T,
     ) -> Option<T> {
-        self.shard(transactional_id).state.lock().transaction(transactional_id).map(view)
+        self.lock(self.shard(transactional_id)).ok()?.state.transaction(transactional_id).map(view)
     }
 }
 

@@ -4,6 +4,8 @@ use super::coordinator::{AddStep, EndPlan, EndStep, InitStep, TxnCoordinator, Tx
 use super::record::transaction_tombstone;
 use super::state::TxnState;
 use crate::coordinator::codec::CoordinatorRecord;
+use crate::coordinator::log::ReplayItem;
+use crate::coordinator::shard::CoordinatorShard;
 use crate::ids::ProducerIdentity;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
@@ -76,7 +78,9 @@ impl Bench {
     fn replayed(&self) -> TxnCoordinator {
         let mut rebuilt = TxnCoordinator::new(TxnLimits::default());
         for record in &self.log {
-            rebuilt.replay(record.key.clone(), record.value.clone()).expect("own records are readable");
+            let (key, value) = (record.key.clone(), record.value.clone());
+            let item = ReplayItem::Record { producer_id: None, key, value };
+            rebuilt.replay(item, NOW).expect("own records are readable");
         }
         rebuilt
     }

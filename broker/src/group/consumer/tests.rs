@@ -11,6 +11,8 @@ use super::heartbeat::{HeartbeatReply, HeartbeatRequest};
 use super::sight::Viewer;
 use super::state::{ConsumerGroup, ConsumerGroupState, MemberState, PartitionSet};
 use crate::coordinator::codec::CoordinatorRecord;
+use crate::coordinator::log::ReplayItem;
+use crate::coordinator::shard::CoordinatorShard;
 use crate::group::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit};
 use crate::group::kind::GroupKind;
 use crate::group::message::{JoinRequest, Reply};
@@ -84,7 +86,8 @@ impl Bench {
         let mut coordinator = GroupCoordinator::new(CoordinatorLimits::default());
         for record in &self.log {
             let (key, value) = (record.key.clone(), record.value.clone());
-            coordinator.replay(None, key, value, self.now).expect("a good record");
+            let item = ReplayItem::Record { producer_id: None, key, value };
+            coordinator.replay(item, self.now).expect("a good record");
         }
         coordinator.loaded(self.now);
         coordinator

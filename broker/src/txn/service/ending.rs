@@ -8,8 +8,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{COORDINATOR_EPOCH, Shard, TxnService, storage_code};
+use super::{COORDINATOR_EPOCH, TxnService, storage_code};
 use crate::coordinator::log::{CoordinatorLog, Durable};
+use crate::coordinator::shard::Shard;
 use crate::env::log_limit::LogLimit;
 use crate::env::spawn;
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::ids::TopicPartition;
 use crate::metadata::image::OFFSETS_TOPIC;
 use crate::protocol::error_code::ErrorCode;
 use crate::record::control::MarkerKind;
-use crate::txn::coordinator::EndPlan;
+use crate::txn::coordinator::{EndPlan, TxnCoordinator};
 use crate::txn::state::TxnPartition;
 
 /// How long a request waits for the end of a transaction before its client is to ask again. Clients wait for 30 s.
@@ -73,12 +74,15 @@ impl TxnService {
     pub async fn recover(&self) -> Result<()> {
         let now = self.now();
         let mut work = Vec::new();
-        for index in 0..self.inner.shards.len() {
-            let plans = self.inner.shards[index].state.lock().unfinished();
+        for (index, shard) in self.inner.runtime.shards().iter().enumerate() {
+            let plans = self.lock(shard).map(|locked| locked.state.unfinished()).unwrap_or_default();
             for plan in plans {
                 tracing::info!(transactional_id = plan.transactional_id, "finishing a decided transaction");
                 let service = self.clone();
-                let finish = async move { service.finish(&service.inner.shards[index], &plan).await };
+                let finish = async move {
+                    let shard = &service.inner.runtime.shards()[index];
+                    service.finish(shard, &plan).await
+                };
                 work.push(spawn::task("txn-end", finish));
             }
         }
@@ -90,11 +94,10 @@ impl TxnService {
                 let producer =
                     ProducerIdentity { producer_id: open.producer_id.0, producer_epoch: open.producer_epoch };
                 let member: TxnPartition = (name.topic.to_string(), name.partition);
-                let adopted = self.inner.shards.iter().any(|shard| {
-                    let mut state = shard.state.lock();
+                let adopted = self.inner.runtime.loaded().any(|mut locked| {
                     // It may have ended since, if the disk was full before.
                     partition.ongoing_txn(open.producer_id).is_none()
-                        || state.adopt(producer, member.clone(), now)
+                        || locked.state.adopt(producer, member.clone(), now)
                 });
                 if !adopted {
                     tracing::info!(partition = %name, producer_id = producer.producer_id, "aborting an orphan transaction");
@@ -159,7 +162,7 @@ impl TxnService {
     }
 
     /// Writes all markers of a decided transaction, waits for them together, and completes it.
-    async fn finish(&self, shard: &Shard, plan: &EndPlan) -> Result<()> {
+    async fn finish(&self, shard: &Shard<TxnCoordinator>, plan: &EndPlan) -> Result<()> {
         let mut missing: Vec<&TxnPartition> = plan.partitions.iter().collect();
         let mut waits = Vec::with_capacity(missing.len());
         let mut room = Room::new("the end of a transaction", &plan.transactional_id);
@@ -178,20 +181,20 @@ impl TxnService {
         }
         room.found();
         failpoint!("txn.completed")?;
-        shard.completed.notify_waiters();
+        shard.gates().completed.notify_waiters();
         Ok(())
     }
 
     /// Writes the markers that are missing; those that are written are not any more, also after an error.
     fn append_markers(
         &self,
-        shard: &Shard,
+        shard: &Shard<TxnCoordinator>,
         plan: &EndPlan,
         missing: &mut Vec<&TxnPartition>,
         waits: &mut Vec<Durable>,
     ) -> Result<()> {
         let producer = ProducerIdentity { producer_id: plan.producer_id, producer_epoch: plan.marker_epoch };
-        let _alone = shard.append_gate.write();
+        let _alone = shard.gates().append_gate.write();
         while let Some(partition) = missing.last() {
             waits.extend(self.append_marker(partition, producer, plan.end)?);
             missing.pop();
@@ -200,21 +203,14 @@ impl TxnService {
     }
 
     /// All markers are durable.
-    fn complete(&self, shard: &Shard, plan: &EndPlan) -> Result<()> {
+    fn complete(&self, shard: &Shard<TxnCoordinator>, plan: &EndPlan) -> Result<()> {
         let id = &plan.transactional_id;
-        let mut state = self.lock(shard);
-        let before = state.transaction(id).cloned();
-        let Some(record) = state.complete(id, self.now()) else { return Ok(()) };
-        match shard.log.append(&[record], None) {
-            Ok(durable) => {
-                drop(durable);
-                Ok(())
-            }
-            Err(error) => {
-                state.restore(id, before);
-                Err(error)
-            }
-        }
+        // Once the partition is unloaded, its next load finishes the transaction.
+        let Ok(mut locked) = self.lock(shard) else { return Ok(()) };
+        let before = locked.state.transaction(id).cloned();
+        let Some(record) = locked.state.complete(id, self.now()) else { return Ok(()) };
+        drop(locked.append_or_undo(&record, |state| state.restore(id, before))?);
+        Ok(())
     }
 
     /// Writes one marker. A partition that has been deleted since needs none.
@@ -252,17 +248,11 @@ impl TxnService {
     /// Lets time pass: aborts overdue transactions.
     pub fn expire(&self) {
         let now = self.now();
-        for shard in &self.inner.shards {
-            let overdue = {
-                let state = shard.state.lock();
-                if state.next_deadline().is_none_or(|deadline| deadline > now) {
-                    continue;
-                }
-                state.overdue(now)
-            };
-            if now < *shard.expiry_from_ms.lock() {
+        for shard in self.inner.runtime.due(now) {
+            if now < *shard.gates().expiry_from_ms.lock() {
                 continue;
             }
+            let overdue = self.lock(shard).map(|locked| locked.state.overdue(now)).unwrap_or_default();
             for id in overdue {
                 let time_out = self.take(shard, &id, |state| {
                     let timed_out = state.time_out(&id, now);
@@ -276,7 +266,7 @@ impl TxnService {
                         if let Some(suppressed) = NOT_ABORTED.pass() {
                             tracing::error!(%code, transactional_id = id, suppressed, "timed out transaction not aborted yet");
                         }
-                        *shard.expiry_from_ms.lock() = now + EXPIRY_PAUSE_MS;
+                        *shard.gates().expiry_from_ms.lock() = now + EXPIRY_PAUSE_MS;
                         break;
                     }
                 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::ids::{InvalidTopicName, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 /// Result of broker operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -137,8 +137,8 @@ pub enum Error {
     /// The partition was deleted or the broker is shutting down.
     #[error("partition \"{0}\" is closed")]
     PartitionClosed(TopicPartition),
-    #[error("invalid topic name \"{name}\": {rule}")]
-    InvalidTopicName { name: String, rule: &'static str },
+    #[error(transparent)]
+    InvalidTopicName(#[from] InvalidTopicName),
     #[error("topic \"{name}\" does not exist")]
     UnknownTopic { name: String },
     #[error("topic \"{name}\" already exists")]
@@ -255,7 +255,7 @@ impl Error {
             | Error::UnknownLeaderEpoch { .. }
             | Error::UnknownPartition(_)
             | Error::PartitionExists(_)
-            | Error::InvalidTopicName { .. }
+            | Error::InvalidTopicName(_)
             | Error::UnknownTopic { .. }
             | Error::TopicExists { .. }
             | Error::TopicNameCollides { .. }
@@ -294,7 +294,7 @@ impl Error {
             | Error::TransactionCoordinatorFenced { .. }
             | Error::CopiedWhileRunning { .. }
             | Error::PartitionExists(_)
-            | Error::InvalidTopicName { .. }
+            | Error::InvalidTopicName(_)
             | Error::TopicExists { .. }
             | Error::TopicNameCollides { .. }
             | Error::PartitionCount { .. }

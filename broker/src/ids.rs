@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
-
 /// Position of a record in a partition, counted from 0. Negative values are protocol sentinels.
 pub type Offset = i64;
 
@@ -126,11 +124,19 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// A topic name that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid topic name \"{name}\": {rule}")]
+pub struct InvalidTopicName {
+    pub name: String,
+    pub rule: &'static str,
+}
+
 /// Checks that `name` may name a topic: 1 to 249 of `[a-zA-Z0-9._-]`, neither `.` nor `..`.
 ///
 /// # Errors
-/// [`Error::InvalidTopicName`] with the rule broken.
-pub fn validate_topic_name(name: &str) -> Result<()> {
+/// [`InvalidTopicName`] with the rule broken.
+pub fn validate_topic_name(name: &str) -> Result<(), InvalidTopicName> {
     let rule = if name.is_empty() {
         "it is empty"
     } else if name.len() > TOPIC_NAME_BYTES_MAX {
@@ -142,7 +148,7 @@ pub fn validate_topic_name(name: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::InvalidTopicName { name: name.to_owned(), rule })
+    Err(InvalidTopicName { name: name.to_owned(), rule })
 }
 
 /// The identity of a producer: an id with the epoch that fences older producers of that id. Source: KIP-98.

@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use crate::api::error_map;
 use crate::api::node::Node;
 use crate::ids::{TopicId, TopicPartition, validate_topic_name};
 use crate::metadata::image::{MetadataImage, Topic};
@@ -162,8 +161,10 @@ fn find_topic(
     match image.topic(&name) {
         Some(topic) => describe_topic(node, topic),
         None => {
-            let error = validate_topic_name(&name).err();
-            let code = error.map_or(ErrorCode::UnknownTopicOrPartition, |error| error_map::code(&error));
+            let code = match validate_topic_name(&name) {
+                Ok(()) => ErrorCode::UnknownTopicOrPartition,
+                Err(_) => ErrorCode::InvalidTopicException,
+            };
             missing(code, Some(name), Uuid::nil())
         }
     }

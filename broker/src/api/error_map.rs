@@ -29,7 +29,7 @@ pub(crate) fn code(error: &Error) -> ErrorCode {
         Error::UnknownTopic { .. } | Error::UnknownPartition(_) => ErrorCode::UnknownTopicOrPartition,
         Error::TopicExists { .. } | Error::PartitionExists(_) => ErrorCode::TopicAlreadyExists,
         Error::PartitionClosed(_) => ErrorCode::NotLeaderOrFollower,
-        Error::InvalidTopicName { .. } | Error::TopicNameCollides { .. } => ErrorCode::InvalidTopicException,
+        Error::InvalidTopicName(_) | Error::TopicNameCollides { .. } => ErrorCode::InvalidTopicException,
         Error::PartitionCount { .. } => ErrorCode::InvalidPartitions,
         Error::Interrupted { .. } => ErrorCode::RequestTimedOut,
         Error::InvalidConfig { .. } => ErrorCode::InvalidConfig,

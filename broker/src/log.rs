@@ -5,7 +5,7 @@
 //! * [`partition_log`]: the log of one partition: append, read, look up, flush, truncate, close.
 //! * [`flusher`]: group commit over all logs of a directory; [`flush_ticket`]: waiting for it.
 //! * [`manager`]: all logs of a data directory; [`cleaner`]: compaction; `retention`: deletion.
-//! * [`loader`]: opening a log after a clean shutdown or a crash.
+//! * [`loader`]: opening a log after a clean shutdown or a crash; `context`: what it gives, and what logs share.
 //! * `segment`, `offset_index`, `time_index`, `txn_index`, `scan`, `files`: the files.
 //! * `producer_state`: idempotence and transactions.
 //! * `doomed`: directories of deleted logs, on their way out.
@@ -23,6 +23,7 @@ pub mod offline;
 pub mod partition_log;
 
 pub(crate) mod checkpoint;
+pub(crate) mod context;
 pub(crate) mod doomed;
 pub(crate) mod failure;
 pub(crate) mod files;

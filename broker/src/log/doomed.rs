@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::env::spawn;
 use crate::env::storage::Storage;
 use crate::error::{Error, Result};
-use crate::log::partition_log::LogContext;
+use crate::log::context::LogContext;
 
 const THREAD: &str = "log-delete";
 /// Directories removed at a time: a disk that takes long for each takes little longer for some at once.

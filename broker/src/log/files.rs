@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::env::storage::{OpenMode, Storage, StorageFile};
+use crate::error::{Error, Result};
 use crate::ids::Offset;
 
 pub(crate) const LOG_SUFFIX: &str = ".log";
@@ -45,6 +46,14 @@ pub(crate) fn parse_name(name: &str) -> Option<(Offset, &str)> {
         return None;
     }
     Some((digits.parse().ok()?, suffix))
+}
+
+/// Removes a file, unless it is gone already.
+pub(crate) fn remove_if_present(storage: &dyn Storage, path: &Path) -> Result<()> {
+    match storage.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps the number of open files bounded: the least recently used handles are closed and reopen on use.

@@ -11,21 +11,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::env::storage::Storage;
 use crate::error::{BatchDefect, Error, Result};
 use crate::failpoint;
 use crate::ids::{Offset, TopicPartition};
 use crate::log::config::Durability;
-use crate::log::files::{LOG_SUFFIX, SNAPSHOT_SUFFIX, parse_name, path_of};
+use crate::log::context::{CleanState, LoadedLog, LogContext};
+use crate::log::files::{LOG_SUFFIX, SNAPSHOT_SUFFIX, parse_name, path_of, remove_if_present};
 use crate::log::loader::leftovers::Listing;
-use crate::log::partition_log::maintain::{CleanState, remove_if_present};
-use crate::log::partition_log::{LoadedLog, LogContext};
-use crate::log::producer_state::{CompletedTxn, ProducerStates};
+use crate::log::producer_state::ProducerStates;
+use crate::log::producer_state::replay::{newest_snapshot, replay_producers, replay_segment};
 use crate::log::scan::ScanError;
 use crate::log::seals::{self, Seal, Seals};
 use crate::log::segment::{Expectation, Segment, SegmentFiles};
 use crate::log::segment_index::Indexes;
-use crate::log::txn_index::TxnEntry;
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
 use crate::record::control::MarkerKind;
 
@@ -204,56 +202,6 @@ fn clean_producers(
     replay_producers(context.storage(), &request.dir, &segments, clean.log_end)
 }
 
-/// The producers as of `log_end`: the newest good snapshot and the batches after it.
-pub(crate) fn replay_producers(
-    storage: &dyn Storage,
-    dir: &Path,
-    segments: &[Arc<Segment>],
-    log_end: Offset,
-) -> Result<ProducerStates> {
-    let (mut producers, from) = newest_snapshot(storage, dir, log_end)?;
-    for (index, segment) in segments.iter().enumerate() {
-        let next_base = segments.get(index + 1).map_or(log_end, |next| next.base_offset());
-        if next_base > from {
-            replay_segment(segment, &mut producers, from)?;
-        }
-    }
-    Ok(producers)
-}
-
-fn replay_segment(segment: &Segment, producers: &mut ProducerStates, from: Offset) -> Result<()> {
-    let (position, _) = segment.position_of(from)?;
-    let mut scan = segment.scan(position)?;
-    while let Some((_, batch)) = scan.next_batch().map_err(|error| segment.scan_error(from, error))? {
-        producers.replay(&batch)?;
-    }
-    Ok(())
-}
-
-/// The newest good snapshot at or before `offset`, and its offset; bad ones are removed.
-fn newest_snapshot(storage: &dyn Storage, dir: &Path, offset: Offset) -> Result<(ProducerStates, Offset)> {
-    let entries = storage.read_dir(dir).map_err(|error| Error::io("list", dir, error))?;
-    let mut offsets: Vec<Offset> = entries
-        .iter()
-        .filter_map(|entry| parse_name(&entry.name))
-        .filter(|(at, suffix)| *suffix == SNAPSHOT_SUFFIX && *at <= offset)
-        .map(|(at, _)| at)
-        .collect();
-    offsets.sort_unstable();
-    for at in offsets.into_iter().rev() {
-        let path = path_of(dir, at, SNAPSHOT_SUFFIX);
-        let bytes = storage.read(&path).map_err(|error| Error::io("read", &path, error))?;
-        match ProducerStates::decode(&bytes, &path) {
-            Ok(producers) => return Ok((producers, at)),
-            Err(error) => {
-                tracing::warn!(%error, "ignoring a producer snapshot");
-                remove_if_present(storage, &path)?;
-            }
-        }
-    }
-    Ok((ProducerStates::default(), 0))
-}
-
 struct Recovery<'a> {
     context: &'a LogContext,
     request: &'a LoadRequest,
@@ -346,9 +294,7 @@ impl Recovery<'_> {
 
     fn replay(&mut self, segment: &Segment, batch: &RecordBatch) -> Result<()> {
         match self.producers.replay(batch)? {
-            Some(txn) if txn.kind == MarkerKind::Abort => {
-                segment.append_txn(txn_entry(&self.producers, &txn))
-            }
+            Some(txn) if txn.kind == MarkerKind::Abort => segment.append_txn(self.producers.txn_entry(&txn)),
             _ => Ok(()),
         }
     }
@@ -441,16 +387,6 @@ fn cut_short(
         _ => return None,
     };
     Some(Damage { position, expected_offset, error: Error::CorruptBatch { reason } })
-}
-
-/// The index entry of an aborted transaction.
-pub(crate) fn txn_entry(producers: &ProducerStates, txn: &CompletedTxn) -> TxnEntry {
-    TxnEntry {
-        producer_id: txn.producer_id,
-        first_offset: txn.first_offset,
-        last_offset: txn.last_offset,
-        last_stable_offset: producers.last_stable_offset_after(txn),
-    }
 }
 
 /// Only compaction leaves gaps between batches, and it never touches the last segment.

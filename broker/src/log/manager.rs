@@ -33,14 +33,14 @@ use crate::log::checkpoint::{
 };
 use crate::log::cleaner::{self, CleanerConfig};
 use crate::log::config::{Durability, LogConfig};
+use crate::log::context::{CleanState, FreshFiles, LoadedLog, LogContext};
 use crate::log::doomed::{self, Doomed};
 use crate::log::failure::DirHealth;
-use crate::log::files::FileCache;
+use crate::log::files::{FileCache, remove_if_present};
 use crate::log::flusher::{Flusher, FlusherConfig};
 use crate::log::loader::{self, CorruptionPolicy, LoadRequest};
 use crate::log::offline::{KeptCheckpoints, OfflineLog, OfflineLogs, is_damage};
-use crate::log::partition_log::maintain::{CleanState, remove_if_present};
-use crate::log::partition_log::{FreshFiles, LoadedLog, Log, LogContext};
+use crate::log::partition_log::Log;
 use crate::log::retention;
 
 /// Settings of a [`LogManager`].

@@ -16,7 +16,7 @@ pub(crate) mod read;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -25,18 +25,16 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
-use crate::env::clock::Clock;
-use crate::env::storage::{OpenMode, Storage, StorageFile, is_full};
+use crate::env::storage::{OpenMode, StorageFile, is_full};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicPartition};
 use crate::log::access::{ActiveProducer, AppendOrigin, Appended, LogOffsets};
 use crate::log::config::{Durability, LogConfig};
-use crate::log::failure::DirHealth;
-use crate::log::files::{FileCache, SNAPSHOT_SUFFIX, path_of};
+use crate::log::context::{FreshFiles, LoadedLog, LogContext};
+use crate::log::files::{SNAPSHOT_SUFFIX, path_of};
 use crate::log::flush_ticket::{DurableWatermark, FlushTicket};
-use crate::log::flusher::{Flush, Flusher};
-use crate::log::loader::txn_entry;
+use crate::log::flusher::Flush;
 use crate::log::producer_state::ProducerStates;
 use crate::log::seals;
 use crate::log::segment::Segment;
@@ -44,47 +42,6 @@ use crate::log::segment_index::Indexes;
 use crate::log::validate::{ValidatedBatches, validate};
 use crate::record::batch::{BatchHeader, PREFIX_BYTES, RecordBatch, stamped_prefix};
 use crate::record::control::MarkerKind;
-
-/// What all logs of one directory share.
-#[derive(Debug)]
-pub(crate) struct LogContext {
-    pub(crate) data_dir: Arc<Path>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) files: Arc<FileCache>,
-    pub(crate) flusher: Flusher,
-    pub(crate) health: Arc<DirHealth>,
-    pub(crate) durability: Durability,
-}
-
-impl LogContext {
-    pub(crate) fn storage(&self) -> &dyn Storage {
-        self.files.storage()
-    }
-}
-
-/// A log as the loader found it.
-#[derive(Debug)]
-pub(crate) struct LoadedLog {
-    /// Never empty.
-    pub(crate) segments: BTreeMap<Offset, Arc<Segment>>,
-    pub(crate) log_start: Offset,
-    pub(crate) log_end: Offset,
-    pub(crate) producers: ProducerStates,
-    /// Set for a log whose last segment is empty: it may never have been synced.
-    pub(crate) fresh: Option<FreshFiles>,
-    /// Nothing was checked and nothing cut: what a clean shutdown left in the files is all there is.
-    pub(crate) as_closed: bool,
-}
-
-/// Files and directories which become durable with the first record of a segment, and need not before: a log without
-/// records that a power cut takes is made again, as the metadata wants it.
-///
-/// The files are not held open, or ten thousand new partitions would hold as many.
-#[derive(Debug)]
-pub(crate) struct FreshFiles {
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) dirs: Vec<Arc<Path>>,
-}
 
 /// The log of one partition.
 #[derive(Debug)]
@@ -337,7 +294,7 @@ impl Log {
                 Some(marker) => {
                     let completed = state.producers.apply_marker(header, marker, now_ms);
                     if let Some(txn) = completed.filter(|txn| txn.kind == MarkerKind::Abort) {
-                        let noted = state.active().append_txn(txn_entry(&state.producers, &txn));
+                        let noted = state.active().append_txn(state.producers.txn_entry(&txn));
                         noted.map_err(|error| self.fail(&error))?;
                     }
                 }

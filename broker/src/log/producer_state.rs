@@ -8,6 +8,7 @@
 //!
 //! Source: KIP-98, KIP-360, KIP-890.
 
+pub(crate) mod replay;
 pub(crate) mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +18,7 @@ use hashbrown::HashMap;
 use crate::error::{BatchDefect, Error, Result};
 use crate::ids::{NO_SEQUENCE, Offset, ProducerEpoch, ProducerId, TopicPartition};
 use crate::log::access::{ActiveProducer, AppendOrigin};
+use crate::log::txn_index::TxnEntry;
 use crate::record::batch::{BatchHeader, RecordBatch, add_sequence};
 use crate::record::control::{EndTxnMarker, MarkerKind};
 
@@ -265,6 +267,16 @@ impl ProducerStates {
     pub(crate) fn last_stable_offset_after(&self, txn: &CompletedTxn) -> Offset {
         let others = self.invisible.keys().filter(|first| **first != txn.first_offset);
         self.ongoing.keys().chain(others).min().copied().unwrap_or(txn.last_offset + 1)
+    }
+
+    /// The index entry of an aborted transaction.
+    pub(crate) fn txn_entry(&self, txn: &CompletedTxn) -> TxnEntry {
+        TxnEntry {
+            producer_id: txn.producer_id,
+            first_offset: txn.first_offset,
+            last_offset: txn.last_offset,
+            last_stable_offset: self.last_stable_offset_after(txn),
+        }
     }
 
     /// Takes note of a batch read back from the log. Returns the transaction it ended.

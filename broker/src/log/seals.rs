@@ -23,7 +23,7 @@ use crate::env::storage::{OpenMode, Storage, StorageFile};
 use crate::error::{Error, Result};
 use crate::ids::Offset;
 use crate::log::checkpoint::write_atomically;
-use crate::log::partition_log::maintain::remove_if_present;
+use crate::log::files::remove_if_present;
 
 pub(crate) const SEALS_FILE: &str = "sealed-segments";
 const RECORD_BYTES: usize = 32;

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use crate::env::storage::DirEntry;
 use crate::error::{Error, Result};
 use crate::ids::Offset;
+use crate::log::context::LogContext;
 use crate::log::files::{
     CLEANED_SUFFIX, DELETED_SUFFIX, LOG_SUFFIX, OFFSET_INDEX_SUFFIX, SEGMENT_SUFFIXES, SWAP_SUFFIX,
-    TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, parse_name, path_of,
+    TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, parse_name, path_of, remove_if_present,
 };
-use crate::log::partition_log::LogContext;
-use crate::log::partition_log::maintain::remove_if_present;
 use crate::log::scan::BatchScan;
 use crate::log::seals::SEALS_FILE;
 use crate::log::segment::SegmentFiles;

@@ -1,36 +1,22 @@
 //! Changing what a log holds other than by appending: deletion, truncation, replacement, closing.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
 use super::{Log, LogState};
-use crate::env::storage::Storage;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ids::Offset;
-use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of};
-use crate::log::loader;
+use crate::log::context::CleanState;
+use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of, remove_if_present};
+use crate::log::producer_state::replay::replay_producers;
 use crate::log::seals;
 use crate::log::segment::Segment;
 use crate::log::segment_index::Indexes;
 
 /// Held while segments are deleted, replaced or cut.
 pub(crate) type Maintenance<'a> = MutexGuard<'a, ()>;
-
-/// The state of a log at a clean shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CleanState {
-    pub(crate) log_end: Offset,
-    pub(crate) active_base: Offset,
-    pub(crate) active_size: u64,
-    /// Whether there were producers: a snapshot, or the batches after one, tell which.
-    pub(crate) has_producers: bool,
-    /// Entries of the transaction index of the active segment.
-    pub(crate) active_txns: u64,
-}
 
 impl Log {
     /// Keeps others from deleting or replacing segments.
@@ -176,7 +162,7 @@ impl Log {
         state.synced = state.synced.min(log_end);
         state.high_watermark = state.high_watermark.min(log_end);
         let segments: Vec<_> = state.segments.values().map(Arc::clone).collect();
-        state.producers = loader::replay_producers(self.context.storage(), &self.dir, &segments, log_end)?;
+        state.producers = replay_producers(self.context.storage(), &self.dir, &segments, log_end)?;
         self.watermark.reset(log_end);
         Ok(())
     }
@@ -262,12 +248,5 @@ impl Log {
         drop(state);
         self.watermark.fail(&Error::PartitionClosed(self.tp.clone()));
         self.wake_waiters();
-    }
-}
-
-pub(crate) fn remove_if_present(storage: &dyn Storage, path: &Path) -> Result<()> {
-    match storage.remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
     }
 }

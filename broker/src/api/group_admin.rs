@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::api::node::Node;
-use crate::group::consumer::state::{ConsumerGroup, ConsumerMember, PartitionSet};
+use crate::group::consumer::assignor::PartitionSet;
+use crate::group::consumer::state::{ConsumerGroup, ConsumerMember};
 use crate::group::kind::GroupKind;
 use crate::group::state::{Group, GroupState};
 use crate::ids::TopicId;

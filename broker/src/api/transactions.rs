@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::node::Node;
-use crate::group::consumer::subscription;
+use crate::group::consumer::pattern;
 use crate::ids::ProducerIdentity;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
@@ -225,7 +225,7 @@ fn describe_one(transaction: &Transaction) -> DescribedTransaction {
 pub(crate) fn list(node: &Node, request: &ListTransactionsRequest) -> ListTransactionsResponse {
     let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
         None => None,
-        Some(pattern) => match subscription::compile(pattern) {
+        Some(pattern) => match pattern::compile(pattern) {
             Ok(regex) => Some(regex),
             Err(_) => {
                 let error_code = ErrorCode::InvalidRegularExpression;

@@ -7,6 +7,7 @@
 pub mod assignor;
 pub mod heartbeat;
 pub mod membership;
+pub mod pattern;
 pub mod reconcile;
 pub mod record;
 pub mod sight;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::group::consumer::assignor::{Assignor, Subscriber, assign};
-use crate::group::consumer::state::PartitionSet;
+use crate::group::consumer::assignor::{Assignor, PartitionSet, Subscriber, assign};
 use crate::protocol::consumer_protocol::{ConsumerSubscription, ConsumerTopicPartitions};
 
 /// A way to divide partitions (`partition.assignment.strategy`).

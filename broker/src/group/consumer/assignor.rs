@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::state::PartitionSet;
+/// Partitions by topic id and number.
+pub type PartitionSet = BTreeSet<(Uuid, i32)>;
 
 /// A way to divide partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

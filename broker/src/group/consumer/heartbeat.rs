@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::assignor::Assignor;
+use super::assignor::{Assignor, PartitionSet};
+use super::pattern;
 use super::record;
 use super::sight::Viewer;
-use super::state::{
-    ConsumerGroup, ConsumerMember, JOIN_EPOCH, LEAVE_EPOCH, MemberState, PartitionSet, STATIC_LEAVE_EPOCH,
-};
-use super::subscription;
+use super::state::{ConsumerGroup, ConsumerMember, JOIN_EPOCH, LEAVE_EPOCH, MemberState, STATIC_LEAVE_EPOCH};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::metadata::group_config;
 use crate::metadata::image::MetadataImage;
@@ -125,7 +123,7 @@ impl HeartbeatRequest {
             return Err(Refusal::new(ErrorCode::UnsupportedAssignor, message));
         }
         if let Some(regex) = self.regex.as_ref().filter(|regex| !regex.is_empty()) {
-            subscription::compile(regex)
+            pattern::compile(regex)
                 .map_err(|reason| Refusal::new(ErrorCode::InvalidRegularExpression, reason))?;
         }
         Ok(())
@@ -184,7 +182,7 @@ impl ConsumerGroup {
         }
         // Both: what is subscribed to and who sees it.
         let resubscribed = self.apply_subscription(request, out);
-        let resubscribed = self.look(request, image) || resubscribed;
+        let resubscribed = self.look(&request.member_id, request.viewer.clone(), image) || resubscribed;
         self.follow_topics(resubscribed, image, out);
         if self.group_epoch > self.assignment_epoch {
             self.update_targets(image, out);

@@ -1,8 +1,9 @@
 //! How members come and go.
 
+use super::assignor::PartitionSet;
 use super::heartbeat::{ConsumerLimits, HeartbeatReply, HeartbeatRequest, Refusal};
 use super::record;
-use super::state::{ConsumerGroup, ConsumerMember, MemberState, PartitionSet, STATIC_LEAVE_EPOCH};
+use super::state::{ConsumerGroup, ConsumerMember, MemberState, STATIC_LEAVE_EPOCH};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::group::sync::{CommitKind, Committer};
 use crate::protocol::error_code::ErrorCode;

@@ -1,7 +1,8 @@
 //! A member's next step towards its target: give up first, take on only what nobody else holds.
 
+use super::assignor::PartitionSet;
 use super::heartbeat::HeartbeatRequest;
-use super::state::{ConsumerGroup, JOIN_EPOCH, MemberState, PartitionSet};
+use super::state::{ConsumerGroup, JOIN_EPOCH, MemberState};
 
 /// Where a member stands after a step.
 #[derive(Debug, PartialEq)]

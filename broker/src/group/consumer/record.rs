@@ -12,7 +12,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::state::{ConsumerGroup, ConsumerMember, MemberState, PartitionSet};
+use super::assignor::PartitionSet;
+use super::state::{ConsumerGroup, ConsumerMember, MemberState};
 use super::value::{
     self, CurrentAssignmentValue, GroupValue, MemberValue, TargetEpochValue, TargetValue, TopicPartitions,
 };

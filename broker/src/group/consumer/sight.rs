@@ -6,9 +6,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::heartbeat::HeartbeatRequest;
-use super::state::ConsumerGroup;
-use super::subscription::Subscriptions;
 use crate::metadata::image::MetadataImage;
 
 type MaySee = dyn Fn(&MetadataImage, &str) -> bool + Send + Sync;
@@ -56,32 +53,5 @@ impl Sight {
             Self::Everything => None,
             Self::Of(viewer) => Some(viewer),
         }
-    }
-}
-
-impl ConsumerGroup {
-    /// Notes what the sender may see. Returns whether the group has to assign anew because of it: its sender is not who
-    /// it was, or was not known since the start and turns out to see more than it had, in a group that went on without it.
-    pub(super) fn look(&mut self, request: &HeartbeatRequest, image: &MetadataImage) -> bool {
-        let Some(member) = self.members.get(&request.member_id) else { return false };
-        let sight = request.viewer.clone().map_or(Sight::Everything, Sight::Of);
-        if member.regex.is_none() {
-            self.sights.insert(request.member_id.clone(), sight);
-            return false;
-        }
-        let name = |sight: &Sight| sight.viewer().map(|viewer| viewer.name.clone());
-        if let Some(before) = self.sights.get(&request.member_id) {
-            let changed = name(before) != name(&sight);
-            self.sights.insert(request.member_id.clone(), sight);
-            return changed;
-        }
-        let topics = |group: &Self| {
-            let member = &group.members[&request.member_id];
-            Subscriptions::resolve(group, image).of(member).into_keys().collect::<Vec<_>>()
-        };
-        let before = topics(self);
-        self.sights.insert(request.member_id.clone(), sight);
-        self.sights_digest = None;
-        self.group_epoch != self.loaded_epoch && before != topics(self)
     }
 }

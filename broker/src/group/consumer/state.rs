@@ -11,12 +11,10 @@ use std::sync::Weak;
 
 use uuid::Uuid;
 
-use super::assignor::Assignor;
+use super::assignor::{Assignor, PartitionSet};
+use super::pattern;
 use super::sight::Sight;
 use crate::metadata::image::MetadataImage;
-
-/// Partitions by topic id and number.
-pub type PartitionSet = BTreeSet<(Uuid, i32)>;
 
 /// The epoch by which a member joins.
 pub const JOIN_EPOCH: i32 = 0;
@@ -254,7 +252,7 @@ impl ConsumerGroup {
     pub fn subscribes(&self, topic: &str) -> bool {
         self.members.values().any(|member| {
             member.topics.contains(topic)
-                || member.regex.as_ref().is_some_and(|regex| super::subscription::matches(regex, topic))
+                || member.regex.as_ref().is_some_and(|regex| pattern::matches(regex, topic))
         })
     }
 

@@ -4,42 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use md5::{Digest, Md5};
-use regex::{Regex, RegexBuilder};
 use uuid::Uuid;
 
-use super::assignor::{self, Assignor, Subscriber};
-use super::sight::Viewer;
-use super::state::{ConsumerGroup, ConsumerMember, PartitionSet};
+use super::assignor::{self, Assignor, PartitionSet, Subscriber};
+use super::pattern::compile;
+use super::sight::{Sight, Viewer};
+use super::state::{ConsumerGroup, ConsumerMember};
 use crate::ids::TopicId;
-use crate::metadata::image::{MetadataImage, Topic, is_internal};
-
-/// Bytes a compiled pattern may take, and the cache it may fill while matching.
-const REGEX_BYTES_MAX: usize = 1 << 20;
-/// How deep a pattern may nest.
-const REGEX_NEST_MAX: u32 = 64;
-
-/// Compiles a pattern for whole topic names. Matching takes time linear in the name.
-///
-/// Errors: what is wrong with the pattern, in a sentence.
-pub fn compile(pattern: &str) -> Result<Regex, String> {
-    // Checked by itself first, so that a stray parenthesis cannot undo the anchors.
-    let checked = |text: &str| {
-        RegexBuilder::new(text)
-            .size_limit(REGEX_BYTES_MAX)
-            .dfa_size_limit(REGEX_BYTES_MAX)
-            .nest_limit(REGEX_NEST_MAX)
-            .build()
-            .map_err(|error| error.to_string())
-    };
-    checked(pattern)?;
-    checked(&format!("^(?:{pattern})$"))
-}
-
-/// Does the pattern name this topic? A pattern that does not compile names none.
-#[must_use]
-pub fn matches(pattern: &str, topic: &str) -> bool {
-    !is_internal(topic) && compile(pattern).is_ok_and(|regex| regex.is_match(topic))
-}
+use crate::metadata::image::{MetadataImage, Topic};
 
 /// The topics of all subscriptions of a group, in one state of the metadata.
 #[derive(Debug)]
@@ -111,6 +83,31 @@ impl<'a> Subscriptions<'a> {
 }
 
 impl ConsumerGroup {
+    /// Notes what the sender may see. Returns whether the group has to assign anew because of it: its sender is not who
+    /// it was, or was not known since the start and turns out to see more than it had, in a group that went on without it.
+    pub(super) fn look(&mut self, member_id: &str, viewer: Option<Viewer>, image: &MetadataImage) -> bool {
+        let Some(member) = self.members.get(member_id) else { return false };
+        let sight = viewer.map_or(Sight::Everything, Sight::Of);
+        if member.regex.is_none() {
+            self.sights.insert(member_id.to_owned(), sight);
+            return false;
+        }
+        let name = |sight: &Sight| sight.viewer().map(|viewer| viewer.name().to_owned());
+        if let Some(before) = self.sights.get(member_id) {
+            let changed = name(before) != name(&sight);
+            self.sights.insert(member_id.to_owned(), sight);
+            return changed;
+        }
+        let topics = |group: &Self| {
+            let member = &group.members[member_id];
+            Subscriptions::resolve(group, image).of(member).into_keys().collect::<Vec<_>>()
+        };
+        let before = topics(self);
+        self.sights.insert(member_id.to_owned(), sight);
+        self.sights_digest = None;
+        self.group_epoch != self.loaded_epoch && before != topics(self)
+    }
+
     /// Compares the subscribed topics with those the group epoch stands for; true when they differ.
     pub(crate) fn refresh_topics(&mut self, image: &Arc<MetadataImage>) -> bool {
         let subscriptions = Subscriptions::resolve(self, image);
@@ -181,27 +178,4 @@ fn digest(topics: &BTreeMap<Uuid, &Topic>) -> i64 {
 fn leading(hash: Md5) -> i64 {
     let bytes = hash.finalize();
     i64::from_be_bytes(bytes[..8].try_into().expect("a digest has 16 bytes"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{compile, matches};
-
-    #[test]
-    fn patterns_name_whole_topics_and_no_internal_ones() {
-        assert!(matches("orders.*", "orders-eu"));
-        assert!(!matches("orders", "orders-eu"));
-        assert!(matches("^(a|b)$", "b"));
-        assert!(matches("a|b", "b"));
-        assert!(!matches("a|b", "ab"));
-        assert!(!matches(".*", "__consumer_offsets"));
-    }
-
-    #[test]
-    fn hostile_patterns_are_refused() {
-        for pattern in ["(", ")", "a)(b", "a{1000}{1000}{1000}", &"(".repeat(1_000), "\\p{Nope}", "(?=x)"] {
-            assert!(compile(pattern).is_err(), "{pattern}");
-            assert!(!matches(pattern, "a"));
-        }
-    }
 }

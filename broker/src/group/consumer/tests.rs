@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::assignor::PartitionSet;
 use super::heartbeat::{HeartbeatReply, HeartbeatRequest};
 use super::sight::Viewer;
-use super::state::{ConsumerGroup, ConsumerGroupState, MemberState, PartitionSet};
+use super::state::{ConsumerGroup, ConsumerGroupState, MemberState};
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::ReplayItem;
 use crate::coordinator::shard::CoordinatorShard;

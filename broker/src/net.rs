@@ -6,8 +6,8 @@ pub(crate) mod frame_io;
 pub mod handler;
 pub mod limits;
 pub mod listener;
+pub(crate) mod memory_budget;
 pub mod metrics;
-pub(crate) mod room;
 pub mod session;
 pub mod tls;
 

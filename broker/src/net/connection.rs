@@ -22,8 +22,8 @@ use crate::net::config::ListenerConfig;
 use crate::net::frame_io::{Frame, FrameReader, FrameWriter, ReadError};
 use crate::net::handler::{RequestContext, RequestHandler};
 use crate::net::limits::ConnectionLimits;
+use crate::net::memory_budget::{FETCH_BYTES_MIN, MemoryBudget, Unsent};
 use crate::net::metrics::NetMetrics;
-use crate::net::room::{FETCH_BYTES_MIN, Room, Unsent};
 use crate::net::session::{Endpoint, Inadmissible, Session, authenticates};
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -116,13 +116,13 @@ pub(crate) struct Connection<R, W> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     pub(crate) fn new(shared: Arc<Shared>, session: Session, source: R, sink: W) -> Self {
-        let room = shared.limits.room().clone();
-        let reader = FrameReader::new(source, room.clone());
+        let memory = shared.limits.memory().clone();
+        let reader = FrameReader::new(source, memory.clone());
         Self {
             shared,
             session: Arc::new(session),
             reader,
-            writer: FrameWriter::new(sink, room),
+            writer: FrameWriter::new(sink, memory),
             in_flight: FuturesOrdered::new(),
             in_flight_bytes: 0,
             promised_bytes: 0,
@@ -195,7 +195,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             if self.read_closed && self.in_flight.is_empty() && self.writer.is_idle() {
                 return Ok(());
             }
-            let clogged = shared.limits.room().is_clogged();
+            let clogged = shared.limits.memory().is_clogged();
             let unsent = self.writer.pending();
             // Who has taken everything may have one more answer in any case.
             let can_answer = unsent == 0 || (unsent < config.unsent_bytes_max && !clogged);
@@ -335,7 +335,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             self.client_id = client_id.map(Arc::from);
         }
         let shared = self.shared.clone();
-        let room = shared.limits.room().clone();
+        let memory = shared.limits.memory().clone();
         let promised_len = self.bound_fetch(&mut request);
         self.promised_bytes += promised_len;
         shared.metrics.api(api_key).requests.increment();
@@ -355,7 +355,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             if let Some(frame) = &frame {
                 shared.metrics.api(api_key).bytes_sent.add(frame.len() as u64);
             }
-            Ok(Answer { frame: frame.map(|frame| held(frame, &room)), request_len, promised_len })
+            Ok(Answer { frame: frame.map(|frame| held(frame, &memory)), request_len, promised_len })
         }
         .boxed())
     }
@@ -365,7 +365,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     fn bound_fetch(&self, request: &mut Request) -> usize {
         let Request::Fetch(fetch) = request else { return 0 };
         fetch.max_wait_ms = fetch.max_wait_ms.min(FETCH_WAIT_MAX_MS);
-        let left = self.shared.limits.room().fetch_bytes_max();
+        let left = self.shared.limits.memory().fetch_bytes_max();
         let given = self.promised_bytes + self.writer.pending();
         let own = match given {
             0 => left,
@@ -387,7 +387,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let request_len = token.len();
         let request = SaslAuthenticateRequest { auth_bytes: token };
         let response = self.shared.handler.handle(self.context(0, request_len), request.into());
-        let room = self.shared.limits.room().clone();
+        let memory = self.shared.limits.memory().clone();
         async move {
             let response = response.await;
             drop(permit);
@@ -397,7 +397,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 }
                 _ => None,
             };
-            Ok(Answer { frame: frame.map(|frame| held(frame, &room)), request_len, promised_len: 0 })
+            Ok(Answer { frame: frame.map(|frame| held(frame, &memory)), request_len, promised_len: 0 })
         }
         .boxed()
     }
@@ -416,14 +416,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let frame = encode_response(correlation_id, 0, &response).map_err(|source| {
             ConnectionError::Response { api_key: ApiKey::ApiVersions, api_version: 0, source }
         })?;
-        let frame = Some(held(frame, self.shared.limits.room()));
+        let frame = Some(held(frame, self.shared.limits.memory()));
         Ok(async move { Ok(Answer { frame, request_len, promised_len: 0 }) }.boxed())
     }
 }
 
 /// A response with what counts its bytes.
-fn held(frame: EncodedFrame, room: &Arc<Room>) -> (EncodedFrame, Unsent) {
-    let unsent = room.hold(frame.len());
+fn held(frame: EncodedFrame, memory: &Arc<MemoryBudget>) -> (EncodedFrame, Unsent) {
+    let unsent = memory.hold(frame.len());
     (frame, unsent)
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::PollSemaphore;
 
-use crate::net::room::{Pace, Room, Unsent, Waiting};
+use crate::net::memory_budget::{MemoryBudget, TransferRate, Unsent, Waiting};
 use crate::protocol::frame::{EncodedFrame, LENGTH_LEN};
 
 /// Room made for the first bytes of a frame. Idle connections hold this much.
@@ -51,29 +51,29 @@ pub(crate) struct FrameReader<R> {
     buffer: BytesMut,
     /// Bytes that frames may take, one permit each.
     budget: PollSemaphore,
-    room: Arc<Room>,
+    memory: Arc<MemoryBudget>,
     permit: Option<OwnedSemaphorePermit>,
     partial_since: Option<Instant>,
     /// The budget, not the peer, is what the next frame waits for.
     starved: Option<Waiting>,
-    pace: Pace,
+    rate: TransferRate,
     /// Length of the longest frame that came completely: there is room for another of the kind at once.
     complete_max: usize,
     bytes_read: u64,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of frames from `source` that takes the length of each out of `room`.
-    pub(crate) fn new(source: R, room: Arc<Room>) -> Self {
+    /// A reader of frames from `source` that takes the length of each out of `memory`.
+    pub(crate) fn new(source: R, memory: Arc<MemoryBudget>) -> Self {
         Self {
             source,
             buffer: BytesMut::new(),
-            budget: PollSemaphore::new(room.requests()),
-            room,
+            budget: PollSemaphore::new(memory.requests()),
+            memory,
             permit: None,
             partial_since: None,
             starved: None,
-            pace: Pace::begin(),
+            rate: TransferRate::begin(),
             complete_max: GROWTH_LEN_MIN,
             bytes_read: 0,
         }
@@ -123,12 +123,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 biased;
                 read = self.source.read_buf(&mut self.buffer) => {
                     let count = read?;
-                    self.pace.add(count);
+                    self.rate.add(count);
                     return Ok(count);
                 }
-                () = sleep_until(self.pace.due()) => {}
+                () = sleep_until(self.rate.due()) => {}
             }
-            if !self.pace.judge() && self.room.is_contended() {
+            if !self.rate.judge() && self.memory.is_contended() {
                 return Err(ReadError::TooSlow);
             }
         }
@@ -148,12 +148,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.permit.is_some() {
             return;
         }
-        let count = u32::try_from(length.min(self.room.requests_max())).unwrap_or(u32::MAX);
-        let (budget, starved, room) = (&mut self.budget, &mut self.starved, &self.room);
+        let count = u32::try_from(length.min(self.memory.requests_max())).unwrap_or(u32::MAX);
+        let (budget, starved, memory) = (&mut self.budget, &mut self.starved, &self.memory);
         let permit = poll_fn(|cx| {
             let polled = budget.poll_acquire_many(cx, count);
             if polled.is_pending() {
-                starved.get_or_insert_with(|| room.wait());
+                starved.get_or_insert_with(|| memory.wait());
             }
             polled
         })
@@ -161,7 +161,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.starved.take().is_some() {
             self.partial_since = Some(Instant::now());
         }
-        self.pace = Pace::begin();
+        self.rate = TransferRate::begin();
         self.permit = Some(permit.expect("budgets are never closed"));
     }
 
@@ -180,23 +180,23 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 pub(crate) struct FrameWriter<W> {
     sink: W,
     queue: VecDeque<Bytes>,
-    room: Arc<Room>,
+    memory: Arc<MemoryBudget>,
     pending: Unsent,
     flushed: bool,
     progress_at: Instant,
-    pace: Pace,
+    rate: TransferRate,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
-    pub(crate) fn new(sink: W, room: Arc<Room>) -> Self {
-        let pending = room.hold(0);
-        let (progress_at, pace) = (Instant::now(), Pace::begin());
-        Self { sink, queue: VecDeque::new(), room, pending, flushed: true, progress_at, pace }
+    pub(crate) fn new(sink: W, memory: Arc<MemoryBudget>) -> Self {
+        let pending = memory.hold(0);
+        let (progress_at, rate) = (Instant::now(), TransferRate::begin());
+        Self { sink, queue: VecDeque::new(), memory, pending, flushed: true, progress_at, rate }
     }
 
     /// Queues a frame behind those queued before.
     pub(crate) fn push(&mut self, frame: EncodedFrame) {
-        let held = self.room.hold(frame.len());
+        let held = self.memory.hold(frame.len());
         self.push_held(frame, held);
     }
 
@@ -204,7 +204,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub(crate) fn push_held(&mut self, frame: EncodedFrame, held: Unsent) {
         if self.is_idle() {
             self.progress_at = Instant::now();
-            self.pace = Pace::begin();
+            self.rate = TransferRate::begin();
         }
         self.pending.merge(held);
         self.queue.extend(frame.into_chunks().into_iter().filter(|chunk| !chunk.is_empty()));
@@ -230,13 +230,13 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Errors: `TimedOut` if the peer takes its responses too slowly while there is no room for those of others.
     pub(crate) async fn write_some(&mut self) -> io::Result<usize> {
         loop {
-            let due = self.pace.due();
+            let due = self.rate.due();
             tokio::select! {
                 biased;
                 written = self.write_now() => return written,
                 () = sleep_until(due) => {}
             }
-            if !self.pace.judge() && self.room.is_clogged() {
+            if !self.rate.judge() && self.memory.is_clogged() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }
@@ -260,7 +260,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
         self.flushed = false;
         self.progress_at = Instant::now();
-        self.pace.add(written);
+        self.rate.add(written);
         self.pending.release(written);
         self.advance(written);
         Ok(written)

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::net::config::ListenerConfig;
+use crate::net::memory_budget::MemoryBudget;
 use crate::net::metrics::NetMetrics;
-use crate::net::room::Room;
 
 /// Limits of all listeners together.
 #[derive(Debug)]
 pub struct ConnectionLimits {
     metrics: Arc<NetMetrics>,
-    room: Arc<Room>,
+    memory: Arc<MemoryBudget>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -30,12 +30,12 @@ pub(crate) enum Refused {
 impl ConnectionLimits {
     /// The limits that `config` sets for all connections together.
     pub fn new(metrics: Arc<NetMetrics>, config: &ListenerConfig) -> Self {
-        let room = Room::new(config.in_flight_bytes_max_total, config.unsent_bytes_max_total);
-        Self { metrics, room, by_address: Mutex::default() }
+        let memory = MemoryBudget::new(config.in_flight_bytes_max_total, config.unsent_bytes_max_total);
+        Self { metrics, memory, by_address: Mutex::default() }
     }
 
-    pub(crate) fn room(&self) -> &Arc<Room> {
-        &self.room
+    pub(crate) fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
     }
 
     /// Counts a connection, unless there are too many.

@@ -14,7 +14,7 @@ pub(super) const OUTSIDE_ENV: &[(&str, usize)] = &[
     ("broker/src/net/connection.rs: Instant::now", 10),
     ("broker/src/net/frame_io.rs: Instant::now", 6),
     ("broker/src/net/listener.rs: Instant::now", 1),
-    ("broker/src/net/room.rs: Instant::now", 1),
+    ("broker/src/net/memory_budget.rs: Instant::now", 1),
     ("broker/src/txn/service.rs: Instant::now", 3),
     ("engine/src/engine.rs: fs::", 3),
     ("engine/src/pull/executor.rs: Instant::now", 2),

@@ -19,7 +19,7 @@ use crate::client::tcp::TcpTransportConfig;
 use crate::client::tcp::versions::BrokerVersions;
 use crate::env::rng::{Rng, SystemRng};
 use crate::net::frame_io::{FrameReader, FrameWriter};
-use crate::net::room::Room;
+use crate::net::memory_budget::MemoryBudget;
 use crate::net::tls::connector;
 use crate::protocol::api_key::ApiKey;
 use crate::protocol::error_code::ErrorCode;
@@ -65,9 +65,9 @@ impl Link {
     pub(super) async fn open(address: &str, config: &TcpTransportConfig) -> Result<Self, LinkError> {
         let (source, sink) = connect(address, config).await?;
         // A connection of its own shares its room with nobody.
-        let room = Room::new(config.response_bytes_max, usize::MAX);
-        let reader = FrameReader::new(source, room.clone());
-        let writer = FrameWriter::new(sink, room);
+        let memory = MemoryBudget::new(config.response_bytes_max, usize::MAX);
+        let reader = FrameReader::new(source, memory.clone());
+        let writer = FrameWriter::new(sink, memory);
         let mut opening = Opening { reader, writer, config, correlation_id: 0 };
         let response = opening.negotiate().await?;
         let renew_at = match &config.security.sasl {

@@ -2,7 +2,7 @@
 //!
 //! A request takes its length before it is read on, so a frame that has room can always arrive completely. A response
 //! is counted until its peer has taken it. As long as there is room for all, a peer may be as slow as it likes, within
-//! the timeouts. While others wait, a peer that moves less than [`PACE_BYTES_MIN`] in [`PACE_WINDOW`] is let go: a few
+//! the timeouts. While others wait, a peer that moves less than [`RATE_BYTES_MIN`] in [`RATE_WINDOW`] is let go: a few
 //! that announce large requests and send them byte by byte, or ask and never read, do not keep the others waiting.
 
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// How long a peer is watched before it is judged.
-pub(crate) const PACE_WINDOW: Duration = Duration::from_secs(1);
+pub(crate) const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// Bytes a peer has to move in a window while others wait for room.
-pub(crate) const PACE_BYTES_MIN: usize = 64 << 10;
+pub(crate) const RATE_BYTES_MIN: usize = 64 << 10;
 /// However little room is left, a fetch may bring this much, or one batch.
 pub(crate) const FETCH_BYTES_MIN: usize = 256 << 10;
 
 /// Memory for requests and responses of all connections.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct MemoryBudget {
     /// One permit per byte of requests being read or answered.
     requests: Arc<Semaphore>,
     requests_max: usize,
@@ -32,9 +32,9 @@ pub(crate) struct Room {
     unsent_max: usize,
 }
 
-impl Room {
+impl MemoryBudget {
     pub(crate) fn new(requests_max: usize, unsent_max: usize) -> Arc<Self> {
-        Arc::new(Room {
+        Arc::new(MemoryBudget {
             requests: Arc::new(Semaphore::new(requests_max)),
             requests_max,
             waiting: AtomicUsize::new(0),
@@ -75,13 +75,13 @@ impl Room {
     /// Counts bytes of a response, for as long as the value lives.
     pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Unsent {
         self.unsent.fetch_add(bytes, Ordering::Relaxed);
-        Unsent { room: self.clone(), bytes }
+        Unsent { memory: self.clone(), bytes }
     }
 }
 
 /// A reader that waits for room.
 #[derive(Debug)]
-pub(crate) struct Waiting(Arc<Room>);
+pub(crate) struct Waiting(Arc<MemoryBudget>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -92,7 +92,7 @@ impl Drop for Waiting {
 /// Bytes of responses that their peer has not taken.
 #[derive(Debug)]
 pub(crate) struct Unsent {
-    room: Arc<Room>,
+    memory: Arc<MemoryBudget>,
     bytes: usize,
 }
 
@@ -106,7 +106,7 @@ impl Unsent {
     pub(crate) fn release(&mut self, bytes: usize) {
         let released = bytes.min(self.bytes);
         self.bytes -= released;
-        self.room.unsent.fetch_sub(released, Ordering::Relaxed);
+        self.memory.unsent.fetch_sub(released, Ordering::Relaxed);
     }
 
     /// The bytes counted.
@@ -123,14 +123,14 @@ impl Drop for Unsent {
 
 /// How many bytes a peer has moved since it was last judged.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct TransferRate {
     since: Instant,
     bytes: usize,
 }
 
-impl Pace {
+impl TransferRate {
     pub(crate) fn begin() -> Self {
-        Pace { since: Instant::now(), bytes: 0 }
+        TransferRate { since: Instant::now(), bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, bytes: usize) {
@@ -139,38 +139,38 @@ impl Pace {
 
     /// When the peer is to be judged.
     pub(crate) fn due(&self) -> Instant {
-        self.since + PACE_WINDOW
+        self.since + RATE_WINDOW
     }
 
     /// Was the peer fast enough since it was last judged?
     pub(crate) fn judge(&mut self) -> bool {
-        let fast = self.bytes >= PACE_BYTES_MIN;
-        *self = Pace::begin();
+        let fast = self.bytes >= RATE_BYTES_MIN;
+        *self = TransferRate::begin();
         fast
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FETCH_BYTES_MIN, Room};
+    use super::{FETCH_BYTES_MIN, MemoryBudget};
 
     #[test]
     fn unsent_bytes_are_counted_until_they_are_taken_or_dropped() {
-        let room = Room::new(10, 1_000_000);
-        let mut held = room.hold(900_000);
-        held.merge(room.hold(300_000));
-        assert!(room.is_clogged());
-        assert_eq!(room.fetch_bytes_max(), FETCH_BYTES_MIN);
+        let memory = MemoryBudget::new(10, 1_000_000);
+        let mut held = memory.hold(900_000);
+        held.merge(memory.hold(300_000));
+        assert!(memory.is_clogged());
+        assert_eq!(memory.fetch_bytes_max(), FETCH_BYTES_MIN);
         held.release(700_000);
-        assert!(!room.is_clogged());
-        assert_eq!((held.bytes(), room.fetch_bytes_max()), (500_000, 500_000));
+        assert!(!memory.is_clogged());
+        assert_eq!((held.bytes(), memory.fetch_bytes_max()), (500_000, 500_000));
         held.release(usize::MAX);
         drop(held);
-        assert_eq!(room.fetch_bytes_max(), 1_000_000);
-        assert!(!room.is_contended());
-        let waiting = room.wait();
-        assert!(room.is_contended());
+        assert_eq!(memory.fetch_bytes_max(), 1_000_000);
+        assert!(!memory.is_contended());
+        let waiting = memory.wait();
+        assert!(memory.is_contended());
         drop(waiting);
-        assert!(!room.is_contended());
+        assert!(!memory.is_contended());
     }
 }

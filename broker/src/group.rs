@@ -1,9 +1,9 @@
 //! Consumer groups: the classic membership protocol, the newer one, and committed offsets.
 
+pub mod any_group;
 pub mod consumer;
 pub mod coordinator;
 pub mod join;
-pub mod kind;
 pub mod message;
 pub mod offsets;
 pub mod rebalance;

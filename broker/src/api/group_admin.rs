@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::api::node::Node;
+use crate::group::any_group::AnyGroup;
 use crate::group::consumer::assignor::PartitionSet;
 use crate::group::consumer::state::{ConsumerGroup, ConsumerMember};
-use crate::group::kind::GroupKind;
 use crate::group::state::{Group, GroupState};
 use crate::ids::TopicId;
 use crate::metadata::image::MetadataImage;
@@ -34,14 +34,14 @@ pub(crate) fn list(node: &Node, request: &ListGroupsRequest) -> ListGroupsRespon
     let matches = |filter: &[String], value: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
     };
-    let view = |group: &GroupKind| match group {
-        GroupKind::Classic(group) => ListedGroup {
+    let view = |group: &AnyGroup| match group {
+        AnyGroup::Classic(group) => ListedGroup {
             group_id: group.group_id().to_owned(),
             protocol_type: group.protocol_type().unwrap_or_default().to_owned(),
             group_state: group.state().name().to_owned(),
             group_type: CLASSIC.to_owned(),
         },
-        GroupKind::Consumer(group) => ListedGroup {
+        AnyGroup::Consumer(group) => ListedGroup {
             group_id: group.group_id().to_owned(),
             protocol_type: CONSUMER.to_owned(),
             group_state: group.state().name().to_owned(),
@@ -57,7 +57,7 @@ pub(crate) fn list(node: &Node, request: &ListGroupsRequest) -> ListGroupsRespon
 
 pub(crate) fn describe(node: &Node, version: i16, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let describe = |group_id: String| {
-        let view = |group: &GroupKind| group.as_classic().map(describe_group).ok_or("is not a classic group");
+        let view = |group: &AnyGroup| group.as_classic().map(describe_group).ok_or("is not a classic group");
         node.groups().with_group(&group_id, view).unwrap_or(Err("does not exist")).unwrap_or_else(|why| {
             let missing = version >= 6;
             DescribedGroup {
@@ -112,7 +112,7 @@ pub(crate) fn describe_consumer(
 ) -> ConsumerGroupDescribeResponse {
     let image = node.metadata().image();
     let describe = |group_id: String| {
-        let view = |group: &GroupKind| {
+        let view = |group: &AnyGroup| {
             group
                 .as_consumer()
                 .map(|group| describe_consumer_group(&image, group))
@@ -163,9 +163,9 @@ fn describe_consumer_group(image: &MetadataImage, group: &ConsumerGroup) -> Desc
 pub(crate) fn consumers(node: &Node) -> Vec<(String, BTreeSet<String>)> {
     let image = node.metadata().image();
     let consumer = |group_id: &str, topics: BTreeSet<String>| (group_id.to_owned(), topics);
-    let of_group = |group: &GroupKind| -> Vec<(String, BTreeSet<String>)> {
+    let of_group = |group: &AnyGroup| -> Vec<(String, BTreeSet<String>)> {
         match group {
-            GroupKind::Classic(group) => {
+            AnyGroup::Classic(group) => {
                 let assigned = |assignment: Bytes| {
                     let decoded = ConsumerAssignment::decode(assignment).unwrap_or_default();
                     let topics = decoded.assigned_partitions.into_iter();
@@ -176,7 +176,7 @@ pub(crate) fn consumers(node: &Node) -> Vec<(String, BTreeSet<String>)> {
                     .map(|member| consumer(group.group_id(), assigned(member.assignment.clone())))
                     .collect()
             }
-            GroupKind::Consumer(group) => {
+            AnyGroup::Consumer(group) => {
                 let assigned = |member: &ConsumerMember| {
                     let assignment = describe_partitions(&image, Some(&member.assigned));
                     assignment.topic_partitions.into_iter().map(|topic| topic.topic_name).collect()

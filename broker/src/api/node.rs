@@ -13,7 +13,7 @@ use crate::config::BrokerConfig;
 use crate::env::clock::Clock;
 use crate::env::rng::Rng;
 use crate::error::{Error, Result};
-use crate::group::kind::GroupKind;
+use crate::group::any_group::AnyGroup;
 use crate::group::service::GroupService;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
@@ -202,7 +202,7 @@ impl Node {
 
     /// The state of every consumer group.
     pub(crate) fn group_states(&self) -> Vec<&'static str> {
-        self.parts.groups.list(GroupKind::state_name)
+        self.parts.groups.list(AnyGroup::state_name)
     }
 
     /// The state of every transactional id.

@@ -10,9 +10,9 @@ pub mod membership;
 pub mod pattern;
 pub mod reconcile;
 pub mod record;
-pub mod sight;
 pub mod state;
 pub mod subscription;
+pub mod topic_visibility;
 pub mod value;
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::any_group::AnyGroup;
 use super::consumer;
 use super::consumer::heartbeat::{ConsumerLimits, HeartbeatReply, HeartbeatRequest, Refusal};
 use super::consumer::record::ConsumerChange;
 use super::consumer::state::JOIN_EPOCH;
 use super::join::GroupLimits;
-use super::kind::GroupKind;
 use super::message::{Effects, JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::{CommittedOffset, OffsetKey, OffsetStore};
 use super::record::{self, GroupRecord};
@@ -82,7 +82,7 @@ pub struct CommitStep {
 #[derive(Debug)]
 pub struct GroupCoordinator {
     limits: CoordinatorLimits,
-    groups: HashMap<String, GroupKind>,
+    groups: HashMap<String, AnyGroup>,
     offsets: OffsetStore,
     /// What to add to the times in here for those that are stored.
     wall_ahead_ms: i64,
@@ -109,8 +109,8 @@ impl GroupCoordinator {
         }
         let mut records = Vec::new();
         match self.groups.get(group_id) {
-            Some(GroupKind::Classic(_)) => {}
-            Some(GroupKind::Consumer(group)) if group.members().next().is_some() => {
+            Some(AnyGroup::Classic(_)) => {}
+            Some(AnyGroup::Consumer(group)) if group.members().next().is_some() => {
                 return refuse(ErrorCode::InconsistentGroupProtocol);
             }
             _ if !request.member_id.is_empty() => return refuse(ErrorCode::UnknownMemberId),
@@ -118,7 +118,7 @@ impl GroupCoordinator {
                 if former.is_some() {
                     records.extend(consumer::record::group_tombstones(group_id));
                 }
-                self.groups.insert(group_id.to_owned(), GroupKind::classic(group_id, now));
+                self.groups.insert(group_id.to_owned(), AnyGroup::classic(group_id, now));
             }
         }
         let mut step =
@@ -161,7 +161,7 @@ impl GroupCoordinator {
         now: i64,
     ) -> Result<(Vec<ErrorCode>, Step), ErrorCode> {
         let mut errors = Vec::with_capacity(members.len());
-        if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(group_id) {
+        if let Some(AnyGroup::Consumer(group)) = self.groups.get_mut(group_id) {
             let mut step = Step::default();
             for (member_id, instance_id) in members {
                 errors.push(group.expel(member_id, instance_id.as_deref(), now, &mut step.records));
@@ -191,7 +191,7 @@ impl GroupCoordinator {
         request.check()?;
         let limits = self.limits.consumer.of_group(image.group_settings().get(group_id));
         let mut records = Vec::new();
-        if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(group_id) {
+        if let Some(AnyGroup::Consumer(group)) = self.groups.get_mut(group_id) {
             let reply = group.heartbeat(request, image, &limits, now, &mut records)?;
             return Ok((reply, records));
         }
@@ -205,7 +205,7 @@ impl GroupCoordinator {
         records.extend(former.map(|_| record::group_tombstone(group_id)));
         let mut group = consumer::state::ConsumerGroup::new(group_id, now);
         let reply = group.heartbeat(request, image, &limits, now, &mut records)?;
-        self.groups.insert(group_id.to_owned(), GroupKind::Consumer(Box::new(group)));
+        self.groups.insert(group_id.to_owned(), AnyGroup::Consumer(Box::new(group)));
         Ok((reply, records))
     }
 
@@ -217,14 +217,14 @@ impl GroupCoordinator {
         member_epoch: i32,
     ) -> Result<(), ErrorCode> {
         match self.groups.get(group_id) {
-            Some(GroupKind::Consumer(group)) => group.check_fetch(member_id, member_epoch),
-            Some(GroupKind::Classic(_)) | None => Ok(()),
+            Some(AnyGroup::Consumer(group)) => group.check_fetch(member_id, member_epoch),
+            Some(AnyGroup::Classic(_)) | None => Ok(()),
         }
     }
 
     /// The client that waited with this ticket has disconnected.
     pub fn abandon(&mut self, group_id: &str, ticket: Ticket, now: i64) {
-        if let Some(GroupKind::Classic(group)) = self.groups.get_mut(group_id) {
+        if let Some(AnyGroup::Classic(group)) = self.groups.get_mut(group_id) {
             group.abandon(ticket, now);
         }
     }
@@ -239,7 +239,7 @@ impl GroupCoordinator {
             .collect();
         let mut all = Step::default();
         for group_id in due {
-            if let Some(GroupKind::Consumer(group)) = self.groups.get_mut(&group_id) {
+            if let Some(AnyGroup::Consumer(group)) = self.groups.get_mut(&group_id) {
                 group.expire(now, &mut all.records);
                 continue;
             }
@@ -256,8 +256,8 @@ impl GroupCoordinator {
             return Err(ErrorCode::InvalidGroupId);
         }
         match self.groups.get_mut(group_id) {
-            Some(GroupKind::Classic(group)) => Ok(group),
-            Some(GroupKind::Consumer(_)) | None => Err(ErrorCode::UnknownMemberId),
+            Some(AnyGroup::Classic(group)) => Ok(group),
+            Some(AnyGroup::Consumer(_)) | None => Err(ErrorCode::UnknownMemberId),
         }
     }
 
@@ -266,7 +266,7 @@ impl GroupCoordinator {
         group_id: &str,
         act: impl FnOnce(&mut Group, &GroupLimits, &mut Effects),
     ) -> Step {
-        let Some(GroupKind::Classic(group)) = self.groups.get_mut(group_id) else {
+        let Some(AnyGroup::Classic(group)) = self.groups.get_mut(group_id) else {
             return Step::default();
         };
         let mut effects = Effects::default();
@@ -318,15 +318,15 @@ impl GroupCoordinator {
             return Err(ErrorCode::InvalidGroupId);
         }
         match self.groups.get_mut(group_id) {
-            Some(GroupKind::Classic(group)) => return group.check_commit(by, now),
-            Some(GroupKind::Consumer(group)) => return group.check_commit(by),
+            Some(AnyGroup::Classic(group)) => return group.check_commit(by, now),
+            Some(AnyGroup::Consumer(group)) => return group.check_commit(by),
             None => {}
         }
         if by.generation >= 0 {
             return Err(ErrorCode::IllegalGeneration);
         }
         // Offsets kept by hand make a group that never has members.
-        self.groups.insert(group_id.to_owned(), GroupKind::classic(group_id, now));
+        self.groups.insert(group_id.to_owned(), AnyGroup::classic(group_id, now));
         Ok(())
     }
 
@@ -345,11 +345,11 @@ impl GroupCoordinator {
     }
 
     #[must_use]
-    pub fn group(&self, group_id: &str) -> Option<&GroupKind> {
+    pub fn group(&self, group_id: &str) -> Option<&AnyGroup> {
         self.groups.get(group_id)
     }
 
-    pub fn groups(&self) -> impl Iterator<Item = &GroupKind> {
+    pub fn groups(&self) -> impl Iterator<Item = &AnyGroup> {
         self.groups.values()
     }
 
@@ -381,7 +381,7 @@ impl GroupCoordinator {
         partition: i32,
     ) -> Result<Vec<CoordinatorRecord>, ErrorCode> {
         let group = self.groups.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
-        if let GroupKind::Classic(group) = group
+        if let AnyGroup::Classic(group) = group
             && !group.members.is_empty()
             && !group.is_consumers()
         {
@@ -464,12 +464,12 @@ impl GroupCoordinator {
 
     fn replay_consumer(&mut self, group_id: &str, change: ConsumerChange, now: i64) {
         let group = match self.groups.get_mut(group_id) {
-            Some(GroupKind::Consumer(group)) => group,
+            Some(AnyGroup::Consumer(group)) => group,
             _ if change.is_tombstone() => return,
             _ => {
-                self.groups.insert(group_id.to_owned(), GroupKind::consumer(group_id, now));
+                self.groups.insert(group_id.to_owned(), AnyGroup::consumer(group_id, now));
                 match self.groups.get_mut(group_id) {
-                    Some(GroupKind::Consumer(group)) => group,
+                    Some(AnyGroup::Consumer(group)) => group,
                     _ => return,
                 }
             }
@@ -493,7 +493,7 @@ impl GroupCoordinator {
             GroupRecord::Offset { key, value } => {
                 if value.is_some() && !self.groups.contains_key(&key.group_id) {
                     let since = value.as_ref().map_or(now, |offset| offset.commit_timestamp);
-                    let group = GroupKind::classic(&key.group_id, since);
+                    let group = AnyGroup::classic(&key.group_id, since);
                     self.groups.insert(key.group_id.clone(), group);
                 }
                 match (producer_id, value) {
@@ -506,10 +506,10 @@ impl GroupCoordinator {
                 for member in group.members.values_mut() {
                     member.session_deadline = now + i64::from(member.session_timeout_ms);
                 }
-                self.groups.insert(group_id, GroupKind::Classic(group));
+                self.groups.insert(group_id, AnyGroup::Classic(group));
             }
             GroupRecord::Group { group_id, value: None } => {
-                if matches!(self.groups.get(&group_id), Some(GroupKind::Classic(_))) {
+                if matches!(self.groups.get(&group_id), Some(AnyGroup::Classic(_))) {
                     self.groups.remove(&group_id);
                 }
             }
@@ -539,7 +539,7 @@ impl CoordinatorShard for GroupCoordinator {
 
     fn loaded(&mut self, now: i64) {
         for group in self.groups.values_mut() {
-            if let GroupKind::Consumer(group) = group {
+            if let AnyGroup::Consumer(group) = group {
                 group.loaded(&self.limits.consumer, now);
             }
         }
@@ -551,7 +551,7 @@ impl CoordinatorShard for GroupCoordinator {
 
     /// The earliest moment at which [`GroupCoordinator::expire`] has something to do for the members.
     fn next_deadline(&self) -> Option<i64> {
-        self.groups.values().filter_map(GroupKind::next_deadline).min()
+        self.groups.values().filter_map(AnyGroup::next_deadline).min()
     }
 }
 
@@ -565,9 +565,9 @@ fn stored_group(group: &Group, wall_ahead_ms: i64) -> CoordinatorRecord {
 }
 
 /// The records that remove a group without members.
-fn group_tombstones(group: &GroupKind) -> Vec<CoordinatorRecord> {
+fn group_tombstones(group: &AnyGroup) -> Vec<CoordinatorRecord> {
     match group {
-        GroupKind::Classic(group) => vec![record::group_tombstone(&group.group_id)],
-        GroupKind::Consumer(group) => consumer::record::group_tombstones(&group.group_id).into(),
+        AnyGroup::Classic(group) => vec![record::group_tombstone(&group.group_id)],
+        AnyGroup::Consumer(group) => consumer::record::group_tombstones(&group.group_id).into(),
     }
 }

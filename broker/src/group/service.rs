@@ -12,9 +12,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::any_group::AnyGroup;
 use super::consumer::heartbeat::{HeartbeatReply, HeartbeatRequest, Refusal};
 use super::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit, Step};
-use super::kind::GroupKind;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::CommittedOffset;
 use super::state::Ticket;
@@ -396,7 +396,7 @@ impl GroupService {
     }
 
     /// A view of every group.
-    pub fn list<T>(&self, view: impl Fn(&GroupKind) -> T) -> Vec<T> {
+    pub fn list<T>(&self, view: impl Fn(&AnyGroup) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for locked in self.inner.runtime.loaded() {
             all.extend(locked.state.groups().map(&view));
@@ -405,7 +405,7 @@ impl GroupService {
     }
 
     /// Looks at one group.
-    pub fn with_group<T>(&self, group_id: &str, view: impl FnOnce(&GroupKind) -> T) -> Option<T> {
+    pub fn with_group<T>(&self, group_id: &str, view: impl FnOnce(&AnyGroup) -> T) -> Option<T> {
         self.lock(group_id).ok()?.state.group(group_id).map(view)
     }
 

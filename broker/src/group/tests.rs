@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::any_group::AnyGroup;
 use super::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit, Step};
-use super::kind::GroupKind;
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::state::{Group, GroupState, Ticket};
 use super::sync::{CommitKind, Committer};
@@ -109,7 +109,7 @@ impl Bench {
     }
 
     fn group(&self) -> &Group {
-        self.coordinator.group("g").and_then(GroupKind::as_classic).expect("the group exists")
+        self.coordinator.group("g").and_then(AnyGroup::as_classic).expect("the group exists")
     }
 
     fn commit(&mut self, generation: i32, member: &str, offset: i64) -> Result<ErrorCode, ErrorCode> {
@@ -414,7 +414,7 @@ fn replaying_the_log_gives_the_live_state() {
     bench.commit(2, "a", 5).expect("allowed");
     let replayed = bench.replayed();
     let (live, again) =
-        (bench.group(), replayed.group("g").and_then(GroupKind::as_classic).expect("replayed"));
+        (bench.group(), replayed.group("g").and_then(AnyGroup::as_classic).expect("replayed"));
     assert_eq!(replayed.offsets(), bench.coordinator.offsets());
     assert_eq!(again.state(), live.state());
     assert_eq!(again.generation(), live.generation());

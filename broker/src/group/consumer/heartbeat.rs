@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::assignor::{Assignor, PartitionSet};
 use super::pattern;
 use super::record;
-use super::sight::Viewer;
 use super::state::{ConsumerGroup, ConsumerMember, JOIN_EPOCH, LEAVE_EPOCH, MemberState, STATIC_LEAVE_EPOCH};
+use super::topic_visibility::Viewer;
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::metadata::group_config;
 use crate::metadata::image::MetadataImage;
@@ -182,7 +182,8 @@ impl ConsumerGroup {
         }
         // Both: what is subscribed to and who sees it.
         let resubscribed = self.apply_subscription(request, out);
-        let resubscribed = self.look(&request.member_id, request.viewer.clone(), image) || resubscribed;
+        let resubscribed =
+            self.note_visibility(&request.member_id, request.viewer.clone(), image) || resubscribed;
         self.follow_topics(resubscribed, image, out);
         if self.group_epoch > self.assignment_epoch {
             self.update_targets(image, out);

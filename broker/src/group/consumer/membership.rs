@@ -63,7 +63,7 @@ impl ConsumerGroup {
         let assigned = member.assigned.clone();
         self.set_partitions(old_id, PartitionSet::new(), PartitionSet::new());
         self.members.remove(old_id);
-        self.sights.remove(old_id);
+        self.visibility.remove(old_id);
         out.extend(record::member_tombstones(&self.group_id, old_id));
         new_id.clone_into(&mut member.member_id);
         member.assigned = PartitionSet::new();
@@ -144,7 +144,7 @@ impl ConsumerGroup {
         self.set_partitions(member_id, PartitionSet::new(), PartitionSet::new());
         let Some(member) = self.members.remove(member_id) else { return };
         self.targets.remove(member_id);
-        self.sights.remove(member_id);
+        self.visibility.remove(member_id);
         if let Some(instance) = &member.instance_id
             && self.static_members.get(instance) == Some(&member.member_id)
         {

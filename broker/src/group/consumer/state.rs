@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::assignor::{Assignor, PartitionSet};
 use super::pattern;
-use super::sight::Sight;
+use super::topic_visibility::TopicVisibility;
 use crate::metadata::image::MetadataImage;
 
 /// The epoch by which a member joins.
@@ -168,9 +168,9 @@ pub struct ConsumerGroup {
     /// Who holds a partition, assigned or still to be given up.
     pub(crate) owners: HashMap<(Uuid, i32), String>,
     /// Member id → which topics its pattern may name; not stored.
-    pub(crate) sights: BTreeMap<String, Sight>,
+    pub(crate) visibility: BTreeMap<String, TopicVisibility>,
     /// Digest of what each pattern names for whom; `None` when it is to be taken anew. Not stored.
-    pub(crate) sights_digest: Option<i64>,
+    pub(crate) visibility_digest: Option<i64>,
     /// The group epoch at the start.
     pub(crate) loaded_epoch: i32,
     /// The metadata `topics_digest` was last compared with.
@@ -193,8 +193,8 @@ impl ConsumerGroup {
             static_members: BTreeMap::new(),
             targets: BTreeMap::new(),
             owners: HashMap::new(),
-            sights: BTreeMap::new(),
-            sights_digest: None,
+            visibility: BTreeMap::new(),
+            visibility_digest: None,
             loaded_epoch: 0,
             image_seen: Weak::new(),
             empty_since: now,

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::assignor::{self, Assignor, PartitionSet, Subscriber};
 use super::pattern::compile;
-use super::sight::{Sight, Viewer};
 use super::state::{ConsumerGroup, ConsumerMember};
+use super::topic_visibility::{TopicVisibility, Viewer};
 use crate::ids::TopicId;
 use crate::metadata::image::{MetadataImage, Topic};
 
@@ -26,11 +26,12 @@ impl<'a> Subscriptions<'a> {
     pub(crate) fn resolve(group: &'a ConsumerGroup, image: &'a MetadataImage) -> Self {
         let mut by_regex = BTreeMap::new();
         for member in group.members.values() {
-            let (Some(pattern), Some(sight)) = (member.regex.as_deref(), group.sights.get(&member.member_id))
+            let (Some(pattern), Some(visibility)) =
+                (member.regex.as_deref(), group.visibility.get(&member.member_id))
             else {
                 continue;
             };
-            let viewer = sight.viewer();
+            let viewer = visibility.viewer();
             by_regex.entry((pattern, viewer.map(Viewer::name))).or_insert_with(|| match compile(pattern) {
                 Ok(regex) => image
                     .topics()
@@ -48,9 +49,9 @@ impl<'a> Subscriptions<'a> {
         let named = member.topics.iter().filter_map(|name| self.image.topic(name));
         let mut topics: BTreeMap<Uuid, &'a Topic> = named.map(|topic| (topic.id.0, topic.as_ref())).collect();
         let Some(pattern) = member.regex.as_deref() else { return topics };
-        match self.group.sights.get(&member.member_id) {
-            Some(sight) => {
-                let matched = self.by_regex.get(&(pattern, sight.viewer().map(Viewer::name)));
+        match self.group.visibility.get(&member.member_id) {
+            Some(visibility) => {
+                let matched = self.by_regex.get(&(pattern, visibility.viewer().map(Viewer::name)));
                 let matched = matched.into_iter().flatten().copied();
                 topics.extend(matched.map(|topic| (topic.id.0, topic.as_ref())));
             }
@@ -66,7 +67,7 @@ impl<'a> Subscriptions<'a> {
     }
 
     /// A number that changes with what patterns name for clients under rules; `None` without any.
-    fn digest_of_sights(&self) -> Option<i64> {
+    fn visibility_digest(&self) -> Option<i64> {
         let mut hash = Md5::new();
         let mut any = false;
         for ((pattern, viewer), topics) in &self.by_regex {
@@ -85,17 +86,22 @@ impl<'a> Subscriptions<'a> {
 impl ConsumerGroup {
     /// Notes what the sender may see. Returns whether the group has to assign anew because of it: its sender is not who
     /// it was, or was not known since the start and turns out to see more than it had, in a group that went on without it.
-    pub(super) fn look(&mut self, member_id: &str, viewer: Option<Viewer>, image: &MetadataImage) -> bool {
+    pub(super) fn note_visibility(
+        &mut self,
+        member_id: &str,
+        viewer: Option<Viewer>,
+        image: &MetadataImage,
+    ) -> bool {
         let Some(member) = self.members.get(member_id) else { return false };
-        let sight = viewer.map_or(Sight::Everything, Sight::Of);
+        let visibility = viewer.map_or(TopicVisibility::Everything, TopicVisibility::Of);
         if member.regex.is_none() {
-            self.sights.insert(member_id.to_owned(), sight);
+            self.visibility.insert(member_id.to_owned(), visibility);
             return false;
         }
-        let name = |sight: &Sight| sight.viewer().map(|viewer| viewer.name().to_owned());
-        if let Some(before) = self.sights.get(member_id) {
-            let changed = name(before) != name(&sight);
-            self.sights.insert(member_id.to_owned(), sight);
+        let name = |visibility: &TopicVisibility| visibility.viewer().map(|viewer| viewer.name().to_owned());
+        if let Some(before) = self.visibility.get(member_id) {
+            let changed = name(before) != name(&visibility);
+            self.visibility.insert(member_id.to_owned(), visibility);
             return changed;
         }
         let topics = |group: &Self| {
@@ -103,8 +109,8 @@ impl ConsumerGroup {
             Subscriptions::resolve(group, image).of(member).into_keys().collect::<Vec<_>>()
         };
         let before = topics(self);
-        self.sights.insert(member_id.to_owned(), sight);
-        self.sights_digest = None;
+        self.visibility.insert(member_id.to_owned(), visibility);
+        self.visibility_digest = None;
         self.group_epoch != self.loaded_epoch && before != topics(self)
     }
 
@@ -115,12 +121,12 @@ impl ConsumerGroup {
         for member in self.members.values() {
             topics.extend(subscriptions.of(member));
         }
-        let (digest, sights) = (digest(&topics), subscriptions.digest_of_sights());
+        let (digest, visibility) = (digest(&topics), subscriptions.visibility_digest());
         self.image_seen = Arc::downgrade(image);
         // Rules can show a topic to a member that others saw before.
-        let shown = self.sights_digest.is_some() && sights != self.sights_digest;
+        let shown = self.visibility_digest.is_some() && visibility != self.visibility_digest;
         let changed = digest != self.topics_digest || shown;
-        (self.topics_digest, self.sights_digest) = (digest, sights);
+        (self.topics_digest, self.visibility_digest) = (digest, visibility);
         changed
     }
 

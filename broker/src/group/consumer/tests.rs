@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::assignor::PartitionSet;
 use super::heartbeat::{HeartbeatReply, HeartbeatRequest};
-use super::sight::Viewer;
 use super::state::{ConsumerGroup, ConsumerGroupState, MemberState};
+use super::topic_visibility::Viewer;
 use crate::coordinator::codec::CoordinatorRecord;
 use crate::coordinator::log::ReplayItem;
 use crate::coordinator::shard::CoordinatorShard;
+use crate::group::any_group::AnyGroup;
 use crate::group::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit};
-use crate::group::kind::GroupKind;
 use crate::group::message::{JoinRequest, Reply};
 use crate::group::state::Ticket;
 use crate::group::sync::{CommitKind, Committer};
@@ -122,7 +122,7 @@ impl Bench {
 }
 
 fn consumer(coordinator: &GroupCoordinator) -> &ConsumerGroup {
-    coordinator.group("g").and_then(GroupKind::as_consumer).expect("a consumer group")
+    coordinator.group("g").and_then(AnyGroup::as_consumer).expect("a consumer group")
 }
 
 fn join(member_id: &str, topics: &[&str]) -> HeartbeatRequest {
@@ -529,7 +529,7 @@ fn an_empty_group_changes_its_protocol_and_keeps_its_offsets() {
     assert_eq!(bench.coordinator.heartbeat("g", "m", None, 1, bench.now), ErrorCode::UnknownMemberId);
     bench.heartbeat(&beat("a", -1)).expect("left");
     assert_eq!(classic(&mut bench, ""), ErrorCode::None);
-    assert!(bench.coordinator.group("g").and_then(GroupKind::as_classic).is_some());
+    assert!(bench.coordinator.group("g").and_then(AnyGroup::as_classic).is_some());
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl Churn {
     fn pass(&mut self, ms: i64) {
         self.bench.pass(ms);
         // A client that could not reach the coordinator for a session gives up by itself.
-        let Some(group) = self.bench.coordinator.group("g").and_then(GroupKind::as_consumer) else { return };
+        let Some(group) = self.bench.coordinator.group("g").and_then(AnyGroup::as_consumer) else { return };
         for client in &mut self.clients {
             if client.epoch > 0 && !group.members.contains_key(&client.member_id) {
                 client.epoch = 0;
@@ -215,7 +215,7 @@ impl Churn {
                 assert_eq!(other, None, "seed={}: {partition:?} is also {}'s", self.seed, client.member_id);
             }
         }
-        let Some(group) = self.bench.coordinator.group("g").and_then(GroupKind::as_consumer) else { return };
+        let Some(group) = self.bench.coordinator.group("g").and_then(AnyGroup::as_consumer) else { return };
         let mut held = BTreeMap::new();
         for member in group.members() {
             for partition in member.assigned.iter().chain(&member.revoking) {

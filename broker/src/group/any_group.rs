@@ -5,14 +5,14 @@ use super::state::{Group, GroupState};
 
 /// Group ids are one namespace, whichever protocol the members speak.
 #[derive(Debug, Clone)]
-pub enum GroupKind {
+pub enum AnyGroup {
     /// Members agree among themselves (JoinGroup, SyncGroup). Groups that only have offsets are of this kind.
     Classic(Box<Group>),
     /// The coordinator assigns (KIP-848).
     Consumer(Box<ConsumerGroup>),
 }
 
-impl GroupKind {
+impl AnyGroup {
     /// A classic group without members.
     #[must_use]
     pub fn classic(group_id: &str, now: i64) -> Self {

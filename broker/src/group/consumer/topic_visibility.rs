@@ -41,12 +41,12 @@ impl fmt::Debug for Viewer {
 
 /// What a member may see.
 #[derive(Debug, Clone)]
-pub(crate) enum Sight {
+pub(crate) enum TopicVisibility {
     Everything,
     Of(Viewer),
 }
 
-impl Sight {
+impl TopicVisibility {
     /// Whose rules they are; `None` for members that nobody restricts.
     pub(super) fn viewer(&self) -> Option<&Viewer> {
         match self {

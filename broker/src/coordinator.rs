@@ -6,6 +6,6 @@
 
 pub mod codec;
 pub mod log;
-pub mod owing;
+pub mod retry_log;
 pub mod runtime;
 pub mod shard;

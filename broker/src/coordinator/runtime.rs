@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::log::{CoordinatorLog, partition_for};
-use super::owing::OwingLog;
+use super::retry_log::RetryLog;
 use super::shard::{CoordinatorShard, LoadedShard, Shard, ShardGuard};
 use crate::env::clock::{Clock, SteadyTime};
 use crate::error::Result;
@@ -31,7 +31,7 @@ impl<S: CoordinatorShard> CoordinatorRuntime<S> {
         let now_ms = self.now_ms();
         log.replay(|item| state.replay(item, now_ms).map_err(|error| log.corrupt(&error)))?;
         state.loaded(now_ms);
-        shard.set(Some(LoadedShard { state, log: OwingLog::new(log) }));
+        shard.set(Some(LoadedShard { state, log: RetryLog::new(log) }));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::codec::{CoordinatorRecord, RecordError};
 use super::log::{Durable, ReplayItem};
-use super::owing::OwingLog;
+use super::retry_log::RetryLog;
 use crate::error::Result;
 
 /// The state machine of one partition, which its log rebuilds.
@@ -42,7 +42,7 @@ pub struct Shard<S: CoordinatorShard> {
 #[derive(Debug)]
 pub struct LoadedShard<S> {
     pub state: S,
-    pub log: OwingLog,
+    pub log: RetryLog,
 }
 
 /// The lock of a loaded partition.
@@ -75,7 +75,7 @@ impl<S> LoadedShard<S> {
     pub fn append_step(&mut self, records: &[CoordinatorRecord]) -> Result<Durable> {
         match records.is_empty() {
             true => Ok(self.log.appended()),
-            false => self.log.append_or_owe(records),
+            false => self.log.append_or_retry(records),
         }
     }
 

@@ -439,7 +439,7 @@ impl GroupService {
             let records = locked.state.expire_offsets(now);
             if !records.is_empty() {
                 // Nobody waits for these: should they be lost, the offsets expire again.
-                drop(locked.log.append_or_owe(&records)?);
+                drop(locked.log.append_or_retry(&records)?);
             }
         }
         Ok(())
@@ -479,7 +479,7 @@ fn append_forgotten(
     let records = locked.state.forget_topics(topics);
     let mut appended = None;
     for batch in records.chunks(FORGOTTEN_PER_BATCH) {
-        match locked.log.append_or_owe(batch) {
+        match locked.log.append_or_retry(batch) {
             Ok(durable) => appended = Some(durable),
             // Owed to the log: topics can be deleted when the disk is full.
             Err(Error::Io { .. }) => {}

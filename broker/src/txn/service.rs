@@ -6,7 +6,7 @@
 //! A step whose record cannot be appended has not been taken: the client is told to ask again, and finds things as
 //! they were.
 
-mod ending;
+mod completion;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::RwLockReadGuard;
 use tokio::time::Instant;
 
-use self::ending::{END_WAIT_MAX, ended};
+use self::completion::{END_WAIT_MAX, ended};
 use super::coordinator::{AddStep, EndStep, InitStep, TxnCoordinator, TxnLimits, TxnVersion};
 use super::producer_ids::ProducerIds;
 use super::record::{self, in_wall_time};

@@ -21,7 +21,7 @@ const PAUSE_MS: i64 = 200;
 
 /// A log and the records it lacks. Used under the lock of the state whose records these are.
 #[derive(Debug)]
-pub struct OwingLog {
+pub struct RetryLog {
     log: CoordinatorLog,
     owed: Owed,
 }
@@ -56,7 +56,7 @@ impl Owed {
     }
 }
 
-impl OwingLog {
+impl RetryLog {
     #[must_use]
     pub fn new(log: CoordinatorLog) -> Self {
         Self { log, owed: Owed::default() }
@@ -73,7 +73,7 @@ impl OwingLog {
     }
 
     /// As [`Self::append`], outside of transactions. Records that find no room are owed.
-    pub fn append_or_owe(&mut self, records: &[CoordinatorRecord]) -> Result<Durable> {
+    pub fn append_or_retry(&mut self, records: &[CoordinatorRecord]) -> Result<Durable> {
         let appended = self.append(records, None);
         if let Err(Error::Io { .. }) = &appended {
             self.owed.add(records);

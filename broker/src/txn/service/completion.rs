@@ -34,15 +34,15 @@ const EXPIRY_PAUSE_MS: i64 = 500;
 static NOT_ABORTED: LogLimit = LogLimit::new(Duration::from_secs(10));
 
 /// Waits between attempts to write.
-struct Room<'a> {
+struct WriteRetry<'a> {
     what: &'static str,
     of: &'a str,
     wait: Option<Duration>,
 }
 
-impl<'a> Room<'a> {
+impl<'a> WriteRetry<'a> {
     fn new(what: &'static str, of: &'a str) -> Self {
-        Room { what, of, wait: None }
+        WriteRetry { what, of, wait: None }
     }
 
     /// Waits before another attempt, if there may be one.
@@ -61,7 +61,7 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    fn found(&self) {
+    fn succeeded(&self) {
         if self.wait.is_some() {
             tracing::info!(of = self.of, "{} could be written after all", self.what);
         }
@@ -126,14 +126,14 @@ impl TxnService {
     }
 
     async fn abort_orphan(&self, member: TxnPartition, producer: ProducerIdentity) -> Result<()> {
-        let mut room = Room::new("the end of an orphan transaction", &member.0);
+        let mut retry = WriteRetry::new("the end of an orphan transaction", &member.0);
         let durable = loop {
             match self.append_marker(&member, producer, MarkerKind::Abort) {
                 Ok(durable) => break durable,
-                Err(error) => room.wait(error).await?,
+                Err(error) => retry.wait(error).await?,
             }
         };
-        room.found();
+        retry.succeeded();
         match durable {
             Some(durable) => durable.wait().await,
             None => Ok(()),
@@ -165,9 +165,9 @@ impl TxnService {
     async fn finish(&self, shard: &Shard<TxnCoordinator>, plan: &EndPlan) -> Result<()> {
         let mut missing: Vec<&TxnPartition> = plan.partitions.iter().collect();
         let mut waits = Vec::with_capacity(missing.len());
-        let mut room = Room::new("the end of a transaction", &plan.transactional_id);
+        let mut retry = WriteRetry::new("the end of a transaction", &plan.transactional_id);
         while let Err(error) = self.append_markers(shard, plan, &mut missing, &mut waits) {
-            room.wait(error).await?;
+            retry.wait(error).await?;
         }
         failpoint!("txn.markers.appended")?;
         for durable in waits {
@@ -177,9 +177,9 @@ impl TxnService {
         // The record of completion is not waited for, but it has its place in the log before the next transaction
         // begins: a restart that writes the markers again must not end that one.
         while let Err(error) = self.complete(shard, plan) {
-            room.wait(error).await?;
+            retry.wait(error).await?;
         }
-        room.found();
+        retry.succeeded();
         failpoint!("txn.completed")?;
         shard.gates().completed.notify_waiters();
         Ok(())

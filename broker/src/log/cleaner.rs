@@ -31,10 +31,10 @@ use crate::log::cleaner::txn_tracker::{Disposition, TxnTracker};
 use crate::log::files::{CLEANED_SUFFIX, SEGMENT_SUFFIXES, SWAP_SUFFIX, path_of, remove_if_present};
 use crate::log::loader::leftovers::finish_swap;
 use crate::log::partition_log::Log;
-use crate::log::partition_log::maintain::Maintenance;
-use crate::log::seals::SEALS_FILE;
+use crate::log::partition_log::maintenance::Maintenance;
 use crate::log::segment::{Expectation, Segment, SegmentFiles};
 use crate::log::segment_index::Indexes;
+use crate::log::segment_manifest::MANIFEST_FILE;
 use crate::log::txn_index::TxnEntry;
 use crate::record::batch::BatchHeader;
 use crate::record::compression::DecompressBuf;
@@ -263,7 +263,7 @@ impl Pass<'_> {
         failpoint!("cleaner.copy.after_sync")?;
         let size = copy.size_bytes();
         copy.close();
-        self.log.forget_seals(|base| !group.iter().any(|segment| segment.base_offset() == base))?;
+        self.log.forget_sealed(|base| !group.iter().any(|segment| segment.base_offset() == base))?;
         failpoint!("cleaner.seals.taken_out")?;
         // The log last: its `.swap` name is what makes the replacement final.
         for kind in SEGMENT_SUFFIXES.iter().rev() {
@@ -285,7 +285,7 @@ impl Pass<'_> {
         };
         let replacement = self.log.replace_segments(group, open, base, maintenance)?;
         if let Some(file) = self.log.note_sealed(&replacement) {
-            file.sync_data().map_err(|error| Error::io("sync", &dir.join(SEALS_FILE), error))?;
+            file.sync_data().map_err(|error| Error::io("sync", &dir.join(MANIFEST_FILE), error))?;
             storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error))?;
         }
         Ok(size)

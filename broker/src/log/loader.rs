@@ -21,9 +21,9 @@ use crate::log::loader::leftovers::Listing;
 use crate::log::producer_state::ProducerStates;
 use crate::log::producer_state::replay::{newest_snapshot, replay_producers, replay_segment};
 use crate::log::scan::ScanError;
-use crate::log::seals::{self, Seal, Seals};
 use crate::log::segment::{Expectation, Segment, SegmentFiles};
 use crate::log::segment_index::Indexes;
+use crate::log::segment_manifest::{self, SealedSegment, SegmentManifest};
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
 use crate::record::control::MarkerKind;
 
@@ -60,10 +60,10 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
     let now_ms = context.clock.now_ms();
     let mut damaged = BTreeSet::new();
     let mut segments = BTreeMap::new();
-    let seals = sealed(context, request, &listing)?;
+    let manifest = sealed(context, request, &listing)?;
     let last_base = listing.segments.keys().next_back().copied();
     for (&base, &lens) in &listing.segments {
-        let seal = seals.get(&base);
+        let seal = manifest.get(&base);
         let last = Some(base) == last_base;
         let expected = Expectation {
             // Compaction leaves the last segment alone.
@@ -95,8 +95,8 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
         let log_end = clean.log_end;
         return Ok(LoadedLog { log_start, log_end, segments, producers, fresh: None, as_closed: true });
     }
-    let recovery =
-        Recovery { context, request, segments, seals, producers: ProducerStates::default(), unsynced: false };
+    let producers = ProducerStates::default();
+    let recovery = Recovery { context, request, segments, manifest, producers, unsynced: false };
     let loaded = recovery.run(&damaged, log_start)?;
     // Without fsync the deletion of records may have been noted before the records themselves were on disk.
     if loaded.log_end < loaded.log_start && context.durability == Durability::Relaxed {
@@ -123,13 +123,13 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
 
 /// What is noted of the sealed segments, having checked what a listing can tell: that those are there and whole whose
 /// bytes are known to have been on disk. The others are checked by recovery.
-fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Result<Seals> {
-    if !listing.has_seals {
-        return Ok(Seals::new());
+fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Result<SegmentManifest> {
+    if !listing.has_manifest {
+        return Ok(SegmentManifest::new());
     }
     let (storage, dir) = (context.storage(), &request.dir);
-    let seals = seals::read(storage, dir)?;
-    for (&base, seal) in &seals {
+    let manifest = segment_manifest::read(storage, dir)?;
+    for (&base, seal) in &manifest {
         let next_base = listing.segments.range(base + 1..).next().map(|(next, _)| *next);
         let Some(next_base) = next_base else { continue };
         let len = listing.segments.get(&base).map_or(0, |lens| lens.log_len);
@@ -141,12 +141,12 @@ fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Res
         if request.on_corruption == CorruptionPolicy::Truncate {
             tracing::error!(path = %path.display(), len, wanted, "records at the end of a segment are gone");
             // As decided, what is left is read.
-            return Ok(Seals::new());
+            return Ok(SegmentManifest::new());
         }
         let reason = format!("the segment ends here, but had {wanted} bytes when it was sealed");
         return Err(Error::CorruptLog { path, position: len, offset: base, reason });
     }
-    Ok(seals)
+    Ok(manifest)
 }
 
 /// Reads the indexes of a segment that was left without index files. Whether that is what it is, and went well: where
@@ -182,7 +182,7 @@ fn create_at(context: &LogContext, dir: &Arc<Path>, log_start: Offset) -> Result
 }
 
 fn start_at(context: &LogContext, request: &LoadRequest, log_start: Offset) -> Result<LoadedLog> {
-    seals::retain(context.storage(), &request.dir, |_| false)?;
+    segment_manifest::retain(context.storage(), &request.dir, |_| false)?;
     let loaded = create_at(context, &request.dir, log_start)?;
     let synced = context.storage().sync_dir(&request.dir);
     synced.map_err(|error| Error::io("sync directory", &request.dir, error))?;
@@ -206,7 +206,7 @@ struct Recovery<'a> {
     context: &'a LogContext,
     request: &'a LoadRequest,
     segments: BTreeMap<Offset, Arc<Segment>>,
-    seals: Seals,
+    manifest: SegmentManifest,
     producers: ProducerStates,
     unsynced: bool,
 }
@@ -273,7 +273,7 @@ impl Recovery<'_> {
         loop {
             match scan.next_batch() {
                 Ok(None) => {
-                    let seal = self.seals.get(&segment.base_offset());
+                    let seal = self.manifest.get(&segment.base_offset());
                     return Ok((expected, cut_short(segment, seal, expected, next_base)));
                 }
                 Ok(Some((position, batch))) => {
@@ -328,7 +328,7 @@ impl Recovery<'_> {
         );
         failpoint!("recover.before_cut")?;
         let base = segment.base_offset();
-        seals::retain(self.context.storage(), &self.request.dir, |sealed| {
+        segment_manifest::retain(self.context.storage(), &self.request.dir, |sealed| {
             sealed < base || (sealed == base && !segment.is_contiguous())
         })?;
         segment.truncate(damage.position, offset)?;
@@ -370,7 +370,7 @@ impl Recovery<'_> {
 /// What is wrong with a segment whose batches are all good, if there had been more of them.
 fn cut_short(
     segment: &Segment,
-    seal: Option<&Seal>,
+    seal: Option<&SealedSegment>,
     expected_offset: Offset,
     next_base: Option<Offset>,
 ) -> Option<Damage> {

@@ -10,7 +10,7 @@
 //!
 //! Threads: any. One lock per append, never per record; reads hold it only to learn the offsets.
 
-pub(crate) mod maintain;
+pub(crate) mod maintenance;
 pub(crate) mod read;
 
 use std::collections::BTreeMap;
@@ -36,9 +36,9 @@ use crate::log::files::{SNAPSHOT_SUFFIX, path_of};
 use crate::log::flush_ticket::{DurableWatermark, FlushTicket};
 use crate::log::flusher::Flush;
 use crate::log::producer_state::ProducerStates;
-use crate::log::seals;
 use crate::log::segment::Segment;
 use crate::log::segment_index::Indexes;
+use crate::log::segment_manifest;
 use crate::log::validate::{ValidatedBatches, validate};
 use crate::record::batch::{BatchHeader, PREFIX_BYTES, RecordBatch, stamped_prefix};
 use crate::record::control::MarkerKind;
@@ -56,8 +56,8 @@ pub struct Log {
     flushing: Mutex<()>,
     /// Held while segments are deleted, replaced or cut; appends go on.
     maintenance: Mutex<()>,
-    /// Held while the file of [`seals`] changes. Taken after the lock of the state.
-    seals: Mutex<()>,
+    /// Held while the file of [`segment_manifest`] changes. Taken after the lock of the state.
+    manifest: Mutex<()>,
     /// Who wants to know when more becomes visible.
     waiters: Mutex<Vec<Weak<Notify>>>,
 }
@@ -152,7 +152,7 @@ impl Log {
             watermark: DurableWatermark::new(log_end),
             flushing: Mutex::new(()),
             maintenance: Mutex::new(()),
-            seals: Mutex::new(()),
+            manifest: Mutex::new(()),
             waiters: Mutex::default(),
         })
     }
@@ -461,8 +461,8 @@ impl Log {
 
     /// Notes what there is of a complete segment. Returns the file, to be synced after that of the segment.
     pub(crate) fn note_sealed(&self, segment: &Segment) -> Option<Arc<dyn StorageFile>> {
-        let _alone = self.seals.lock();
-        let noted = seals::append(self.context.storage(), &self.dir, &segment.seal());
+        let _alone = self.manifest.lock();
+        let noted = segment_manifest::append(self.context.storage(), &self.dir, &segment.seal());
         // Without the note the end of the segment is not checked; nothing else depends on it.
         noted.inspect_err(|error| tracing::warn!(tp = %self.tp, %error, "cannot note what was sealed")).ok()
     }

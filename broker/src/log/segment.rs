@@ -21,8 +21,8 @@ use crate::log::files::{
 };
 use crate::log::offset_index::{OffsetEntry, OffsetIndex};
 use crate::log::scan::{BatchScan, ScanError, check_unsummed};
-use crate::log::seals::Seal;
 use crate::log::segment_index::{Indexes, SegmentIndex};
+use crate::log::segment_manifest::SealedSegment;
 use crate::log::time_index::TimeIndex;
 use crate::log::txn_index::{TxnEntry, TxnIndex};
 use crate::record::batch::{BatchHeader, HEADER_BYTES, NO_TIMESTAMP, RecordBatch, verify_crc};
@@ -179,8 +179,8 @@ impl Segment {
     }
 
     /// What is to be noted of the segment as it is.
-    pub(crate) fn seal(&self) -> Seal {
-        Seal {
+    pub(crate) fn seal(&self) -> SealedSegment {
+        SealedSegment {
             base_offset: self.base_offset,
             log_bytes: self.size_bytes(),
             txn_entries: self.txn_entries(),

@@ -13,15 +13,15 @@ use crate::log::files::{
     TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, parse_name, path_of, remove_if_present,
 };
 use crate::log::scan::BatchScan;
-use crate::log::seals::SEALS_FILE;
 use crate::log::segment::SegmentFiles;
+use crate::log::segment_manifest::MANIFEST_FILE;
 
 /// The segments of a directory.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: BTreeMap<Offset, SegmentFiles>,
     /// Whether something is noted of sealed segments.
-    pub(crate) has_seals: bool,
+    pub(crate) has_manifest: bool,
 }
 
 /// Completes replacements, removes files that belong to nothing, and lists the segments.
@@ -42,8 +42,8 @@ pub(crate) fn clear_away(context: &LogContext, dir: &Arc<Path>) -> Result<Listin
     if !swaps.is_empty() {
         entries = list(context, dir)?;
     }
-    let has_seals = entries.iter().any(|entry| entry.name == SEALS_FILE);
-    let mut listing = Listing { has_seals, ..Listing::default() };
+    let has_manifest = entries.iter().any(|entry| entry.name == MANIFEST_FILE);
+    let mut listing = Listing { has_manifest, ..Listing::default() };
     for entry in &entries {
         match parse_name(&entry.name) {
             Some((base, LOG_SUFFIX)) => listing.segments.entry(base).or_default().log_len = entry.len,

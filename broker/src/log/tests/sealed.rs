@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ids::Offset;
 use crate::log::access::{Isolation, ReadRequest};
 use crate::log::config::LogConfig;
-use crate::log::seals::SEALS_FILE;
+use crate::log::segment_manifest::MANIFEST_FILE;
 use crate::record::batch::BatchHeader;
 use crate::record::control::MarkerKind;
 
@@ -94,7 +94,7 @@ fn lost_segments_are_refused() {
 fn without_a_note_nothing_is_checked() {
     for (name, fixture, image) in images(filled) {
         let storage = image.after_crash(Crash::Process);
-        storage.remove_file(&Path::new(DATA_DIR).join("topic-0").join(SEALS_FILE)).expect("there");
+        storage.remove_file(&Path::new(DATA_DIR).join("topic-0").join(MANIFEST_FILE)).expect("there");
         let opened = open(&fixture, &storage).expect("as older versions left it");
         assert_eq!(opened.values(), VALUES, "{name}");
         // The next segment is noted.

@@ -25,12 +25,12 @@ use crate::ids::Offset;
 use crate::log::checkpoint::write_atomically;
 use crate::log::files::remove_if_present;
 
-pub(crate) const SEALS_FILE: &str = "sealed-segments";
+pub(crate) const MANIFEST_FILE: &str = "sealed-segments";
 const RECORD_BYTES: usize = 32;
 
 /// What was noted of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seal {
+pub(crate) struct SealedSegment {
     pub(crate) base_offset: Offset,
     pub(crate) log_bytes: u64,
     pub(crate) txn_entries: u64,
@@ -39,9 +39,9 @@ pub(crate) struct Seal {
 }
 
 /// By base offset.
-pub(crate) type Seals = BTreeMap<Offset, Seal>;
+pub(crate) type SegmentManifest = BTreeMap<Offset, SealedSegment>;
 
-impl Seal {
+impl SealedSegment {
     fn encode(&self) -> [u8; RECORD_BYTES] {
         let mut bytes = [0; RECORD_BYTES];
         bytes[..8].copy_from_slice(&self.base_offset.to_be_bytes());
@@ -59,7 +59,7 @@ impl Seal {
             return None;
         }
         let number = |at: usize| fields[at..at + 8].first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
-        Some(Seal {
+        Some(SealedSegment {
             base_offset: i64::try_from(number(0)?).ok()?,
             log_bytes: number(8)?,
             txn_entries: number(16)?,
@@ -69,33 +69,37 @@ impl Seal {
 }
 
 fn path(dir: &Path) -> PathBuf {
-    dir.join(SEALS_FILE)
+    dir.join(MANIFEST_FILE)
 }
 
 /// What is noted in `dir`.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Seals> {
+pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<SegmentManifest> {
     let path = path(dir);
     let bytes = match storage.read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Seals::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SegmentManifest::new()),
         Err(error) => return Err(Error::io("read", &path, error)),
     };
-    let mut seals = Seals::new();
+    let mut manifest = SegmentManifest::new();
     let (records, _torn) = bytes.as_chunks::<RECORD_BYTES>();
     for record in records {
-        match Seal::decode(record) {
-            Some(seal) => drop(seals.insert(seal.base_offset, seal)),
+        match SealedSegment::decode(record) {
+            Some(seal) => drop(manifest.insert(seal.base_offset, seal)),
             None => tracing::warn!(path = %path.display(), "ignoring a damaged record of a sealed segment"),
         }
     }
-    Ok(seals)
+    Ok(manifest)
 }
 
 /// Adds a record. Returns the file, which is to be synced after that of the segment.
-pub(crate) fn append(storage: &dyn Storage, dir: &Path, seal: &Seal) -> io::Result<Arc<dyn StorageFile>> {
+pub(crate) fn append(
+    storage: &dyn Storage,
+    dir: &Path,
+    seal: &SealedSegment,
+) -> io::Result<Arc<dyn StorageFile>> {
     let path = path(dir);
     let file = match storage.open(&path, OpenMode::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => storage.open(&path, OpenMode::Create)?,
@@ -113,25 +117,25 @@ pub(crate) fn append(storage: &dyn Storage, dir: &Path, seal: &Seal) -> io::Resu
 /// # Errors
 /// [`Error::Io`].
 pub(crate) fn retain(storage: &dyn Storage, dir: &Path, keep: impl Fn(Offset) -> bool) -> Result<()> {
-    let mut seals = read(storage, dir)?;
-    let before = seals.len();
-    seals.retain(|base_offset, _| keep(*base_offset));
-    if seals.len() == before {
+    let mut manifest = read(storage, dir)?;
+    let before = manifest.len();
+    manifest.retain(|base_offset, _| keep(*base_offset));
+    if manifest.len() == before {
         return Ok(());
     }
-    replace(storage, dir, &seals).or_else(|error| {
+    replace(storage, dir, &manifest).or_else(|error| {
         tracing::warn!(%error, "the ends of sealed segments are not checked any more");
-        replace(storage, dir, &Seals::new())
+        replace(storage, dir, &SegmentManifest::new())
     })
 }
 
-fn replace(storage: &dyn Storage, dir: &Path, seals: &Seals) -> Result<()> {
+fn replace(storage: &dyn Storage, dir: &Path, manifest: &SegmentManifest) -> Result<()> {
     let path = path(dir);
-    if seals.is_empty() {
+    if manifest.is_empty() {
         remove_if_present(storage, &path)?;
         return storage.sync_dir(dir).map_err(|error| Error::io("sync directory", dir, error));
     }
-    let bytes: Vec<u8> = seals.values().flat_map(Seal::encode).collect();
+    let bytes: Vec<u8> = manifest.values().flat_map(SealedSegment::encode).collect();
     write_atomically(storage, &path, &bytes)
 }
 
@@ -139,7 +143,7 @@ fn replace(storage: &dyn Storage, dir: &Path, seals: &Seals) -> Result<()> {
 mod tests {
     use std::path::Path;
 
-    use super::{RECORD_BYTES, Seal, append, path, read, retain};
+    use super::{RECORD_BYTES, SealedSegment, append, path, read, retain};
     use crate::env::storage::Storage;
     use crate::env::storage::memory::MemoryStorage;
 
@@ -148,8 +152,12 @@ mod tests {
         let (storage, dir) = (MemoryStorage::new(), Path::new("/d"));
         storage.create_dir_all(dir).expect("dir");
         assert!(read(&storage, dir).expect("none").is_empty());
-        let seal =
-            |base_offset| Seal { base_offset, log_bytes: 70, txn_entries: 2, contiguous: base_offset == 0 };
+        let seal = |base_offset| SealedSegment {
+            base_offset,
+            log_bytes: 70,
+            txn_entries: 2,
+            contiguous: base_offset == 0,
+        };
         for base in [0, 5, 9] {
             append(&storage, dir, &seal(base)).expect("append");
         }

@@ -11,9 +11,9 @@ use crate::ids::Offset;
 use crate::log::context::CleanState;
 use crate::log::files::{SNAPSHOT_SUFFIX, parse_name, path_of, remove_if_present};
 use crate::log::producer_state::replay::replay_producers;
-use crate::log::seals;
 use crate::log::segment::Segment;
 use crate::log::segment_index::Indexes;
+use crate::log::segment_manifest;
 
 /// Held while segments are deleted, replaced or cut.
 pub(crate) type Maintenance<'a> = MutexGuard<'a, ()>;
@@ -71,7 +71,7 @@ impl Log {
         };
         let bytes = gone.iter().map(|segment| segment.size_bytes()).sum();
         if let Some(last) = gone.last() {
-            self.forget_seals(|base| base > last.base_offset())?;
+            self.forget_sealed(|base| base > last.base_offset())?;
         }
         failpoint!("log.retention.before_remove")?;
         for segment in gone {
@@ -88,9 +88,9 @@ impl Log {
     }
 
     /// Forgets what is noted of the segments for which `keep` does not hold, before they change.
-    pub(crate) fn forget_seals(&self, keep: impl Fn(Offset) -> bool) -> Result<()> {
-        let _alone = self.seals.lock();
-        seals::retain(self.context.storage(), &self.dir, keep)
+    pub(crate) fn forget_sealed(&self, keep: impl Fn(Offset) -> bool) -> Result<()> {
+        let _alone = self.manifest.lock();
+        segment_manifest::retain(self.context.storage(), &self.dir, keep)
     }
 
     fn remove_files(&self, segment: &Segment) -> Result<()> {
@@ -155,7 +155,7 @@ impl Log {
             return Ok(());
         }
         let segment_of_end = state.segment_at(offset).map_or(0, |segment| segment.base_offset());
-        self.forget_seals(|base| base < segment_of_end)?;
+        self.forget_sealed(|base| base < segment_of_end)?;
         self.truncate_segments(&mut state, offset)?;
         let log_end = state.log_end;
         state.log_start = state.log_start.min(log_end);

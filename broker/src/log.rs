@@ -8,7 +8,7 @@
 //! * [`loader`]: opening a log after a clean shutdown or a crash; `context`: what it gives, and what logs share.
 //! * `segment`, `offset_index`, `time_index`, `txn_index`, `scan`, `files`: the files.
 //! * `producer_state`: idempotence and transactions.
-//! * `doomed`: directories of deleted logs, on their way out.
+//! * `log_deletion`: directories of deleted logs, on their way out.
 //! * `checkpoint`, `failure`: offsets kept over restarts; a directory which can no longer be trusted.
 //! * [`offline`]: damaged logs, which do not keep the others from being served.
 
@@ -24,10 +24,10 @@ pub mod partition_log;
 
 pub(crate) mod checkpoint;
 pub(crate) mod context;
-pub(crate) mod doomed;
 pub(crate) mod failure;
 pub(crate) mod files;
 pub(crate) mod index_file;
+pub(crate) mod log_deletion;
 pub(crate) mod offset_index;
 pub(crate) mod producer_state;
 pub(crate) mod retention;

@@ -34,11 +34,11 @@ use crate::log::checkpoint::{
 use crate::log::cleaner::{self, CleanerConfig};
 use crate::log::config::{Durability, LogConfig};
 use crate::log::context::{CleanState, FreshFiles, LoadedLog, LogContext};
-use crate::log::doomed::{self, Doomed};
 use crate::log::failure::DirHealth;
 use crate::log::files::{FileCache, remove_if_present};
 use crate::log::flusher::{Flusher, FlusherConfig};
 use crate::log::loader::{self, CorruptionPolicy, LoadRequest};
+use crate::log::log_deletion::{self, LogDeletion};
 use crate::log::offline::{KeptCheckpoints, OfflineLog, OfflineLogs, is_damage};
 use crate::log::partition_log::Log;
 use crate::log::retention;
@@ -103,7 +103,7 @@ pub struct LogManager {
     /// Held while logs are made and deleted.
     changing: Mutex<()>,
     deletions: AtomicU64,
-    doomed: Doomed,
+    doomed: LogDeletion,
     /// By which records and producers get old.
     patient: PatientTime,
     housekeeper: Mutex<Vec<JoinHandle<()>>>,
@@ -207,7 +207,7 @@ impl LogManager {
             checkpointed: Mutex::new(checkpointed),
             changing: Mutex::new(()),
             deletions: AtomicU64::new(0),
-            doomed: Doomed::default(),
+            doomed: LogDeletion::default(),
             patient,
             housekeeper: Mutex::default(),
             stop: Arc::default(),
@@ -345,7 +345,7 @@ impl LogManager {
         for dir in doomed {
             match self.config.background {
                 Background::Threads => self.doomed.push(dir),
-                Background::Manual => doomed::remove(self.context.storage(), &dir)?,
+                Background::Manual => log_deletion::remove(self.context.storage(), &dir)?,
             }
         }
         Ok(())
@@ -373,7 +373,7 @@ impl LogManager {
         failpoint!("log.delete.before_rename")?;
         let outcome = match storage.rename(&dir, &doomed) {
             Ok(()) => Ok(Doom::Renamed(doomed)),
-            Err(error) if is_full(&error) => doomed::remove(storage, &dir).map(|()| Doom::Removed),
+            Err(error) if is_full(&error) => log_deletion::remove(storage, &dir).map(|()| Doom::Removed),
             Err(error) => Err(Error::io("rename", &dir, error)),
         };
         outcome.map(Some).inspect_err(|error| {

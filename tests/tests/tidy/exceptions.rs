@@ -9,7 +9,7 @@ pub(super) const OUTSIDE_ENV: &[(&str, usize)] = &[
     ("broker/src/client/tcp.rs: Instant::now", 1),
     ("broker/src/client/tcp/driver.rs: Instant::now", 4),
     ("broker/src/client/tcp/link.rs: Instant::now", 1),
-    ("broker/src/log/doomed.rs: unbounded", 1),
+    ("broker/src/log/log_deletion.rs: unbounded", 1),
     ("broker/src/log/flusher.rs: unbounded", 2),
     ("broker/src/net/connection.rs: Instant::now", 10),
     ("broker/src/net/frame_io.rs: Instant::now", 6),

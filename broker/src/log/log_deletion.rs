@@ -21,21 +21,21 @@ const THREADS: usize = 4;
 
 /// Directories that a few threads are to remove. Threads: any.
 #[derive(Debug)]
-pub(crate) struct Doomed {
+pub(crate) struct LogDeletion {
     /// `None` wakes a thread to end.
     queue: Sender<Option<PathBuf>>,
     taken: Receiver<Option<PathBuf>>,
     ended: Arc<AtomicBool>,
 }
 
-impl Default for Doomed {
+impl Default for LogDeletion {
     fn default() -> Self {
         let (queue, taken) = crossbeam_channel::unbounded();
-        Doomed { queue, taken, ended: Arc::default() }
+        LogDeletion { queue, taken, ended: Arc::default() }
     }
 }
 
-impl Doomed {
+impl LogDeletion {
     pub(crate) fn push(&self, dir: PathBuf) {
         self.queue.send(Some(dir)).expect("the receiver is ours");
     }

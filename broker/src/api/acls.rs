@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::api::error_map;
+use crate::api::error_map::{Refusal, refusal};
 use crate::api::node::Node;
 use crate::auth::acl::{Acl, Operation, PatternType, Permission, ResourceType};
 use crate::auth::acl_filter::{AclFilter, WireFilter};
-use crate::error::Error;
 use crate::metadata::record::MetadataRecord;
 use crate::protocol::error_code::ErrorCode;
 use crate::protocol::messages::create_acls::{
@@ -23,8 +22,6 @@ use crate::protocol::messages::describe_acls::{
 /// Rules that are stored at most.
 const ACLS_MAX: usize = 100_000;
 
-type Refusal = (ErrorCode, String);
-
 /// Rules without anybody who keeps them would only look safe.
 fn check_enabled(node: &Node) -> Result<(), Refusal> {
     match node.config().security.authorizer {
@@ -35,10 +32,6 @@ fn check_enabled(node: &Node) -> Result<(), Refusal> {
 
 fn invalid(message: impl Into<String>) -> Refusal {
     (ErrorCode::InvalidRequest, message.into())
-}
-
-fn failed(error: &Error) -> Refusal {
-    (error_map::code(error), error.to_string())
 }
 
 pub(crate) fn describe(node: &Node, request: DescribeAclsRequest) -> DescribeAclsResponse {
@@ -120,7 +113,7 @@ pub(crate) async fn create(node: &Node, request: CreateAclsRequest) -> CreateAcl
         }
         Ok((new.into_iter().map(|acl| MetadataRecord::AclAdded { acl }).collect(), Ok(())))
     });
-    let written = written.await.unwrap_or_else(|error| Err(failed(&error)));
+    let written = written.await.unwrap_or_else(|error| Err(refusal(error)));
     let result = |parsed: Result<Acl, Refusal>| match parsed.and(written.clone()) {
         Ok(()) => AclCreationResult::default(),
         Err((error_code, message)) => AclCreationResult { error_code, error_message: Some(message) },
@@ -156,7 +149,7 @@ pub(crate) async fn delete(node: &Node, request: DeleteAclsRequest) -> DeleteAcl
         let remove = |acl: &Arc<Acl>| MetadataRecord::AclRemoved { acl: acl.as_ref().clone() };
         Ok((doomed.into_iter().map(remove).collect(), matches))
     });
-    let matches = written.await.unwrap_or_else(|error| vec![Err(failed(&error)); count]);
+    let matches = written.await.unwrap_or_else(|error| vec![Err(refusal(error)); count]);
     let describe = |acl: Arc<Acl>| DeleteAclsMatchingAcl {
         resource_type: acl.resource_type.code(),
         resource_name: acl.name.clone(),

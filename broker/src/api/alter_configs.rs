@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::configs::{BROKER, GROUP, TOPIC};
-use crate::api::error_map;
+use crate::api::error_map::{Refusal, refusal};
 use crate::api::node::Node;
 use crate::config::settings::Setting;
 use crate::error::Error;
@@ -25,15 +25,10 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-type Refusal = (ErrorCode, String);
 type Configs = BTreeMap<String, String>;
 
 /// What the names of a resource's settings mean.
 type Lookup = fn(&str) -> Option<&'static ConfigDefinition>;
-
-fn refusal(error: Error) -> Refusal {
-    (error_map::code(&error), error.to_string())
-}
 
 /// A resource's settings before and after are whole maps; every way of altering ends here.
 async fn change(

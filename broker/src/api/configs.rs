@@ -1,5 +1,6 @@
 //! DescribeConfigs and ListConfigResources.
 
+use crate::api::error_map::Refusal;
 use crate::api::node::Node;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::metadata::broker_config::Scope;
@@ -42,8 +43,6 @@ const INT: i8 = 3;
 const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
-
-type Refusal = (ErrorCode, String);
 
 /// What an answer is to contain beside values.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,14 @@
 use crate::error::Error;
 use crate::protocol::error_code::ErrorCode;
 
+/// A code with the sentence that explains it.
+pub(crate) type Refusal = (ErrorCode, String);
+
+/// The refusal of a request that failed.
+pub(crate) fn refusal(error: Error) -> Refusal {
+    (code(&error), error.to_string())
+}
+
 /// The code a client is told.
 pub(crate) fn code(error: &Error) -> ErrorCode {
     match error {

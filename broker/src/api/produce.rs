@@ -37,20 +37,20 @@ const FIRST_OF_TXN_V2: i16 = 12;
 
 /// Why a partition's records were not appended.
 #[derive(Debug)]
-struct Refusal {
+struct AppendRefusal {
     code: ErrorCode,
     message: Option<String>,
     /// The records that are to blame, by index.
     records: Vec<i32>,
 }
 
-impl Refusal {
+impl AppendRefusal {
     fn code(code: ErrorCode) -> Self {
         Self { code, message: None, records: Vec::new() }
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for AppendRefusal {
     fn from(error: Error) -> Self {
         let records = error.bad_records().to_vec();
         Self { code: error_map::code(&error), message: Some(error.to_string()), records }
@@ -63,7 +63,7 @@ struct Entry {
     topic: Arc<str>,
     index: i32,
     records: Bytes,
-    outcome: Result<(), Refusal>,
+    outcome: Result<(), AppendRefusal>,
 }
 
 pub(crate) async fn handle(node: &Node, version: i16, request: ProduceRequest) -> ProduceResponse {
@@ -75,7 +75,7 @@ pub(crate) async fn handle(node: &Node, version: i16, request: ProduceRequest) -
         .collect();
     let acks = request.acks;
     let appended = append_all(node, version, request);
-    let wait_one = |(index, outcome): (i32, Result<Appended, Refusal>)| async move {
+    let wait_one = |(index, outcome): (i32, Result<Appended, AppendRefusal>)| async move {
         let outcome = match outcome {
             Ok(appended) if acks != NO_ACK => match appended.flush.wait().await {
                 Ok(()) => Ok(appended),
@@ -89,9 +89,10 @@ pub(crate) async fn handle(node: &Node, version: i16, request: ProduceRequest) -
     let all = future::join_all(appended.into_iter().map(wait_one));
     let outcomes = match tokio::time::timeout(timeout, all).await {
         Ok(outcomes) => outcomes,
-        Err(_) => {
-            indexes.into_iter().map(|index| (index, Err(Refusal::code(ErrorCode::RequestTimedOut)))).collect()
-        }
+        Err(_) => indexes
+            .into_iter()
+            .map(|index| (index, Err(AppendRefusal::code(ErrorCode::RequestTimedOut))))
+            .collect(),
     };
     let mut outcomes = outcomes.into_iter().map(|(index, outcome)| partition_response(index, outcome));
     let topic = |(name, topic_id, count): (String, Uuid, usize)| TopicProduceResponse {
@@ -108,7 +109,7 @@ pub(crate) fn has_failed(response: &ProduceResponse) -> bool {
     partitions.any(|partition| partition.error_code != ErrorCode::None)
 }
 
-fn partition_response(index: i32, outcome: Result<Appended, Refusal>) -> PartitionProduceResponse {
+fn partition_response(index: i32, outcome: Result<Appended, AppendRefusal>) -> PartitionProduceResponse {
     match outcome {
         Ok(appended) => PartitionProduceResponse {
             index,
@@ -134,14 +135,18 @@ fn record_error(batch_index: i32) -> BatchIndexAndErrorMessage {
 }
 
 /// Appends every partition's records; does not wait for anything but the page cache.
-fn append_all(node: &Node, version: i16, request: ProduceRequest) -> Vec<(i32, Result<Appended, Refusal>)> {
+fn append_all(
+    node: &Node,
+    version: i16,
+    request: ProduceRequest,
+) -> Vec<(i32, Result<Appended, AppendRefusal>)> {
     let image = node.metadata().image();
     let valid_acks = matches!(request.acks, LEADER_ACK | ALL_ACKS | NO_ACK);
     let mut entries: Vec<Entry> =
         request.topic_data.into_iter().flat_map(|topic| entries_of(&image, version, topic)).collect();
     if !valid_acks {
         for entry in &mut entries {
-            entry.outcome = Err(Refusal::code(ErrorCode::InvalidRequiredAcks));
+            entry.outcome = Err(AppendRefusal::code(ErrorCode::InvalidRequiredAcks));
         }
     }
     // Held until the last append: the transaction cannot end in between.
@@ -161,15 +166,15 @@ fn entries_of(image: &MetadataImage, version: i16, topic: TopicProduceData) -> V
     let name: Arc<str> = found.map_or_else(|| topic.name.as_str().into(), |found| found.name.clone());
     let entry = |data: PartitionProduceData| {
         let outcome = match found {
-            None if by_id => Err(Refusal::code(ErrorCode::UnknownTopicId)),
-            None => Err(Refusal::code(ErrorCode::UnknownTopicOrPartition)),
-            Some(_) if is_internal(&name) => Err(Refusal {
+            None if by_id => Err(AppendRefusal::code(ErrorCode::UnknownTopicId)),
+            None => Err(AppendRefusal::code(ErrorCode::UnknownTopicOrPartition)),
+            Some(_) if is_internal(&name) => Err(AppendRefusal {
                 code: ErrorCode::InvalidTopicException,
                 message: Some("the broker's own topics cannot be written to".to_owned()),
                 records: Vec::new(),
             }),
             Some(_) if version < FIRST_WITH_ZSTD && is_zstd(data.records.as_deref()) => {
-                Err(Refusal::code(ErrorCode::UnsupportedCompressionType))
+                Err(AppendRefusal::code(ErrorCode::UnsupportedCompressionType))
             }
             Some(_) => Ok(()),
         };
@@ -187,7 +192,7 @@ fn is_zstd(records: Option<&[u8]>) -> bool {
 fn refuse_transactional(entries: &mut [Entry]) {
     for entry in entries {
         if BatchHeader::parse(&entry.records).is_ok_and(|header| header.is_transactional()) {
-            entry.outcome = Err(Refusal::code(ErrorCode::InvalidTxnState));
+            entry.outcome = Err(AppendRefusal::code(ErrorCode::InvalidTxnState));
         }
     }
 }
@@ -211,7 +216,7 @@ fn permit<'a>(
         match identity(entry) {
             None => {}
             Some(own) if *by.get_or_insert(own) == own => members.push(at),
-            Some(_) => entry.outcome = Err(Refusal::code(ErrorCode::InvalidRecord)),
+            Some(_) => entry.outcome = Err(AppendRefusal::code(ErrorCode::InvalidRecord)),
         }
     }
     let by = by?;
@@ -228,14 +233,14 @@ fn permit<'a>(
         Ok((permit, verdicts)) => {
             for (at, verdict) in members.into_iter().zip(verdicts) {
                 if let Err(code) = verdict {
-                    entries[at].outcome = Err(Refusal::code(produce_code(version, code)));
+                    entries[at].outcome = Err(AppendRefusal::code(produce_code(version, code)));
                 }
             }
             Some(permit)
         }
         Err(code) => {
             for at in members {
-                entries[at].outcome = Err(Refusal::code(produce_code(version, code)));
+                entries[at].outcome = Err(AppendRefusal::code(produce_code(version, code)));
             }
             None
         }
@@ -252,7 +257,7 @@ fn produce_code(version: i16, code: ErrorCode) -> ErrorCode {
     }
 }
 
-fn append(node: &Node, entry: Entry) -> Result<Appended, Refusal> {
+fn append(node: &Node, entry: Entry) -> Result<Appended, AppendRefusal> {
     entry.outcome?;
     let name = TopicPartition::new(entry.topic, entry.index);
     let partition = node.replicas().require(&name)?;

@@ -1,6 +1,6 @@
 //! DescribeClientQuotas and AlterClientQuotas. Source: KIP-546.
 
-use crate::api::error_map;
+use crate::api::error_map::{self, Refusal};
 use crate::api::node::Node;
 use crate::auth::quota::{EntityName, QuotaEntity, QuotaKey};
 use crate::metadata::record::MetadataRecord;
@@ -16,8 +16,6 @@ const CLIENT_ID: &str = "client-id";
 const EXACT: i8 = 0;
 const DEFAULT: i8 = 1;
 const SPECIFIED: i8 = 2;
-
-type Refusal = (ErrorCode, String);
 
 fn invalid(message: impl Into<String>) -> Refusal {
     (ErrorCode::InvalidRequest, message.into())
@@ -170,7 +168,7 @@ pub(crate) async fn alter(node: &Node, request: AlterClientQuotasRequest) -> Alt
     if !request.validate_only {
         let records: Change = outcomes.iter().flatten().flatten().cloned().collect();
         if let Err(error) = node.update_metadata(move |_| Ok((records, ()))).await {
-            let refusal = (error_map::code(&error), error.to_string());
+            let refusal = error_map::refusal(error);
             outcomes.iter_mut().filter(|outcome| outcome.is_ok()).for_each(|outcome| {
                 *outcome = Err(refusal.clone());
             });

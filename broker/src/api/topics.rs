@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::api::configs::origins;
-use crate::api::error_map;
+use crate::api::error_map::{self, Refusal};
 use crate::api::node::Node;
-use crate::error::Error;
 use crate::ids::TopicId;
 use crate::metadata::image::{MetadataImage, Topic};
 use crate::metadata::topic_config::DEFINITIONS;
@@ -22,9 +21,6 @@ use crate::protocol::messages::create_topics::{
 use crate::protocol::messages::delete_topics::{
     DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-
-/// A refusal with the sentence that explains it.
-type Refusal = (ErrorCode, String);
 
 pub(crate) async fn create(node: &Node, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut seen: HashMap<String, usize> = HashMap::new();
@@ -208,8 +204,7 @@ async fn grow(node: &Node, wanted: &CreatePartitionsTopic, validate_only: bool) 
         let message = "the broker's own topics have a fixed number of partitions".to_owned();
         return Err((ErrorCode::InvalidTopicException, message));
     }
-    let refusal = |error: Error| (error_map::code(&error), error.to_string());
-    node.topics().validate_partitions(&wanted.name, wanted.count).map_err(refusal)?;
+    node.topics().validate_partitions(&wanted.name, wanted.count).map_err(error_map::refusal)?;
     if let Some(assignments) = &wanted.assignments {
         let added = wanted.count - topic.partitions;
         if i32::try_from(assignments.len()) != Ok(added) {
@@ -224,5 +219,5 @@ async fn grow(node: &Node, wanted: &CreatePartitionsTopic, validate_only: bool) 
     if validate_only {
         return Ok(());
     }
-    node.topics().add_partitions(&wanted.name, wanted.count).await.map_err(refusal)
+    node.topics().add_partitions(&wanted.name, wanted.count).await.map_err(error_map::refusal)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::error_map;
+use crate::api::error_map::{Refusal, refusal};
 use crate::api::node::Node;
 use crate::auth::config::BootstrapUser;
 use crate::auth::scram::{ITERATIONS_MAX, ITERATIONS_MIN, SALT_LEN, ScramCredential, ScramMechanism};
@@ -23,8 +23,6 @@ use crate::protocol::messages::describe_user_scram_credentials::{
 const USER_NAME_LEN_MAX: usize = 1_024;
 /// Longest salt, in bytes.
 const SALT_LEN_MAX: usize = 1_024;
-
-type Refusal = (ErrorCode, String);
 
 pub(crate) fn describe(
     node: &Node,
@@ -117,7 +115,7 @@ pub(crate) async fn alter(
     };
     let results = match written.await {
         Ok(outcomes) => outcomes.into_iter().map(result).collect(),
-        Err(error) => vec![result((String::new(), Some((error_map::code(&error), error.to_string()))))],
+        Err(error) => vec![result((String::new(), Some(refusal(error))))],
     };
     AlterUserScramCredentialsResponse { throttle_time_ms: 0, results }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::any_group::AnyGroup;
 use super::consumer;
-use super::consumer::heartbeat::{ConsumerLimits, HeartbeatReply, HeartbeatRequest, Refusal};
+use super::consumer::heartbeat::{ConsumerLimits, HeartbeatRefusal, HeartbeatReply, HeartbeatRequest};
 use super::consumer::record::ConsumerChange;
 use super::consumer::state::JOIN_EPOCH;
 use super::join::GroupLimits;
@@ -184,9 +184,9 @@ impl GroupCoordinator {
         request: &HeartbeatRequest,
         image: &Arc<MetadataImage>,
         now: i64,
-    ) -> Result<(HeartbeatReply, Vec<CoordinatorRecord>), Refusal> {
+    ) -> Result<(HeartbeatReply, Vec<CoordinatorRecord>), HeartbeatRefusal> {
         if group_id.is_empty() {
-            return Err(Refusal::new(ErrorCode::InvalidRequest, "the group id is empty"));
+            return Err(HeartbeatRefusal::new(ErrorCode::InvalidRequest, "the group id is empty"));
         }
         request.check()?;
         let limits = self.limits.consumer.of_group(image.group_settings().get(group_id));
@@ -199,7 +199,7 @@ impl GroupCoordinator {
         let taken = former.is_some_and(|group| !group.is_empty());
         if taken || request.member_epoch != JOIN_EPOCH {
             let message = format!("group \"{group_id}\" is not a consumer group");
-            return Err(Refusal::new(ErrorCode::GroupIdNotFound, message));
+            return Err(HeartbeatRefusal::new(ErrorCode::GroupIdNotFound, message));
         }
         // An empty group of the classic protocol goes on as a consumer group; its offsets stay.
         records.extend(former.map(|_| record::group_tombstone(group_id)));

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::any_group::AnyGroup;
-use super::consumer::heartbeat::{HeartbeatReply, HeartbeatRequest, Refusal};
+use super::consumer::heartbeat::{HeartbeatRefusal, HeartbeatReply, HeartbeatRequest};
 use super::coordinator::{CoordinatorLimits, GroupCoordinator, OffsetToCommit, Step};
 use super::message::{JoinReply, JoinRequest, Reply, SyncReply, SyncRequest};
 use super::offsets::CommittedOffset;
@@ -213,11 +213,12 @@ impl GroupService {
         group_id: &str,
         request: &HeartbeatRequest,
         image: &Arc<MetadataImage>,
-    ) -> Result<HeartbeatReply, Refusal> {
-        let unavailable = |error: &Error| Refusal::new(storage_code(error), "the group could not be stored");
+    ) -> Result<HeartbeatReply, HeartbeatRefusal> {
+        let unavailable =
+            |error: &Error| HeartbeatRefusal::new(storage_code(error), "the group could not be stored");
         let now = self.now();
         let (reply, durable) = {
-            let not_here = |error| Refusal::new(error, "the group is coordinated elsewhere");
+            let not_here = |error| HeartbeatRefusal::new(error, "the group is coordinated elsewhere");
             let mut locked = self.lock(group_id).map_err(not_here)?;
             let (reply, records) = locked.state.consumer_heartbeat(group_id, request, image, now)?;
             (reply, locked.append_step(&records).map_err(|error| unavailable(&error))?)

@@ -78,26 +78,26 @@ pub struct HeartbeatReply {
 
 /// A refused request: the code and a sentence for people.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Refusal {
+pub struct HeartbeatRefusal {
     pub error: ErrorCode,
     pub message: String,
 }
 
-impl Refusal {
+impl HeartbeatRefusal {
     pub(crate) fn new(error: ErrorCode, message: impl Into<String>) -> Self {
         Self { error, message: message.into() }
     }
 }
 
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new(ErrorCode::InvalidRequest, message)
+fn invalid(message: impl Into<String>) -> HeartbeatRefusal {
+    HeartbeatRefusal::new(ErrorCode::InvalidRequest, message)
 }
 
 impl HeartbeatRequest {
     /// Checks what can be said without knowing the group.
     ///
     /// Errors: `InvalidRequest`, `UnsupportedAssignor`, `InvalidRegularExpression`.
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self) -> Result<(), HeartbeatRefusal> {
         if self.member_id.is_empty() {
             return Err(invalid("the member id is empty"));
         }
@@ -120,16 +120,16 @@ impl HeartbeatRequest {
         {
             let known = Assignor::ALL.map(Assignor::name).join(", ");
             let message = format!("assignor \"{name}\" is not one of {known}");
-            return Err(Refusal::new(ErrorCode::UnsupportedAssignor, message));
+            return Err(HeartbeatRefusal::new(ErrorCode::UnsupportedAssignor, message));
         }
         if let Some(regex) = self.regex.as_ref().filter(|regex| !regex.is_empty()) {
             pattern::compile(regex)
-                .map_err(|reason| Refusal::new(ErrorCode::InvalidRegularExpression, reason))?;
+                .map_err(|reason| HeartbeatRefusal::new(ErrorCode::InvalidRegularExpression, reason))?;
         }
         Ok(())
     }
 
-    fn check_join(&self) -> Result<(), Refusal> {
+    fn check_join(&self) -> Result<(), HeartbeatRefusal> {
         if self.rebalance_timeout_ms < 0 {
             return Err(invalid("a joining member must state its rebalance timeout"));
         }
@@ -159,7 +159,7 @@ impl ConsumerGroup {
         limits: &ConsumerLimits,
         now: i64,
         out: &mut Vec<CoordinatorRecord>,
-    ) -> Result<HeartbeatReply, Refusal> {
+    ) -> Result<HeartbeatReply, HeartbeatRefusal> {
         match request.member_epoch {
             LEAVE_EPOCH | STATIC_LEAVE_EPOCH => self.leave(request, limits, now, out),
             _ => self.live(request, image, limits, now, out),
@@ -173,7 +173,7 @@ impl ConsumerGroup {
         limits: &ConsumerLimits,
         now: i64,
         out: &mut Vec<CoordinatorRecord>,
-    ) -> Result<HeartbeatReply, Refusal> {
+    ) -> Result<HeartbeatReply, HeartbeatRefusal> {
         let member_id = request.member_id.as_str();
         if request.member_epoch == JOIN_EPOCH {
             self.admit(request, limits, now, out)?;
@@ -277,17 +277,20 @@ impl ConsumerGroup {
     }
 
     /// A heartbeat of a member that has joined.
-    fn check_known(&self, request: &HeartbeatRequest) -> Result<(), Refusal> {
+    fn check_known(&self, request: &HeartbeatRequest) -> Result<(), HeartbeatRefusal> {
         let member_id = &request.member_id;
         self.check_instance(request)?;
         let unknown = || {
-            Refusal::new(ErrorCode::UnknownMemberId, format!("member \"{member_id}\" is not in the group"))
+            HeartbeatRefusal::new(
+                ErrorCode::UnknownMemberId,
+                format!("member \"{member_id}\" is not in the group"),
+            )
         };
         let member = self.members.get(member_id).ok_or_else(unknown)?;
         let epoch = request.member_epoch;
         let fenced = |why: &str| {
             let message = format!("{why} member epoch {epoch}; give up all partitions and join again");
-            Err(Refusal::new(ErrorCode::FencedMemberEpoch, message))
+            Err(HeartbeatRefusal::new(ErrorCode::FencedMemberEpoch, message))
         };
         if epoch > member.epoch {
             return fenced("the coordinator has not given out");
@@ -303,16 +306,16 @@ impl ConsumerGroup {
     }
 
     /// Errors: `UnknownMemberId`, `FencedInstanceId`.
-    pub(super) fn check_instance(&self, request: &HeartbeatRequest) -> Result<(), Refusal> {
+    pub(super) fn check_instance(&self, request: &HeartbeatRequest) -> Result<(), HeartbeatRefusal> {
         let Some(instance) = &request.instance_id else { return Ok(()) };
         match self.static_members.get(instance) {
             None => {
                 let message = format!("instance id \"{instance}\" is not in the group");
-                Err(Refusal::new(ErrorCode::UnknownMemberId, message))
+                Err(HeartbeatRefusal::new(ErrorCode::UnknownMemberId, message))
             }
             Some(holder) if *holder != request.member_id => {
                 let message = format!("instance id \"{instance}\" belongs to another member");
-                Err(Refusal::new(ErrorCode::FencedInstanceId, message))
+                Err(HeartbeatRefusal::new(ErrorCode::FencedInstanceId, message))
             }
             Some(_) => Ok(()),
         }

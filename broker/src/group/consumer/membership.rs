@@ -1,7 +1,7 @@
 //! How members come and go.
 
 use super::assignor::PartitionSet;
-use super::heartbeat::{ConsumerLimits, HeartbeatReply, HeartbeatRequest, Refusal};
+use super::heartbeat::{ConsumerLimits, HeartbeatRefusal, HeartbeatReply, HeartbeatRequest};
 use super::record;
 use super::state::{ConsumerGroup, ConsumerMember, MemberState, STATIC_LEAVE_EPOCH};
 use crate::coordinator::codec::CoordinatorRecord;
@@ -18,21 +18,21 @@ impl ConsumerGroup {
         limits: &ConsumerLimits,
         now: i64,
         out: &mut Vec<CoordinatorRecord>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), HeartbeatRefusal> {
         let member_id = &request.member_id;
         let holder = request.instance_id.as_ref().and_then(|id| self.static_members.get(id)).cloned();
         match holder {
             Some(holder) if holder != *member_id => {
                 if !self.members.get(&holder).is_none_or(ConsumerMember::is_away) {
                     let message = "the instance id is in use by a member that has not left";
-                    return Err(Refusal::new(ErrorCode::UnreleasedInstanceId, message));
+                    return Err(HeartbeatRefusal::new(ErrorCode::UnreleasedInstanceId, message));
                 }
                 self.replace_static(&holder, member_id, out);
             }
             _ if self.members.contains_key(member_id) => self.rejoin(member_id),
             _ if self.members.len() >= limits.members_max => {
                 let message = format!("the group has {} members already", self.members.len());
-                return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
+                return Err(HeartbeatRefusal::new(ErrorCode::GroupMaxSizeReached, message));
             }
             _ => {
                 let mut member = ConsumerMember::new(member_id);
@@ -88,12 +88,12 @@ impl ConsumerGroup {
         limits: &ConsumerLimits,
         now: i64,
         out: &mut Vec<CoordinatorRecord>,
-    ) -> Result<HeartbeatReply, Refusal> {
+    ) -> Result<HeartbeatReply, HeartbeatRefusal> {
         let member_id = &request.member_id;
         self.check_instance(request)?;
         if !self.members.contains_key(member_id) {
             let message = format!("member \"{member_id}\" is not in the group");
-            return Err(Refusal::new(ErrorCode::UnknownMemberId, message));
+            return Err(HeartbeatRefusal::new(ErrorCode::UnknownMemberId, message));
         }
         if request.member_epoch == STATIC_LEAVE_EPOCH {
             let assigned = self.members[member_id].assigned.clone();

@@ -81,33 +81,33 @@ impl SteadyTime {
 /// A clock that is wrong for some minutes so deletes next to nothing, and one that was put right is believed within a
 /// day or so. A jump back is believed at once: it only deletes later.
 #[derive(Debug)]
-pub struct PatientTime {
+pub struct SlewedClock {
     clock: Arc<dyn Clock>,
     /// The time told last, and when.
-    told: Mutex<(i64, Duration)>,
+    last: Mutex<(i64, Duration)>,
 }
 
 /// In this time about two thirds of a jump are believed.
-const BELIEF_MS: i64 = 12 * 60 * 60 * 1000;
+const SLEW_MS: i64 = 12 * 60 * 60 * 1000;
 
-impl PatientTime {
+impl SlewedClock {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        PatientTime { told: Mutex::new((clock.now_ms(), clock.monotonic())), clock }
+        SlewedClock { last: Mutex::new((clock.now_ms(), clock.monotonic())), clock }
     }
 
     /// Units: ms since epoch. Never ahead of the wall clock.
     pub fn now_ms(&self) -> i64 {
         let (wall_ms, now) = (self.clock.now_ms(), self.clock.monotonic());
-        let (told_ms, at) = &mut *self.told.lock();
+        let (last_ms, at) = &mut *self.last.lock();
         let elapsed_ms = i64::try_from(now.saturating_sub(*at).as_millis()).unwrap_or(i64::MAX);
         if elapsed_ms > 0 {
-            let behind_ms = wall_ms.saturating_sub(*told_ms).max(0);
-            let catch_up_ms = (behind_ms / BELIEF_MS).saturating_mul(elapsed_ms).max(elapsed_ms);
-            *told_ms = told_ms.saturating_add(elapsed_ms).saturating_add(catch_up_ms);
+            let behind_ms = wall_ms.saturating_sub(*last_ms).max(0);
+            let catch_up_ms = (behind_ms / SLEW_MS).saturating_mul(elapsed_ms).max(elapsed_ms);
+            *last_ms = last_ms.saturating_add(elapsed_ms).saturating_add(catch_up_ms);
             *at = now;
         }
-        *told_ms = wall_ms.min(*told_ms);
-        *told_ms
+        *last_ms = wall_ms.min(*last_ms);
+        *last_ms
     }
 }
 
@@ -165,27 +165,27 @@ mod tests {
     }
 
     #[test]
-    fn patient_time_is_the_wall_clock_unless_that_jumps_forward() {
+    fn a_slewed_clock_is_the_wall_clock_unless_that_jumps_forward() {
         let start = 100 * DAY_MS;
         let clock = Arc::new(ManualClock::new(start));
-        let patient = PatientTime::new(clock.clone());
+        let slewed = SlewedClock::new(clock.clone());
         clock.advance_ms(HOUR_MS);
         let mut now = start + 60 * 60 * 1000;
-        assert_eq!(patient.now_ms(), now);
+        assert_eq!(slewed.now_ms(), now);
         // Wrong by a day for half an hour.
         clock.set_now_ms(now + DAY_MS);
         clock.advance_ms(HOUR_MS / 2);
-        let wrong = patient.now_ms();
+        let wrong = slewed.now_ms();
         assert!((now + 1..now + 3 * 60 * 60 * 1000).contains(&wrong), "{} ms ahead", wrong - now);
         now += 30 * 60 * 1000;
         clock.set_now_ms(now);
-        assert_eq!(patient.now_ms(), now, "never ahead of the wall clock");
+        assert_eq!(slewed.now_ms(), now, "never ahead of the wall clock");
         // Wrong for years before it was put right.
         clock.set_now_ms(now + 20_000 * DAY_MS);
         for _ in 0..8 * 24 {
             clock.advance_ms(HOUR_MS);
-            patient.now_ms();
+            slewed.now_ms();
         }
-        assert_eq!(patient.now_ms(), clock.now_ms());
+        assert_eq!(slewed.now_ms(), clock.now_ms());
     }
 }

@@ -21,7 +21,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use crate::env::clock::{Clock, PatientTime};
+use crate::env::clock::{Clock, SlewedClock};
 use crate::env::spawn;
 use crate::env::storage::{OpenMode, Storage, StorageFile, StorageLock, is_full};
 use crate::error::{Error, Result};
@@ -105,7 +105,7 @@ pub struct LogManager {
     deletions: AtomicU64,
     doomed: LogDeletion,
     /// By which records and producers get old.
-    patient: PatientTime,
+    slewed: SlewedClock,
     housekeeper: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<StopSignal>,
     /// Held until the shutdown: another manager may then open the directory, even while this one is still referred to.
@@ -189,7 +189,7 @@ impl LogManager {
             Background::Threads => Flusher::start(flusher_config, Arc::clone(&clock))?,
             Background::Manual => Flusher::manual(flusher_config, Arc::clone(&clock)),
         };
-        let patient = PatientTime::new(Arc::clone(&clock));
+        let slewed = SlewedClock::new(Arc::clone(&clock));
         let context = Arc::new(LogContext {
             data_dir: dir.as_path().into(),
             clock,
@@ -208,7 +208,7 @@ impl LogManager {
             changing: Mutex::new(()),
             deletions: AtomicU64::new(0),
             doomed: LogDeletion::default(),
-            patient,
+            slewed,
             housekeeper: Mutex::default(),
             stop: Arc::default(),
             lock: Mutex::new(Some(lock)),
@@ -401,7 +401,7 @@ impl LogManager {
 
     /// Applies retention to every log and forgets silent producers.
     pub fn housekeep(&self) {
-        let now_ms = self.patient.now_ms();
+        let now_ms = self.slewed.now_ms();
         for (log, _) in self.logs() {
             log.expire_producers(now_ms, self.config.producer_expiration_ms);
             if let Err(error) = retention::apply(&log, now_ms)
@@ -419,7 +419,7 @@ impl LogManager {
     pub fn clean(&self) -> Result<usize> {
         let path = self.file(CLEANER_FILE);
         let mut cleaned_to: Checkpoint<1> = checkpoint_or_nothing(self.context.storage(), &path);
-        let now_ms = self.patient.now_ms();
+        let now_ms = self.slewed.now_ms();
         let logs: Vec<_> = self.logs().into_iter().map(|(log, _)| log).collect();
         cleaned_to.retain(|tp, _| self.get(tp).is_some());
         let mut count = 0;

@@ -24,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use crate::error::{BatchDefect, Error, Result};
 use crate::ids::{LeaderEpoch, NO_SEQUENCE, Offset, ProducerEpoch, ProducerId};
 use crate::record::compression::{Compression, DecompressBuf};
-use crate::record::reader::RecordIter;
+use crate::record::reader::{RecordBase, RecordIter};
 
 /// Size of a batch without records.
 pub const HEADER_BYTES: usize = 61;
@@ -243,6 +243,20 @@ impl BatchHeader {
         (self.attributes.0 & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }
 
+    fn record_base(&self) -> RecordBase {
+        let fixed_timestamp = match self.timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(self.max_timestamp),
+        };
+        RecordBase {
+            base_offset: self.base_offset,
+            base_timestamp: self.base_timestamp,
+            fixed_timestamp,
+            last_offset_delta: self.last_offset_delta,
+            count: self.records_count,
+        }
+    }
+
     /// Whether the batch takes part in sequence checks.
     pub fn is_idempotent(&self) -> bool {
         !self.producer_id.is_none() && self.base_sequence != NO_SEQUENCE
@@ -316,7 +330,7 @@ impl RecordBatch {
     /// As [`Compression::decompress`]; the iterator itself reports malformed records.
     pub fn records<'a>(&'a self, scratch: &'a mut DecompressBuf) -> Result<RecordIter<'a>> {
         let records = scratch.decompress(self.header.compression()?, self.records_bytes())?;
-        RecordIter::new(&self.header, records)
+        RecordIter::new(self.header.record_base(), records)
     }
 
     /// The same records with another codec; the batch itself if it has that codec already.
@@ -399,7 +413,7 @@ pub(crate) fn seal(bytes: &mut [u8]) {
     put_i32(bytes, CRC_AT, crc.cast_signed());
 }
 
-pub(crate) fn corrupt(reason: BatchDefect) -> Error {
+fn corrupt(reason: BatchDefect) -> Error {
     Error::CorruptBatch { reason }
 }
 

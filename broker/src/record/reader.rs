@@ -3,9 +3,8 @@
 //! A record: length (varint), attributes (1 byte, unused), timestamp delta (varlong), offset delta (varint), key,
 //! value (each a varint length, -1 for null, and bytes), header count (varint), headers (each a key and a value).
 
-use crate::error::{BatchDefect, Result};
+use crate::error::{BatchDefect, Error, Result};
 use crate::ids::Offset;
-use crate::record::batch::{BatchHeader, TimestampType, corrupt};
 use crate::record::varint::{take_varint, take_varlong};
 
 /// Smallest header: an empty key and a null value.
@@ -81,45 +80,39 @@ impl<'a> Iterator for HeaderIter<'a> {
     }
 }
 
+/// What the header of a batch says about its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordBase {
+    pub(crate) base_offset: Offset,
+    pub(crate) base_timestamp: i64,
+    /// With log append time, the timestamp of every record.
+    pub(crate) fixed_timestamp: Option<i64>,
+    pub(crate) last_offset_delta: i32,
+    pub(crate) count: i32,
+}
+
 /// Iterator over the records of one batch.
 ///
 /// # Errors
 /// Each item: [`crate::error::Error::CorruptBatch`] naming the record; iteration ends after it.
 #[derive(Debug, Clone)]
 pub struct RecordIter<'a> {
-    base_offset: Offset,
-    base_timestamp: i64,
-    /// With log append time, the timestamp of every record.
-    fixed_timestamp: Option<i64>,
-    last_offset_delta: i32,
+    base: RecordBase,
     index: i32,
-    count: i32,
     rest: &'a [u8],
 }
 
 impl<'a> RecordIter<'a> {
-    /// Iterates over decompressed `records` of a batch with this header.
+    /// Iterates over the decompressed `records` of a batch.
     ///
     /// # Errors
     /// `CorruptBatch` if there cannot be as many records as the header says.
-    pub(crate) fn new(header: &BatchHeader, records: &'a [u8]) -> Result<Self> {
-        let count = header.records_count;
+    pub(crate) fn new(base: RecordBase, records: &'a [u8]) -> Result<Self> {
+        let count = base.count;
         if count < 0 || count as usize > records.len() {
             return Err(corrupt(BatchDefect::Count { count, bytes: records.len() }));
         }
-        let fixed_timestamp = match header.timestamp_type() {
-            TimestampType::CreateTime => None,
-            TimestampType::LogAppendTime => Some(header.max_timestamp),
-        };
-        Ok(RecordIter {
-            base_offset: header.base_offset,
-            base_timestamp: header.base_timestamp,
-            fixed_timestamp,
-            last_offset_delta: header.last_offset_delta,
-            index: 0,
-            count,
-            rest: records,
-        })
+        Ok(RecordIter { base, index: 0, rest: records })
     }
 
     fn take_record(&mut self) -> Result<Record<'a>, &'static str> {
@@ -128,7 +121,7 @@ impl<'a> RecordIter<'a> {
         take(&mut body, 1).ok_or("attributes")?;
         let timestamp_delta = take_varlong(&mut body).ok_or("timestamp")?;
         let offset_delta = take_varint(&mut body).ok_or("offset delta")?;
-        if offset_delta < 0 || offset_delta > self.last_offset_delta {
+        if offset_delta < 0 || offset_delta > self.base.last_offset_delta {
             return Err("offset delta");
         }
         let key = take_nullable(&mut body).ok_or("key")?;
@@ -145,9 +138,10 @@ impl<'a> RecordIter<'a> {
         if !body.is_empty() {
             return Err("trailing bytes");
         }
+        let base = &self.base;
         Ok(Record {
-            offset: self.base_offset + i64::from(offset_delta),
-            timestamp: self.fixed_timestamp.unwrap_or(self.base_timestamp.wrapping_add(timestamp_delta)),
+            offset: base.base_offset + i64::from(offset_delta),
+            timestamp: base.fixed_timestamp.unwrap_or(base.base_timestamp.wrapping_add(timestamp_delta)),
             key,
             value,
             headers,
@@ -159,7 +153,7 @@ impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<Record<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.index == self.count {
+        if self.index == self.base.count {
             if self.rest.is_empty() {
                 return None;
             }
@@ -171,7 +165,7 @@ impl<'a> Iterator for RecordIter<'a> {
         match self.take_record() {
             Ok(record) => Some(Ok(record)),
             Err(what) => {
-                self.index = self.count;
+                self.index = self.base.count;
                 self.rest = &[];
                 Some(Err(corrupt(BatchDefect::Record { index, what })))
             }
@@ -179,8 +173,12 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, usize::try_from(self.count - self.index).ok().map(|left| left + 1))
+        (0, usize::try_from(self.base.count - self.index).ok().map(|left| left + 1))
     }
+}
+
+fn corrupt(reason: BatchDefect) -> Error {
+    Error::CorruptBatch { reason }
 }
 
 fn take<'a>(bytes: &mut &'a [u8], len: i32) -> Option<&'a [u8]> {

@@ -55,7 +55,6 @@ pub(super) const LONG_FUNCTIONS: &[(&str, usize)] = &[
 
 /// Import cycles by their first module, with the number of modules in them.
 pub(super) const CYCLES: &[(&str, usize)] = &[
-    ("broker::record::batch", 2),
     ("engine::push::subscription", 4),
     ("engine::runtime::pool", 2),
     ("engine::topology::builder", 2),

@@ -1,4 +1,4 @@
-//! What the client of a request may do.
+//! Rights of the client of a request.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ struct Restrictions {
     security: Arc<SecurityImage>,
     /// Rules of the configuration.
     rules: Arc<AclSet>,
-    /// What holds where no rule does.
+    /// Decision where no rule applies.
     allowed_without_rule: bool,
 }
 

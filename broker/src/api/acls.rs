@@ -22,7 +22,7 @@ use crate::protocol::messages::describe_acls::{
 /// Rules that are stored at most.
 const ACLS_MAX: usize = 100_000;
 
-/// Rules without anybody who keeps them would only look safe.
+/// ACLs are refused while no authorizer is configured: they would not be enforced.
 fn check_enabled(node: &Node) -> Result<(), Refusal> {
     match node.config().security.authorizer {
         Some(_) => Ok(()),
@@ -121,7 +121,7 @@ pub(crate) async fn create(node: &Node, request: CreateAclsRequest) -> CreateAcl
     CreateAclsResponse { throttle_time_ms: 0, results: parsed.into_iter().map(result).collect() }
 }
 
-/// What each filter has matched, or why it could not.
+/// The rules that each filter matched, or its refusal.
 type Matches = Vec<Result<Vec<Arc<Acl>>, Refusal>>;
 
 pub(crate) async fn delete(node: &Node, request: DeleteAclsRequest) -> DeleteAclsResponse {

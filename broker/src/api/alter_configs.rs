@@ -27,7 +27,7 @@ const SUBTRACT: i8 = 3;
 
 type Configs = BTreeMap<String, String>;
 
-/// What the names of a resource's settings mean.
+/// Look-up of a resource's settings by name.
 type Lookup = fn(&str) -> Option<&'static ConfigDefinition>;
 
 /// A resource's settings before and after are whole maps; every way of altering ends here.

@@ -1,7 +1,7 @@
 //! The one place where every request is authorised, before its handler sees it.
 //!
-//! What a client may not touch is taken out of the request; the handler answers the rest; then the answer is completed
-//! with refusals, or what the client may not see is taken out of it. Operations and codes are Kafka's.
+//! Resources that a client may not use are taken out of the request, and the handler answers the rest; then refusals are
+//! added to the answer, or resources that the client may not see are taken out of it. Operations and codes are Kafka's.
 //! The table of what each API needs is the `match` in [`authorize`]: an API without a line does not compile.
 
 mod administration;
@@ -21,13 +21,13 @@ use crate::protocol::response::Response;
 /// Completes an answer.
 pub(crate) type Completion = Box<dyn FnOnce(&mut Response) + Send>;
 
-/// What becomes of a request.
+/// Outcome of the checks of a request.
 pub(crate) enum Verdict {
     /// It is handled as it is.
     Allowed,
     /// It is not handled; this is the answer.
     Refused(Response),
-    /// What is left of it is handled, then the answer is completed.
+    /// The rest of it is handled, then the answer is completed.
     Partly(Completion),
 }
 
@@ -51,7 +51,7 @@ impl Verdict {
     }
 }
 
-/// What the checks of one request go by.
+/// Inputs of the checks of one request.
 #[derive(Clone, Copy)]
 pub(crate) struct Check<'a> {
     pub(crate) access: &'a Access,
@@ -82,7 +82,7 @@ fn take_out<T>(elements: &mut Vec<T>, refused: impl Fn(&T) -> bool) -> Vec<T> {
     elements.extract_if(.., |element| refused(element)).collect()
 }
 
-/// What a refusal says. Clients that show it show nothing else, so it names what the client may not use.
+/// Message of a refusal. Clients that show it show nothing else, so it names the kind of the resource.
 fn message(error_code: ErrorCode) -> Option<String> {
     let what = match error_code {
         ErrorCode::TopicAuthorizationFailed => "topic authorization failed",
@@ -99,11 +99,11 @@ pub(crate) fn authorize(check: Check<'_>, request: &mut Request) -> Verdict {
     use Operation::{Alter, AlterConfigs, ClusterAction, Describe, DescribeConfigs, Read};
     let denied = ErrorCode::ClusterAuthorizationFailed;
     match request {
-        // Nobody has to be anybody for these.
+        // These need no authentication or ACL.
         Request::ApiVersions(_) | Request::SaslHandshake(_) | Request::SaslAuthenticate(_) => {
             Verdict::Allowed
         }
-        // Clients tell of themselves alone, and only what they are asked for.
+        // Clients push only their own metrics, and only those that they are asked for.
         Request::GetTelemetrySubscriptions(_) | Request::PushTelemetry(_) => Verdict::Allowed,
 
         Request::Produce(request) => records::produce(check, request),

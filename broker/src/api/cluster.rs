@@ -1,4 +1,4 @@
-//! ApiVersions, Metadata and DescribeCluster: what there is, and where.
+//! ApiVersions, Metadata and DescribeCluster.
 
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ use crate::protocol::messages::metadata::{
 /// The leader epoch of partitions that have had one leader only.
 pub(crate) const FIRST_LEADER_EPOCH: i32 = 0;
 
-/// Bits of the operations a client may do, when nobody restricts them. Source: KIP-430.
+/// Bits of the operations of an unrestricted client. Source: KIP-430.
 const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
@@ -193,7 +193,7 @@ fn describe_topic(node: &Node, topic: &Topic) -> MetadataResponseTopic {
     }
 }
 
-/// Who serves a partition.
+/// Leader and replicas of a partition.
 struct Replicas {
     error_code: ErrorCode,
     leader_id: i32,
@@ -201,7 +201,7 @@ struct Replicas {
     offline: Vec<i32>,
 }
 
-/// This broker, unless the log is damaged: then nobody, as Kafka says it of a partition in a failed directory.
+/// This broker, unless the log is damaged: then no replica is online, as in Kafka for a failed directory.
 fn replicas_of(node: &Node, topic: &Topic, index: i32) -> Replicas {
     const NO_LEADER: i32 = -1;
     let id = node.id();

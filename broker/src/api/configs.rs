@@ -44,7 +44,7 @@ const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
 const LIST: i8 = 7;
 
-/// What an answer is to contain beside values.
+/// Parts of an answer beside the values.
 #[derive(Debug, Clone, Copy)]
 struct Detail {
     synonyms: bool,
@@ -83,7 +83,7 @@ fn wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
     resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == name))
 }
 
-/// Where values of a setting come from, the one in force first.
+/// Sources of a setting's values, the effective one first.
 pub(crate) fn origins(
     image: &MetadataImage,
     definition: &ConfigDefinition,

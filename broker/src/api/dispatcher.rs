@@ -274,7 +274,7 @@ async fn answer_produce(node: &Node, context: &RequestContext, request: ProduceR
     let answered = request.acks != produce::NO_ACK;
     let response = produce::handle(node, context.api_version, request).await;
     if !answered && produce::has_failed(&response) {
-        // The one way to tell a producer that wants no answer: it looks for the partitions anew.
+        // A producer with acks=0 learns of a failure only by the end of its connection; it then refreshes its metadata.
         context.session.close();
     }
     answered.then_some(Response::Produce(response))

@@ -1,4 +1,4 @@
-//! Clients are told to connect where they have connected: to the address of their own listener (KIP-103).
+//! Metadata answers carry the address of the listener that the client has connected to (KIP-103).
 
 use crate::net::session::Endpoint;
 use crate::protocol::request::Request;

@@ -11,7 +11,7 @@ pub(crate) fn refusal(error: Error) -> Refusal {
     (code(&error), error.to_string())
 }
 
-/// The code a client is told.
+/// Kafka's error code of an error.
 pub(crate) fn code(error: &Error) -> ErrorCode {
     match error {
         Error::Io { .. }

@@ -4,7 +4,7 @@
 //! |------------|-------|----------------------------------------------------------------------------------|
 //! | any        | -1    | names all partitions; ends the session                                           |
 //! | any        | 0     | names all partitions; ends the session and asks for a new one                    |
-//! | not 0      | 1 …   | names what changes; is told what is new                                          |
+//! | not 0      | 1 …   | names changed partitions; the answer has partitions with news                    |
 
 pub(crate) mod session;
 pub(crate) mod sessions;
@@ -54,14 +54,14 @@ struct WantedTopic {
     partitions: Vec<Wanted>,
 }
 
-/// What all partitions of a request have in common.
+/// Limits that all partitions of a request share.
 struct Limits {
     isolation: Isolation,
     bytes_max: usize,
     bytes_min: usize,
 }
 
-/// What a request is to get.
+/// Records that a request wants.
 struct WantedRecords {
     topics: Vec<WantedTopic>,
     limits: Limits,
@@ -91,7 +91,7 @@ struct Pass {
 struct Plan {
     topics: Vec<FetchTopic>,
     session: Option<(i32, SharedSession)>,
-    /// Does the client know what it was told before?
+    /// True if the answer leaves unchanged partitions out.
     is_incremental: bool,
 }
 
@@ -126,9 +126,9 @@ pub(crate) async fn handle(
     FetchResponse { session_id, responses: pass.topics, ..FetchResponse::default() }
 }
 
-/// What a request is to read, by itself or by its session.
+/// Resolves the partitions of a request, by itself or by its session.
 ///
-/// Errors: the code told to a client whose idea of its session is wrong.
+/// Errors: the code for a client whose session id or epoch is wrong.
 fn plan(node: &Node, context: &RequestContext, request: &mut FetchRequest) -> Result<Plan, ErrorCode> {
     let (id, epoch) = (request.session_id, request.session_epoch);
     let topics = std::mem::take(&mut request.topics);
@@ -206,7 +206,7 @@ async fn until_visible(topics: &[WantedTopic], enough: impl Fn(u64) -> bool) {
     loop {
         // Anew each time: those of logs in which nothing happened are forgotten by them.
         let notify = Arc::new(Notify::new());
-        // What becomes visible after the registration is told, what did before is seen.
+        // Records that become visible after the registration wake this task, earlier ones are found by the read.
         for partition in partitions(topics) {
             partition.register_waiter(&notify);
         }
@@ -269,8 +269,8 @@ impl Finder<'_> {
         topics.into_iter().map(find).collect()
     }
 
-    /// May the client read this topic? Nobody passes for a replica who is none (CVE-2018-1288). A topic whose id is not
-    /// known has no name.
+    /// True if the client may read this topic. A consumer cannot skip ACLs by sending a replica id (CVE-2018-1288). A topic
+    /// whose id is not known has no name.
     fn may_read(&self, name: &str) -> bool {
         if self.access.is_unrestricted() {
             return true;

@@ -27,7 +27,7 @@ use crate::protocol::messages::list_groups::{ListGroupsRequest, ListGroupsRespon
 
 const CLASSIC: &str = "classic";
 const CONSUMER: &str = "consumer";
-/// What members of the newer protocol are called in version 1 of ConsumerGroupDescribe.
+/// Type of members of the newer protocol in version 1 of ConsumerGroupDescribe.
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(crate) fn list(node: &Node, request: &ListGroupsRequest) -> ListGroupsResponse {

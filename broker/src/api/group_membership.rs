@@ -24,7 +24,7 @@ use crate::protocol::messages::join_group::{JoinGroupRequest, JoinGroupResponse,
 use crate::protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
 use crate::protocol::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
-/// Who sent a request.
+/// Sender of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) client_id: String,
@@ -138,7 +138,7 @@ pub(crate) async fn leave(node: &Node, version: i16, request: LeaveGroupRequest)
     LeaveGroupResponse { throttle_time_ms: 0, error_code: ErrorCode::None, members }
 }
 
-/// Whose rules say which topics a member's pattern names.
+/// Principal whose rules decide which topics a member's pattern names.
 fn viewer(node: &Node, session: &Session) -> Option<Viewer> {
     let access = Access::of(node, session, ApiKey::ConsumerGroupHeartbeat).unaudited();
     let name = access.subject_name()?;

@@ -68,7 +68,7 @@ pub(crate) async fn delete_records(node: &Node, request: DeleteRecordsRequest) -
     DeleteRecordsResponse { throttle_time_ms: 0, topics }
 }
 
-/// What was deleted stays deleted over a crash.
+/// Makes log start offsets durable, so that deleted records stay deleted over a crash.
 async fn note_log_starts(node: &Node) -> Result<(), ErrorCode> {
     let manager = Arc::clone(node.replicas().log_manager());
     let work = tokio::task::spawn_blocking(move || manager.checkpoint_log_starts());

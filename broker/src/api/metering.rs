@@ -1,4 +1,4 @@
-//! What requests use of a client's quotas, and the pause that follows. Source: KIP-13, KIP-124, KIP-219.
+//! Use of a client's quotas by its requests, and throttling. Source: KIP-13, KIP-124, KIP-219.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! What request handlers work with.
+//! Shared parts of all request handlers.
 
 use std::sync::{Arc, OnceLock};
 
@@ -37,7 +37,7 @@ pub struct NodeMetrics {
     pub authentications_failed: Counter,
     /// Requests that the rules did not allow at all.
     pub requests_refused: Counter,
-    /// Requests whose client was told to pause.
+    /// Requests answered with a throttle time.
     pub requests_throttled: Counter,
 }
 
@@ -109,11 +109,11 @@ impl Node {
 
     /// Fixes the advertised address once the listener is bound.
     pub fn advertise(&self, host: String, port: u16) {
-        // Other listeners tell their clients their own address.
+        // Other listeners advertise their own address.
         drop(self.advertised.set((host, port)));
     }
 
-    /// Host and port clients are told.
+    /// Advertised host and port.
     pub fn advertised(&self) -> (String, i32) {
         match self.advertised.get() {
             Some((host, port)) => (host.clone(), i32::from(*port)),
@@ -170,7 +170,7 @@ impl Node {
         self.audit.as_ref()
     }
 
-    /// What consumers read in sessions, in figures.
+    /// Numbers of fetch sessions and of their partitions.
     pub fn fetch_session_figures(&self) -> FetchSessionFigures {
         let (sessions, partitions) = self.fetch_sessions.figures();
         FetchSessionFigures { sessions, partitions, evictions: self.fetch_sessions.evictions.get() }
@@ -180,7 +180,7 @@ impl Node {
         &self.fetch_sessions
     }
 
-    /// What clients push about themselves.
+    /// Metrics that clients push.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
@@ -260,7 +260,7 @@ impl Node {
         self.parts.txns.expire_ids()
     }
 
-    /// Lets go of everybody who waits.
+    /// Ends all waiting requests.
     pub(crate) fn close(&self) {
         self.closing.cancel();
         self.parts.groups.shut_down();

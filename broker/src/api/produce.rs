@@ -35,7 +35,7 @@ const FIRST_WITH_ZSTD: i16 = 7;
 const FIRST_TO_ABORT: i16 = 11;
 const FIRST_OF_TXN_V2: i16 = 12;
 
-/// Why a partition's records were not appended.
+/// Refusal of a partition's records.
 #[derive(Debug)]
 struct AppendRefusal {
     code: ErrorCode,
@@ -103,7 +103,7 @@ pub(crate) async fn handle(node: &Node, version: i16, request: ProduceRequest) -
     ProduceResponse { responses: shape.into_iter().map(topic).collect(), ..ProduceResponse::default() }
 }
 
-/// Whether any of the records were not taken.
+/// Whether any of the records were refused.
 pub(crate) fn has_failed(response: &ProduceResponse) -> bool {
     let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     partitions.any(|partition| partition.error_code != ErrorCode::None)

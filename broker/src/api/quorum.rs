@@ -11,7 +11,7 @@ use crate::protocol::messages::describe_quorum::{
     ReplicaState, WantedTopic,
 };
 
-/// What Kafka calls the log of the metadata.
+/// Kafka's name for the log of the metadata.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
 pub(crate) fn describe(

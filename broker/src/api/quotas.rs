@@ -25,7 +25,7 @@ fn unknown_type(name: &str) -> Refusal {
     invalid(format!("entity type \"{name}\" has no quotas here: user and client-id have"))
 }
 
-/// What a filter asks of one part of an entity.
+/// Condition of a filter on one part of an entity.
 enum Wanted {
     Exactly(EntityName),
     Any,
@@ -125,7 +125,7 @@ pub(crate) fn describe(
     }
 }
 
-/// What is to change for one entity.
+/// Changes of one entity.
 type Change = Vec<MetadataRecord>;
 
 fn parse_entity(parts: &[EntityData]) -> Result<QuotaEntity, Refusal> {

@@ -23,7 +23,7 @@ use crate::protocol::messages::list_partition_reassignments::ListPartitionReassi
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
 
-/// There is one replica, so it leads, or nobody can.
+/// There is one replica: it leads, or the partition has no leader.
 pub(crate) fn elect_leaders(node: &Node, request: ElectLeadersRequest) -> ElectLeadersResponse {
     if !matches!(request.election_type, PREFERRED | UNCLEAN) {
         return ElectLeadersResponse {

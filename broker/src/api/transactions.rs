@@ -104,7 +104,7 @@ pub(crate) async fn add_partitions(
     response
 }
 
-/// All partitions join, or none does: if one does not exist, the others are told they were not attempted.
+/// All partitions join, or none does: if one does not exist, the others are answered with OPERATION_NOT_ATTEMPTED.
 async fn add_to_one(
     node: &Node,
     transactional_id: &str,

@@ -67,7 +67,7 @@ pub(crate) fn describe(
     }
 }
 
-/// What one user's part of a request comes to: all of it happens, or none.
+/// Changes for one user of a request: all of them happen, or none.
 #[derive(Debug, Default)]
 struct Plan {
     touched: BTreeSet<ScramMechanism>,

@@ -55,7 +55,7 @@ impl Durable {
     }
 }
 
-/// What replaying a log finds.
+/// Item of a replayed log.
 #[derive(Debug)]
 pub enum ReplayItem {
     /// `producer_id` is given for records that wait for the end of a transaction.
@@ -100,7 +100,7 @@ impl CoordinatorLog {
         Ok(Durable::new(appended.flush))
     }
 
-    /// Everything appended so far, for answers that tell of records of earlier requests.
+    /// Everything appended so far, for answers that depend on records of earlier requests.
     pub fn appended(&self) -> Durable {
         Durable::new(self.partition.flush_ticket())
     }

@@ -122,7 +122,7 @@ impl RetryLog {
                 before < BATCH_BYTES
             });
             let later = rest.split_off(fits.count());
-            // Nobody waits for these: their clients were told that nothing is certain.
+            // No request waits for these: their clients got a retriable error.
             drop(self.log.append(&rest, None)?);
             for record in &rest {
                 self.owed.by_key.remove(&record.key);

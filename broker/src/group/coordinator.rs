@@ -54,7 +54,7 @@ impl Default for CoordinatorLimits {
     }
 }
 
-/// What a step causes: append `records`, and once they are durable send `replies`.
+/// Effects of a step: append `records`, and once they are durable send `replies`.
 #[derive(Debug, Default)]
 pub struct Step {
     pub records: Vec<CoordinatorRecord>,
@@ -71,7 +71,7 @@ pub struct OffsetToCommit {
     pub metadata: String,
 }
 
-/// What became of a commit: a code for each offset, in order, and the records to append.
+/// Outcome of a commit: a code for each offset, in order, and the records to append.
 #[derive(Debug)]
 pub struct CommitStep {
     pub errors: Vec<ErrorCode>,
@@ -84,7 +84,7 @@ pub struct GroupCoordinator {
     limits: CoordinatorLimits,
     groups: HashMap<String, AnyGroup>,
     offsets: OffsetStore,
-    /// What to add to the times in here for those that are stored.
+    /// Difference between stored times and the times in here.
     wall_ahead_ms: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What a group is asked and what it answers, free of wire versions.
+//! Requests and answers of a group, independent of wire versions.
 
 use bytes::Bytes;
 
@@ -20,9 +20,9 @@ pub struct JoinRequest {
     pub protocols: Vec<(String, Bytes)>,
     /// The id to use if the member is new; random, chosen by the caller so that the group stays deterministic.
     pub new_member_id: String,
-    /// Version 4 and later: a new dynamic member is first told its id.
+    /// Version 4 and later: a new dynamic member first receives its id.
     pub require_known_member_id: bool,
-    /// Version 9 and later: a returning static leader may be told to skip the assignment.
+    /// Version 9 and later: a returning static leader may skip the assignment.
     pub skip_assignment_supported: bool,
 }
 
@@ -99,7 +99,7 @@ pub enum Reply {
     Sync(SyncReply),
 }
 
-/// What a step of a group causes.
+/// Effects of a step of a group.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Answers to this and to earlier requests.

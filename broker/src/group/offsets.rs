@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Whose position in which partition.
+/// Key of a committed offset: group and partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OffsetKey {
     pub group_id: String,
@@ -76,7 +76,7 @@ impl OffsetStore {
         self.pending.remove(&producer_id);
     }
 
-    /// What `group_id` has committed.
+    /// Committed offsets of `group_id`.
     #[must_use]
     pub fn group(&self, group_id: &str) -> Option<&GroupOffsets> {
         self.committed.get(group_id)

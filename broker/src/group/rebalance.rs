@@ -1,4 +1,4 @@
-//! How a rebalance starts, completes, and is pushed on by time.
+//! Rebalances: start, completion and time limits.
 
 use super::join::GroupLimits;
 use super::message::{Effects, JoinReply, SyncReply};
@@ -33,7 +33,7 @@ impl Group {
         }
     }
 
-    /// Ends the joining phase if everybody is here.
+    /// Ends the joining phase if all members have joined.
     pub(crate) fn try_complete_join(&mut self, now: i64, out: &mut Effects) {
         let waiting_for_more = self.initial_deadline.is_some();
         let all_here =
@@ -101,7 +101,7 @@ impl Group {
         false
     }
 
-    /// Removes a member without starting a rebalance; whoever waits is told.
+    /// Removes a member without starting a rebalance, and answers its waiting request.
     pub(crate) fn remove_member(&mut self, member_id: &str, out: &mut Effects) {
         let Some(member) = self.members.shift_remove(member_id) else { return };
         if let Some(ticket) = member.awaiting_join {

@@ -439,14 +439,14 @@ impl GroupService {
         for mut locked in self.inner.runtime.loaded() {
             let records = locked.state.expire_offsets(now);
             if !records.is_empty() {
-                // Nobody waits for these: should they be lost, the offsets expire again.
+                // No request waits for these: if they are lost, the offsets expire again.
                 drop(locked.log.append_or_retry(&records)?);
             }
         }
         Ok(())
     }
 
-    /// Answers everybody who waits: the broker is going away.
+    /// Answers all waiting requests: the broker stops.
     pub fn shut_down(&self) {
         self.inner.waiters.lock().clear();
     }
@@ -507,7 +507,7 @@ fn fail((ticket, reply): (Ticket, Reply)) -> (Ticket, Reply) {
     (ticket, reply)
 }
 
-/// What a client of the coordinator is told when its log cannot be written.
+/// Error code for clients while the coordinator's log cannot be written.
 fn storage_code(error: &Error) -> ErrorCode {
     match error {
         Error::BatchTooLarge { .. } => ErrorCode::InvalidCommitOffsetSize,

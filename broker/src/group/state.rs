@@ -23,7 +23,7 @@ const CONSUMER_PROTOCOL: &str = "consumer";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// Where a group is in its life. See the module for the transitions.
+/// State of a group. See the module for the transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupState {
     /// No members; offsets may exist.

@@ -7,7 +7,7 @@ use super::message::{Effects, SyncReply, SyncRequest};
 use super::state::{Group, GroupState, Ticket};
 use crate::protocol::error_code::ErrorCode;
 
-/// Who sends an offset commit.
+/// Sender of an offset commit.
 #[derive(Debug, Clone, Copy)]
 pub struct Committer<'a> {
     /// -1 when the offsets are kept by hand.

@@ -1,11 +1,11 @@
-//! What goes into and comes out of a log: requests and answers of appends, reads and look-ups.
+//! Requests and answers of a log: appends, reads and look-ups.
 
 use bytes::Bytes;
 
 use crate::ids::{LeaderEpoch, Offset, ProducerId};
 use crate::log::flush_ticket::FlushTicket;
 
-/// Who appends, which decides what is checked.
+/// Origin of an append, which decides on the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppendOrigin {
     /// A producer: every record is checked; control batches are refused.
@@ -30,7 +30,7 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
-/// What a reader may see.
+/// Visibility of records for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isolation {
     /// Up to the high watermark.
@@ -59,7 +59,7 @@ pub struct AbortedTxn {
     pub first_offset: Offset,
 }
 
-/// What a read found.
+/// Result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchData {
     /// Whole batches, in order. The first may begin before the offset asked for.

@@ -1,7 +1,7 @@
 //! Small text files which are replaced as a whole: offsets per partition.
 //!
 //! Format: a version line (`1`), a count line, `topic partition number…` per line, and a line with the CRC-32C of all
-//! lines before it: a digit that has become another one is not to be believed. Kafka's, version 0, has no last line.
+//! lines before it, which reveals changed digits. Kafka's, version 0, has no last line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -47,7 +47,7 @@ pub(crate) fn write<const N: usize>(
     write_atomically(storage, path, text.as_bytes())
 }
 
-/// What the checksum at the end of `text` covers; `None` if it does not match.
+/// The lines that the checksum at the end of `text` covers; `None` if it does not match.
 fn checked(text: &str) -> Option<&str> {
     let (lines, crc) = text.split_at_checked(text.rfind(CRC_PREFIX)?)?;
     let crc = crc.strip_prefix(CRC_PREFIX)?.strip_suffix('\n')?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::record::batch::TimestampType;
 use crate::record::compression::Compression;
 
-/// What an acknowledgement promises.
+/// Meaning of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// The data is on the disk: fsync comes first, in groups.
@@ -17,7 +17,7 @@ pub enum Durability {
     Relaxed,
 }
 
-/// What happens to old records.
+/// Treatment of old records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupPolicy {
     /// Segments past the retention time or size are deleted.
@@ -26,7 +26,7 @@ pub struct CleanupPolicy {
     pub compact: bool,
 }
 
-/// How the broker stores a batch compared with how it arrived.
+/// Form in which the broker stores a batch, compared with the form in which it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicCompression {
     /// As the producer compressed it.

@@ -14,7 +14,7 @@ use crate::log::flusher::Flusher;
 use crate::log::producer_state::ProducerStates;
 use crate::log::segment::Segment;
 
-/// What all logs of one directory share.
+/// Parts that all logs of one directory share.
 #[derive(Debug)]
 pub(crate) struct LogContext {
     pub(crate) data_dir: Arc<Path>,
@@ -61,7 +61,7 @@ pub(crate) struct CleanState {
     pub(crate) log_end: Offset,
     pub(crate) active_base: Offset,
     pub(crate) active_size: u64,
-    /// Whether there were producers: a snapshot, or the batches after one, tell which.
+    /// Whether there were producers; a snapshot, or the batches after one, have them.
     pub(crate) has_producers: bool,
     /// Entries of the transaction index of the active segment.
     pub(crate) active_txns: u64,

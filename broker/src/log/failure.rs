@@ -1,4 +1,4 @@
-//! Whether a log directory is still to be trusted.
+//! Health of a log directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::error::{Error, Result};
 use crate::ids::Offset;
 
-/// How far a log is on disk, and who waits for it to get further.
+/// Durable offset of a log, and the requests that wait for it to rise.
 #[derive(Debug)]
 pub(crate) struct DurableWatermark {
     state: Mutex<State>,
@@ -32,7 +32,7 @@ impl DurableWatermark {
         Arc::new(DurableWatermark { state: Mutex::new(state) })
     }
 
-    /// Everything before `durable` is on disk: wakes those who waited for it, the lowest offset first.
+    /// Everything before `durable` is on disk: wakes the waiters for it, the lowest offset first.
     pub(crate) fn advance(&self, durable: Offset) {
         let mut state = self.state.lock();
         if state.failure.is_some() {
@@ -44,12 +44,12 @@ impl DurableWatermark {
         let done = std::mem::replace(&mut state.waiters, waiting);
         drop(state);
         for waiter in done.into_values() {
-            // Whoever gave up waiting needs no answer.
+            // A waiter that gave up needs no answer.
             let _ = waiter.send(Ok(()));
         }
     }
 
-    /// Nothing more will become durable: fails everyone who waits now or later.
+    /// Nothing more will become durable: fails all present and later waiters.
     pub(crate) fn fail(&self, error: &Error) {
         let mut state = self.state.lock();
         state.failure.get_or_insert_with(|| error.clone());

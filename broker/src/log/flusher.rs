@@ -16,7 +16,7 @@ use crate::env::clock::Clock;
 use crate::env::spawn;
 use crate::error::{Error, Result};
 
-/// How appends are gathered.
+/// Settings of the rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlusherConfig {
     /// Longest time an append waits for company.
@@ -25,16 +25,16 @@ pub struct FlusherConfig {
     pub bytes_max: u64,
     /// Files synced at a time.
     pub threads: usize,
-    /// Whether somebody waits for the rounds.
+    /// Whether requests wait for the rounds.
     pub pace: FlushPace,
 }
 
 /// When a round starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushPace {
-    /// As soon as waiting longer would bring little: somebody waits for the answer.
+    /// As soon as waiting longer would bring little: requests wait for the round.
     Eager,
-    /// After the window: nobody waits, the round only bounds what a power cut can take.
+    /// After the window: no request waits, the round only bounds the loss at a power cut.
     Lazy,
 }
 
@@ -57,7 +57,7 @@ impl FlusherConfig {
 
 /// A log, as the flusher sees it.
 pub(crate) trait Flush: Debug + Send + Sync {
-    /// Makes everything appended so far durable and answers those who wait for it, also in case of failure.
+    /// Makes everything appended so far durable and answers the waiters, also in case of failure.
     fn flush(&self);
 }
 
@@ -108,7 +108,7 @@ impl Flusher {
         Ok(flusher)
     }
 
-    /// Tells of an append of `bytes` bytes. `log` is given with the first append after a flush.
+    /// Registers an append of `bytes` bytes. `log` is given with the first append after a flush.
     pub(crate) fn queue(&self, log: Option<Arc<dyn Flush>>, bytes: u64) {
         let mut queue = self.shared.queue.lock();
         let first = queue.since.is_none();
@@ -144,7 +144,7 @@ impl Flusher {
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        // Perhaps on one of its own threads, which drops the last log: so nobody is waited for.
+        // This may run on one of the flusher's own threads, which drops the last log: joining it would deadlock.
         self.shared.queue.lock().stopping = true;
         self.shared.wake.notify_one();
     }
@@ -168,7 +168,7 @@ impl Queue {
     }
 }
 
-/// The leader's life.
+/// The loop of the leading thread.
 fn lead(shared: &Arc<Shared>) {
     let mut helpers = Helpers::new(shared.config.threads);
     while let Some(logs) = next_round(shared) {

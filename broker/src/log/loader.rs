@@ -27,7 +27,7 @@ use crate::log::segment_manifest::{self, SealedSegment, SegmentManifest};
 use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch, verify_crc};
 use crate::record::control::MarkerKind;
 
-/// What to do about a bad batch that is not a torn write.
+/// Reaction to a bad batch that is not a torn write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CorruptionPolicy {
     /// Refuse to open the log, naming file and offset.
@@ -37,7 +37,7 @@ pub enum CorruptionPolicy {
     Truncate,
 }
 
-/// What is known about a log before it is opened.
+/// Checkpoints and settings of a log that is about to be opened.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadRequest {
     pub(crate) tp: TopicPartition,
@@ -121,8 +121,8 @@ pub(crate) fn load(context: &LogContext, request: &LoadRequest) -> Result<Loaded
     Ok(loaded)
 }
 
-/// What is noted of the sealed segments, having checked what a listing can tell: that those are there and whole whose
-/// bytes are known to have been on disk. The others are checked by recovery.
+/// The manifest of sealed segments, checked against the listing: segments whose bytes are known to have been on disk
+/// must be there and whole. Recovery checks the others.
 fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Result<SegmentManifest> {
     if !listing.has_manifest {
         return Ok(SegmentManifest::new());
@@ -149,8 +149,8 @@ fn sealed(context: &LogContext, request: &LoadRequest, listing: &Listing) -> Res
     Ok(manifest)
 }
 
-/// Reads the indexes of a segment that was left without index files. Whether that is what it is, and went well: where
-/// there were aborted transactions their index was written.
+/// Rebuilds the indexes of a segment that was left without index files. Returns whether the segment qualifies and the
+/// rebuild succeeded; a segment with aborted transactions has an index file.
 fn reindex(active: &Segment, files: &SegmentFiles, clean: &CleanState) -> bool {
     clean.active_txns == 0 && files.may_be_unindexed() && active.rebuild_indexes(active.size_bytes()).is_ok()
 }
@@ -356,7 +356,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// What was recovered is about to count as durable, so it must be.
+    /// Syncs the recovered segments, which count as durable from now on.
     fn sync(&self, recovered_from: Offset) -> Result<()> {
         failpoint!("recover.before_sync")?;
         for segment in self.segments.range(recovered_from..).map(|(_, segment)| segment) {
@@ -367,7 +367,7 @@ impl Recovery<'_> {
     }
 }
 
-/// What is wrong with a segment whose batches are all good, if there had been more of them.
+/// The error of a segment whose batches are all good, but of which there had been more.
 fn cut_short(
     segment: &Segment,
     seal: Option<&SealedSegment>,
@@ -399,7 +399,7 @@ fn out_of_order(header: &BatchHeader, expected: Offset, next_base: Option<Offset
     (!good).then_some(Error::CorruptBatch { reason: BatchDefect::OffsetOrder { expected, actual } })
 }
 
-/// How far behind a bad batch good ones are looked for. More than one flush round ever has in flight.
+/// Bytes after a bad batch that are searched for good ones. More than one flush round ever has in flight.
 const SEARCHED_BYTES_MAX: usize = 64 << 20;
 
 /// Whether a whole batch of later records begins anywhere at or after `position`.

@@ -62,7 +62,7 @@ pub struct LogManagerConfig {
     pub producer_expiration_ms: i64,
 }
 
-/// Who does the work that nobody asks for.
+/// The threads that do the periodic work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Background {
     /// Threads of the manager.
@@ -569,7 +569,7 @@ impl LogManager {
     }
 }
 
-/// What is in a data directory.
+/// The logs found in a data directory.
 struct Opened {
     /// Of logs that had been deleted.
     doomed: Vec<PathBuf>,
@@ -716,7 +716,7 @@ fn read_topic_id(storage: &dyn Storage, path: &Path) -> Result<TopicId> {
     };
     let text = String::from_utf8_lossy(&bytes);
     let id = text.lines().find_map(|line| line.strip_prefix("topic_id: ")?.parse().ok());
-    // A torn file belongs to a log without durable records; whoever knows the topic gives it its id again.
+    // A torn file belongs to a log without durable records; the replica manager gives it its id again.
     Ok(id.map_or(TopicId::NONE, TopicId))
 }
 

@@ -15,13 +15,13 @@ pub struct OfflineLog {
     pub dir: PathBuf,
     /// [`TopicId::NONE`] if it could not be read.
     pub topic_id: TopicId,
-    /// What is wrong, with file and offset.
+    /// The damage, with file and offset.
     pub error: Error,
     pub(crate) checkpoints: KeptCheckpoints,
 }
 
-/// What the checkpoints said about a log. Kept, because without a recovery point the damage would look like a torn
-/// write at the next start, and be cut off.
+/// Checkpoints of an offline log. They are kept, because without a recovery point the next start would take the damage
+/// for a torn write and cut it off.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct KeptCheckpoints {
     pub(crate) recovery_point: Offset,
@@ -62,7 +62,7 @@ impl OfflineLogs {
     }
 }
 
-/// Whether an error speaks of one log alone: damage or an unreadable sector, not missing rights or file handles.
+/// Whether an error concerns one log alone: damage or an unreadable sector, not missing rights or file handles.
 pub(crate) fn is_damage(error: &Error) -> bool {
     /// `EIO`.
     const INPUT_OUTPUT_ERROR: i32 = 5;

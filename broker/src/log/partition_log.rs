@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariant: log start <= last stable <= high watermark <= log end; synced <= log end. With one replica and
-//! [`Durability::Fsync`] the high watermark is the synced offset, so nobody sees what a crash could take back.
+//! [`Durability::Fsync`] the high watermark is the synced offset, so no reader sees records that a crash could lose.
 //!
 //! Threads: any. One lock per append, never per record; reads hold it only to learn the offsets.
 
@@ -58,7 +58,7 @@ pub struct Log {
     maintenance: Mutex<()>,
     /// Held while the file of [`segment_manifest`] changes. Taken after the lock of the state.
     manifest: Mutex<()>,
-    /// Who wants to know when more becomes visible.
+    /// Woken when more records become visible.
     waiters: Mutex<Vec<Weak<Notify>>>,
 }
 
@@ -81,7 +81,7 @@ struct LogState {
     active_unsynced: bool,
     /// Directories in which files were made since the last flush.
     unsynced_dirs: Vec<Arc<Path>>,
-    /// What goes to the disk with the next flush, but needs none of its own.
+    /// Files that the next flush syncs, but that need no flush of their own.
     fresh: Option<FreshFiles>,
     /// Whether indexes and producers are as the files of a clean shutdown say.
     as_closed: bool,
@@ -94,7 +94,7 @@ impl LogState {
         self.segments.last_key_value().expect("a log always has a segment").1
     }
 
-    /// Records of an open transaction may have been deleted, but nobody reads before the log start.
+    /// Records of an open transaction may have been deleted, but no reader may read before the log start.
     fn last_stable(&self) -> Offset {
         let first = self.producers.first_unstable_offset();
         first.map_or(self.high_watermark, |first| first.max(self.log_start).min(self.high_watermark))
@@ -228,7 +228,7 @@ impl Log {
         let mut waiters = self.waiters.lock();
         if waiters.len() == waiters.capacity() {
             waiters.retain(|waiter| waiter.strong_count() > 0);
-            // Whoever waits for several logs registers again with all when one of them wakes it.
+            // A waiter for several logs registers again with all of them when one wakes it.
             waiters.sort_unstable_by_key(Weak::as_ptr);
             waiters.dedup_by(|a, b| a.ptr_eq(b));
             // Room for as many again, so that this is not done for every few that come.
@@ -381,7 +381,7 @@ impl Log {
         self.fail(&error)
     }
 
-    /// Takes the directory offline, and answers everyone who waits for this log.
+    /// Takes the directory offline, and answers all waiters of this log.
     fn fail(&self, cause: &Error) -> Error {
         let error = self.context.health.fail(cause);
         self.watermark.fail(&error);
@@ -459,7 +459,7 @@ impl Log {
         Ok(())
     }
 
-    /// Notes what there is of a complete segment. Returns the file, to be synced after that of the segment.
+    /// Writes the manifest entry of a complete segment. Returns the file, to be synced after that of the segment.
     pub(crate) fn note_sealed(&self, segment: &Segment) -> Option<Arc<dyn StorageFile>> {
         let _alone = self.manifest.lock();
         let noted = segment_manifest::append(self.context.storage(), &self.dir, &segment.seal());
@@ -479,7 +479,7 @@ impl Log {
 
     // Flushing.
 
-    /// Makes everything appended so far durable, lets readers see it and answers those who wait for it.
+    /// Makes everything appended so far durable and visible, and answers the waiters.
     ///
     /// # Errors
     /// [`Error::StorageFailed`].
@@ -527,7 +527,7 @@ impl Log {
     fn sync_fresh(&self, fresh: &FreshFiles) -> Result<()> {
         for path in &fresh.files {
             match self.context.storage().open(path, OpenMode::Write).and_then(|file| file.sync_data()) {
-                // Whoever knows the topic writes a lost id again.
+                // The replica manager, which knows the topic, writes a lost id again.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io("sync", path, error));
                 }

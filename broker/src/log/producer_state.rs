@@ -1,4 +1,4 @@
-//! What a log remembers of its producers: enough to refuse duplicates, gaps, zombies and broken transactions.
+//! Producer state of a log: enough to refuse duplicates, gaps, zombies and broken transactions.
 //!
 //! ```text
 //!   no transaction --transactional batch--> ongoing --marker--> ended, marker not visible --high watermark--> gone
@@ -108,7 +108,7 @@ impl ProducerStates {
         ongoing.into_iter().chain(invisible).min().copied()
     }
 
-    /// Tells that everything below `high_watermark` is visible.
+    /// Notes that everything below `high_watermark` is visible.
     pub(crate) fn on_high_watermark(&mut self, high_watermark: Offset) {
         if !self.invisible.is_empty() {
             self.invisible.retain(|_, marker| *marker >= high_watermark);
@@ -263,7 +263,7 @@ impl ProducerStates {
         })
     }
 
-    /// Where the last stable offset stands once `txn` is visible and nothing else changes.
+    /// The last stable offset once `txn` is visible and nothing else changes.
     pub(crate) fn last_stable_offset_after(&self, txn: &CompletedTxn) -> Offset {
         let others = self.invisible.keys().filter(|first| **first != txn.first_offset);
         self.ongoing.keys().chain(others).min().copied().unwrap_or(txn.last_offset + 1)
@@ -300,7 +300,7 @@ impl ProducerStates {
 
     /// Forgets producers which have been silent for longer than `expiration_ms` and have no transaction open.
     ///
-    /// Timestamps of records are of no meaning here: whoever copies old data needs its duplicates refused as well.
+    /// Timestamps of records do not count: duplicates are also refused while old data is copied.
     pub(crate) fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.retain(|_, producer| {
             if producer.seen_ms == SEEN_NOW {

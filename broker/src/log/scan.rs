@@ -12,7 +12,7 @@ use crate::record::batch::{BatchHeader, HEADER_BYTES, RecordBatch};
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Why a walk stopped before the end of the file.
+/// Reason for which a scan stopped before the end of the file.
 #[derive(Debug)]
 pub(crate) enum ScanError {
     Io(std::io::Error),
@@ -33,11 +33,11 @@ pub(crate) struct BatchScan {
     buffer: Bytes,
     /// Whether each batch begins where the one before it ends.
     contiguous: bool,
-    /// Where the next batch begins, if known.
+    /// Base offset of the next batch, if known.
     next_offset: Option<Offset>,
 }
 
-/// What headers say outside of checksums, as far as it can be known.
+/// Checks the header fields that no checksum covers, as far as possible.
 pub(crate) fn check_unsummed(header: &BatchHeader, expected: Option<Offset>) -> Result<(), BatchDefect> {
     let actual = header.base_offset;
     match expected {

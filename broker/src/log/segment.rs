@@ -75,11 +75,11 @@ pub(crate) struct Segment {
     index: Mutex<SegmentIndex>,
 }
 
-/// What is known of a segment before it is opened.
+/// Expected properties of a segment that is about to be opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expectation {
     pub(crate) contiguous: bool,
-    /// How many entries the transaction index has, if known.
+    /// Entries of the transaction index, if known.
     pub(crate) txn_entries: Option<u64>,
 }
 
@@ -134,7 +134,7 @@ impl Segment {
             .and_then(|len| OffsetIndex::on_disk(file(OFFSET_INDEX_SUFFIX), len))
             .zip(lens.time_index_len.and_then(|len| TimeIndex::on_disk(file(TIME_INDEX_SUFFIX), len)));
         let txns = TxnIndex::on_disk(file(TXN_INDEX_SUFFIX), lens.txn_index_len.unwrap_or(0));
-        // Entries carry a checksum, so reading them tells whether they are good; most segments have none.
+        // Entries carry a checksum, so reading them verifies them; most segments have none.
         let txns = txns.filter(|txns| txns.read_all().is_ok());
         // But not whether there are others.
         let txns = txns.filter(|txns| expected.txn_entries.is_none_or(|count| count == txns.len() as u64));
@@ -178,7 +178,7 @@ impl Segment {
         self.contiguous
     }
 
-    /// What is to be noted of the segment as it is.
+    /// The manifest entry of the segment in its present size.
     pub(crate) fn seal(&self) -> SealedSegment {
         SealedSegment {
             base_offset: self.base_offset,
@@ -597,7 +597,7 @@ pub(crate) struct SegmentRead {
     pub(crate) next_offset: Offset,
 }
 
-/// What to read of a segment.
+/// The range of a segment to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReadRange {
     pub(crate) offset: Offset,

@@ -10,7 +10,7 @@ use crate::log::time_index::{TimeEntry, TimeIndex};
 use crate::log::txn_index::TxnIndex;
 use crate::record::batch::BatchHeader;
 
-/// What a segment knows about its batches.
+/// The indexes of a segment.
 #[derive(Debug)]
 pub(crate) struct SegmentIndex {
     pub(crate) offsets: OffsetIndex,
@@ -25,7 +25,7 @@ pub(crate) struct SegmentIndex {
     pub(crate) created_ms: i64,
 }
 
-/// What becomes of the indexes after they are written out.
+/// Fate of the indexes after they are written out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Indexes {
     /// More batches will come.

@@ -1,4 +1,4 @@
-//! What is noted of segments when they are complete, so that files cut where nothing looks torn are noticed.
+//! Manifest of complete segments, which reveals files that were cut between two batches.
 //!
 //! Checksums cover batches and index entries, but not that there are more of them. The file `sealed-segments` of a
 //! partition says so, with a record per sealed segment, the newest of a segment last:
@@ -28,7 +28,7 @@ use crate::log::files::remove_if_present;
 pub(crate) const MANIFEST_FILE: &str = "sealed-segments";
 const RECORD_BYTES: usize = 32;
 
-/// What was noted of a segment.
+/// Manifest entry of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SealedSegment {
     pub(crate) base_offset: Offset,
@@ -72,7 +72,7 @@ fn path(dir: &Path) -> PathBuf {
     dir.join(MANIFEST_FILE)
 }
 
-/// What is noted in `dir`.
+/// The manifest of the partition directory `dir`.
 ///
 /// # Errors
 /// [`Error::Io`].

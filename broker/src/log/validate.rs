@@ -129,7 +129,7 @@ fn check_records(
     let latest = now_ms.saturating_add(config.message_timestamp_after_max_ms);
     let producer_stamps = config.message_timestamp_type == TimestampType::CreateTime;
     let mut max_timestamp = NO_TIMESTAMP;
-    // All bad records are named, not the first alone: the producer drops those and tells the others apart from them.
+    // All bad records are named, not the first alone: the producer drops them and may send the others again.
     let (mut without_key, mut out_of_range, mut first_out_of_range) = (Vec::new(), Vec::new(), NO_TIMESTAMP);
     for (index, record) in (0..).zip(batch.records(scratch)?) {
         let record = record.map_err(|error| match error {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::auth::sasl::SaslConfig;
 use crate::net::tls::TlsServer;
 
-/// What a listener accepts and how long it waits. The names of Kafka's settings are given where they exist.
+/// Limits and timeouts of a listener. The names of Kafka's settings are given where they exist.
 #[derive(Debug, Clone)]
 pub struct ListenerConfig {
-    /// What the listener is called in the log.
+    /// Name of the listener in the log.
     pub name: String,
     /// Host and port to bind; port 0 takes a free one.
     pub address: String,
@@ -19,11 +19,11 @@ pub struct ListenerConfig {
     pub advertised: Option<(String, u16)>,
     /// TLS; `None`: connections are not encrypted.
     pub tls: Option<Arc<TlsServer>>,
-    /// What proves who clients are; `None`: their certificates, or nothing.
+    /// SASL settings; `None`: clients authenticate by certificate, or not at all.
     pub sasl: Option<SaslConfig>,
-    /// How long a client may take to agree on TLS.
+    /// Limit of a TLS handshake.
     pub handshake_timeout: Duration,
-    /// How long a client may take to prove who it is, where it has to.
+    /// Limit of the authentication, where it is required.
     pub authentication_timeout: Duration,
     /// Connections of one address open at a time (`max.connections.per.ip`).
     pub connections_per_ip_max: usize,
@@ -49,7 +49,7 @@ pub struct ListenerConfig {
     pub idle_timeout: Duration,
     /// A request must arrive completely within this time of its first byte, and a response must make progress.
     pub stall_timeout: Duration,
-    /// How long a shutdown, and a peer that sends nothing more, wait for requests being answered.
+    /// Time for which a shutdown, or the end of a peer's input, waits for requests that are being answered.
     pub shutdown_grace: Duration,
 }
 

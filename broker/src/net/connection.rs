@@ -35,10 +35,10 @@ use crate::protocol::primitive::EncodeError;
 use crate::protocol::request::Request;
 use crate::protocol::response::Response;
 
-/// How long a client that is refused has to read why and to end the connection itself.
+/// Time for a refused client to read the answer and to close the connection itself.
 const PEER_CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the connections of a listener have in common.
+/// Parts that the connections of a listener share.
 pub(crate) struct Shared {
     pub(crate) config: ListenerConfig,
     pub(crate) handler: Arc<dyn RequestHandler>,
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) killed: CancellationToken,
 }
 
-/// Why a connection ended, other than by its peer or a shutdown.
+/// Reason for which a connection ended, other than its peer or a shutdown.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectionError {
     #[error(transparent)]
@@ -75,7 +75,7 @@ pub(crate) enum ConnectionError {
     Killed,
 }
 
-/// A fetch is answered after this time, with what there is: peers that wait may be gone. Clients do not wait as long.
+/// A fetch is answered after this time with the available records: its peer may be gone. Clients do not wait as long.
 const FETCH_WAIT_MAX_MS: i32 = 60_000;
 
 /// A request that was answered.
@@ -83,7 +83,7 @@ struct Answer {
     /// The response, and what counts its bytes; `None` when there is nothing to send.
     frame: Option<(EncodedFrame, Unsent)>,
     request_len: usize,
-    /// What the response might have brought.
+    /// Upper bound of the response's bytes.
     promised_len: usize,
 }
 
@@ -108,7 +108,7 @@ pub(crate) struct Connection<R, W> {
     read_closed: bool,
     /// Until when a peer that has hung up, or sends nothing more at least, gets answers.
     hung_up_until: Option<Instant>,
-    /// The last answer told the client that it is refused.
+    /// The last answer refused the client.
     refused: bool,
     active_at: Instant,
     client_id: Option<Arc<str>>,
@@ -166,7 +166,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         if self.refused && result.is_ok() {
             self.let_peer_close().await;
         }
-        // The peer may be gone already; there is nobody to tell.
+        // The peer may be gone already.
         let _ = self.writer.shutdown().await;
         result
     }
@@ -197,7 +197,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
             let clogged = shared.limits.memory().is_clogged();
             let unsent = self.writer.pending();
-            // Who has taken everything may have one more answer in any case.
+            // A peer with nothing unsent always gets one more response.
             let can_answer = unsent == 0 || (unsent < config.unsent_bytes_max && !clogged);
             let requests_max = if clogged { 1 } else { config.in_flight_requests_max };
             let muted_until = self.muted_until.filter(|until| *until > Instant::now());
@@ -231,7 +231,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                         }
                     }
                 }
-                // Nobody may be left who could take an answer that is long in coming.
+                // The peer may be gone before a slow answer is ready.
                 () = moment(self.hung_up_until), if self.hung_up_until.is_some() && self.writer.is_idle() => {
                     return Ok(());
                 }
@@ -360,8 +360,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         .boxed())
     }
 
-    /// Bounds how long a fetch may wait, and what it may bring by the room there is and by what the connection is to be
-    /// given already. Returns how much it may bring; 0 for anything else.
+    /// Bounds the wait of a fetch, and its bytes by the free memory and by the bytes that the connection is to receive
+    /// already. Returns the bytes that it may bring; 0 for any other request.
     fn bound_fetch(&self, request: &mut Request) -> usize {
         let Request::Fetch(fetch) = request else { return 0 };
         fetch.max_wait_ms = fetch.max_wait_ms.min(FETCH_WAIT_MAX_MS);
@@ -380,8 +380,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         RequestContext { api_version, request_bytes, client_id, session }
     }
 
-    /// Answers a token that came without header, as after version 0 of `SaslHandshake`. A failure is not told; the
-    /// connection just ends.
+    /// Answers a token that came without header, as after version 0 of `SaslHandshake`. A failure has no answer: the
+    /// connection ends.
     fn answer_token(&mut self, token: Bytes, permit: OwnedSemaphorePermit) -> AnswerFuture {
         self.authenticating = true;
         let request_len = token.len();
@@ -402,7 +402,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         .boxed()
     }
 
-    /// The answer to a version of `ApiVersions` nobody here knows: version 0, which every client can read (KIP-511).
+    /// The answer to an unknown version of `ApiVersions`: version 0, which every client can read (KIP-511).
     fn api_versions_downgrade(
         &self,
         correlation_id: i32,

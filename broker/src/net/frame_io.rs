@@ -23,7 +23,7 @@ const GROWTH_LEN_MIN: usize = 128 * 1024;
 /// Chunks passed to one vectored write.
 const WRITE_CHUNKS_MAX: usize = 32;
 
-/// Why no further frame can be read.
+/// Reason for which no further frame can be read.
 #[derive(Debug, Error)]
 pub(crate) enum ReadError {
     #[error("reading failed")]
@@ -113,7 +113,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Reads what comes. Whoever holds room for a frame that others wait for has to send it swiftly.
+    /// Reads available bytes. A peer that holds memory for a frame while others wait for it must send swiftly.
     async fn read_some(&mut self) -> Result<usize, ReadError> {
         if self.permit.is_none() {
             return Ok(self.source.read_buf(&mut self.buffer).await?);
@@ -277,7 +277,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
     }
 
-    /// Tells the peer that nothing more comes.
+    /// Closes the sending half of the connection.
     pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
         self.sink.shutdown().await
     }

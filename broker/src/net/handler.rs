@@ -1,4 +1,4 @@
-//! The seam between carriers of requests (sockets, the local transport) and whoever answers them.
+//! The seam between carriers of requests (sockets, the local transport) and their handlers.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ pub trait RequestHandler: Send + Sync + 'static {
     fn handle(&self, context: RequestContext, request: Request) -> BoxFuture<'static, Option<Response>>;
 }
 
-/// What is known about a request besides the request.
+/// Context of a request: version, client and connection.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
     /// Version of the request, and of the response that is expected.
     pub api_version: i16,
     /// Bytes of the request; 0 for in-process callers.
     pub request_bytes: usize,
-    /// What the client calls itself.
+    /// Client id from the request header.
     pub client_id: Option<Arc<str>>,
     /// The connection the request came on.
     pub session: Arc<Session>,

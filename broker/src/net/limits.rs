@@ -1,4 +1,4 @@
-//! What the connections of all listeners share: the number of them, in all and of one address, and room for requests.
+//! Limits that the connections of all listeners share: their number, in all and of one address, and memory for requests.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub struct ConnectionLimits {
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Why a connection is closed at once.
+/// Reason for which a connection is closed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("{0} connections are open")]

@@ -25,13 +25,13 @@ use crate::net::tls::{TlsServer, name};
 
 /// Pause after a failed accept, so that running out of file descriptors does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// How often failing to accept is told.
+/// Interval between two log lines about failed accepts.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Connection ids are unique within the process; 0 is for in-process callers.
 static NEXT_CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Why a listener cannot be opened.
+/// Reason for which a listener cannot be opened.
 #[derive(Debug, Error)]
 #[error("listening on \"{address}\" failed")]
 pub struct ListenError {

@@ -55,7 +55,7 @@ impl Gauge {
     }
 }
 
-/// How long things took.
+/// Histogram of durations.
 ///
 /// Shape: `buckets()[i]` counts durations of at most `LATENCY_BOUNDS_US[i]` and above the bound before; the last
 /// bucket counts those above all bounds.
@@ -85,7 +85,7 @@ impl LatencyHistogram {
     }
 }
 
-/// What happened to the requests of one API.
+/// Counters of the requests of one API.
 #[derive(Debug, Default)]
 pub struct ApiMetrics {
     /// Requests read.
@@ -98,7 +98,7 @@ pub struct ApiMetrics {
     pub bytes_sent: Counter,
 }
 
-/// What happened on the connections of a node.
+/// Counters of the connections of a node.
 #[derive(Debug)]
 pub struct NetMetrics {
     /// Connections open now.

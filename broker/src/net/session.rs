@@ -17,24 +17,24 @@ use tokio::time::Instant;
 use crate::auth::sasl::{Exchange, SaslConfig, SaslMechanism};
 use crate::protocol::api_key::ApiKey;
 
-/// Who a connection speaks for until it authenticates.
+/// Principal of a connection until it authenticates.
 pub const ANONYMOUS: &str = "User:ANONYMOUS";
-/// Who callers in this process are.
+/// Principal of callers in this process.
 const INTERNAL: &str = "User:weir";
 
 /// The listener a connection came in on.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// What the configuration calls it.
+    /// Name in the configuration.
     pub name: String,
-    /// Where clients of this listener are told to connect to.
+    /// Advertised address of this listener.
     pub host: String,
     pub port: u16,
-    /// What proves who clients are; `None`: nothing, or TLS.
+    /// SASL settings; `None`: no authentication, or certificates.
     pub sasl: Option<SaslConfig>,
 }
 
-/// Why a request is not taken.
+/// Reason for which a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Inadmissible {
     #[error("client has not authenticated")]
@@ -54,7 +54,7 @@ struct Ongoing {
     raw: bool,
 }
 
-/// What a client says it is made of.
+/// Name and version of the client software, as the client states them (KIP-511).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Software {
     pub name: Arc<str>,
@@ -69,7 +69,7 @@ fn is_software_word(word: &str) -> bool {
         && word.chars().all(is_inner)
 }
 
-/// What clients are made of that do not say it.
+/// Software of clients that do not state it.
 const UNKNOWN_SOFTWARE: &str = "unknown";
 /// Characters kept of a name or a version.
 const SOFTWARE_CHARS_MAX: usize = 100;
@@ -146,7 +146,7 @@ impl Session {
         self.endpoint.as_ref()?.sasl.as_ref()
     }
 
-    /// Who the connection speaks for, as `User:name`.
+    /// Principal of the connection, as `User:name`.
     pub fn principal(&self) -> Arc<str> {
         self.state.lock().principal.clone()
     }
@@ -156,13 +156,13 @@ impl Session {
         self.peer.map_or_else(|| "/local".to_owned(), |peer| format!("/{}", peer.ip()))
     }
 
-    /// What the client is made of.
+    /// Client software name and version (KIP-511).
     pub fn software(&self) -> Software {
         let unknown = || Software { name: UNKNOWN_SOFTWARE.into(), version: UNKNOWN_SOFTWARE.into() };
         self.state.lock().software.clone().unwrap_or_else(unknown)
     }
 
-    /// Notes what the client is made of. `false` when it cannot be that (KIP-511).
+    /// Notes the client software. `false` if name or version is malformed (KIP-511).
     pub(crate) fn name_software(&self, name: &str, version: &str) -> bool {
         if !is_software_word(name) || !is_software_word(version) {
             return false;
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Records a completed authentication; holds for requests read afterwards. `false` when a renewed proof is of
-    /// somebody else, or by other means: a connection keeps its user (KIP-368).
+    /// another user, or by another mechanism: a connection keeps its user (KIP-368).
     pub(crate) fn authenticate(
         &self,
         principal: &str,

@@ -21,7 +21,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use crate::env::storage::Storage;
 use crate::env::storage::system::SystemStorage;
 
-/// Why certificates or keys cannot be used.
+/// Error of certificates or keys.
 #[derive(Debug, Error)]
 pub enum TlsError {
     #[error("reading \"{}\" failed", path.display())]
@@ -38,7 +38,7 @@ pub enum TlsError {
     ClientAuthoritiesMissing,
 }
 
-/// Whether clients are asked for certificates (`ssl.client.auth`).
+/// Client certificates: none, requested or required (`ssl.client.auth`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ClientAuth {
     #[default]
@@ -48,7 +48,7 @@ pub enum ClientAuth {
     Required,
 }
 
-/// Where a listener's certificates are.
+/// Files of a listener's certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsServerFiles {
     /// The listener's certificate and those between it and its authority, in PEM form.
@@ -189,10 +189,10 @@ impl TlsServer {
     }
 }
 
-/// How a client knows a broker, and shows who it is.
+/// TLS settings of a client: trusted authorities, and its own certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsClientFiles {
-    /// Authorities that vouch for brokers, in PEM form (`ssl.ca.location`).
+    /// CA certificates for brokers, in PEM form (`ssl.ca.location`).
     pub authorities: PathBuf,
     /// Certificate chain and key of the client, if brokers ask for them.
     pub certificate: Option<(PathBuf, PathBuf)>,

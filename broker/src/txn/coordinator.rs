@@ -57,7 +57,7 @@ pub struct EndPlan {
     pub partitions: Vec<TxnPartition>,
 }
 
-/// What InitProducerId leads to.
+/// Next step of an InitProducerId request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InitStep {
     /// Append the record, wait until it is durable, answer with the identity.
@@ -68,7 +68,7 @@ pub enum InitStep {
     Busy,
 }
 
-/// What EndTxn leads to.
+/// Next step of an EndTxn request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EndStep {
     /// Append the record, wait until it is durable, carry out the plan, answer with the identity.
@@ -79,7 +79,7 @@ pub enum EndStep {
     Busy,
 }
 
-/// What adding partitions leads to.
+/// Next step of a request that adds partitions.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AddStep {
     /// The partitions belong to the transaction. The record, if any, must be durable before a client that asked is
@@ -94,7 +94,7 @@ pub enum AddStep {
 pub struct TxnCoordinator {
     limits: TxnLimits,
     transactions: HashMap<String, Transaction>,
-    /// What to add to the times in here for those that are stored.
+    /// Difference between stored times and the times in here.
     wall_ahead_ms: i64,
 }
 
@@ -190,7 +190,7 @@ impl TxnCoordinator {
                 transaction.partitions.clear();
                 transaction.start_ms = now;
                 transaction.update_ms = now;
-                // Whoever had the identity before has none of this transaction.
+                // The former owner of the identity has no part in this transaction.
                 transaction.previous = None;
             }
         }

@@ -30,7 +30,7 @@ impl ProducerIds {
         Self { metadata, block: Mutex::new(Block { next: 0, end: 0 }) }
     }
 
-    /// An id nobody has had. Threads: blocks on the disk once in a thousand times.
+    /// An unused id. Threads: blocks on the disk once in a thousand times.
     pub fn allocate(&self) -> Result<i64> {
         let mut block = self.block.lock();
         if block.next == block.end {

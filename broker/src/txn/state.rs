@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 /// A partition of a topic, as transactions name it.
 pub type TxnPartition = (String, i32);
 
-/// Where a transaction is. The numbers are those of `__transaction_state`.
+/// State of a transaction. The numbers are those of `__transaction_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i8)]
 pub enum TxnState {
@@ -84,7 +84,7 @@ pub struct Transaction {
     pub producer_id: i64,
     pub producer_epoch: i16,
     /// The identity before the last change of epoch: a client that repeats a request whose answer was
-    /// lost still uses it. `None` when the change was for somebody else, or a transaction has begun since.
+    /// lost still uses it. `None` when the change was for another producer, or a transaction has begun since.
     pub previous: Option<(i64, i16)>,
     /// Units: ms. An open transaction is aborted when it gets older.
     pub timeout_ms: i32,

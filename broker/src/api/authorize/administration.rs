@@ -142,7 +142,7 @@ fn hidden_topic_partitions(topic: TopicRequest) -> DescribeTopicPartitionsRespon
     }
 }
 
-/// Where brokers are is no secret; what the client may do is told if it asks.
+/// Addresses of brokers need no right; the client's own operations are listed on request.
 pub(super) fn describe_cluster(check: Check<'_>, request: &DescribeClusterRequest) -> Verdict {
     if !request.include_cluster_authorized_operations {
         return Verdict::Allowed;

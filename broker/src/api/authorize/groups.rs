@@ -115,7 +115,7 @@ pub(super) fn offset_commit(check: Check<'_>, request: &mut OffsetCommitRequest)
     completed!(OffsetCommit, |answer| { answer.topics.extend(refused.into_iter().map(refuse)) })
 }
 
-/// An offset that is not told.
+/// An offset that is withheld.
 fn no_offset(partition_index: i32, error_code: ErrorCode) -> OffsetFetchResponsePartitions {
     OffsetFetchResponsePartitions {
         partition_index,

@@ -1,4 +1,4 @@
-//! Requests about transactions: whoever may write under a transactional id may do all of them with it.
+//! Requests about transactions: WRITE on a transactional id permits all of them.
 
 use crate::api::authorize::{Check, Verdict, completed, take_out};
 use crate::auth::acl::Operation;

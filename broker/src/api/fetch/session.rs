@@ -13,7 +13,7 @@ use crate::protocol::messages::fetch::{
 /// No high watermark is this: what is cached differs from every answer.
 const UNTOLD: i64 = -1;
 
-/// How a session's client names a topic: by its id from version 13 on, by its name before.
+/// Key of a topic in a session: its id from version 13 on, its name before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum TopicKey {
     Name(Arc<str>),
@@ -40,7 +40,7 @@ impl TopicKey {
     }
 }
 
-/// A partition of a session: what is asked of it, and what its client was told last.
+/// A partition of a session: its request, and the last answer to its client.
 #[derive(Debug, Clone)]
 struct Cached {
     wanted: FetchPartition,
@@ -62,11 +62,11 @@ impl Cached {
         }
     }
 
-    /// Notes what is told; is it news?
+    /// Notes the answer. Returns whether the client must receive it.
     fn tell(&mut self, data: &PartitionData) -> bool {
         self.served = data.records.as_ref().is_some_and(|records| !records.is_empty());
         if data.error_code.is_err() {
-            // Told every time, and so is what follows the error.
+            // Errors are sent every time, and so is the answer after an error.
             self.high_watermark = UNTOLD;
             return true;
         }
@@ -77,7 +77,7 @@ impl Cached {
     }
 }
 
-/// Which requests a session takes.
+/// The reason for which a request does not fit its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mismatch {
     Epoch,
@@ -87,7 +87,7 @@ pub(crate) enum Mismatch {
 /// The partitions of one client, in the order in which they are read.
 #[derive(Debug)]
 pub(crate) struct FetchSession {
-    /// Whose requests it takes.
+    /// Owner of the session, whose requests it accepts.
     pub(crate) principal: Arc<str>,
     by_id: bool,
     /// The epoch of the next request.
@@ -101,7 +101,7 @@ fn epoch_after(epoch: i32) -> i32 {
 }
 
 impl FetchSession {
-    /// A session of the partitions of a full request, whose answer is to be told to it.
+    /// A session of the partitions of a full request, whose answer is noted next.
     pub(crate) fn new(principal: Arc<str>, by_id: bool, topics: &[FetchTopic]) -> Self {
         let mut session = Self { principal, by_id, epoch_next: 1, partitions: IndexMap::new() };
         session.add(topics);
@@ -169,7 +169,7 @@ impl FetchSession {
         for topic in topics.iter_mut() {
             let key = TopicKey::new(self.by_id, &topic.topic, topic.topic_id);
             topic.partitions.retain(|data| {
-                // What was forgotten in the meantime is told for the last time.
+                // A partition that was removed in the meantime is answered for the last time.
                 let cached = self.partitions.get_mut(&(key.clone(), data.partition_index));
                 let is_news = cached.is_none_or(|cached| {
                     let is_news = cached.tell(data);

@@ -23,7 +23,7 @@ const KEPT_MIN: Duration = Duration::from_secs(120);
 /// Partitions of all sessions together.
 pub(crate) const PARTITIONS_MAX: usize = 500_000;
 
-/// A session that answers may still be told to when it has lost its slot.
+/// An evicted session may still finish the response in flight.
 pub(crate) type SharedSession = Arc<Mutex<FetchSession>>;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct FetchSessions {
     pub(crate) evictions: Counter,
 }
 
-/// What a request that names no session's next epoch is told.
+/// Error code of a request that does not fit its session.
 pub(crate) fn refusal(mismatch: Mismatch) -> ErrorCode {
     match mismatch {
         Mismatch::Epoch => ErrorCode::InvalidFetchSessionEpoch,
@@ -110,7 +110,7 @@ impl FetchSessions {
 
     /// The session takes its next request. `None` when nothing is left in it: then it ends.
     ///
-    /// Errors: the code the client is told; it begins again with a full request.
+    /// Errors: the code for the client, which begins again with a full request.
     pub(crate) fn advance(
         &self,
         id: i32,
@@ -190,7 +190,7 @@ impl Slots {
         self.partitions
     }
 
-    /// Whose slot a session of `size` partitions may have.
+    /// The session whose slot a new session of `size` partitions may take.
     fn victim(&self, size: usize, now: Duration) -> Option<i32> {
         let (used_at, unused) = self.by_use.first()?;
         if now.saturating_sub(*used_at) > KEPT_MIN {
@@ -202,7 +202,7 @@ impl Slots {
         smaller.into_iter().find(is_old)
     }
 
-    /// Random, so that nobody guesses it.
+    /// Random, so that it cannot be guessed.
     fn unused_id(&self, rng: &dyn Rng) -> i32 {
         loop {
             let id = i32::try_from(1 + rng.below(i32::MAX as u64)).unwrap_or(i32::MAX);

@@ -1,4 +1,4 @@
-//! How partitions are divided among the members, by the coordinator.
+//! Assignment of partitions to members by the coordinator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ pub struct Subscriber<'a> {
     pub member_id: &'a str,
     pub instance_id: Option<&'a str>,
     pub topics: BTreeSet<Uuid>,
-    /// What the member was to have before.
+    /// The member's former target.
     pub former: Option<&'a PartitionSet>,
 }
 
@@ -63,7 +63,7 @@ pub fn assign(
     }
 }
 
-/// The partitions of a subscriber's former target that it may still have and nobody took before.
+/// The partitions of a subscriber's former target that it may still have and that are not taken yet.
 fn still_valid<'a>(
     subscriber: &'a Subscriber<'_>,
     topics: &'a BTreeMap<Uuid, i32>,
@@ -99,7 +99,7 @@ fn range(subscribers: &[Subscriber<'_>], topics: &BTreeMap<Uuid, i32>) -> Vec<Pa
     assignment
 }
 
-/// All members read the same topics: everybody gets the same number, up to one.
+/// All members read the same topics: their numbers of partitions differ by at most one.
 fn uniform_alike(subscribers: &[Subscriber<'_>], topics: &BTreeMap<Uuid, i32>) -> Vec<PartitionSet> {
     let mut free: PartitionSet = topics
         .iter()

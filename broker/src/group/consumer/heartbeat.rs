@@ -57,7 +57,7 @@ pub struct HeartbeatRequest {
     /// Empty: no pattern any more.
     pub regex: Option<String>,
     pub server_assignor: Option<String>,
-    /// What the member holds.
+    /// Partitions that the member holds.
     pub owned: Option<PartitionSet>,
     pub client_id: String,
     pub client_host: String,
@@ -72,7 +72,7 @@ pub struct HeartbeatReply {
     pub member_epoch: i32,
     /// When the next heartbeat is wanted. Units: ms.
     pub heartbeat_interval_ms: i32,
-    /// What the member may read; absent when it knows.
+    /// Partitions that the member may read; absent if they are unchanged.
     pub assignment: Option<PartitionSet>,
 }
 
@@ -142,7 +142,7 @@ impl HeartbeatRequest {
         Ok(())
     }
 
-    /// Everything is stated: the member does not know what the coordinator knows, and is told.
+    /// The answer states everything: the member's knowledge is out of date.
     pub(super) fn is_full(&self) -> bool {
         self.rebalance_timeout_ms >= 0
             && (self.topics.is_some() || self.regex.is_some())

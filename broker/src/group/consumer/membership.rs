@@ -1,4 +1,4 @@
-//! How members come and go.
+//! Joining, leaving and expiry of members.
 
 use super::assignor::PartitionSet;
 use super::heartbeat::{ConsumerLimits, HeartbeatRefusal, HeartbeatReply, HeartbeatRequest};

@@ -6,7 +6,7 @@ use crate::metadata::image::is_internal;
 
 /// Bytes a compiled pattern may take, and the cache it may fill while matching.
 const REGEX_BYTES_MAX: usize = 1 << 20;
-/// How deep a pattern may nest.
+/// Limit of the nesting of a pattern.
 const REGEX_NEST_MAX: u32 = 64;
 
 /// Compiles a pattern for whole topic names. Matching takes time linear in the name.

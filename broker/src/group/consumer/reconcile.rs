@@ -1,10 +1,10 @@
-//! A member's next step towards its target: give up first, take on only what nobody else holds.
+//! A member's next step towards its target: revoke first, then assign only partitions that no other member holds.
 
 use super::assignor::PartitionSet;
 use super::heartbeat::HeartbeatRequest;
 use super::state::{ConsumerGroup, JOIN_EPOCH, MemberState};
 
-/// Where a member stands after a step.
+/// State of a member after a step.
 #[derive(Debug, PartialEq)]
 struct Standing {
     state: MemberState,
@@ -13,22 +13,22 @@ struct Standing {
     revoking: PartitionSet,
 }
 
-/// What a heartbeat says about the partitions its sender holds.
+/// Partitions that a heartbeat claims for its sender.
 #[derive(Debug, Clone)]
 pub(crate) enum Claim {
     /// It joins, and holds nothing.
     Nothing,
     /// It knows what it may read, and holds these.
     Holds(PartitionSet),
-    /// It may hold everything it was ever told to read.
+    /// It may hold every partition that was ever assigned to it.
     Unknown,
 }
 
 impl ConsumerGroup {
-    /// What the member holds, going by its request.
+    /// The partitions that the member claims in its request.
     ///
-    /// Who repeats everything has missed an answer. It may be about to take on partitions that the missed answer took
-    /// away, so it is answered again before it is believed; a member that always repeats everything is believed then.
+    /// A member that repeats everything has missed an answer. It may be about to take on partitions that the missed answer
+    /// revoked, so it is answered again before its claim counts; a member that always repeats everything counts then.
     pub(crate) fn claim(&mut self, request: &HeartbeatRequest) -> Claim {
         let Some(member) = self.members.get_mut(&request.member_id) else { return Claim::Unknown };
         if request.owned.is_some() {

@@ -59,7 +59,7 @@ pub struct GroupState {
     pub topics_digest: i64,
 }
 
-/// Where a member stands, as stored.
+/// Stored progress of a member.
 #[derive(Debug, Clone)]
 pub struct Current {
     pub epoch: i32,

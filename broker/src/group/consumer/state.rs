@@ -23,7 +23,7 @@ pub const LEAVE_EPOCH: i32 = -1;
 /// The epoch by which a static member goes away and keeps its place until its session ends.
 pub const STATIC_LEAVE_EPOCH: i32 = -2;
 
-/// How far a member is on the way to its target.
+/// Progress of a member towards its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberState {
     /// At its target for the member's epoch.
@@ -65,7 +65,7 @@ pub struct ConsumerMember {
     pub rack_id: Option<String>,
     pub client_id: String,
     pub client_host: String,
-    /// How long the member may take to give partitions up.
+    /// Time limit of the member for revoking partitions.
     pub rebalance_timeout_ms: i32,
     /// The assignor the member votes for.
     pub server_assignor: Option<String>,
@@ -77,11 +77,11 @@ pub struct ConsumerMember {
     /// The epoch before, in case the answer that raised it was lost.
     pub previous_epoch: i32,
     pub state: MemberState,
-    /// What the member may read.
+    /// Partitions that the member may read.
     pub assigned: PartitionSet,
-    /// What it has to give up and has not confirmed yet. Nobody else may read these.
+    /// Partitions that it must give up and has not confirmed yet. No other member may read these.
     pub revoking: PartitionSet,
-    /// What the member last said it holds; not stored.
+    /// Partitions that the member last claimed; not stored.
     pub claimed: Option<PartitionSet>,
     /// The member has missed an answer while it had to give partitions up, and was answered again; not stored.
     pub told_again: bool,
@@ -122,7 +122,7 @@ impl ConsumerMember {
     }
 }
 
-/// Where a consumer group is in its life; it follows from epochs and members.
+/// State of a consumer group; it follows from epochs and members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsumerGroupState {
     /// No members; offsets may exist.
@@ -165,11 +165,11 @@ pub struct ConsumerGroup {
     pub(crate) static_members: BTreeMap<String, String>,
     /// Member id → what it shall have.
     pub(crate) targets: BTreeMap<String, PartitionSet>,
-    /// Who holds a partition, assigned or still to be given up.
+    /// Holder of each partition, assigned or still to be given up.
     pub(crate) owners: HashMap<(Uuid, i32), String>,
-    /// Member id → which topics its pattern may name; not stored.
+    /// Member id → topics that its pattern may name; not stored.
     pub(crate) visibility: BTreeMap<String, TopicVisibility>,
-    /// Digest of what each pattern names for whom; `None` when it is to be taken anew. Not stored.
+    /// Digest of the topics that each member's pattern names; `None` when it must be computed again. Not stored.
     pub(crate) visibility_digest: Option<i64>,
     /// The group epoch at the start.
     pub(crate) loaded_epoch: i32,
@@ -225,7 +225,7 @@ impl ConsumerGroup {
         self.members.values()
     }
 
-    /// What a member shall have.
+    /// Target assignment of a member.
     #[must_use]
     pub fn target(&self, member_id: &str) -> Option<&PartitionSet> {
         self.targets.get(member_id)

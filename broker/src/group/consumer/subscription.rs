@@ -1,4 +1,4 @@
-//! Which topics a group reads: names and patterns against the topics there are.
+//! Topics that a group reads: names and patterns, resolved against the existing topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -154,7 +154,7 @@ impl ConsumerGroup {
         subscribers.iter().map(|subscriber| subscriber.member_id.to_owned()).zip(assignment).collect()
     }
 
-    /// The assignor most members ask for; the first of [`Assignor::ALL`] when nobody asks.
+    /// The assignor most members ask for; the first of [`Assignor::ALL`] if none asks.
     pub(crate) fn preferred_assignor(&self) -> Assignor {
         let votes = |assignor: &Assignor| {
             let is_for =

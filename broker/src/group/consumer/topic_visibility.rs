@@ -39,7 +39,7 @@ impl fmt::Debug for Viewer {
     }
 }
 
-/// What a member may see.
+/// Topics that a member may see.
 #[derive(Debug, Clone)]
 pub(crate) enum TopicVisibility {
     Everything,
@@ -47,7 +47,7 @@ pub(crate) enum TopicVisibility {
 }
 
 impl TopicVisibility {
-    /// Whose rules they are; `None` for members that nobody restricts.
+    /// The principal whose rules apply; `None` for unrestricted members.
     pub(super) fn viewer(&self) -> Option<&Viewer> {
         match self {
             Self::Everything => None,

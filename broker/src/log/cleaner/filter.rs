@@ -11,7 +11,7 @@ use crate::record::builder::{BatchOptions, RecordBatchBuilder};
 use crate::record::compression::DecompressBuf;
 use crate::record::reader::Record;
 
-/// What is left of a batch.
+/// The remainder of a batch after compaction.
 #[derive(Debug)]
 pub(crate) enum Filtered {
     /// All of it.
@@ -31,7 +31,7 @@ pub(crate) struct Filter<'a> {
     pub(crate) now_ms: i64,
 }
 
-/// How a record fares.
+/// Fate of a record.
 enum Fate {
     Keep,
     KeepTombstone,

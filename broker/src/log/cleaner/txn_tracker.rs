@@ -8,7 +8,7 @@ use crate::log::access::AbortedTxn;
 use crate::record::batch::RecordBatch;
 use crate::record::control::{EndTxnMarker, MarkerKind};
 
-/// What a batch is, with the transactions around it known.
+/// The kind of a batch, by the transaction that it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disposition {
     /// Data that counts: outside transactions or of a committed one.

@@ -20,7 +20,7 @@ use crate::log::segment_manifest::MANIFEST_FILE;
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: BTreeMap<Offset, SegmentFiles>,
-    /// Whether something is noted of sealed segments.
+    /// Whether there is a manifest of sealed segments.
     pub(crate) has_manifest: bool,
 }
 

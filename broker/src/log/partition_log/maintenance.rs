@@ -208,7 +208,7 @@ impl Log {
                 state.active().persist_indexes(Indexes::Stay)?;
             }
             let has_producers = !state.producers.is_empty();
-            // The batches of a small segment tell as much, after the snapshot at its start.
+            // The batches of a small segment hold as much, after the snapshot at its start.
             if has_producers && !state.as_closed && !state.active().is_small() {
                 self.write_snapshot(&state.producers, state.log_end)?;
             }

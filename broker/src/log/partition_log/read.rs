@@ -39,7 +39,7 @@ impl LogState {
 struct Snapshot {
     segment: Arc<Segment>,
     size: u64,
-    /// Where the next segment begins, or the log ends.
+    /// Base offset of the next segment, or the end of the log.
     end: Offset,
 }
 

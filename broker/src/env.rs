@@ -7,6 +7,7 @@ pub mod clock;
 pub mod failpoint;
 pub mod log_limit;
 pub mod open_files;
+pub mod parallel;
 pub mod rng;
 pub mod spawn;
 pub mod storage;

@@ -36,7 +36,6 @@ pub(super) const OUTSIDE_ENV: &[(&str, usize)] = &[
 pub(super) const LONG_FUNCTIONS: &[(&str, usize)] = &[
     ("broker/src/api/authorize.rs: authorize", 109),
     ("broker/src/api/dispatcher.rs: dispatch", 160),
-    ("broker/src/log/manager.rs: open_logs", 76),
     ("repl/src/session/commands.rs: run_command", 83),
     ("server/src/statement/rights.rs: named", 77),
     ("sql/src/analyzer/aggregate.rs: analyze", 71),

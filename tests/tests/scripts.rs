@@ -134,10 +134,11 @@ fn standard_input_is_a_script() -> Result<()> {
     Ok(())
 }
 
-/// The statements of the README's first example that end by themselves, as they stand there.
+/// The statements of the README's quick start that end by themselves, as they stand there.
 fn readme_statements() -> Result<String> {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))?;
-    let block = readme.split("weir> CREATE STREAM").nth(1).context("no example")?;
+    let section = readme.split("## Quick start").nth(1).context("no quick start")?;
+    let block = section.split("weir> CREATE STREAM").nth(1).context("no example")?;
     let block = block.split("```").next().context("the example does not end")?;
     let lines = block.lines().filter(|line| !line.contains("EMIT CHANGES;                "));
     let lines: Vec<&str> = lines.map(|line| line.trim_start_matches("weir> ")).collect();

@@ -6,6 +6,7 @@ mod config;
 mod crash;
 mod damaged_state;
 mod disk;
+mod doc_pages;
 mod failpoints;
 mod feature_page;
 mod flights;

@@ -1,8 +1,13 @@
 //! `docs/kafka-compatibility.md` follows from the tables of APIs and settings; `UPDATE_GOLDEN=1` writes it anew.
+//! Every API and KIP names tests, which must exist.
+
+mod proofs;
 
 use std::fmt::Write;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use proofs::{KIPS, Proof};
 use weir_broker::metadata::topic_config::DEFINITIONS;
 use weir_broker::protocol::api_key::ApiKey;
 
@@ -20,9 +25,8 @@ const CLIENTS: [(&str, &str); 7] = [
 /// Which APIs each client sends, as the test that runs them has counted at the broker.
 const SENT: &str = include_str!("../../tests/clients/apis.txt");
 
-/// Who sends an API in a test against a running broker, beside the comparison of every version's bytes with an
-/// independent implementation.
-fn tested(api: ApiKey) -> String {
+/// The clients that send an API in their test against a running broker.
+fn clients(api: ApiKey) -> String {
     if api.served_versions().is_none() {
         return "–".to_owned();
     }
@@ -36,7 +40,7 @@ fn tested(api: ApiKey) -> String {
     let who: Vec<&str> =
         CLIENTS.iter().filter(|(client, _)| sends(client)).map(|(_, title)| *title).collect();
     match who.len() {
-        0 => "own tests".to_owned(),
+        0 => "–".to_owned(),
         len if len == CLIENTS.len() => "all seven".to_owned(),
         _ => who.join(", "),
     }
@@ -121,46 +125,58 @@ fn about(api: ApiKey) -> &'static str {
     }
 }
 
-/// APIs of Kafka 4 for clients and tools that are not there at all, and why.
+/// APIs of Kafka 4 for clients and tools that are not supported, and why.
 const ABSENT: &[(&str, &str)] = &[
     (
         "CreateDelegationToken, RenewDelegationToken, ExpireDelegationToken, DescribeDelegationToken",
-        "No delegation tokens.",
+        "No delegation tokens (KIP-48).",
     ),
     (
         "AddRaftVoter, RemoveRaftVoter, UnregisterBroker, UpdateFeatures",
         "The only voter and broker stays; feature levels are fixed.",
     ),
-    ("Share groups (ShareGroupHeartbeat, ShareFetch and others)", "Not built."),
-    ("Streams groups (StreamsGroupHeartbeat, StreamsGroupDescribe)", "Not built."),
+    ("Share groups (ShareGroupHeartbeat, ShareFetch and others)", "Not built (KIP-932)."),
+    ("Streams groups (StreamsGroupHeartbeat, StreamsGroupDescribe)", "Not built (KIP-1071)."),
     ("Requests between brokers and controllers", "One broker."),
 ];
+
+/// Tests as links to their files.
+fn links(proofs: &[Proof]) -> String {
+    let links: Vec<String> = proofs.iter().map(|(file, name)| format!("[{name}](../{file})")).collect();
+    if links.is_empty() { "–".to_owned() } else { links.join(", ") }
+}
 
 fn document() -> String {
     let mut text = String::from(
         "# Kafka compatibility\n\n\
-         Written by `UPDATE_GOLDEN=1 tests/cargo.sh test --test broker_suite compatibility` from the tables in the source; the \
-         same test fails when this page is stale.\n\n\
-         Every version of every API is also compared, both ways and byte by byte, with an independent implementation of \
-         the protocol; the few versions newer than that one are checked field by field.\n\n\
-         The column \"tested with\" tells which of the seven clients of `tests/clients` send an API in their test, as the \
-         broker counted: Java's, confluent-kafka and kcat (librdkafka), kafka-python, aiokafka, kafkajs and \
+         Written by `UPDATE_GOLDEN=1 tests/cargo.sh test --test broker_suite compatibility` from the tables in\n\
+         the source; the same test fails when this page is stale, or names a test that does not exist.\n\n\
+         Every version of every API is compared, both ways and byte by byte, with an independent\n\
+         implementation of the protocol (`broker/src/protocol/tests/reference.rs`); the few versions newer than\n\
+         that one are checked field by field. The column \"tests\" names tests of the behaviour. Names with\n\
+         hyphens are behaviours that the scripts of all clients try ([tests/clients](../tests/clients)).\n\n\
+         The column \"clients\" lists which of the seven clients send an API in their test, as the broker\n\
+         counted: Java's, confluent-kafka and kcat (librdkafka), kafka-python, aiokafka, kafkajs and\n\
          @platformatic/kafka.\n\n\
-         ## APIs\n\n| API | key | versions | tested with | notes |\n|---|---|---|---|---|\n",
+         ## APIs\n\n| API | key | versions | clients | tests | notes |\n|---|---|---|---|---|---|\n",
     );
     for &api in ApiKey::ALL {
-        let (tested, note) = (tested(api), about(api));
+        let (clients, tests, note) = (clients(api), links(proofs::of_api(api)), about(api));
         let versions =
             api.served_versions().map_or_else(|| "not served".to_owned(), |v| format!("{}–{}", v.min, v.max));
-        let row = writeln!(text, "| {api} | {} | {versions} | {} | {note} |", api.code(), tested);
+        let row = writeln!(text, "| {api} | {} | {versions} | {clients} | {tests} | {note} |", api.code());
         row.expect("strings take everything");
     }
-    text.push_str("\n## Not there\n\n| APIs | why |\n|---|---|\n");
+    text.push_str("\n## KIPs\n\n| KIP | subject | tests |\n|---|---|---|\n");
+    for (number, subject, proofs) in KIPS {
+        writeln!(text, "| {number} | {subject} | {} |", links(proofs)).expect("strings take everything");
+    }
+    text.push_str("\n## Not supported\n\n| APIs | why |\n|---|---|\n");
     for (names, why) in ABSENT {
         writeln!(text, "| {names} | {why} |").expect("strings take everything");
     }
     text.push_str(
-        "\n## Topic settings\n\nUnknown ones are refused (`INVALID_CONFIG`). The broker's setting, which can be changed \
+        "\n## Topic settings\n\nUnknown ones are refused (`INVALID_CONFIG`). The broker's setting, which can be changed\n\
          while the broker runs, gives the default.\n\n\
          | setting | default | broker's setting | meaning here |\n|---|---|---|---|\n",
     );
@@ -178,14 +194,47 @@ fn document() -> String {
     text
 }
 
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// A file of Rust has the test as a function with the attribute, a list has it as a line.
+fn has_test(file: &str, source: &str, name: &str) -> bool {
+    if !file.ends_with(".rs") {
+        return source.lines().any(|line| line == name);
+    }
+    let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
+    let function = format!("fn {name}(");
+    let Some(at) = lines.iter().position(|line| line.contains(&function)) else { return false };
+    let is_head = |line: &&&str| line.starts_with("#[") || line.starts_with("//");
+    let is_attribute = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    lines[..at].iter().rev().take_while(is_head).any(is_attribute)
+}
+
+#[test]
+fn every_api_and_kip_names_tests_that_exist() {
+    let apis = ApiKey::ALL.iter().filter(|api| api.served_versions().is_some());
+    let apis = apis.map(|api| (api.to_string(), proofs::of_api(*api)));
+    let kips = KIPS.iter().map(|(number, _, proofs)| (format!("KIP-{number}"), *proofs));
+    for (subject, proofs) in apis.chain(kips) {
+        assert!(!proofs.is_empty(), "{subject} names no test");
+        for (file, name) in proofs {
+            let source = fs::read_to_string(in_repository(file));
+            let source = source.unwrap_or_else(|error| panic!("{subject} names {file}: {error}"));
+            assert!(has_test(file, &source, name), "{subject}: {file} has no test {name}");
+        }
+    }
+    assert!(KIPS.is_sorted_by_key(|(number, _, _)| number), "KIPs are in the order of their numbers");
+}
+
 #[test]
 fn the_compatibility_page_is_what_the_tables_say() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kafka-compatibility.md");
+    let path = in_repository("docs/kafka-compatibility.md");
     let expected = document();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &expected).expect("the page is written");
+        fs::write(&path, &expected).expect("the page is written");
     }
-    let page = std::fs::read_to_string(&path).expect("the page exists");
+    let page = fs::read_to_string(&path).expect("the page exists");
     assert!(page == expected, "docs/kafka-compatibility.md is stale: run this test with UPDATE_GOLDEN=1");
 }
 

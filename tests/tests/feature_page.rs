@@ -12,11 +12,24 @@ const PAGE: &str = "docs/ksqldb-features.md";
 const HEAD: &str = "\
 # Features of ksqlDB's language, and the cases that prove them
 
-Made from `tests/cases` by `WEIR_UPDATE_PAGES=1 tests/cargo.sh test --test node_suite feature_page`; the tests fail if it is stale.
-`weir test tests/cases` runs the cases without a broker, in every cut of the input into batches and interrupted after every commit.
-What differs from ksqlDB is in [ksqldb-differences.md](ksqldb-differences.md). Push and pull queries and the endpoints of the REST API
-are proven by `tests/tests/http_*.rs` and `sql_*.rs`; there, formats that need a schema registry are not built yet.
+Made from `tests/cases` by `WEIR_UPDATE_PAGES=1 tests/cargo.sh test --test node_suite feature_page`;
+the tests fail if it is stale. `weir test tests/cases` runs the cases without a broker, in every cut
+of the input into batches and interrupted after every commit.
+[ksqldb-differences.md](ksqldb-differences.md) lists the differences from ksqlDB. Formats that need
+a schema registry (Avro, Protobuf, JSON Schema) are not built yet.
 ";
+/// The head of the section on suites that run a node.
+const NODE_HEAD: &str = "
+## Queries and the REST API
+
+Suites that run a node and talk to it as clients do. `tests/cargo.sh test --test node_suite FILE`
+runs one of them.
+
+| subject | file |
+|---|---|
+";
+/// How the names of these suites begin.
+const NODE_SUITES: [&str; 3] = ["http_", "sql_", "query_"];
 
 /// The marks at the beginning of a line that begin a case, by the ending of its file.
 const MARKS: [(&str, &str); 2] = [("case", "=== "), ("sql", "--@test")];
@@ -48,8 +61,28 @@ fn page(root: &Path) -> Result<String> {
             writeln!(page, "| {feature} | {cases} | `{}` |", file.display())?;
         }
     }
-    write!(page, "\n{total} cases in all.\n")?;
+    write!(page, "\n{total} cases in all.\n{NODE_HEAD}{}", node_suites(root)?)?;
     Ok(page)
+}
+
+/// A row for each suite of `NODE_SUITES`: the subject is the first line of its documentation.
+fn node_suites(root: &Path) -> Result<String> {
+    let mut rows = String::new();
+    for entry in WalkDir::new(root.join("tests/tests")).max_depth(1).sort_by_file_name() {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy();
+        if !NODE_SUITES.iter().any(|start| name.starts_with(start)) || !name.ends_with(".rs") {
+            continue;
+        }
+        let source = fs::read_to_string(entry.path())?;
+        let doc = source.lines().take_while(|line| line.starts_with("//! "));
+        let doc: Vec<&str> = doc.map(|line| line.trim_start_matches("//! ")).collect();
+        let doc = doc.join(" ");
+        let subject = doc.split_once(". ").map_or(doc.as_str(), |(first, _)| first).trim_end_matches('.');
+        ensure!(!subject.is_empty(), "{name} says nothing about itself");
+        writeln!(rows, "| {subject} | `tests/tests/{name}` |")?;
+    }
+    Ok(rows)
 }
 
 #[test]

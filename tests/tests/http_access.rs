@@ -1,4 +1,4 @@
-//! Access control of the SQL port: who is let in, and what each principal may do, by endpoint and statement.
+//! Access control of the SQL port: authentication, and the rights of each principal by endpoint and statement.
 
 use std::collections::BTreeMap;
 use std::path::Path;

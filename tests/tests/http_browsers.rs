@@ -1,4 +1,4 @@
-//! Pages of other sites, in the browser of a user of the machine, reach nothing; programs and allowed pages do.
+//! Pages of other sites, in the browser of a user of the machine, reach no endpoint; programs and allowed pages do.
 
 use anyhow::Result;
 use serde_json::json;

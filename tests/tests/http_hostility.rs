@@ -1,4 +1,4 @@
-//! What the HTTP port makes of requests that are no requests, too large, or never read: refusals, never failures.
+//! Requests that are malformed, too large or never read: the HTTP port refuses them and does not fail.
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ static HTTP_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 #[derive(Clone, Debug, Args)]
 pub struct AccessArgs {
-    /// Serve HTTPS, with --tls-certificate and --tls-key; --tls-client-auth holds for it, too
+    /// Serve HTTPS, with --tls-certificate and --tls-key; --tls-client-auth applies to it as well
     #[arg(long, env = "WEIR_HTTP_TLS")]
     pub http_tls: bool,
     /// Origin whose web pages may use the SQL API, as https://HOST[:PORT]; * for all
@@ -35,7 +35,7 @@ pub struct AccessArgs {
     /// Path that needs no authentication: /healthz,/metrics
     #[arg(long, value_name = "PATH", value_delimiter = ',', env = "WEIR_HTTP_OPEN_PATH")]
     pub http_open_path: Vec<String>,
-    /// HTTP connections open at a time, beside a reserve for /healthcheck and /metrics
+    /// Limit of open HTTP connections, beside a reserve for /healthcheck and /metrics
     #[arg(long, value_name = "N", default_value_t = 4_096, env = "WEIR_HTTP_MAX_CONNECTIONS")]
     pub http_max_connections: usize,
     /// Time in which the head of an HTTP request, and then its body, must arrive
@@ -56,13 +56,13 @@ pub struct AccessArgs {
     /// Claim of tokens that names the user; default: sub
     #[arg(long, value_name = "NAME", env = "WEIR_OAUTH_PRINCIPAL_CLAIM", requires = "oauth_jwks")]
     pub oauth_principal_claim: Option<String>,
-    /// Authorities that vouch for the key set's URL, in PEM form, instead of those that this machine trusts
+    /// CA certificates for the key set's URL, in PEM form; default: those of this machine
     #[arg(long, value_name = "FILE", env = "WEIR_OAUTH_AUTHORITIES", requires = "oauth_jwks")]
     pub oauth_authorities: Option<PathBuf>,
-    /// Role of a user for names that begin alike: read, write or admin, as write:User:ada:orders_; in the variable separated by ;
+    /// Role of a user for names with a prefix: read, write or admin, as write:User:ada:orders_; in the variable separated by ;
     #[arg(long, value_name = "ROLE:PRINCIPAL:PREFIX", value_delimiter = ';', env = "WEIR_ROLES")]
     pub role: Vec<RoleBinding>,
-    /// Topic that access decisions are written to; equal ones about frequent Kafka requests once a minute
+    /// Topic for access decisions; equal decisions about frequent Kafka requests are written once a minute
     #[arg(long, value_name = "TOPIC", env = "WEIR_AUDIT_TOPIC")]
     pub audit_topic: Option<String>,
 }

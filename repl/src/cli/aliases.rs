@@ -33,7 +33,7 @@ enum AliasesCommand {
         folder: PathBuf,
         /// Only these names
         names: Vec<String>,
-        /// Replace links and files that are in the way
+        /// Replace existing links and files of these names
         #[arg(long)]
         force: bool,
     },

@@ -40,22 +40,22 @@ pub struct Cli {
 
 const EXAMPLES: &str = "Examples:
   weir                                        shell on an embedded node
-  weir -e 'SHOW STREAMS;'                     run statements and leave
+  weir -e 'SHOW STREAMS;'                     run statements and exit
   weir server --data-dir /var/lib/weir        run a node
   weir --server http://localhost:8088         shell on a running node
   weir migrate --project shop apply --all     apply migration files
   weir topic create orders -p 4               a topic, on the node at localhost:9092
   weir consume orders -o -10 -e               its last ten records
-  weir cluster health                         exit code 1 if something is wrong
-  weir config show --origin                   settings, and where they come from";
+  weir cluster health                         exit code 1 if there is a problem
+  weir config show --origin                   settings and their origins";
 
-// There is one, made once.
+// There is one value, made once.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a node
     Server(Box<NodeArgs>),
-    /// Show the settings of a node, and where they come from
+    /// Show the settings of a node and their origins
     Config(ConfigArgs),
     /// Apply versioned SQL files
     Migrate(MigrateArgs),
@@ -93,12 +93,12 @@ pub enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputArg {
-    /// Tables for people
+    /// Tables
     #[value(alias = "table")]
     Tabular,
-    /// The server's answers
+    /// Answers of the server as JSON
     Json,
-    /// Each row an object, a line each
+    /// One JSON object per row and line
     Ndjson,
     Csv,
     Markdown,
@@ -117,7 +117,7 @@ pub struct ShellArgs {
     /// File of statements to run instead of the shell; - is standard input
     #[arg(long, short = 'f', value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Variable: NAME=VALUE
+    /// Variable for the statements: NAME=VALUE
     #[arg(long, short = 'd', value_name = "NAME=VALUE")]
     pub define: Vec<String>,
     /// Output form; default: tabular on a terminal, json elsewhere

@@ -37,7 +37,7 @@ complete -F _weir_with_names -o bashdefault -o default weir
   weir completions zsh > \"${fpath[1]}/_weir\"
   weir completions fish > ~/.config/fish/completions/weir.fish
 
-In bash the names of topics and groups are completed, too: the node is asked, and has a second to answer.")]
+Bash also completes the names of topics and groups: it asks the node, which has a second to answer.")]
 pub struct CompletionsArgs {
     /// Shell
     #[arg(value_enum)]

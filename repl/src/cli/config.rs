@@ -51,7 +51,7 @@ const OTHER_PREFIXES: [&str; 5] =
   weir config show --origin
   weir config show --origin --config /etc/kafka/server.properties
 
-Flags go before variables, these before files: ./weir.toml, ~/.config/weir/weir.toml, /etc/weir/weir.toml. A file:
+Flags override variables, which override files: ./weir.toml, ~/.config/weir/weir.toml, /etc/weir/weir.toml. A file:
 
   num.partitions = 3                  # names of Kafka's server.properties are understood
   [node]
@@ -65,13 +65,13 @@ pub struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Print every setting of a node, as flags, variables and files give it
+    /// Print every setting of a node, as set by flags, variables and files
     Show(Box<ShowArgs>),
 }
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// Print where each value comes from
+    /// Print the origin of each value
     #[arg(long)]
     origin: bool,
     #[command(flatten)]

@@ -51,7 +51,7 @@ pub struct NodeArgs {
     /// Create a topic when a client first uses it
     #[arg(long, env = "WEIR_AUTO_CREATE_TOPICS")]
     pub auto_create_topics: bool,
-    /// Time after which a query ends whose client reads nothing
+    /// End a query whose client has read nothing for this time
     #[arg(long, value_name = "MS", default_value_t = 60_000, env = "WEIR_SLOW_READER_TIMEOUT_MS")]
     pub slow_reader_timeout_ms: u64,
     /// Do not create KSQL_PROCESSING_LOG, the topic and stream of failing rows

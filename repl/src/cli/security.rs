@@ -23,9 +23,9 @@ use crate::render::error::chain;
 pub enum ClientAuthArg {
     /// Clients are not asked for certificates
     None,
-    /// Clients may show one
+    /// Clients may present one
     Requested,
-    /// Clients must show one
+    /// Clients must present one
     Required,
 }
 
@@ -56,19 +56,19 @@ pub struct SecurityArgs {
     /// Certificate chain of SSL and SASL_SSL listeners, in PEM form
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CERTIFICATE")]
     pub tls_certificate: Option<PathBuf>,
-    /// Private key of the certificate, in PEM form; SIGHUP loads both anew
+    /// Private key of the certificate, in PEM form; SIGHUP reloads both
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
-    /// Authorities that vouch for the certificates of clients, in PEM form
+    /// CA certificates that client certificates are verified with, in PEM form
     #[arg(long, value_name = "FILE", env = "WEIR_TLS_CLIENT_AUTHORITIES")]
     pub tls_client_authorities: Option<PathBuf>,
-    /// Whether clients show certificates; on SSL listeners these name them, as User:CN=...
+    /// Client certificates; on SSL listeners their subject is the principal, as User:CN=...
     #[arg(long, value_enum, default_value = "none", env = "WEIR_TLS_CLIENT_AUTH")]
     pub tls_client_auth: ClientAuthArg,
     /// Mechanisms of SASL listeners; default: PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', env = "WEIR_SASL_MECHANISMS")]
     pub sasl_mechanisms: Vec<SaslMechanism>,
-    /// How long a SASL authentication holds before the client must renew it; default: for ever
+    /// Time after which a client must authenticate again by SASL; default: never
     #[arg(long, value_name = "MS", env = "WEIR_SASL_SESSION_LIFETIME_MS")]
     pub sasl_session_lifetime_ms: Option<u64>,
     /// File of users that exist from the start, USER:PASSWORD on each line; also in WEIR_CREDENTIALS
@@ -80,15 +80,15 @@ pub struct SecurityArgs {
     /// Resources without an ACL are open to all users
     #[arg(long, env = "WEIR_ALLOW_EVERYONE_IF_NO_ACL_FOUND")]
     pub allow_everyone_if_no_acl_found: bool,
-    /// Connections open at a time
+    /// Limit of open connections
     #[arg(long, value_name = "N", env = "WEIR_MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
-    /// Connections of one address open at a time
+    /// Limit of open connections of one address
     #[arg(long, value_name = "N", env = "WEIR_MAX_CONNECTIONS_PER_IP")]
     pub max_connections_per_ip: Option<usize>,
 }
 
-/// How a listener protects its connections.
+/// Security protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     Plaintext,
@@ -154,7 +154,7 @@ impl ListenerArg {
         }
     }
 
-    /// Is it reached from this machine only?
+    /// True if only this machine can reach it.
     fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
     }
@@ -232,7 +232,7 @@ impl SecurityArgs {
         })
     }
 
-    /// Users, super users and what holds where no ACL does.
+    /// Users, super users and the default where no ACL applies.
     pub fn security_config(&self, access: &AccessArgs) -> Result<SecurityConfig, String> {
         let malformed = self.super_user.iter().find(|name| !name.starts_with("User:") || name.len() == 5);
         if let Some(name) = malformed {
@@ -286,7 +286,7 @@ fn warn_if_shared(path: &Path) {
     }
 }
 
-/// `USER:PASSWORD` on each line; empty lines and those with # in front are passed over.
+/// `USER:PASSWORD` on each line; empty lines and lines that begin with # are skipped.
 fn parse_users(text: &str, place: &str) -> Result<Vec<BootstrapUser>, String> {
     let mut users = Vec::new();
     for (index, line) in text.lines().enumerate() {

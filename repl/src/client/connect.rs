@@ -29,7 +29,7 @@ pub struct ConnectArgs {
     /// Bearer token; other users of this machine can see it here, but not in WEIR_TOKEN
     #[arg(long, value_name = "TEXT", conflicts_with = "user")]
     pub token: Option<String>,
-    /// Authorities that vouch for https servers, in PEM form, instead of those that this machine trusts
+    /// CA certificates for https servers, in PEM form; default: those of this machine
     #[arg(long, value_name = "FILE", env = "WEIR_CACERT")]
     pub cacert: Option<PathBuf>,
     /// Certificate of the client, in PEM form
@@ -40,7 +40,7 @@ pub struct ConnectArgs {
     pub key: Option<PathBuf>,
 }
 
-/// Why credentials cannot be used.
+/// Credentials that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("user \"{user}\" needs a password: set {PASSWORD_VARIABLE}")]
@@ -58,7 +58,7 @@ pub enum Credentials {
     Token(Secret),
 }
 
-/// How servers are reached.
+/// Credentials and certificates of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     pub credentials: Option<Credentials>,

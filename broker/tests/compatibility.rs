@@ -149,11 +149,11 @@ fn links(proofs: &[Proof]) -> String {
 fn document() -> String {
     let mut text = String::from(
         "# Kafka compatibility\n\n\
-         Written by `UPDATE_GOLDEN=1 tests/cargo.sh test --test broker_suite compatibility` from the tables in\n\
-         the source; the same test fails when this page is stale, or names a test that does not exist.\n\n\
+         Written by `UPDATE_GOLDEN=1 tests/cargo.sh test --test broker_suite compatibility` from the tables\n\
+         in the source; the same test fails when this page is stale, or names a test that does not exist.\n\n\
          Every version of every API is compared, both ways and byte by byte, with an independent\n\
-         implementation of the protocol (`broker/src/protocol/tests/reference.rs`); the few versions newer than\n\
-         that one are checked field by field. The column \"tests\" names tests of the behaviour. Names with\n\
+         implementation of the protocol (`broker/src/protocol/tests/reference.rs`); the few versions newer\n\
+         than that one are checked field by field. The column \"tests\" names tests of the behaviour. Names with\n\
          hyphens are behaviours that the scripts of all clients try ([tests/clients](../tests/clients)).\n\n\
          The column \"clients\" lists which of the seven clients send an API in their test, as the broker\n\
          counted: Java's, confluent-kafka and kcat (librdkafka), kafka-python, aiokafka, kafkajs and\n\

@@ -51,8 +51,9 @@ async fn stuck_node(dir: &std::path::Path) -> (Node, String, String, Release) {
     let world = World {
         now_ms: Arc::new(move || in_functions.pass()),
         tune: |config| {
-            config.task_step_max_ms = 300;
-            config.stop_timeout_ms = 300;
+            // Long enough that a step of a busy machine is not taken for one that does not return.
+            config.task_step_max_ms = 2_000;
+            config.stop_timeout_ms = 2_000;
         },
         ..World::default()
     };

@@ -14,10 +14,12 @@ use weir_sql::functions::registry::{FunctionKind, FunctionRegistry};
 use weir_sql::metastore::Metastore;
 use weir_sql::metastore::source::{QueryEntry, QueryKind, Source};
 
+use crate::auth::caller::Caller;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::queries::conditions;
 use crate::statement::entity::{entity, fields, window_type};
+use crate::statement::rights;
 use crate::statement::scope::RequestScope;
 use crate::statement::unsupported::no_connectors;
 
@@ -31,7 +33,10 @@ pub async fn describe(
         Describe::Source { name, extended } => {
             let metastore = context.metastore();
             let Some(source) = metastore.source(&name.name) else {
-                let hint = metastore.similar_source(&name.name).map(|s| format!(". Did you mean `{s}`?"));
+                let known = metastore
+                    .similar_source(&name.name)
+                    .filter(|name| metastore.source(name).is_some_and(|s| scope.caller.sees_topic(&s.topic)));
+                let hint = known.map(|s| format!(". Did you mean `{s}`?"));
                 let message = format!(
                     "Could not find STREAM/TABLE '{}' in the Metastore{}",
                     name.name,
@@ -39,7 +44,8 @@ pub async fn describe(
                 );
                 return Err(ApiError::statement(message, text));
             };
-            let description = source_description(context, source, Detail::of(*extended)).await?;
+            let description =
+                source_description(context, &scope.caller, source, Detail::of(*extended)).await?;
             Ok(entity("sourceDescription", text, json!({"sourceDescription": description})))
         }
         Describe::Streams { extended } => {
@@ -107,14 +113,15 @@ pub(crate) async fn described(
     let metastore = context.metastore();
     let mut list = Vec::new();
     for source in metastore.sources().filter(|s| keep(s) && scope.caller.sees_topic(&s.topic)) {
-        list.push(source_description(context, source, detail).await?);
+        list.push(source_description(context, &scope.caller, source, detail).await?);
     }
     Ok(entity("source_descriptions", text, json!({"sourceDescriptions": list})))
 }
 
-/// A stream or table as DESCRIBE shows it.
+/// A stream or table as DESCRIBE shows it, without queries that lists do not show to the client.
 pub async fn source_description(
     context: &Context,
+    caller: &Caller,
     source: &Source,
     detail: Detail,
 ) -> Result<Value, ApiError> {
@@ -122,9 +129,13 @@ pub async fn source_description(
     let entries = |list: Vec<&Arc<QueryEntry>>| -> Vec<Value> {
         list.into_iter().map(|q| running_query(context, &metastore, q)).collect()
     };
-    let writers: Vec<&Arc<QueryEntry>> = metastore.writers(&source.name).collect();
-    let constraints: Vec<&String> = metastore
-        .readers(&source.name)
+    let sees = |query: &&Arc<QueryEntry>| rights::sees_query(caller, &metastore, query);
+    let readers: Vec<&Arc<QueryEntry>> = metastore.readers(&source.name).filter(sees).collect();
+    let (writers, hidden): (Vec<&Arc<QueryEntry>>, Vec<_>) = metastore.writers(&source.name).partition(sees);
+    // The text of a source that a query writes names what the query reads.
+    let statement = if hidden.is_empty() { source.sql.as_str() } else { "" };
+    let constraints: Vec<&String> = readers
+        .iter()
         .filter(|q| q.kind == QueryKind::CreateAsSelect)
         .filter_map(|q| q.plan.sink.as_ref())
         .collect();
@@ -133,7 +144,7 @@ pub async fn source_description(
     let mut description = json!({
         "name": source.name,
         "windowType": window_type(source.window),
-        "readQueries": entries(metastore.readers(&source.name).collect()),
+        "readQueries": entries(readers.clone()),
         "writeQueries": entries(writers.clone()),
         "fields": fields(&source.schema),
         "type": if source.is_stream() { "STREAM" } else { "TABLE" },
@@ -146,7 +157,7 @@ pub async fn source_description(
         "topic": source.topic,
         "partitions": topic.as_ref().map_or(0, |t| t.partitions),
         "replication": topic.as_ref().map_or(0, |t| t.replicas),
-        "statement": source.sql,
+        "statement": statement,
         "queryOffsetSummaries": [],
         "sourceConstraints": constraints,
         "clusterStatistics": [],

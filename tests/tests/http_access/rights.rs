@@ -192,9 +192,18 @@ async fn lists_and_refusals_show_nothing_of_foreign_topics() -> Result<()> {
     let server = start(folder.path(), &[])?;
     prepare(&server).await?;
     let reader = as_user(&server, "reader");
-    for sql in
-        ["SHOW STREAMS;", "SHOW TABLES;", "SHOW QUERIES;", "SHOW ALL TOPICS;", "SHOW STREAMS EXTENDED;"]
-    {
+    // A query that reads what the reader sees, into what it does not see.
+    as_user(&server, "admin").execute("CREATE STREAM b_told AS SELECT * FROM a_in;").await?;
+    for sql in [
+        "SHOW STREAMS;",
+        "SHOW TABLES;",
+        "SHOW QUERIES;",
+        "SHOW ALL TOPICS;",
+        "SHOW STREAMS EXTENDED;",
+        "DESCRIBE a_in;",
+        "DESCRIBE a_in EXTENDED;",
+        "DESCRIBE STREAMS EXTENDED;",
+    ] {
         let shown = reader.execute(sql).await?.to_string().to_uppercase();
         assert!(!shown.contains("B_IN") && !shown.contains("B_T"), "{sql}: {shown}");
         assert!(shown.contains("A_"), "{sql}: {shown}");

@@ -16,6 +16,8 @@ use weir_broker::log::access::{Isolation, OffsetSpec};
 
 /// Batches are sent full: keys spread over the partitions fill them slowly.
 const LINGER: Duration = Duration::from_millis(50);
+/// What is under way stays in the processor's caches.
+const BUFFER_BYTES: usize = 6 << 20;
 
 /// A producer of one topic.
 pub async fn producer(
@@ -23,7 +25,8 @@ pub async fn producer(
     topic: &str,
     partitions: i32,
 ) -> Result<(BatchingProducer, TopicIndex)> {
-    let config = ProducerConfig { linger: LINGER, ..ProducerConfig::default() };
+    let config =
+        ProducerConfig { linger: LINGER, buffer_bytes_max: BUFFER_BYTES, ..ProducerConfig::default() };
     let producer = BatchingProducer::start(transport, config).await.context("no producer id")?;
     let topic = producer.add_topic(ProducerTopic::new(topic, partitions));
     Ok((producer, topic))

@@ -34,7 +34,9 @@ pub(crate) enum Appended {
     /// No memory: try again when batches have been released.
     NoRoom,
     /// The record is in a batch. `has_work`: there is a closed batch or an earlier deadline than before.
-    Added { has_work: bool, delivery: Option<Delivery> },
+    ///
+    /// Boxed: most records have no delivery, and the outcome of each is moved a few times.
+    Added { has_work: bool, delivery: Option<Box<Delivery>> },
 }
 
 /// Records of a closed batch.
@@ -184,7 +186,7 @@ impl RecordAccumulator {
         self.charged_bytes += grown;
         let delivery = (tracking == Tracking::Tracked).then(|| {
             let outcome = open.outcome.get_or_insert_with(BatchOutcome::new);
-            outcome.delivery(TopicPartition::new(to.name.clone(), partition), index)
+            Box::new(outcome.delivery(TopicPartition::new(to.name.clone(), partition), index))
         });
         if size > bytes_max {
             self.close_large(topic, partition)?;

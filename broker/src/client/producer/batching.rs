@@ -73,7 +73,10 @@ impl BatchingProducer {
     ///
     /// Errors: of this record; or the failure of an earlier batch.
     pub async fn send(&self, topic: TopicIndex, record: &ProducerRecord<'_>) -> Result<(), ProducerError> {
-        self.buffer.append(topic, record, Tracking::Untracked).await.map(|_| ())
+        if self.buffer.try_add(topic, record)? {
+            return Ok(());
+        }
+        self.buffer.append_later(topic, record, Tracking::Untracked).await.map(|_| ())
     }
 
     /// As [`BatchingProducer::send`]; the outcome shows where the record is stored.

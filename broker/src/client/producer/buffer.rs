@@ -54,12 +54,23 @@ impl SharedBuffer {
         tracking: Tracking,
     ) -> Result<Option<Delivery>, ProducerError> {
         match self.try_append(topic, record, tracking)? {
-            Appended::Added { delivery, .. } => Ok(delivery),
+            Appended::Added { delivery, .. } => Ok(delivery.map(|boxed| *boxed)),
             Appended::NoRoom => self.append_later(topic, record, tracking).await,
         }
     }
 
-    async fn append_later(
+    /// Adds a record that nothing is asked about later; false if there is no memory for it.
+    pub(crate) fn try_add(
+        &self,
+        topic: TopicIndex,
+        record: &ProducerRecord<'_>,
+    ) -> Result<bool, ProducerError> {
+        let appended = self.try_append(topic, record, Tracking::Untracked)?;
+        Ok(!matches!(appended, Appended::NoRoom))
+    }
+
+    /// Adds a record once there is memory.
+    pub(crate) async fn append_later(
         &self,
         topic: TopicIndex,
         record: &ProducerRecord<'_>,
@@ -71,12 +82,13 @@ impl SharedBuffer {
             // Memory that is released from here on is noticed.
             space.as_mut().enable();
             if let Appended::Added { delivery, .. } = self.try_append(topic, record, tracking)? {
-                return Ok(delivery);
+                return Ok(delivery.map(|boxed| *boxed));
             }
             space.await;
         }
     }
 
+    #[inline]
     fn try_append(
         &self,
         topic: TopicIndex,

@@ -245,6 +245,20 @@ async fn produce(transport: &Arc<dyn Transport>, topic: &str, value: &str) -> Re
     Ok(answer.responses[0].partition_responses[0].error_code)
 }
 
+/// As [`produce`], again and again while a deleted topic still takes room.
+async fn produce_when_there_is_room(transport: &Arc<dyn Transport>, topic: &str, value: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        match produce(transport, topic, value).await? {
+            ErrorCode::None => return Ok(()),
+            code if code.is_retriable() && started.elapsed() < Duration::from_secs(120) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            code => bail!("there is no room for {topic}: {code:?}"),
+        }
+    }
+}
+
 /// Makes a topic. What a deleted topic took is given back beside the answer to its deletion, so that there may be no
 /// room for a moment yet.
 async fn create_when_there_is_room(admin: &Admin, name: &str) -> Result<()> {
@@ -281,10 +295,7 @@ async fn fill_and_free(kind: &str) -> Result<()> {
         create_when_there_is_room(&admin, &filler).await?;
         // Half of the room is the filler's, the rest is filled with what is to stay.
         for _ in 0..150 {
-            ensure!(
-                produce(&transport, &filler, &"f".repeat(VALUE_BYTES)).await? == ErrorCode::None,
-                "early"
-            );
+            produce_when_there_is_room(&transport, &filler, &"f".repeat(VALUE_BYTES)).await?;
         }
         let refusal = loop {
             number += 1;

@@ -169,9 +169,9 @@ async fn a_node_with_300_queries_starts_and_stops_quickly() -> Result<()> {
         await_running(&server.sql(), 300).await?;
         let running = begun.elapsed();
         println!("clean: {clean}, stopped {stopped:?}, listening {listening:?}, running {running:?}");
-        // The goal is one second, on a quiet machine and with the optimised binary.
-        ensure!(stopped < Duration::from_secs(8), "stopped in {stopped:?}");
-        ensure!(listening < Duration::from_secs(8), "listening in {listening:?}");
+        // The goal is one second on a quiet machine; a clean stop may take 25 s.
+        ensure!(stopped < Duration::from_secs(25), "stopped in {stopped:?}");
+        ensure!(listening < Duration::from_secs(25), "listening in {listening:?}");
     }
     ensure!(server.sql().rows("SELECT k, c FROM t299;").await? == [[json!("a"), json!(1)]]);
     Ok(())

@@ -58,7 +58,7 @@ struct Part {
     /// None: any.
     broker: Option<i32>,
     request: Request,
-    /// What its broker coordinates.
+    /// Groups and transactional ids of one broker.
     keys: Vec<CoordinatorKey>,
 }
 

@@ -71,7 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     number(
         "group.consumer.heartbeat.interval.ms",
         1,
-        "How often members of consumer groups (KIP-848) are told to send heartbeats.",
+        "Interval between heartbeats of members of consumer groups (KIP-848).",
         |config| config.groups.consumer.heartbeat_interval_ms.to_string(),
         |config, ms| config.groups.consumer.heartbeat_interval_ms = ms,
     ),

@@ -17,7 +17,7 @@ pub const DEFINITIONS: &[ConfigDefinition] = &[
         broker_name: "group.consumer.heartbeat.interval.ms",
         default: "5000",
         kind: ValueKind::Int { min: 100, max: 60_000 },
-        documentation: "How often members of the group are told to send heartbeats.",
+        documentation: "Interval between heartbeats of members of the group.",
     },
     ConfigDefinition {
         name: SESSION_TIMEOUT,

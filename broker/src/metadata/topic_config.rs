@@ -126,7 +126,7 @@ pub const DEFINITIONS: &[ConfigDefinition] = &[
         "log.segment.delete.delay.ms",
         "60000",
         ValueKind::Long { min: 0 },
-        "Accepted; files are deleted as soon as nobody reads them.",
+        "Accepted; files are deleted as soon as no reader needs them.",
     ),
     define(
         "flush.messages",

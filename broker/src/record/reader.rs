@@ -80,7 +80,7 @@ impl<'a> Iterator for HeaderIter<'a> {
     }
 }
 
-/// What the header of a batch says about its records.
+/// Fields of a batch header that its records are relative to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordBase {
     pub(crate) base_offset: Offset,

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 /// Locks and signals of one partition.
 #[derive(Debug)]
 pub struct TxnGates {
-    /// Told whenever a transaction completes.
+    /// Notified whenever a transaction completes.
     pub(super) completed: Notify,
     /// Held (shared) from the check that a transaction is open until the records are appended, and taken alone
     /// between the decision to end it and its markers: no record of a transaction comes after its marker.

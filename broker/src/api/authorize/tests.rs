@@ -404,7 +404,7 @@ fn rule(permission: Permission, resource_type: ResourceType, name: &str, operati
     }
 }
 
-/// What the table of APIs asks by name of one kind.
+/// Rights to keys, ids and absent ids, which the table of APIs does not cover.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_keys_ids_and_absent_ids_need_rights_as_well() {
     use crate::protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};

@@ -22,7 +22,7 @@ use crate::protocol::messages::metadata::{
 
 const BOOTSTRAP: &str = "given:9092";
 
-/// What the brokers of a test agree on.
+/// State that the brokers of a test share.
 #[derive(Debug)]
 struct World {
     brokers: i32,

@@ -49,7 +49,7 @@ enum Phase {
     Left,
 }
 
-/// What follows an answer to JoinGroup.
+/// The next step after a response to JoinGroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Joined {
     /// The member joins again.

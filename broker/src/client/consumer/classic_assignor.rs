@@ -37,7 +37,7 @@ pub(crate) struct JoinedMember {
 
 /// Divides partitions, of which each topic has the number in `partitions`. Shape: one share for each member.
 ///
-/// With `CooperativeSticky` a partition that has another owner than before is nobody's in this generation: its owner
+/// With `CooperativeSticky` a partition that moves stays without an owner in this generation: its former owner
 /// gives it up and joins again.
 pub(crate) fn divide(
     assignor: ClassicAssignor,

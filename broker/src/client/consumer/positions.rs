@@ -52,7 +52,7 @@ impl Positions {
         assigned.iter().filter(|partition| !self.0.contains_key(partition)).cloned().collect()
     }
 
-    /// What is to be committed: offsets that differ from those that are.
+    /// Offsets to commit: those that differ from the committed ones.
     #[must_use]
     pub fn uncommitted(&self) -> BTreeMap<TopicPartition, Offset> {
         let differs =

@@ -41,7 +41,7 @@ fn with(assignor: ClassicAssignor, numbers: &[i32]) -> ClassicMembership {
     member
 }
 
-/// What the member says that it owns.
+/// Owned partitions in the member's subscription.
 fn said_to_own(member: &ClassicMembership) -> Vec<ConsumerTopicPartitions> {
     let request = member.join().expect("encodes");
     let subscription = ConsumerSubscription::decode(request.protocols[0].metadata.clone());

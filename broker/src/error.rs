@@ -12,6 +12,19 @@ use crate::ids::{InvalidTopicName, LeaderEpoch, Offset, ProducerEpoch, ProducerI
 /// Result of broker operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The message of an error with those of its causes.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

@@ -9,6 +9,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
+use weir_broker::error::chain;
 use weir_server::https::{HttpsClient, client, shown_url};
 use weir_sql::ast::kind::StatementKind;
 use weir_sql::parser::kind::statement_kind;
@@ -80,7 +81,7 @@ impl ServerClient {
         let authorization = options.authorization();
         let http = client(&options.https, is_secure).map_err(|failure| ClientError::Certificates {
             address: address.to_owned(),
-            reason: causes(&failure),
+            reason: chain(&failure),
         })?;
         Ok(ServerClient { base, host, options: options.clone(), authorization, http })
     }
@@ -271,18 +272,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// An error with its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// True if the buffer ends where an item's object ends (a row is sent without the line end, which precedes the next).

@@ -216,13 +216,6 @@ impl RuntimeError {
 
     /// The message with its causes, as users see it.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        weir_broker::error::chain(self)
     }
 }

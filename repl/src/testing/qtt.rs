@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use weir_broker::error::chain;
 use weir_engine::batch::RecordHeaders;
 use weir_engine::driver::DriverConfig;
 use weir_engine::driver::topic_log::DriverRecord;
@@ -18,7 +19,7 @@ use weir_sql::window::WindowKind;
 use crate::testing::case::{Case, ExpectedException, HeaderSpec, RecordSpec};
 use crate::testing::codec::{Side, append_window, split_window};
 use crate::testing::report::{Outcome, Stop};
-use crate::testing::workbench::{PARTITIONS_DEFAULT, Refusal, Workbench, chain};
+use crate::testing::workbench::{PARTITIONS_DEFAULT, Refusal, Workbench};
 use crate::testing::{compare, post, rejection};
 
 /// Functions that the original suite brings along in its own jars.

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use weir_broker::error::chain;
 use weir_engine::driver::DriverConfig;
 use weir_engine::driver::topic_log::DriverRecord;
 use weir_engine::serde::{Decoded, key_decoder, value_decoder};
@@ -27,7 +28,7 @@ use weir_sql::value::convert::from_array;
 
 use crate::testing::codec::unavailable;
 use crate::testing::report::{Outcome, Stop};
-use crate::testing::workbench::{Refusal, Workbench, chain};
+use crate::testing::workbench::{Refusal, Workbench};
 
 /// One test of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use weir_broker::error::chain;
 use weir_engine::driver::topic_log::DriverRecord;
 use weir_engine::driver::{DriverConfig, TopologyDriver};
 use weir_engine::serde::error::SerdeError;
@@ -287,16 +288,4 @@ impl StatementEffects for Workbench {
         self.topics.remove(name);
         Ok(())
     }
-}
-
-/// An error with its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{MutexGuard, watch};
 use weir_broker::env::spawn;
+use weir_broker::error::chain;
 
 use crate::command::apply::{Failure, carry_out, check_queries, create_topics, delete_topics};
 use crate::command::error::CommandLogError;
@@ -163,7 +164,7 @@ impl CommandGuard<'_> {
             Ok(place) => place,
             Err(error) => {
                 delete_topics(context, &made).await;
-                let cause = error_chain(&error);
+                let cause = chain(&error);
                 return Err(ApiError::server(format!("the command could not be written: {cause}")));
             }
         };
@@ -229,14 +230,4 @@ impl CommandGuard<'_> {
     fn publish_offset(&self) {
         self.runner.shared.next_offset.store(self.log.next_offset(), Ordering::Release);
     }
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use weir_broker::env::spawn;
+use weir_broker::error::chain;
 use weir_engine::pull::executor::PullError;
 use weir_engine::pull::freshness::{Freshness, ReadSource, wait_until_read};
 use weir_engine::query::status::QueryState;
@@ -39,7 +40,7 @@ pub(crate) async fn start(
     access: AccessWatch,
 ) -> Result<RunningQuery, ApiError> {
     let freshness = wait_for_inserts(context, plan, &context.metastore()).await;
-    let rows = run(context, plan).await.map_err(|e| ApiError::statement(error_chain(&e), text))?;
+    let rows = run(context, plan).await.map_err(|e| ApiError::statement(chain(&e), text))?;
     let of_stream = reads_stream(&plan.root);
     let ending = match freshness {
         Freshness::Behind { query_id } => Ending::Stale { query_id },
@@ -132,18 +133,6 @@ fn limit(step: &PullNode) -> Option<u64> {
         PullNode::Limit { limit, .. } => *limit,
         _ => None,
     }
-}
-
-/// An error with its causes.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 async fn stream_pull(

@@ -18,6 +18,7 @@ use crate::client::security::ClientSasl;
 use crate::client::tcp::TcpTransportConfig;
 use crate::client::tcp::versions::BrokerVersions;
 use crate::env::rng::{Rng, SystemRng};
+use crate::error::chain;
 use crate::net::frame_io::{FrameReader, FrameWriter};
 use crate::net::memory_budget::MemoryBudget;
 use crate::net::tls::connector;
@@ -100,13 +101,6 @@ async fn connect(address: &str, config: &TcpTransportConfig) -> Result<(Source, 
     })?;
     let (source, sink) = tokio::io::split(stream);
     Ok((Box::new(source), Box::new(sink)))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        None => error.to_string(),
-        Some(source) => format!("{error}: {}", chain(source)),
-    }
 }
 
 /// A connection that is not ready yet.

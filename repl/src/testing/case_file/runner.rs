@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use weir_broker::error::chain;
 use weir_engine::driver::DriverConfig;
 use weir_engine::processing_log::ProcessingError;
 use weir_sql::metastore::source::Source;
@@ -11,7 +12,7 @@ use weir_sql::parser::parse_statements;
 use crate::testing::case_file::form::{Case, CaseFile, NOTHING, Step, StepKind};
 use crate::testing::case_file::{at_line, record, table};
 use crate::testing::report::Stop;
-use crate::testing::workbench::{Refusal, Workbench, chain};
+use crate::testing::workbench::{Refusal, Workbench};
 
 /// Bodies of expectations as the case gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,11 +14,12 @@
 //! query reported an error. All rows are read at once, and once more one by one; the values must be
 //! the same.
 
+use weir_broker::error::chain;
 use weir_sql::parser::parse_statements;
 
 use crate::testing::case_file::record::datum;
 use crate::testing::report::Stop;
-use crate::testing::workbench::{Refusal, Workbench, chain};
+use crate::testing::workbench::{Refusal, Workbench};
 
 /// Stands between an expression and its results.
 const MARK: &str = " :: ";

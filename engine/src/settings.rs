@@ -40,7 +40,7 @@ pub struct QueryOptions {
 pub struct PropertyError {
     pub name: String,
     pub value: String,
-    /// What would be right, as a noun.
+    /// Valid values, as a noun.
     pub expected: &'static str,
 }
 

@@ -28,7 +28,7 @@ use crate::driver_harness::{Input, input, run};
 const MIB: usize = 1 << 20;
 /// A piece of 16 MiB, and the row that fills it.
 const PIECE_BYTES_MAX: usize = 17 * MIB;
-/// What a step may hold for a batch of several rows.
+/// Bytes that a step may hold for a batch of several rows.
 const BATCH_BYTES_MAX: usize = 64 * MIB;
 
 /// Three stores of a task.

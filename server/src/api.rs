@@ -25,7 +25,7 @@ use crate::wire::request::StatementRequest;
 /// The client id under which quotas of client ids hold for HTTP.
 const HTTP_CLIENT_ID: &str = "http";
 
-/// What a node's HTTP front asks.
+/// The node as its HTTP front sees it.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) commands: CommandRunner,

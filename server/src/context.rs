@@ -31,7 +31,7 @@ pub struct Context {
     parts: Arc<Parts>,
 }
 
-/// What a context is made of, when a node starts.
+/// Parts that a context is made of when a node starts.
 pub(crate) struct Parts {
     pub(crate) config: NodeConfig,
     /// The session that requests start from.

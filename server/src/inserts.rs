@@ -16,7 +16,7 @@ use weir_broker::ids::{Offset, TopicPartition};
 
 use crate::inserts::recent::RecentInserts;
 
-/// What INSERT statements and `/inserts-stream` share.
+/// State that INSERT statements and `/inserts-stream` share.
 pub(crate) struct Inserts {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::metrics::http::HttpMetrics;
 use crate::metrics::text::Page;
 
-/// What a node counts beside its shared parts.
+/// Counters of a node beside those of its shared parts.
 #[derive(Debug)]
 pub(crate) struct NodeCounters<'a> {
     pub(crate) http: &'a HttpMetrics,

@@ -61,7 +61,7 @@ impl Report {
     }
 }
 
-/// What the scripts say of a behaviour that did not come to its end in time.
+/// Causes that the scripts report for a behaviour that did not end in time.
 const LATE_CAUSES: [&str; 2] = ["not within ", "not done within "];
 
 /// How long a proof of who a client is holds, and how often the broker looks for logs to compact.

@@ -1,4 +1,4 @@
-//! What is known of a cluster: its brokers, and the leaders of partitions.
+//! Brokers of a cluster and leaders of partitions, as last seen.
 //!
 //! Pure: answers and the time are arguments.
 

@@ -1,4 +1,4 @@
-//! What logs share, and what passes between a log, its loader and its manager.
+//! Parts that logs share, and values that pass between a log, its loader and its manager.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

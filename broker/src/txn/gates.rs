@@ -1,4 +1,4 @@
-//! What requests of one partition of `__transaction_state` share outside of the lock of its state.
+//! Gates that requests of one partition of `__transaction_state` share outside of the lock of its state.
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;

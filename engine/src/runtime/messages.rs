@@ -73,7 +73,7 @@ pub(crate) enum WorkerMessage {
         topic: Arc<str>,
         partitions: Range<i32>,
     },
-    /// Commits what is done, then ends the query's tasks; `done` is told (by being dropped).
+    /// Commits what is done, then ends the query's tasks; `done` is dropped to report it.
     Stop {
         query_id: String,
         done: Stopped,

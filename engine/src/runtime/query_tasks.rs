@@ -95,7 +95,7 @@ impl fmt::Debug for QueryTasks {
     }
 }
 
-/// What the tasks of a query want of their worker next.
+/// The next turn that the tasks of a query ask of their worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// There is more to do.
@@ -204,7 +204,7 @@ impl QueryTasks {
         self.query.is_paused()
     }
 
-    /// `done` is told when the tasks have ended.
+    /// `done` reports the end of the tasks.
     pub(crate) fn stop(&mut self, done: Stopped, now: Duration) {
         if self.stopping.is_empty() {
             self.stopping_since = now;

@@ -33,7 +33,7 @@ pub trait Emit: fmt::Debug {
     /// Bytes of everything taken so far, roughly.
     fn bytes(&self) -> usize;
 
-    /// What comes next was made of so many rows. Of several rows no more than so many bytes are taken.
+    /// The following output was made of so many rows. Of several rows no more than so many bytes are taken.
     fn begin_run(&mut self, rows: usize, bytes_max: usize);
 
     /// True if the rows of a run became more than is taken. The rest is lost, and the run has to be repeated.

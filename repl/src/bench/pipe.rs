@@ -16,7 +16,7 @@ use weir_broker::log::access::{Isolation, OffsetSpec};
 
 /// Batches are sent full: keys spread over the partitions fill them slowly.
 const LINGER: Duration = Duration::from_millis(50);
-/// What is under way stays in the processor's caches.
+/// Unacknowledged records stay in the processor's caches.
 const BUFFER_BYTES: usize = 6 << 20;
 
 /// A producer of one topic.

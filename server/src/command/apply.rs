@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     Partial(ApiError),
 }
 
-/// What one action changed.
+/// The change that one action made.
 #[derive(Debug)]
 enum Change {
     Ddl(DdlUndo),
@@ -50,7 +50,7 @@ enum Change {
 /// A node that carries out a command.
 struct NodeEffects<'a> {
     context: &'a Context,
-    /// What was changed so far, in order.
+    /// Changes so far, in order.
     changes: Vec<Change>,
 }
 

@@ -23,7 +23,7 @@ const GARBAGE_MAX: usize = 1_000;
 /// How long a request waits for the command that it names. Source: `ksql.server.command.response.timeout.ms`.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What changes a node: its command topic, and what became of the commands. Cheap to clone.
+/// The command topic of a node, and the status of its commands. Cheap to clone.
 #[derive(Clone)]
 pub struct CommandRunner {
     context: Context,

@@ -1,4 +1,4 @@
-//! What handlers have in common: the node that they ask, and JSON answers.
+//! Common to handlers: the node that they ask, and JSON answers.
 
 use std::sync::Arc;
 

@@ -100,7 +100,7 @@ async fn run(context: &Context, plan: &PullPlan) -> Result<SendableRecordBatchSt
     })
 }
 
-/// What a pull query says after its rows.
+/// The message that follows the rows of a pull query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ending {
     Silent,

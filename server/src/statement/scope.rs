@@ -1,4 +1,4 @@
-//! What the statements of a request share: properties, variables, session and the client.
+//! The scope that the statements of a request share: properties, variables, session and the client.
 
 use indexmap::IndexMap;
 use weir_sql::ast::statement::SetProperty;
@@ -10,7 +10,7 @@ use crate::error::{ApiError, ErrorCode};
 use crate::statement::properties;
 use crate::statement::script::{Place, Variables};
 
-/// What a request carries into each of its statements, and what SET and DEFINE change on the way.
+/// State that a request carries into each of its statements; SET and DEFINE change it on the way.
 #[derive(Clone, Debug)]
 pub struct RequestScope {
     pub properties: IndexMap<String, String>,

@@ -118,7 +118,7 @@ impl QueryTasks {
     /// Gives everything up, and tells those who wait for that.
     pub(super) fn release(&mut self) {
         self.drop_tasks();
-        // The transaction is aborted before the end is told.
+        // The transaction is aborted before the end is reported.
         self.set_ended();
         self.stopping.clear();
     }

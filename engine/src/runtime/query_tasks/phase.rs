@@ -66,14 +66,14 @@ impl PhaseKind {
     }
 }
 
-/// What the tasks of a query have while they process rows.
+/// State that the tasks of a query have only while they process rows.
 #[derive(Debug)]
 pub(super) struct Running {
     /// None for transient queries. Dropping it aborts what was produced and not committed.
     pub(super) transaction: Option<TransactionSender>,
     /// The commit under way.
     pub(super) commit: Option<PendingCommit>,
-    /// What pull queries read: they may find damage that the tasks have not met.
+    /// Readers of pull queries, which may find damage that the tasks have not met.
     pub(super) readers: Vec<Arc<dyn StateReader>>,
     pub(super) pacing: CommitPacing,
     pub(super) renewal: OffsetRenewal,

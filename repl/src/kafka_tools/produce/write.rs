@@ -200,7 +200,7 @@ impl Sender {
     }
 }
 
-/// What a failure of the producer means for the record that was read at `place`.
+/// The error of the record that was read at `place`, given the producer's failure.
 fn failure(error: ProducerError, place: &str) -> ToolError {
     match error {
         ProducerError::RecordTooLarge { topic, bytes, bytes_max } => {
